@@ -1,0 +1,61 @@
+# Two commands do everything on a fresh machine with Python 3.11 and make: `make demo` and `make test`.
+# Each installs what it needs into .venv first.
+
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+# One thread a process: many small computations side by side beat threads inside one.
+export OMP_NUM_THREADS := 1
+# Quiet and private.
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Without a GPU, torch's CPU build saves gigabytes. PIP_FIND_LINKS says that wheels are provided locally; those win.
+TORCH_INDEX ?= $(if $(shell command -v nvidia-smi)$(PIP_FIND_LINKS),,https://download.pytorch.org/whl/cpu)
+PIP := $(BIN)/pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint up down bench clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+
+$(BIN)/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing asteroid into $(VENV) (a few minutes the first time) …"
+	@$(PIP) -e '.[all]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing what the tests need …"
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+install: $(VENV)/.installed  ## install asteroid with everything it needs into .venv
+
+demo: $(VENV)/.installed  ## two molecules from manifest to certified model and report, on real quantum chemistry
+	@$(BIN)/asteroid run manifests/demo.yaml
+
+lint: $(VENV)/.installed-dev  ## style, types and import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: lint  ## lint, then every test
+	@$(BIN)/python -m pytest
+
+up: $(VENV)/.installed  ## a local Prefect server on 127.0.0.1:4200, work pools, deployments and workers
+	@$(BIN)/python -m infra.local up
+
+down: $(VENV)/.installed  ## stop what `make up` started
+	@$(BIN)/python -m infra.local down
+
+bench: $(VENV)/.installed  ## overhead of the labelling stages against a bare loop, on this machine
+	@$(BIN)/python -m benchmarks.labelling_overhead
+
+clean:  ## remove the virtual environment and caches; the store stays
+	@rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

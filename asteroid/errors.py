@@ -1,0 +1,51 @@
+"""The errors that asteroid raises on purpose.
+
+Expected scientific failures (an SCF that does not converge) are rows in the store, not exceptions; what is raised here
+is broken input, or a machine that cannot do the work. The command line turns :class:`InputError` into one line a
+problem and exit code 2, any other :class:`AsteroidError` into one line and exit code 1.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class AsteroidError(Exception):
+    """Base of every error that asteroid raises on purpose."""
+
+
+class InputError(AsteroidError):
+    """What the user wrote cannot be used; each problem is one line: where, what was found, what to write."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class StoreError(AsteroidError):
+    """The store cannot be read or written, or holds something that asteroid did not put there."""
+
+
+class MissingDependencyError(AsteroidError):
+    """A package of an optional extra is needed and absent."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"the package {package} is not installed; run: pip install 'asteroid[{extra}]'")
+
+
+class LabelFailed(AsteroidError):
+    """A computation ended without a usable label; its reason becomes the ``reason`` of a failed attempt."""
+
+
+class TrainingError(AsteroidError):
+    """A model cannot be trained from what the store holds."""
+
+
+def suggest(found: str, valid: Iterable[str]) -> str:
+    """Return ``did you mean 'x'?`` for the nearest valid name, or the list of valid names.
+
+    >>> suggest("gfn2xtb", ["gfn1-xtb", "gfn2-xtb"])
+    "did you mean 'gfn2-xtb'?"
+    """
+    names = sorted(valid)
+    near = difflib.get_close_matches(found, names, n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else f"write one of: {', '.join(names)}"

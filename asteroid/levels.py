@@ -1,0 +1,179 @@
+"""Levels of theory: ``method[-dispersion][/basis]``, what each means and which elements it can treat.
+
+One registry says which methods exist; the manifest, the store and the labellers all speak of a :class:`LevelOfTheory`
+and never of a program's own keywords.
+"""
+
+import importlib.util
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from asteroid.configuration import SYMBOLS
+from asteroid.errors import InputError, MissingDependencyError, suggest
+
+Family = Literal["semiempirical", "hf", "dft", "mp2", "ccsd", "ccsd(t)"]
+Dispersion = Literal["d3bj"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method's name stands for.
+
+    Args:
+        family: decides which labeller computes it.
+        functional: the exchange-correlation functional in PySCF's words, for ``dft``.
+        dispersions: corrections for which damping parameters exist.
+        dispersion_required: the functional was fitted together with its dispersion and is not offered without.
+        max_number: the largest atomic number that the method has parameters for.
+    """
+
+    family: Family
+    functional: str | None = None
+    dispersions: tuple[Dispersion, ...] = ()
+    dispersion_required: bool = False
+    max_number: int = 86
+
+
+METHODS: dict[str, Method] = {
+    "gfn1-xtb": Method("semiempirical"),
+    "gfn2-xtb": Method("semiempirical"),
+    "gfn-ff": Method("semiempirical"),
+    "hf": Method("hf", dispersions=("d3bj",)),
+    "pbe": Method("dft", "pbe", ("d3bj",)),
+    "blyp": Method("dft", "blyp", ("d3bj",)),
+    "tpss": Method("dft", "tpss", ("d3bj",)),
+    "r2scan": Method("dft", "r2scan", ("d3bj",)),
+    "pbe0": Method("dft", "pbe0", ("d3bj",)),
+    # PySCF's b3lyp is Gaussian's (VWN3); b3lyp5 is ORCA's and Turbomole's (VWN5). Both are offered under PySCF's names.
+    "b3lyp": Method("dft", "b3lyp", ("d3bj",)),
+    "b3lyp5": Method("dft", "b3lyp5", ("d3bj",)),
+    "wb97x": Method("dft", "wb97x", ()),
+    "wb97m": Method("dft", "wb97m-d3bj", ("d3bj",), dispersion_required=True),
+    "mp2": Method("mp2"),
+    "ccsd": Method("ccsd"),
+    "ccsd(t)": Method("ccsd(t)"),
+}
+"""Every method that asteroid offers, by the name that manifests, stores and reports use."""
+
+_DISPERSION = re.compile(r"^(?P<method>.+)-(?P<dispersion>d3bj)$")
+_LOOKS_LIKE_DISPERSION = re.compile(r"-d[234]\w*$")
+
+
+@dataclass(frozen=True, order=True)
+class LevelOfTheory:
+    """A method, its dispersion correction and its basis set; ``str(level)`` is what :meth:`parse` reads.
+
+    >>> level = LevelOfTheory.parse("wB97M-D3BJ/def2-TZVP")
+    >>> str(level), level.family
+    ('wb97m-d3bj/def2-tzvp', 'dft')
+    """
+
+    method: str
+    dispersion: Dispersion | None = None
+    basis: str | None = None
+
+    def __str__(self) -> str:
+        dispersion = f"-{self.dispersion}" if self.dispersion else ""
+        return f"{self.method}{dispersion}" + (f"/{self.basis}" if self.basis else "")
+
+    @property
+    def definition(self) -> Method:
+        return METHODS[self.method]
+
+    @property
+    def family(self) -> Family:
+        return self.definition.family
+
+    @property
+    def is_semiempirical(self) -> bool:
+        return self.family == "semiempirical"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``method[-dispersion][/basis]``, in any case.
+
+        Raises:
+            InputError: for an unknown method, a dispersion that the method has no parameters for, or a basis set
+                that is missing or out of place.
+        """
+        name, slash, basis = text.strip().lower().partition("/")
+        dispersion: Dispersion | None = None
+        if name not in METHODS and (match := _DISPERSION.match(name)):
+            name, dispersion = match["method"], "d3bj"
+        if name not in METHODS:
+            stem = _LOOKS_LIKE_DISPERSION.sub("", name)
+            if stem in METHODS and stem != name:
+                raise InputError(
+                    f"'{text}': the dispersion correction '{name[len(stem) :]}' is not offered; write -d3bj"
+                )
+            raise InputError(f"'{text}': unknown method '{name}'; {suggest(name, METHODS)}")
+        method = METHODS[name]
+        if dispersion and dispersion not in method.dispersions:
+            raise InputError(f"'{text}': {name} has no parameters for {dispersion}; write {name}{slash}{basis}")
+        if method.dispersion_required and not dispersion:
+            dispersed = f"{name}-{method.dispersions[0]}{slash}{basis}"
+            raise InputError(f"'{text}': {name} is defined together with its dispersion; write {dispersed}")
+        if method.family == "semiempirical" and slash:
+            raise InputError(f"'{text}': {name} brings its own basis set; write {name}")
+        if method.family != "semiempirical" and not basis:
+            raise InputError(f"'{text}': {name} needs a basis set; write for example {name}/def2-svp")
+        return cls(name, dispersion, basis or None)
+
+    def check_elements(self, numbers: Iterable[int]) -> None:
+        """Raise InputError when the method or its basis set does not cover one of these atomic numbers.
+
+        Raises:
+            InputError: which element is not covered, and what to write instead.
+            MissingDependencyError: if PySCF, which knows the basis sets, is not installed.
+        """
+        elements = sorted({int(z) for z in numbers})
+        if heavy := [SYMBOLS[z] for z in elements if z > self.definition.max_number]:
+            raise InputError(f"'{self}': no parameters for {', '.join(heavy)}")
+        if self.basis is None:
+            return
+        # PySCF takes a second to import: ask for it only when a basis set must be looked up.
+        if importlib.util.find_spec("pyscf") is None:
+            raise MissingDependencyError("pyscf", "label")
+        if heavy := [SYMBOLS[z] for z in elements if z > MAX_ALL_ELECTRON]:
+            raise InputError(
+                f"'{self}': {', '.join(heavy)} needs relativity or an effective core potential, which is not "
+                "proved here; write a GFN method for this molecule"
+            )
+        missing = [SYMBOLS[z] for z in elements if not _has_basis(self.basis, SYMBOLS[z])]
+        if len(missing) == len(elements) and not _has_basis(self.basis, "C"):
+            raise InputError(f"'{self}': unknown basis set '{self.basis}'; {suggest(self.basis, _basis_names())}")
+        if missing:
+            raise InputError(f"'{self}': basis set '{self.basis}' has no functions for {', '.join(missing)}")
+
+
+MAX_ALL_ELECTRON = 36
+"""Krypton: beyond it, basis sets come with effective core potentials, whose labels have not been proved."""
+
+
+def _has_basis(basis: str, symbol: str) -> bool:
+    from pyscf import gto
+    from pyscf.lib.exceptions import BasisNotFoundError
+
+    try:
+        with warnings.catch_warnings():
+            # PySCF suggests another package for what it does not know; the user is told what to write instead.
+            warnings.simplefilter("ignore")
+            return bool(gto.basis.load(basis, symbol))
+    except (BasisNotFoundError, KeyError, RuntimeError):
+        return False
+
+
+def _basis_names() -> list[str]:
+    from pyscf.gto import basis
+
+    # PySCF strips hyphens from its keys; these are the spellings people write.
+    common = [
+        "sto-3g", "3-21g", "6-31g", "6-31g*", "6-31g**", "6-31+g*", "6-311g**", "6-311++g**",
+        "def2-svp", "def2-svpd", "def2-tzvp", "def2-tzvpd", "def2-tzvpp", "def2-tzvppd", "def2-qzvp", "def2-qzvpp",
+        "cc-pvdz", "cc-pvtz", "cc-pvqz", "aug-cc-pvdz", "aug-cc-pvtz", "aug-cc-pvqz", "cc-pcvdz", "cc-pcvtz",
+        "pc-1", "pc-2", "pc-3", "aug-pc-1", "aug-pc-2",
+    ]  # fmt: skip
+    return [name for name in common if name.replace("-", "") in {k.replace("-", "") for k in basis.ALIAS}] or common

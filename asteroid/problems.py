@@ -1,0 +1,113 @@
+"""What pydantic found wrong with untrusted settings, in words that say what to write.
+
+:mod:`asteroid.manifest` puts the file's name in front; nothing here knows about files.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from asteroid.errors import suggest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_TOO_SHORT = "at least one value"
+
+
+def validate(model: type[Model], content: Mapping[str, Any]) -> tuple[Model | None, list[str]]:
+    """``content`` as ``model``, or None and one line a problem, each beginning with its key.
+
+    Strict, as JSON is: a list becomes a tuple and a whole number a float, but text never becomes a number.
+    """
+    try:
+        return model.model_validate_json(json.dumps(content), strict=True), []
+    except ValidationError as error:
+        return None, _describe(error, model)
+
+
+def _describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """One line for each key that has problems; the alternatives of a union are one problem."""
+    found: dict[str, tuple[object, list[str]]] = {}
+    lines = []
+    for detail in error.errors(include_url=False):
+        key, owner = _locate(detail["loc"], model)
+        kind = detail["type"]
+        if kind == "extra_forbidden":
+            name = str(detail["loc"][-1])
+            lines.append(f"{printable(key)}: unknown key; {suggest(name, owner.model_fields)}")
+        elif kind == "missing":
+            lines.append(f"{key}: not there; write {key}:")
+        else:
+            expected = _expected(kind, detail.get("ctx", {}), detail["input"])
+            found.setdefault(key, (detail["input"], []))[1].append(expected)
+    for key, (value, expected_values) in found.items():
+        if expected_values == [_TOO_SHORT] and any(other.startswith(f"{key}[") for other in found):
+            # A list whose members are all wrong is not empty.
+            continue
+        near = [expected for expected in expected_values if expected.startswith("did you mean")]
+        expectation = near[0] if near else " or ".join(dict.fromkeys(expected_values))
+        verb = "" if expectation.startswith(("did you mean", "write ")) else "write "
+        lines.append(f"{key}: found {_show(value)}; {verb}{expectation}")
+    return lines
+
+
+def _locate(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str, type[BaseModel]]:
+    """The key as a person writes it, and the block of settings it stands in."""
+    key = ""
+    owner = model
+    inside: type[BaseModel] | None = model
+    for part in location:
+        if isinstance(part, int):
+            key += f"[{part}]"
+        elif inside is not None:
+            key += f".{part}" if key else part
+            owner = inside
+            field = owner.model_fields.get(part)
+            kind = None if field is None else field.annotation
+            inside = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+        # Below a plain value, text names an alternative of a union, which means nothing to people.
+    return key, owner
+
+
+def _expected(kind: str, context: Mapping[str, Any], value: object) -> str:
+    """What to write instead, for the kinds of error that the settings' types can give."""
+    if kind == "literal_error":
+        names = re.findall(r"'([^']*)'", context["expected"])
+        return suggest(value, names) if isinstance(value, str) else " or ".join(f"'{name}'" for name in names)
+    if kind.startswith("int"):
+        whole = isinstance(value, float) and value.is_integer()
+        return f"a whole number: {value:.0f}" if whole else "a whole number"
+    if kind == "string_type":
+        example = f": '[{value[0]}]'" if isinstance(value, list) and len(value) == 1 else ""
+        return f"text, in quotes{example}"
+    if kind in ("tuple_type", "list_type"):
+        return f"a list: [{_show(value)}]" if isinstance(value, int | float | str) else "a list"
+    return {
+        "float_type": "a number",
+        "float_parsing": "a number",
+        "finite_number": "a finite number",
+        "greater_than": f"a number above {context.get('gt')}",
+        "greater_than_equal": f"{context.get('ge')} or more",
+        "less_than": f"a number below {context.get('lt')}",
+        "less_than_equal": f"{context.get('le')} or less",
+        "too_short": _TOO_SHORT,
+        "model_type": "keys and values, or remove it",
+        "model_attributes_type": "keys and values, or remove it",
+        "dict_type": "keys and values, or remove it",
+    }[kind]
+
+
+def _show(value: object) -> str:
+    """A value as YAML would show it, on one short line."""
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def printable(text: str) -> str:
+    """Text from outside as part of one short line."""
+    return "".join(c if c.isprintable() else "?" for c in text[:64])

@@ -1,0 +1,160 @@
+"""Worker processes: one thread each, nothing of the caller's script in them, and none left behind.
+
+The bottom layer below labelling and training; it imports nothing heavy. Quantum chemistry must not share a process with
+torch (clashing OpenMP and BLAS give wrong numbers), and many small jobs run fastest as one single-threaded process a
+core.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable
+from multiprocessing.context import SpawnContext, SpawnProcess
+from typing import Any, TypeVar
+
+from asteroid.errors import AsteroidError
+
+T = TypeVar("T")
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def single_thread_environment() -> None:
+    """Tell this process's future children to use one thread.
+
+    The variables are read when numpy, PySCF or torch are first imported, so they are set in the parent, before a worker
+    starts; libraries already loaded here keep their threads.
+    """
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = "1"
+
+
+def die_with_parent() -> None:
+    """End this process within about a second of its parent's death; to be called first in a worker.
+
+    A thread that watches the parent's id is used because Linux's own death signal follows the *thread* that started the
+    worker, and a pool starts workers from threads that end.
+    """
+    parent = multiprocessing.parent_process()
+    # Not getppid() alone: the parent may have died before this line.
+    expected = os.getppid() if parent is None or parent.pid is None else parent.pid
+
+    def watch() -> None:
+        while os.getppid() == expected:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="die-with-parent", daemon=True).start()
+
+
+_main_module = threading.Lock()
+
+
+class _CleanProcess(SpawnProcess):
+    """A spawned process that does not import the caller's ``__main__`` again.
+
+    Python re-imports the main script in every spawned worker. That would load torch or Prefect into a quantum chemistry
+    worker, cost seconds a worker, and start the whole pipeline again where the script has no ``__main__`` guard.
+    """
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 (multiprocessing's name)
+        with _main_module:
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = types.ModuleType("__main__")
+            try:
+                return SpawnProcess._Popen(process_obj)
+            finally:
+                sys.modules["__main__"] = main
+
+
+class CleanContext(SpawnContext):
+    """The spawn start method with :class:`_CleanProcess`: what runs in a worker must be importable from a module."""
+
+    Process = _CleanProcess
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with a note, what is done and how much there is."""
+
+
+def call_in_process(function: Callable[..., T], /, *args: Any, on_progress: Progress | None = None, **kwargs: Any) -> T:
+    """Run a function in a fresh, spawned, single-threaded process and return what it returns.
+
+    The function, its arguments and its result are pickled, so it must be importable from a module, not from
+    ``__main__``.
+    Threads that the caller wants in the process can still be set there (``torch.set_num_threads``). The process ends
+    with this one, also when this one is killed.
+
+    Args:
+        on_progress: given to the function as its own ``on_progress``; what it is called with there, it is called with
+            here.
+
+    Raises:
+        AsteroidError: when the process died by a signal or left with an exit code.
+        BaseException: what the function raised, as it was raised where it can be pickled.
+    """
+    from pebble import ProcessExpired, ProcessPool
+
+    single_thread_environment()
+    context = CleanContext()
+    channel = context.SimpleQueue()
+    with ProcessPool(max_workers=1, max_tasks=1, initializer=_enter_child, initargs=[channel], context=context) as pool:
+        if on_progress is None:
+            future = pool.schedule(function, args=args, kwargs=kwargs)
+        else:
+            # A daemon: a child that is killed half-way through a message leaves the reader waiting for its end.
+            threading.Thread(target=_forward, args=(channel, on_progress), daemon=True).start()
+            future = pool.schedule(_call_with_progress, args=(function, args, kwargs))
+        try:
+            result: T = future.result()
+        except ProcessExpired as error:
+            name = getattr(function, "__qualname__", repr(function))
+            raise AsteroidError(f"the process that ran {name} {describe_exit(error.exitcode)}") from None
+        except BaseException:
+            # An interrupt here must not leave the function running.
+            pool.stop()
+            raise
+        finally:
+            channel.put(None)
+        return result
+
+
+_channel: Any = None
+"""In a child: where progress is sent to the parent."""
+
+
+def _enter_child(channel: Any) -> None:
+    global _channel
+    die_with_parent()
+    _channel = channel
+
+
+def _call_with_progress(function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    return function(*args, on_progress=lambda *message: _channel.put(message), **kwargs)
+
+
+def _forward(channel: Any, on_progress: Progress) -> None:
+    while (message := channel.get()) is not None:
+        on_progress(*message)
+
+
+def describe_exit(code: int | None) -> str:
+    """How a process ended, in words.
+
+    >>> describe_exit(-9)
+    'was killed by SIGKILL (out of memory?)'
+    >>> describe_exit(3)
+    'ended with exit code 3'
+    """
+    if code is not None and code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"was killed by {name}" + (" (out of memory?)" if -code == signal.SIGKILL else "")
+    return f"ended with exit code {code}"

@@ -1,0 +1,186 @@
+"""The rows of the store as Python objects, and their Arrow schemas with units.
+
+Samplers make :class:`~asteroid.configuration.Frame`, labellers make :class:`Attempt`; this module turns both into Arrow
+tables and back, so that :mod:`asteroid.store` only moves tables.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from asteroid.configuration import Configuration, Frame, Origin
+
+Status = Literal["ok", "failed", "rejected"]
+"""``failed``: no number came out. ``rejected``: a number came out and the audit did not believe it."""
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Attempt:
+    """One try to label one frame at one level, kept whether it worked or not.
+
+    Args:
+        energy: eV, total; None unless a number came out.
+        forces: (N, 3) eV/Å, −dE/dR; None for an energy-only label.
+        dipole: (3,) e·Å, where it comes free.
+        reason: why it failed or was rejected.
+        rung: the rung of the retry ladder that gave the result.
+        wall_seconds, cpu_seconds: of this attempt alone.
+        peak_memory: MiB, of the process that computed it, so far.
+        settings: hash of everything numerical that the level's name does not say.
+    """
+
+    frame_id: str
+    status: Status
+    energy: float | None = None
+    forces: npt.NDArray[np.float64] | None = None
+    dipole: npt.NDArray[np.float64] | None = None
+    reason: str | None = None
+    rung: str = "default"
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    cores: int = 1
+    peak_memory: float = 0.0
+    program: str = ""
+    version: str = ""
+    settings: str = ""
+    host: str = ""
+    time: dt.datetime
+
+    def __post_init__(self) -> None:
+        if self.status == "ok" and self.energy is None:
+            raise ValueError("an accepted label has an energy")
+        if self.status != "ok" and not self.reason:
+            raise ValueError(f"a {self.status} attempt has a reason")
+
+    @property
+    def core_seconds(self) -> float:
+        """What the attempt cost: cores held times wall seconds."""
+        return self.cores * self.wall_seconds
+
+
+def _schema(columns: Sequence[tuple[str, pa.DataType, str]]) -> pa.Schema:
+    """Columns as (name, type, unit or meaning); the third becomes the field's ``unit`` metadata."""
+    return pa.schema([pa.field(name, kind, metadata={"unit": unit}) for name, kind, unit in columns])
+
+
+_FLOATS = pa.list_(pa.float64())
+
+FRAME_SCHEMA = _schema(
+    [
+        ("frame_id", pa.string(), "hash"),
+        ("numbers", pa.list_(pa.int16()), "atomic number, (N,)"),
+        ("positions", _FLOATS, "Å, (N*3,) x y z of atom after atom"),
+        ("charge", pa.int32(), "e"),
+        ("multiplicity", pa.int32(), "2S+1"),
+        ("origin", pa.string(), "sampler"),
+        ("origin_parameters", pa.string(), "JSON"),
+        ("seed", pa.int64(), ""),
+        ("parent", pa.string(), "frame_id"),
+        ("temperature", pa.float64(), "K"),
+        ("group", pa.string(), "frames that may be near copies"),
+        ("split", pa.string(), "train, valid, test or certificate"),
+    ]
+)
+
+LABEL_SCHEMA = _schema(
+    [
+        ("frame_id", pa.string(), "hash"),
+        ("status", pa.string(), "ok, failed or rejected"),
+        ("energy", pa.float64(), "eV, total"),
+        ("forces", _FLOATS, "eV/Å, (N*3,) -dE/dR, x y z of atom after atom"),
+        ("dipole", _FLOATS, "e·Å, (3,)"),
+        ("reason", pa.string(), ""),
+        ("rung", pa.string(), "rung of the retry ladder"),
+        ("wall_seconds", pa.float64(), "s"),
+        ("cpu_seconds", pa.float64(), "s"),
+        ("cores", pa.int32(), ""),
+        ("peak_memory", pa.float64(), "MiB"),
+        ("program", pa.string(), ""),
+        ("version", pa.string(), ""),
+        ("settings", pa.string(), "hash"),
+        ("host", pa.string(), ""),
+        ("time", pa.timestamp("us", tz="UTC"), "end of the attempt"),
+    ]
+)
+
+SELECTION_SCHEMA = _schema(
+    [
+        ("frame_id", pa.string(), "hash"),
+        ("round", pa.int32(), ""),
+        ("criterion", pa.string(), "why this frame was picked"),
+        ("time", pa.timestamp("us", tz="UTC"), ""),
+    ]
+)
+
+
+def frames_to_table(frames: Sequence[Frame]) -> pa.Table:
+    """Frames as rows of :data:`FRAME_SCHEMA`."""
+    rows = [
+        {
+            "frame_id": f.frame_id,
+            "numbers": f.configuration.numbers,
+            "positions": f.configuration.positions.ravel(),
+            "charge": f.configuration.charge,
+            "multiplicity": f.configuration.multiplicity,
+            "origin": f.origin.method,
+            "origin_parameters": json.dumps(dict(f.origin.parameters), sort_keys=True),
+            "seed": f.origin.seed,
+            "parent": f.origin.parent,
+            "temperature": f.origin.temperature,
+            "group": f.group,
+            "split": f.split,
+        }
+        for f in frames
+    ]
+    return pa.Table.from_pylist(rows, schema=FRAME_SCHEMA)
+
+
+def table_to_frames(table: pa.Table) -> list[Frame]:
+    """The inverse of :func:`frames_to_table`."""
+    return [
+        Frame(
+            Configuration(
+                np.array(row["numbers"]),
+                np.array(row["positions"]).reshape(-1, 3),
+                row["charge"],
+                row["multiplicity"],
+            ),
+            Origin(row["origin"], json.loads(row["origin_parameters"]), row["seed"], row["parent"], row["temperature"]),
+            row["group"],
+            row["split"],
+        )
+        for row in table.select(FRAME_SCHEMA.names).to_pylist()
+    ]
+
+
+_ATTEMPT_FIELDS = tuple(f.name for f in fields(Attempt))
+
+
+def attempts_to_table(attempts: Sequence[Attempt]) -> pa.Table:
+    """Attempts as rows of :data:`LABEL_SCHEMA`."""
+    rows = []
+    for attempt in attempts:
+        row = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS}
+        row["forces"] = None if attempt.forces is None else np.asarray(attempt.forces, dtype=np.float64).ravel()
+        rows.append(row)
+    return pa.Table.from_pylist(rows, schema=LABEL_SCHEMA)
+
+
+def table_to_attempts(table: pa.Table) -> list[Attempt]:
+    """The inverse of :func:`attempts_to_table`."""
+    attempts = []
+    for row in table.select(LABEL_SCHEMA.names).to_pylist():
+        if row["forces"] is not None:
+            row["forces"] = np.array(row["forces"]).reshape(-1, 3)
+        if row["dipole"] is not None:
+            row["dipole"] = np.array(row["dipole"])
+        attempts.append(Attempt(**row))
+    return attempts

@@ -1,0 +1,165 @@
+"""One batch of sampling, as a worker process runs it: a conformer search, a Hessian, or one group of frames.
+
+:mod:`asteroid.sampling.plan` decides which batches there are and writes what comes back; nothing here touches the
+store.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.errors import LabelFailed
+from asteroid.groups import Group
+from asteroid.labelling import Labeller, make_labeller
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings
+from asteroid.sampling.conformers import find_conformers
+from asteroid.sampling.dynamics import trajectory
+from asteroid.sampling.normal_modes import compute_hessian, displace, normal_modes
+from asteroid.sampling.screening import Screen
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Batch:
+    """Everything that a worker needs for one group of frames.
+
+    Args:
+        name: of the file in the store.
+        group_name: of the group that its frames belong to.
+        parameters: what the frames' origins say, plain values.
+        hessian: (3N, 3N) eV/Å² of the conformer, for normal modes.
+    """
+
+    name: str
+    group: Group
+    group_name: str
+    seed: int
+    conformer: Configuration
+    parameters: Mapping[str, Any]
+    level: LevelOfTheory
+    engine: str | None
+    hessian: npt.NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Frames of one batch, and how many were dropped for which reason.
+
+    Args:
+        finished: False when the batch ended before it could say what it has; it is then not stored.
+    """
+
+    frames: list[Frame]
+    dropped: Counter[str] = field(default_factory=Counter)
+    finished: bool = True
+
+
+def cheap_labeller(molecule: MoleculeSettings) -> Labeller:
+    """The labeller of the molecule's cheap level."""
+    return make_labeller(molecule.cheap, cheap_engine(molecule))
+
+
+def cheap_engine(molecule: MoleculeSettings) -> str | None:
+    """The manifest's engine where there is a choice: GFN-FF and the ab initio levels have one program each."""
+    level = molecule.cheap
+    return molecule.engine if level.is_semiempirical and level.method != "gfn-ff" else None
+
+
+def search_conformers(molecule: MoleculeSettings, group_name: str) -> list[Frame]:
+    """The molecule's conformers as frames, lowest energy first."""
+    labeller = cheap_labeller(molecule)
+    return [
+        Frame(
+            minimum,
+            Origin(
+                "conformer",
+                {
+                    "index": index,
+                    "energy": energy,
+                    "smiles": molecule.smiles,
+                    "geometry": None if molecule.geometry is None else molecule.geometry.name,
+                    **_provenance(labeller),
+                    "rdkit": version("rdkit"),
+                },
+                molecule.sampling.seed,
+            ),
+            group_name,
+            "train",
+        )
+        for index, (minimum, energy) in enumerate(find_conformers(molecule, labeller))
+    ]
+
+
+def hessian_of(molecule: MoleculeSettings, configuration: Configuration) -> npt.NDArray[np.float64]:
+    """The cheap level's Hessian, (3N, 3N) eV/Å²."""
+    return compute_hessian(cheap_labeller(molecule), configuration)
+
+
+def make_batch(batch: Batch) -> Outcome:
+    """Sample one group; what is no longer the molecule is dropped, and ends a trajectory."""
+    labeller = make_labeller(batch.level, batch.engine)
+    screen = Screen.of(batch.conformer)
+    origin = Origin(
+        batch.group.method,
+        {**batch.parameters, **_provenance(labeller)},
+        batch.seed,
+        batch.conformer.frame_id,
+        # Displacements are only nearly Boltzmann distributed: their temperature stands in the parameters alone.
+        batch.group.temperature if batch.group.method == "md" else None,
+    )
+    dropped: Counter[str] = Counter()
+    kept: list[npt.NDArray[np.float64]] = []
+    try:
+        for positions in islice(_geometries(batch, labeller), batch.group.frames):
+            reason = screen.reason_to_drop(positions)
+            if reason is None:
+                kept.append(positions)
+                continue
+            dropped[reason] += 1
+            if batch.group.method == "md":
+                dropped["after the molecule broke"] += batch.group.frames - len(kept) - 1
+                break
+    except LabelFailed as error:
+        dropped[f"the cheap level failed: {error}"] += batch.group.frames - len(kept)
+    frames = [
+        Frame(batch.conformer.with_positions(positions), origin, batch.group_name, batch.group.split)
+        for positions in kept
+    ]
+    return Outcome(frames, +dropped)
+
+
+def _geometries(batch: Batch, labeller: Labeller) -> Iterable[npt.NDArray[np.float64]]:
+    if batch.group.method == "md":
+        return trajectory(
+            labeller,
+            batch.conformer,
+            temperature=batch.group.temperature,
+            timestep=batch.parameters["timestep"],
+            equilibration=batch.parameters["equilibration"],
+            interval=batch.parameters["interval"],
+            seed=batch.seed,
+        )
+    assert batch.hessian is not None, "the plan gives normal-mode batches their Hessian"
+    return displace(
+        batch.conformer,
+        normal_modes(batch.conformer, batch.hessian),
+        temperature=batch.group.temperature,
+        count=batch.group.frames,
+        seed=batch.seed,
+    )
+
+
+def _provenance(labeller: Labeller) -> dict[str, Any]:
+    return {
+        "level": str(labeller.level),
+        "program": labeller.program,
+        "version": labeller.version,
+        "ase": version("ase"),
+    }

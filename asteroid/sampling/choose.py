@@ -1,0 +1,88 @@
+"""Which sampled frames are labelled at which level: everything cheaply, a diverse few accurately.
+
+The choices are recorded in the store as selections, which the labellers work off. They are made once: a larger budget,
+or more frames, adds a selection that begins with the earlier one.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from asteroid.configuration import Frame, Split
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings
+from asteroid.sampling.select import pick_diverse
+from asteroid.store import Store
+
+logger = logging.getLogger(__name__)
+
+Choice = Callable[[Sequence[Frame], int, int, Sequence[Frame]], list[Frame]]
+"""(frames to choose from, how many, seed, frames chosen before) -> frames, best first"""
+
+
+def choose_cheap(store: Store, molecule: MoleculeSettings) -> None:
+    """Select every frame for the cheap level.
+
+    Held-out frames too: the bias at the accurately labelled ones is cheap minus accurate.
+    """
+    chosen = set(store.selected(molecule.name, molecule.cheap))
+    frames = store.frames(molecule.name)
+    new = [f.frame_id for f in frames if f.split != "certificate" and f.frame_id not in chosen]
+    if new:
+        name = f"cheap-{len(chosen) + len(new)}"
+        store.select(molecule.name, molecule.cheap, new, name=name, criterion="all")
+
+
+def choose_accurate(store: Store, molecule: MoleculeSettings) -> None:
+    """Select frames for the accurate level: diverse ones to learn from, random ones to measure the error with."""
+    budget = molecule.budget
+    _choose(store, molecule, "train", budget.train, "diverse")
+    _choose(store, molecule, "valid", budget.valid, "diverse")
+    # Diverse test frames would be outliers; a random subset estimates the error over the sampled distribution.
+    _choose(store, molecule, "test", budget.test, "random")
+
+
+def _choose(
+    store: Store, molecule: MoleculeSettings, split: Split, wanted: int, criterion: Literal["diverse", "random"]
+) -> None:
+    level = molecule.accurate
+    prefix = f"accurate-{split}-"
+    earlier_ids = _largest(store, molecule.name, level, prefix)
+    if len(earlier_ids) >= wanted:
+        return
+    frames = store.frames(molecule.name, split=split)
+    by_id = {frame.frame_id: frame for frame in frames}
+    rest = [frame for frame in frames if frame.frame_id not in set(earlier_ids)]
+    earlier = [by_id[frame_id] for frame_id in earlier_ids]
+    picked = _CHOICES[criterion](rest, wanted - len(earlier), molecule.sampling.seed, earlier)
+    total = len(earlier) + len(picked)
+    if total < wanted:
+        logger.warning("%s: %d %s frames are there of %d wanted at %s", molecule.name, total, split, wanted, level)
+    if picked:
+        ids = [*earlier_ids, *(frame.frame_id for frame in picked)]
+        store.select(molecule.name, level, ids, name=f"{prefix}{total}", criterion=criterion)
+
+
+def _largest(store: Store, molecule: str, level: LevelOfTheory, prefix: str) -> list[str]:
+    """Frame ids of the largest selection whose name is ``prefix`` and a number."""
+    counts = [name.removeprefix(prefix) for name in store.selections(molecule, level) if name.startswith(prefix)]
+    largest = max((int(count) for count in counts if count.isdecimal()), default=0)
+    return store.selected(molecule, level, name=f"{prefix}{largest}")
+
+
+def _diverse(frames: Sequence[Frame], count: int, seed: int, earlier: Sequence[Frame]) -> list[Frame]:
+    configurations = [frame.configuration for frame in frames]
+    return [frames[i] for i in pick_diverse(configurations, count, seed, [f.configuration for f in earlier])]
+
+
+def _random(frames: Sequence[Frame], count: int, seed: int, earlier: Sequence[Frame]) -> list[Frame]:
+    """The frames whose hash with the seed is lowest: as good as a draw, and stable when more frames have come."""
+
+    def lot(frame: Frame) -> str:
+        return hashlib.sha256(f"{seed} {frame.frame_id}".encode()).hexdigest()
+
+    return sorted(frames, key=lot)[:count]
+
+
+_CHOICES: dict[str, Choice] = {"diverse": _diverse, "random": _random}

@@ -1,0 +1,127 @@
+"""Starting structures: from a SMILES or a file to distinct minima of the cheap level.
+
+RDKit proposes (ETKDG and a force field), the cheap level decides: each proposal is optimised there, what is no longer
+the molecule or the same as another is dropped. The minima are frames like others and the start of every trajectory.
+"""
+
+import logging
+from typing import Any
+
+import ase
+import numpy as np
+from ase.calculators.calculator import CalculationFailed
+from ase.optimize import BFGS
+
+from asteroid.configuration import Configuration
+from asteroid.errors import AsteroidError
+from asteroid.labelling import Labeller
+from asteroid.labelling.calculator import LabellerCalculator
+from asteroid.manifest import MoleculeSettings
+from asteroid.sampling.screening import Screen
+from asteroid.sampling.select import sorted_distances
+from asteroid.structures import parse_smiles, read_geometry
+
+logger = logging.getLogger(__name__)
+
+FORCE = 0.01
+"""eV/Å, largest force left in a minimum."""
+STEPS = 500
+PROPOSALS = 2
+"""Structures embedded for each conformer wanted: some collapse into the same minimum."""
+SAME_ENERGY = 0.002
+"""eV"""
+SAME_DISTANCES = 0.1
+"""Å: minima whose sorted distances differ less are one; so are mirror images, whose energies are equal by symmetry."""
+
+
+def starting_configuration(molecule: MoleculeSettings) -> Configuration:
+    """The molecule as RDKit builds it from its SMILES, or as its file has it.
+
+    Raises:
+        InputError: when the file cannot be read.
+        AsteroidError: when RDKit finds no structure.
+    """
+    return _proposals(molecule, 1)[0]
+
+
+def find_conformers(molecule: MoleculeSettings, labeller: Labeller) -> list[tuple[Configuration, float]]:
+    """Distinct minima of the cheap level and their energies (eV), lowest first; at most ``sampling.conformers``.
+
+    Raises:
+        AsteroidError: when the cheap level keeps none of the structures together.
+    """
+    wanted = molecule.sampling.conformers
+    proposals = _proposals(molecule, 1 if molecule.geometry else PROPOSALS * wanted)
+    screen = Screen.of(proposals[0])
+    minima: list[tuple[Configuration, float]] = []
+    reasons: list[str] = []
+    for proposal in proposals:
+        try:
+            minimum, energy = _relax(labeller, proposal)
+        except CalculationFailed as error:
+            reasons.append(str(error))
+            continue
+        if reason := screen.reason_to_drop(minimum.positions):
+            reasons.append(reason)
+        else:
+            minima.append((minimum, energy))
+    if not minima:
+        raise AsteroidError(
+            f"{molecule.name}: {labeller.level} does not keep the molecule together "
+            f"({', '.join(sorted(set(reasons)))}); write another cheap level or a geometry"
+        )
+    distinct: list[tuple[Configuration, float]] = []
+    for minimum, energy in sorted(minima, key=lambda found: found[1]):
+        if not any(_same(minimum, energy, other, other_energy) for other, other_energy in distinct):
+            distinct.append((minimum, energy))
+    logger.info("%s: %d conformers of %d structures", molecule.name, len(distinct[:wanted]), len(proposals))
+    return distinct[:wanted]
+
+
+def _proposals(molecule: MoleculeSettings, count: int) -> list[Configuration]:
+    if molecule.geometry is not None:
+        found = read_geometry(molecule.geometry, charge=molecule.charge)
+        return [Configuration(found.numbers, found.positions, molecule.charge, molecule.multiplicity)]
+    assert molecule.smiles is not None, "MoleculeSettings has one of the two"
+    structure = _embed(molecule.smiles, count, molecule.sampling.seed)
+    numbers = [atom.GetAtomicNum() for atom in structure.GetAtoms()]
+    return [
+        Configuration(np.array(numbers), conformer.GetPositions(), molecule.charge, molecule.multiplicity)
+        for conformer in structure.GetConformers()
+    ]
+
+
+def _embed(smiles: str, count: int, seed: int) -> Any:
+    """An RDKit molecule with up to ``count`` conformers, relaxed with MMFF94, or UFF where MMFF94 has no parameters."""
+    from rdkit import rdBase
+    from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+
+    structure = parse_smiles(smiles)
+    parameters: Any = rdDistGeom.ETKDGv3()
+    # RDKit multiplies the seed by the number of the conformer: 0 would give the same one each time, and the product
+    # must stay below 2**31.
+    parameters.randomSeed = 1 + seed % 2**20
+    # The parts of a complex are embedded together, or they would be laid on top of each other.
+    parameters.embedFragmentsSeparately = False
+    with rdBase.BlockLogs():
+        if not rdDistGeom.EmbedMultipleConfs(structure, count, parameters):
+            parameters.useRandomCoords = True
+            if not rdDistGeom.EmbedMultipleConfs(structure, count, parameters):
+                raise AsteroidError(f"RDKit finds no structure for '{smiles}'; write a geometry instead")
+        if rdForceFieldHelpers.MMFFHasAllMoleculeParams(structure):
+            rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(structure, ignoreInterfragInteractions=False)
+        elif rdForceFieldHelpers.UFFHasAllMoleculeParams(structure):
+            rdForceFieldHelpers.UFFOptimizeMoleculeConfs(structure, ignoreInterfragInteractions=False)
+    return structure
+
+
+def _relax(labeller: Labeller, configuration: Configuration) -> tuple[Configuration, float]:
+    atoms: ase.Atoms = configuration.to_atoms()
+    atoms.calc = LabellerCalculator(labeller, configuration.charge, configuration.multiplicity)
+    BFGS(atoms, logfile=None).run(fmax=FORCE, steps=STEPS)
+    return configuration.with_positions(atoms.positions), float(atoms.get_potential_energy())
+
+
+def _same(a: Configuration, energy_a: float, b: Configuration, energy_b: float) -> bool:
+    differences = np.abs(sorted_distances([a])[0] - sorted_distances([b])[0])
+    return abs(energy_a - energy_b) < SAME_ENERGY and bool(differences.max() < SAME_DISTANCES)

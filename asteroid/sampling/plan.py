@@ -1,0 +1,252 @@
+"""Carries out a sampling plan: batch after batch in worker processes, each written to the store once.
+
+The plan (:func:`asteroid.groups.plan_groups`) follows from the settings alone. A batch's name is a hash of all that its
+frames depend on, so a run after a kill, or with more frames asked for, computes only the batches that are missing.
+Held-out batches come first: a training frame that nearly copies one of their frames is dropped before it is ever
+stored.
+"""
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from asteroid.configuration import Configuration, Frame, Split
+from asteroid.errors import AsteroidError
+from asteroid.groups import Group, plan_groups
+from asteroid.manifest import MoleculeSettings
+from asteroid.processes import CleanContext, describe_exit, die_with_parent, single_thread_environment
+from asteroid.sampling.batch import Batch, Outcome, cheap_engine, hessian_of, make_batch, search_conformers
+from asteroid.sampling.dynamics import FRICTION
+from asteroid.sampling.normal_modes import SOFTEST
+from asteroid.sampling.select import near_copies, sorted_distances
+from asteroid.store import Store
+
+logger = logging.getLogger(__name__)
+
+NEAR_COPY = "near copy of a frame in another split"
+
+
+@dataclass(frozen=True)
+class SamplingSummary:
+    """What one call of :func:`sample` did; frames that were there before do not count.
+
+    Args:
+        batches: written now.
+        frames: asked of these batches.
+        kept: written to the store.
+        dropped: how many were dropped, by reason.
+    """
+
+    batches: int
+    frames: int
+    kept: int
+    dropped: Mapping[str, int]
+
+
+def sample(
+    store: Store,
+    molecule: MoleculeSettings,
+    *,
+    workers: int = 1,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> SamplingSummary:
+    """Bring the store's frames of a molecule up to its sampling settings.
+
+    Args:
+        workers: single-threaded processes.
+        on_progress: is told how many batches of the plan are done, and of how many.
+
+    Raises:
+        AsteroidError: when the cheap level cannot hold the molecule together, or the store cannot be written.
+    """
+    groups = plan_groups(molecule.sampling)
+    single_thread_environment()
+    with ProcessPool(max_workers=workers, initializer=die_with_parent, context=CleanContext()) as pool:
+        try:
+            conformers = _conformers(store, molecule, pool)
+            missing = list(_missing(store, molecule, groups, conformers))
+            hessians = _hessians(store, molecule, pool, missing, conformers)
+            missing = [replace(batch, hessian=hessians.get(batch.conformer.frame_id)) for batch in missing]
+            done = len(groups) - len(missing)
+            if on_progress:
+                on_progress(done, len(groups))
+            apart = _Apart(store.frames(molecule.name) if missing else [])
+            batches = kept = 0
+            dropped: Counter[str] = Counter()
+            # Results come in the order of the plan, whichever worker was first: what is dropped is then reproducible.
+            for batch, outcome in zip(missing, _outcomes(pool, missing), strict=True):
+                dropped += outcome.dropped
+                frames = apart.admit(outcome.frames, batch.group.split)
+                dropped[NEAR_COPY] += len(outcome.frames) - len(frames)
+                if outcome.finished:
+                    store.add_frames(molecule.name, frames, batch=batch.name)
+                    batches, kept = batches + 1, kept + len(frames)
+                done += 1
+                if on_progress:
+                    on_progress(done, len(groups))
+        except BaseException:
+            pool.stop()
+            raise
+    summary = SamplingSummary(batches, sum(batch.group.frames for batch in missing), kept, dict(+dropped))
+    logger.info("%s: sampled %d frames in %d batches, dropped %s", molecule.name, kept, batches, summary.dropped)
+    return summary
+
+
+def _conformers(store: Store, molecule: MoleculeSettings, pool: ProcessPool) -> list[Configuration]:
+    """The molecule's conformers, searched for once."""
+    start: dict[str, Any] = {"smiles": molecule.smiles}
+    if molecule.geometry is not None:
+        start = {"geometry": hashlib.sha256(molecule.geometry.read_bytes()).hexdigest()}
+    name = "conformers-" + _hash(
+        {
+            **start,
+            "charge": molecule.charge,
+            "multiplicity": molecule.multiplicity,
+            "conformers": molecule.sampling.conformers,
+            "seed": molecule.sampling.seed,
+            "level": str(molecule.cheap),
+            "engine": cheap_engine(molecule),
+        }
+    )
+    if not store.has_frame_batch(molecule.name, name):
+        frames = _result(pool.schedule(search_conformers, args=(molecule, name)), "conformer search")
+        store.add_frames(molecule.name, frames, batch=name)
+    found = [frame for frame in store.frames(molecule.name, split="train") if frame.group == name]
+    return [frame.configuration for frame in sorted(found, key=lambda frame: int(frame.origin.parameters["index"]))]
+
+
+def _missing(
+    store: Store, molecule: MoleculeSettings, groups: Iterable[Group], conformers: list[Configuration]
+) -> Iterator[Batch]:
+    """Batches that are not in the store yet, held-out ones first."""
+    # A group may be there with fewer frames than are wanted now, or with more.
+    there: dict[str, int] = {}
+    for name in store.frame_batches(molecule.name):
+        group_name, _, frames = name.rpartition("-")
+        if frames.isdecimal():
+            there[group_name] = max(there.get(group_name, 0), int(frames))
+    for group in sorted(groups, key=lambda group: group.split == "train"):
+        batch = _batch(molecule, group, conformers)
+        if there.get(batch.group_name, 0) < group.frames:
+            yield batch
+
+
+def _batch(molecule: MoleculeSettings, group: Group, conformers: list[Configuration]) -> Batch:
+    settings = molecule.sampling
+    # The second term keeps conformers from falling into step with the splits, whose pattern repeats every ten turns.
+    conformer_index = (group.turn + group.turn // 10) % len(conformers)
+    conformer = conformers[conformer_index]
+    seed = int(np.random.SeedSequence([settings.seed, group.index]).generate_state(1)[0])
+    parameters: dict[str, Any] = {"temperature": group.temperature, "conformer": conformer_index}
+    if group.method == "md":
+        parameters |= {
+            "timestep": settings.timestep,
+            "equilibration": settings.equilibration,
+            "interval": settings.interval,
+            "friction": FRICTION,
+        }
+    else:
+        parameters |= {"softest": SOFTEST}
+    # The number of frames is left out: a longer group begins with the frames of a shorter one.
+    identity = {
+        **parameters,
+        "conformer": conformer.frame_id,
+        "seed": seed,
+        "split": group.split,
+        "level": str(molecule.cheap),
+        "engine": cheap_engine(molecule),
+    }
+    group_name = f"{group.method}-{_hash(identity)}"
+    return Batch(
+        name=f"{group_name}-{group.frames}",
+        group=group,
+        group_name=group_name,
+        seed=seed,
+        conformer=conformer,
+        parameters=parameters,
+        level=molecule.cheap,
+        engine=cheap_engine(molecule),
+    )
+
+
+def _hessians(
+    store: Store, molecule: MoleculeSettings, pool: ProcessPool, missing: list[Batch], conformers: list[Configuration]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Hessians, by frame_id, of the conformers that a missing batch displaces; each is computed once and stored."""
+    needed = {batch.conformer.frame_id for batch in missing if batch.group.method == "normal-modes"}
+    found, running = {}, {}
+    for conformer in conformers:
+        if conformer.frame_id not in needed:
+            continue
+        identity = {
+            "frame_id": conformer.frame_id,
+            "level": str(molecule.cheap),
+            "engine": cheap_engine(molecule),
+        }
+        path = f"hessians/molecule={molecule.name}/{_hash(identity)}.json"
+        if store.exists(path):
+            found[conformer.frame_id] = np.array(store.read_json(path)["hessian"])
+        else:
+            running[conformer.frame_id] = path, identity, pool.schedule(hessian_of, args=(molecule, conformer))
+    for frame_id, (path, identity, future) in running.items():
+        found[frame_id] = _result(future, "Hessian")
+        store.write_json(path, {**identity, "unit": "eV/Å²", "hessian": found[frame_id].tolist()})
+    return found
+
+
+def _result(future: ProcessFuture, task: str) -> Any:
+    try:
+        return future.result()
+    except ProcessExpired as error:
+        raise AsteroidError(f"the worker of the {task} {describe_exit(error.exitcode)}") from None
+
+
+def _outcomes(pool: ProcessPool, batches: list[Batch]) -> Iterator[Outcome]:
+    """Results in the order of the batches; a worker that dies loses only its own, which a later run tries again."""
+    if not batches:
+        return
+    results = pool.map(make_batch, batches, chunksize=1).result()
+    for batch in batches:
+        try:
+            yield next(results)
+        except ProcessExpired as error:
+            reason = f"the worker {describe_exit(error.exitcode)}"
+            logger.warning("%s: %s", batch.name, reason)
+            yield Outcome([], Counter({reason: batch.group.frames}), finished=False)
+
+
+class _Apart:
+    """Keeps splits apart: knows the stored frames and refuses a near copy of one in another split."""
+
+    def __init__(self, frames: Iterable[Frame]) -> None:
+        self._known: dict[Split, list[npt.NDArray[np.float64]]] = {}
+        by_split: dict[Split, list[Frame]] = {}
+        for frame in frames:
+            by_split.setdefault(frame.split, []).append(frame)
+        for split, members in by_split.items():
+            self._known[split] = [sorted_distances([frame.configuration for frame in members])]
+
+    def admit(self, frames: list[Frame], split: Split) -> list[Frame]:
+        """Those frames that are near no frame of another split; they are known from now on."""
+        # Two atoms have one distance: a few hundred frames fill its whole range, and all would be near copies.
+        if not frames or len(frames[0].configuration.numbers) == 2:
+            return frames
+        points = sorted_distances([frame.configuration for frame in frames])
+        refused = np.zeros(len(frames), dtype=bool)
+        for other, blocks in self._known.items():
+            if other != split:
+                refused |= near_copies(points, np.concatenate(blocks))
+        self._known.setdefault(split, []).append(points[~refused])
+        return [frame for frame, refuse in zip(frames, refused, strict=True) if not refuse]
+
+
+def _hash(parameters: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:16]

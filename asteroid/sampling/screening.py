@@ -1,0 +1,63 @@
+"""Which sampled geometries are still the molecule: nothing broken, nothing fused, no nuclei on each other.
+
+Hot trajectories and wide displacements now and then leave the molecule. Such frames cost an accurate label each and
+teach a model of the molecule little, so they are dropped here and counted by reason.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from ase.data import covalent_radii
+
+from asteroid.configuration import Configuration
+
+BONDED = 1.25
+"""Atoms nearer than this times the sum of their covalent radii are bonded in a starting structure."""
+FORMED = 1.1
+"""Atoms that were not bonded have fused below this; far enough below a hydrogen bond's 1.7."""
+BROKEN = 1.6
+"""A bond is broken beyond this; at 600 K a bond to hydrogen reaches 1.3."""
+CLASHING = 0.6
+"""No two atoms come nearer than this; the shortest bonds stay above 0.8."""
+
+
+@dataclass(frozen=True, eq=False)
+class Screen:
+    """The bonds of a molecule, and a test of other geometries against them.
+
+    Args:
+        bonds: (N, N) whether two atoms are bonded.
+        sums: (N, N) Å, sums of covalent radii (Cordero et al., doi:10.1039/b801115j).
+    """
+
+    bonds: npt.NDArray[np.bool_]
+    sums: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, configuration: Configuration) -> Self:
+        """The screen of a molecule at rest."""
+        radii = covalent_radii[configuration.numbers]
+        sums = radii[:, None] + radii[None, :]
+        bonds = _distances(configuration.positions) < BONDED * sums
+        np.fill_diagonal(bonds, False)
+        return cls(bonds, sums)
+
+    def reason_to_drop(self, positions: npt.NDArray[np.float64]) -> str | None:
+        """Why a geometry, (N, 3) Å, is not this molecule any more; None if it is."""
+        ratio = _distances(positions) / self.sums
+        np.fill_diagonal(ratio, np.inf)
+        if (ratio < CLASHING).any():
+            return "atoms too close"
+        if (ratio[self.bonds] > BROKEN).any():
+            return "bond broken"
+        if (ratio[~self.bonds] < FORMED).any():
+            return "bond formed"
+        return None
+
+
+def _distances(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(N, N) Å"""
+    distances: npt.NDArray[np.float64] = np.linalg.norm(positions[:, None] - positions[None, :], axis=-1)
+    return distances

@@ -1,0 +1,139 @@
+"""The blocks of settings that a manifest may hold, with their defaults and ranges.
+
+:mod:`asteroid.manifest` reads them from YAML and exports them; every other module takes them as they are and trusts
+them.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0)]
+Strategy = Literal["scratch", "unweighted", "weighted"]
+Sampler = Literal["md", "normal-modes"]
+Engine = Literal["tblite", "xtb"]
+"""The program that computes a semiempirical level."""
+
+
+class Settings(BaseModel):
+    """Base of every block of a manifest: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class SamplingSettings(Settings):
+    """How configurations are made at the cheap level."""
+
+    methods: Annotated[tuple[Sampler, ...], Field(min_length=1)] = ("md", "normal-modes")
+    """Frames are shared equally between these."""
+    frames: Annotated[int, Field(ge=10, le=10_000_000)] = 1000
+    """How many configurations in all; each gets a cheap label."""
+    temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)] = (300.0, 600.0)
+    """K, for MD and for the width of normal-mode displacements."""
+    conformers: Annotated[int, Field(ge=1, le=1000)] = 5
+    """At most so many starting conformers (RDKit ETKDG, optimised at the cheap level, duplicates removed)."""
+    timestep: Positive = 0.5
+    """fs"""
+    equilibration: Positive = 200.0
+    """fs of MD before the first frame."""
+    interval: Positive = 20.0
+    """fs between frames of one trajectory."""
+    frames_per_group: Annotated[int, Field(ge=1)] = 20
+    """Frames of one trajectory (or one set of displacements): the unit that is put into one split."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class BudgetSettings(Settings):
+    """How many accurate labels may be bought."""
+
+    accurate: Annotated[int, Field(ge=5)] = 50
+    """Accurate labels that train the model, held-out ones for early stopping included."""
+    valid_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
+    """Part of ``accurate`` that is held out for early stopping and for choosing gamma."""
+    test: Annotated[int, Field(ge=1)] = 20
+    """Further accurate labels that only measure the error."""
+
+    @property
+    def valid(self) -> int:
+        """How many of ``accurate`` are held out."""
+        return self.accurate - self.train
+
+    @property
+    def train(self) -> int:
+        """How many of ``accurate`` are fitted."""
+        return round(self.accurate * (1 - self.valid_fraction))
+
+
+class ModelSettings(Settings):
+    """Size of the MACE model."""
+
+    channels: Annotated[int, Field(ge=1)] = 32
+    max_l: Annotated[int, Field(ge=0, le=3)] = 1
+    max_ell: Annotated[int, Field(ge=1, le=4)] = 2
+    correlation: Annotated[int, Field(ge=1, le=4)] = 3
+    interactions: Annotated[int, Field(ge=1, le=4)] = 2
+    radial: Annotated[int, Field(ge=2)] = 8
+    """Number of radial Bessel functions."""
+    r_max: Positive = 4.5
+    """Å, cutoff radius."""
+
+
+class TrainingSettings(Settings):
+    """How models are trained."""
+
+    strategy: Strategy = "weighted"
+    gamma: Literal["auto"] | Positive = "auto"
+    """eV/Å in w = exp(−e/γ); ``auto`` chooses it by a short pretraining on held-out accurate frames."""
+    model: ModelSettings = ModelSettings()
+    foundation: str | None = None
+    """Path of a MACE model to start from instead of random weights; a pickle, so only from people you trust."""
+    pretrain_steps: Annotated[int, Field(ge=1)] = 4000
+    finetune_steps: Annotated[int, Field(ge=1)] = 2000
+    scratch_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps of the model trained on accurate labels alone; as many as the two above together when not given."""
+    batch_size: Annotated[int, Field(ge=1)] = 20
+    finetune_batch_size: Annotated[int, Field(ge=1)] = 5
+    learning_rate: Positive = 0.01
+    finetune_learning_rate: Positive = 0.002
+    energy_weight: Positive = 1.0
+    forces_weight: Positive = 100.0
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    clip: Positive = 10.0
+    """Largest norm of the gradient."""
+    patience: Annotated[int, Field(ge=1)] = 20
+    """Evaluations on held-out frames without improvement after which training stops."""
+    evaluate_every: Annotated[int, Field(ge=1)] = 100
+    """Steps between evaluations; a checkpoint is written at each."""
+    precision: Literal["float32", "float64"] = "float32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class ThresholdSettings(Settings):
+    """What a model must reach for its certificate."""
+
+    force_mae: Positive = 0.05
+    """eV/Å on held-out accurate frames"""
+    energy_mae: Positive = 0.005
+    """eV/atom on held-out accurate frames"""
+    nve_drift: Positive = 0.001
+    """eV/atom/ps"""
+    nvt_stable: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Part of the trajectories that must survive."""
+    minimum_force: Positive = 0.05
+    """eV/Å, largest accurate force component left at the model's minimum"""
+    minimum_rmsd: Positive = 0.02
+    """Å, between the model's minimum and the accurate one"""
+
+
+class ValidationSettings(Settings):
+    """How a finished model is judged."""
+
+    temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)] = (300.0, 600.0)
+    """K"""
+    timestep: Positive = 0.5
+    """fs"""
+    nve_ps: Positive = 1.0
+    nvt_ps: Positive = 2.0
+    thresholds: ThresholdSettings = ThresholdSettings()
+    seed: Annotated[int, Field(ge=0)] = 0

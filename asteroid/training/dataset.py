@@ -1,0 +1,172 @@
+"""Labelled frames, their reference energies, and the graphs and batches that MACE trains on.
+
+Graphs carry energies *relative to the reference energies of their level*, so that a constant offset between two levels
+never reaches the loss, and single precision never has to hold thousands of eV. Before it lies :mod:`asteroid.store`,
+after it :mod:`asteroid.training.fit`.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+# MACE must come before e3nn: it sets the switch with which e3nn's constants load.
+import mace.data as mace_data
+import numpy as np
+import numpy.typing as npt
+import torch
+from mace.tools import AtomicNumberTable
+from mace.tools.torch_geometric.batch import Batch
+
+from asteroid.configuration import Configuration
+from asteroid.levels import LevelOfTheory
+from asteroid.store import Store
+
+Precision = Literal["float32", "float64"]
+Graph: TypeAlias = mace_data.AtomicData
+
+DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
+
+_GRAPH_KEYS = frozenset(
+    [
+        *("edge_index", "positions", "shifts", "unit_shifts", "cell", "node_attrs", "head"),
+        *("total_charge", "total_spin", "energy", "forces", "weight", "energy_weight", "forces_weight"),
+    ]
+)
+"""What models and loss read. MACE adds a dozen more (virials, dipoles, …) that would only be collated at each step."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFrame:
+    """One configuration with its label at one level.
+
+    Args:
+        energy: eV, total.
+        forces: (N, 3) eV/Å, None for an energy-only label.
+        weight: how much this frame counts in the loss, relative to the others it is trained with.
+    """
+
+    configuration: Configuration
+    energy: float
+    forces: npt.NDArray[np.float64] | None = None
+    weight: float = 1.0
+
+    @property
+    def frame_id(self) -> str:
+        return self.configuration.frame_id
+
+
+def labelled_frames(
+    store: Store, molecule: str, level: LevelOfTheory, ids: Iterable[str] | None = None
+) -> list[LabelledFrame]:
+    """The accepted labels of a molecule at a level, in the order of ``ids``, or else of the store.
+
+    Frames that have no accepted label are left out.
+    """
+    wanted = None if ids is None else list(dict.fromkeys(ids))
+    labels = store.labels(molecule, level)
+    frames = {frame.frame_id: frame for frame in store.frames(molecule, ids=wanted)}
+    found = []
+    for frame_id in frames if wanted is None else wanted:
+        label = labels.get(frame_id)
+        if frame_id in frames and label is not None and label.energy is not None:
+            found.append(LabelledFrame(frames[frame_id].configuration, label.energy, label.forces))
+    return found
+
+
+def fit_reference_energies(
+    frames: Sequence[LabelledFrame], baseline: npt.NDArray[np.float64] | None = None
+) -> dict[int, float]:
+    """Energy of each element at this level, by least squares over the frames: eV by atomic number.
+
+    With a single composition the elements cannot be told apart; the solution of least norm is then as good as any,
+    since only the sum over the molecule is ever used.
+
+    Args:
+        baseline: (number of frames,) eV, what the model already accounts for; it is subtracted first.
+
+    >>> h2 = Configuration([1, 1], [[0, 0, 0], [0, 0, 0.74]])
+    >>> round(fit_reference_energies([LabelledFrame(h2, -32.0)])[1], 9)
+    -16.0
+    """
+    elements = sorted({int(z) for frame in frames for z in frame.configuration.numbers})
+    counts = np.array([[np.sum(frame.configuration.numbers == z) for z in elements] for frame in frames], dtype=float)
+    energies = np.array([frame.energy for frame in frames])
+    if baseline is not None:
+        energies = energies - baseline
+    solution = np.linalg.lstsq(counts, energies, rcond=None)[0]
+    return dict(zip(elements, solution.tolist(), strict=True))
+
+
+def reference_energy(configuration: Configuration, reference_energies: Mapping[int, float]) -> float:
+    """Sum of the reference energies over the atoms, eV."""
+    return float(sum(reference_energies[int(z)] for z in configuration.numbers))
+
+
+@contextlib.contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """MACE builds models and graphs in torch's default precision: set it here, and put it back."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def to_graph(
+    configuration: Configuration,
+    energy: float = 0.0,
+    forces: npt.NDArray[np.float64] | None = None,
+    weight: float = 1.0,
+    *,
+    numbers: Sequence[int],
+    r_max: float,
+    dtype: torch.dtype,
+) -> Graph:
+    """One MACE graph, its neighbour list included; without forces, the label has no part in the loss on forces.
+
+    Args:
+        energy: eV, relative to the reference energies.
+        forces: (N, 3) eV/Å.
+        numbers: atomic numbers that the model knows, in its order.
+        r_max: Å.
+    """
+    labelled = mace_data.Configuration(
+        atomic_numbers=configuration.numbers,
+        positions=configuration.positions,
+        properties={
+            "energy": energy,
+            "forces": forces,
+            "total_charge": float(configuration.charge),
+            "total_spin": float(configuration.multiplicity),
+        },
+        property_weights={"energy": 1.0, "forces": 0.0 if forces is None else 1.0},
+        weight=weight,
+    )
+    with default_dtype(dtype):
+        graph = Graph.from_config(labelled, z_table=AtomicNumberTable(list(numbers)), cutoff=r_max)
+    for key in set(graph.keys) - _GRAPH_KEYS:
+        graph[key] = None
+    return graph
+
+
+def collate(graphs: Sequence[Graph]) -> Batch:
+    """One batch of several graphs."""
+    return Batch.from_data_list(list(graphs))
+
+
+def batches(graphs: Sequence[Graph], size: int) -> list[Batch]:
+    """All graphs in order, in batches of at most ``size``."""
+    return [collate(graphs[start : start + size]) for start in range(0, len(graphs), size)]
+
+
+def shuffled(count: int, batch_size: int, step: int, seed: int) -> npt.NDArray[np.int64]:
+    """Which of ``count`` graphs make up the batch of a step; each epoch is a new permutation.
+
+    A function of the step alone, so that a training that continues draws exactly what it would have drawn. The few
+    graphs that do not fill a last batch are left out of that epoch.
+    """
+    size = min(batch_size, count)
+    epoch, position = divmod(step, count // size)
+    return np.random.default_rng((seed, epoch)).permutation(count)[position * size : (position + 1) * size]

@@ -1,0 +1,274 @@
+"""The one training loop: a model, graphs to learn from, held-out graphs that say when to stop.
+
+Every strategy is a sequence of calls of :func:`fit`. Its state after an evaluation is plain tensors and numbers; a
+training that continues from it takes the very steps that the uninterrupted one would have taken.
+:mod:`asteroid.training.session` keeps that state in the store.
+"""
+
+import argparse
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mace.modules import WeightedEnergyForcesLoss
+from mace.tools.scripts_utils import get_params_options
+from mace.tools.torch_geometric.batch import Batch
+from torch_ema import ExponentialMovingAverage
+
+from asteroid.errors import TrainingError
+from asteroid.training.dataset import Graph, batches, collate, default_dtype, shuffled
+
+logger = logging.getLogger(__name__)
+
+State = dict[str, Any]
+"""Everything that a training needs to continue exactly: tensors, numbers, lists and dicts of them."""
+
+Progress = Callable[[str, int, int, float | None], None]
+"""Called with the stage, its step, its number of steps and the held-out force error in eV/Å (None before the first)."""
+
+EVALUATION_BATCH = 100
+"""Held-out graphs in one batch: larger ones gain nothing on a CPU."""
+
+WARM_UP = 0.05
+"""Part of the steps over which the learning rate rises: Adam's second moments are noise at first."""
+
+FINAL_LEARNING_RATE = 0.01
+"""Part of the learning rate that the cosine ends with."""
+
+WEIGHT_DECAY = 5e-7
+"""As in MACE's training script, and for the parameters that it chooses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageSettings:
+    """One stage of a training.
+
+    Args:
+        learning_rate: the largest one, after the warm-up.
+        clip: largest norm of the gradient.
+        keep_best: stop early and end with the weights that were best on the held-out frames. False for stages on cheap
+            labels: their held-out error is mostly the bias between the levels, and its smallest value an accident.
+        patience: evaluations without improvement after which the stage ends early.
+        evaluate_every: steps between evaluations, each of which is also a checkpoint.
+        seed: of the order of the graphs.
+    """
+
+    name: str
+    steps: int
+    batch_size: int
+    learning_rate: float
+    energy_weight: float
+    forces_weight: float
+    ema_decay: float
+    clip: float
+    keep_best: bool
+    patience: int
+    evaluate_every: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One line of the history; errors are on the held-out frames, of the averaged weights.
+
+    Args:
+        loss: mean over the steps since the last evaluation.
+        valid_force_mae: eV/Å, per component.
+        valid_energy_mae: eV/atom, relative to the reference energies of the accurate level.
+    """
+
+    stage: str
+    step: int
+    learning_rate: float
+    loss: float
+    valid_force_mae: float
+    valid_energy_mae: float
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a stage came to.
+
+    Args:
+        valid_force_mae: eV/Å, held-out error of the weights that the model was left with.
+        seconds: wall time, over all restarts.
+    """
+
+    history: list[Evaluation]
+    valid_force_mae: float
+    seconds: float
+
+
+def learning_rate(step: int, stage: StageSettings) -> float:
+    """Linear warm-up, then a cosine down to :data:`FINAL_LEARNING_RATE` of the largest."""
+    warm_up = min(1.0, (step + 1) / max(1.0, WARM_UP * stage.steps))
+    cosine = 0.5 * (1 + math.cos(math.pi * step / stage.steps))
+    return stage.learning_rate * warm_up * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
+
+
+def evaluate(model: torch.nn.Module, held_out: Sequence[Batch]) -> tuple[float, float]:
+    """Mean absolute error of forces (eV/Å, per component) and of energies (eV/atom) over batches on the model's device.
+
+    Raises:
+        TrainingError: when no held-out frame has forces.
+    """
+    force_error = energy_error = 0.0
+    components = graphs = 0
+    for batch in held_out:
+        output = model(batch.to_dict(), training=False)
+        atoms = batch.ptr[1:] - batch.ptr[:-1]
+        has_forces = torch.repeat_interleave(batch.forces_weight > 0, atoms)
+        force_error += float((output["forces"] - batch.forces)[has_forces].abs().sum())
+        components += 3 * int(has_forces.sum())
+        energy_error += float(((output["energy"].detach() - batch.energy) / atoms).abs().sum())
+        graphs += batch.num_graphs
+    if components == 0:
+        raise TrainingError("no held-out frame has forces at the accurate level; label some with forces")
+    return force_error / components, energy_error / graphs
+
+
+def fit(
+    model: torch.nn.Module,
+    train: Sequence[Graph],
+    valid: Sequence[Graph],
+    stage: StageSettings,
+    *,
+    resume: State | None = None,
+    checkpoint: Callable[[State], None] | None = None,
+    on_progress: Progress | None = None,
+) -> FitResult:
+    """Train ``model`` in place and leave it with averaged weights: the best on the held-out graphs, or the last.
+
+    Args:
+        model: on the device that is to train it, without reference energies (graphs carry none either).
+        train: with weights of mean 1; MACE's loss divides by the count, not by their sum.
+        resume: the state with which ``checkpoint`` was last called, of the same stage on the same graphs.
+        checkpoint: called after each evaluation.
+
+    Raises:
+        TrainingError: when the loss is no longer a number.
+    """
+    device = next(model.parameters()).device
+    held_out = [batch.to(device) for batch in batches(valid, EVALUATION_BATCH)]
+    loop = _Loop(model, stage)
+    if resume is not None:
+        loop.load(resume)
+    started = time.perf_counter() - loop.seconds
+    losses = torch.zeros((), device=device)
+    since = 0
+    while loop.step < stage.steps and not loop.is_stale:
+        indices = shuffled(len(train), stage.batch_size, loop.step, stage.seed)
+        losses += loop.take_step(collate([train[i] for i in indices]).to(device))
+        since += 1
+        if loop.step % stage.evaluate_every and loop.step != stage.steps:
+            continue
+        loss = float(losses) / since
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"stage {stage.name}: the loss is {loss} at step {loop.step}; "
+                f"write a learning rate below {stage.learning_rate}"
+            )
+        losses.zero_()
+        since = 0
+        loop.evaluate(held_out, loss)
+        loop.seconds = time.perf_counter() - started
+        if checkpoint is not None:
+            checkpoint(loop.state())
+        if on_progress is not None:
+            on_progress(stage.name, loop.step, stage.steps, loop.history[-1].valid_force_mae)
+    loop.finish()
+    logger.info(
+        "stage %s: %d of %d steps on %d graphs, held-out force MAE %.4f eV/Å, %.0f s",
+        *(stage.name, loop.step, stage.steps, len(train), loop.best_mae, loop.seconds),
+    )
+    return FitResult(loop.history, loop.best_mae, loop.seconds)
+
+
+class _Loop:
+    """The state of one stage, and the steps that change it."""
+
+    def __init__(self, model: torch.nn.Module, stage: StageSettings) -> None:
+        self.model = model
+        self.stage = stage
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = _optimiser(model, stage.learning_rate)
+        self.average = ExponentialMovingAverage(self.parameters, decay=stage.ema_decay)
+        with default_dtype(self.parameters[0].dtype):
+            self.loss = WeightedEnergyForcesLoss(stage.energy_weight, stage.forces_weight).to(self.parameters[0].device)
+        self.step = 0
+        self.stale = 0
+        self.seconds = 0.0
+        self.best_mae = math.inf
+        self.best: list[torch.Tensor] = [p.detach().clone() for p in self.parameters]
+        self.history: list[Evaluation] = []
+
+    def take_step(self, batch: Batch) -> torch.Tensor:
+        """One step of the optimiser; returns the loss without waiting for it."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, self.stage)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss: torch.Tensor = self.loss(batch, self.model(batch.to_dict(), training=True))
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.clip)
+        self.optimiser.step()
+        self.average.update()
+        self.step += 1
+        return loss.detach()
+
+    def evaluate(self, held_out: Sequence[Batch], loss: float) -> None:
+        """Measure the averaged weights, and keep them if they are the best so far."""
+        with self.average.average_parameters():
+            force_mae, energy_mae = evaluate(self.model, held_out)
+        if force_mae < self.best_mae or not self.stage.keep_best:
+            self.best_mae, self.stale = force_mae, 0
+            self.best = [p.clone() for p in self.average.shadow_params]
+        else:
+            self.stale += 1
+        rate = learning_rate(self.step - 1, self.stage)
+        self.history.append(Evaluation(self.stage.name, self.step, rate, loss, force_mae, energy_mae))
+
+    @property
+    def is_stale(self) -> bool:
+        return self.stale >= self.stage.patience
+
+    def finish(self) -> None:
+        with torch.no_grad():
+            for parameter, best in zip(self.parameters, self.best, strict=True):
+                parameter.copy_(best)
+
+    def state(self) -> State:
+        return {
+            "step": self.step,
+            "stale": self.stale,
+            "seconds": self.seconds,
+            "best_mae": self.best_mae,
+            "best": self.best,
+            "history": [dataclasses.asdict(evaluation) for evaluation in self.history],
+            "parameters": [p.detach() for p in self.parameters],
+            "optimiser": self.optimiser.state_dict(),
+            "average": self.average.state_dict(),
+        }
+
+    def load(self, state: State) -> None:
+        self.step, self.stale = state["step"], state["stale"]
+        self.seconds, self.best_mae = state["seconds"], state["best_mae"]
+        self.history = [Evaluation(**evaluation) for evaluation in state["history"]]
+        with torch.no_grad():
+            for own, saved in ((self.parameters, state["parameters"]), (self.best, state["best"])):
+                for tensor, value in zip(own, saved, strict=True):
+                    tensor.copy_(value)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.average.load_state_dict(state["average"])
+
+
+def _optimiser(model: torch.nn.Module, rate: float) -> torch.optim.Adam:
+    """Adam with MACE's own choice of which parameters decay."""
+    arguments = argparse.Namespace(
+        lr=rate, weight_decay=WEIGHT_DECAY, amsgrad=True, beta=0.9, freeze=None, lr_params_factors="{}"
+    )
+    return torch.optim.Adam(**get_params_options(arguments, model), fused=True)

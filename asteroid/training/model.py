@@ -1,0 +1,158 @@
+"""MACE models: new ones, ones that a user brings, and their reference energies.
+
+The modules are MACE's own, so a saved model opens in any MACE calculator. Here are also the conversions to and from
+cuEquivariance kernels, which only a training on a GPU sees. :mod:`asteroid.training.session` calls this module.
+"""
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import mace.modules as mace_modules
+import numpy as np
+import torch
+from e3nn import o3
+from mace.modules import ScaleShiftMACE
+
+from asteroid.configuration import SYMBOLS
+from asteroid.errors import InputError
+from asteroid.manifest import ModelSettings
+from asteroid.training.dataset import default_dtype
+
+logger = logging.getLogger(__name__)
+
+_INTERACTION = "RealAgnosticResidualInteractionBlock"
+"""The interaction block that MACE's own training script uses by default, in all layers."""
+
+
+def build_model(
+    elements: Sequence[int],
+    settings: ModelSettings,
+    reference_energies: Mapping[int, float],
+    *,
+    scale: float,
+    avg_num_neighbors: float,
+    seed: int,
+    dtype: torch.dtype,
+) -> ScaleShiftMACE:
+    """A MACE model with random weights.
+
+    What the manifest does not set is as in MACE 0.3.16's training script: polynomial cutoff 5, readout 16x0e, silu.
+
+    Args:
+        elements: atomic numbers.
+        reference_energies: eV by atomic number.
+        scale: eV/Å, root mean square force: the size of what one atom's network must put out.
+        avg_num_neighbors: mean number of neighbours within r_max, which normalises the messages.
+        seed: of the weights; torch's global random state is left as it was.
+    """
+    numbers = sorted(int(z) for z in elements)
+    hidden = o3.Irreps([(settings.channels, (degree, (-1) ** degree)) for degree in range(settings.max_l + 1)])
+    with default_dtype(dtype), torch.random.fork_rng(), warnings.catch_warnings():
+        # e3nn 0.4.4 scripts its code with annotations that newer torch deprecates; nothing a user could act on.
+        warnings.simplefilter("ignore")
+        torch.manual_seed(seed)
+        return ScaleShiftMACE(
+            r_max=settings.r_max,
+            num_bessel=settings.radial,
+            num_polynomial_cutoff=5,
+            max_ell=settings.max_ell,
+            interaction_cls=mace_modules.interaction_classes[_INTERACTION],
+            interaction_cls_first=mace_modules.interaction_classes[_INTERACTION],
+            num_interactions=settings.interactions,
+            num_elements=len(numbers),
+            hidden_irreps=hidden,
+            MLP_irreps=o3.Irreps("16x0e"),
+            gate=torch.nn.functional.silu,
+            atomic_energies=np.array([reference_energies.get(z, 0.0) for z in numbers]),
+            avg_num_neighbors=avg_num_neighbors,
+            atomic_numbers=numbers,
+            correlation=settings.correlation,
+            atomic_inter_scale=scale,
+            atomic_inter_shift=0.0,
+        )
+
+
+def load_foundation(path: str | Path, elements: Sequence[int], *, dtype: torch.dtype) -> ScaleShiftMACE:
+    """A user's MACE model to start from. It is a pickle and runs code when opened: only from people you trust.
+
+    Raises:
+        InputError: when it cannot be read, is not one MACE model with one head, or does not know an element.
+    """
+    try:
+        model = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=False)
+    except Exception as error:  # unpickling can raise anything
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"foundation: '{path}' cannot be read as a MACE model ({reason})") from error
+    if not isinstance(model, ScaleShiftMACE):
+        raise InputError(f"foundation: '{path}' holds a {type(model).__name__}; expected a ScaleShiftMACE model")
+    if len(getattr(model, "heads", ["Default"])) > 1:
+        raise InputError(f"foundation: '{path}' has the heads {model.heads}; extract one with mace_select_head first")
+    known = model_elements(model)
+    if missing := [SYMBOLS[z] for z in sorted(set(map(int, elements)) - set(known))]:
+        raise InputError(f"foundation: '{path}' does not know {', '.join(missing)}; use a model trained on it")
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    return cast(ScaleShiftMACE, model.to(dtype))
+
+
+def model_elements(model: torch.nn.Module) -> list[int]:
+    """Atomic numbers that the model knows, in its order."""
+    return [int(z) for z in cast(torch.Tensor, model.atomic_numbers)]
+
+
+def model_cutoff(model: torch.nn.Module) -> float:
+    """r_max in Å."""
+    return float(cast(torch.Tensor, model.r_max))
+
+
+def set_reference_energies(model: ScaleShiftMACE, reference_energies: Mapping[int, float]) -> None:
+    """Give the model the reference energies (eV) of another level; elements that are not named get zero."""
+    buffer = model.atomic_energies_fn.atomic_energies
+    values = torch.tensor([reference_energies.get(z, 0.0) for z in model_elements(model)], dtype=torch.float64)
+    buffer.copy_(values.expand_as(buffer))
+
+
+def choose_device(device: str) -> torch.device:
+    """``auto`` is a GPU where there is one.
+
+    Raises:
+        InputError: when a GPU is asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("training.device: 'cuda' was asked for and torch finds no GPU; write auto or cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def _has_kernels(device: torch.device) -> bool:
+    return device.type == "cuda" and importlib.util.find_spec("cuequivariance_torch") is not None
+
+
+def accelerate(model: ScaleShiftMACE, device: torch.device) -> torch.nn.Module:
+    """The model on its device, with cuEquivariance kernels on a GPU when they are installed."""
+    if not _has_kernels(device):
+        return cast(torch.nn.Module, model.to(device))
+    from mace.cli.convert_e3nn_cueq import run as to_cuequivariance
+
+    logger.info("training with cuEquivariance kernels")
+    with default_dtype(next(model.parameters()).dtype):
+        return cast(torch.nn.Module, to_cuequivariance(model.to(device), device=device.type))
+
+
+def plain(model: torch.nn.Module) -> ScaleShiftMACE:
+    """The inverse of :func:`accelerate`: a model on the CPU that opens without cuEquivariance, in double precision.
+
+    Double precision holds the same weights exactly, and total energies of thousands of eV to far below a meV.
+    """
+    parameter = next(model.parameters())
+    if _has_kernels(parameter.device):
+        from mace.cli.convert_cueq_e3nn import run as from_cuequivariance
+
+        with default_dtype(parameter.dtype):
+            model = from_cuequivariance(model, device=parameter.device.type)
+    return cast(ScaleShiftMACE, model.cpu().double())

@@ -1,0 +1,254 @@
+"""One training as a sequence of named stages that survives being killed at any moment.
+
+A :class:`Session` turns labelled frames into graphs, starts models and fits them; what it has finished, and the state
+of the stage that it is in, go to a :class:`CheckpointKeeper`. The strategies are written over it,
+:mod:`asteroid.training.fit` is below.
+"""
+
+import copy
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from mace.modules import ScaleShiftMACE
+
+from asteroid.configuration import Configuration
+from asteroid.manifest import TrainingSettings
+from asteroid.store import Store
+from asteroid.training.dataset import (
+    DTYPES,
+    Graph,
+    LabelledFrame,
+    fit_reference_energies,
+    reference_energy,
+    to_graph,
+)
+from asteroid.training.fit import Evaluation, FitResult, Progress, StageSettings, State, fit
+from asteroid.training.model import (
+    accelerate,
+    build_model,
+    choose_device,
+    load_foundation,
+    model_cutoff,
+    model_elements,
+    plain,
+    set_reference_energies,
+)
+from asteroid.training.predict import predict
+
+
+class CheckpointKeeper(Protocol):
+    """Keeps the newest checkpoint of one training."""
+
+    def load(self) -> bytes | None: ...
+
+    def save(self, checkpoint: bytes) -> None: ...
+
+    def clear(self) -> None: ...
+
+
+class StoreCheckpoints:
+    """Checkpoints in the store: immutable numbered files, an older one removed only once the newer one is in place."""
+
+    def __init__(self, store: Store, molecule: str, model_id: str) -> None:
+        self._store = store
+        self._folder = f"checkpoints/{molecule}/{model_id}"
+
+    def load(self) -> bytes | None:
+        numbers = self._numbers()
+        return self._store.read(self._path(numbers[-1])) if numbers else None
+
+    def save(self, checkpoint: bytes) -> None:
+        numbers = self._numbers()
+        self._store.write(self._path(numbers[-1] + 1 if numbers else 1), checkpoint)
+        for number in numbers:
+            self._store.remove(self._path(number))
+
+    def clear(self) -> None:
+        # Oldest first: a kill in between leaves the newest one, never an outdated one.
+        for number in self._numbers():
+            self._store.remove(self._path(number))
+
+    def _numbers(self) -> list[int]:
+        return [int(name.removesuffix(".pt")) for name in self._store.names(self._folder)]
+
+    def _path(self, number: int) -> str:
+        return f"{self._folder}/{number:08d}.pt"
+
+
+class Session:
+    """Fits models stage by stage on one device, with one set of held-out accurate frames.
+
+    Args:
+        accurate_train, accurate_valid: define the reference energies and the error that training minimises.
+        elements: all atomic numbers that the models must know.
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        accurate_train: Sequence[LabelledFrame],
+        accurate_valid: Sequence[LabelledFrame],
+        elements: Sequence[int],
+        *,
+        checkpoints: CheckpointKeeper,
+        on_progress: Progress | None = None,
+    ) -> None:
+        self.settings = settings
+        self.device = choose_device(settings.device)
+        self.results: dict[str, FitResult] = {}
+        self._elements = elements
+        self._dtype = DTYPES[settings.precision]
+        self._checkpoints = checkpoints
+        self._on_progress = on_progress
+        self._graphs: dict[tuple[str, float], Graph] = {}
+        self._built: dict[tuple[float, float], ScaleShiftMACE] = {}
+        self._foundation: ScaleShiftMACE | None = None
+        if settings.foundation is not None:
+            self._foundation = load_foundation(settings.foundation, elements, dtype=self._dtype)
+            set_reference_energies(self._foundation, {})
+        self._cutoff = model_cutoff(self._foundation) if self._foundation else settings.model.r_max
+        self._numbers = model_elements(self._foundation) if self._foundation else sorted(elements)
+        self._accurate_references = self._references(accurate_train)
+        self._valid = self._to_graphs(accurate_valid, self._accurate_references)
+        self._state = self._load()
+
+    def new_model(self, frames: Sequence[LabelledFrame]) -> torch.nn.Module:
+        """A model ready to be fitted to these frames first: the user's, or one with the random weights of our seed."""
+        start = self._foundation or self._random_model(frames)
+        return accelerate(copy.deepcopy(start), self.device)
+
+    def fit(
+        self,
+        name: str,
+        model: torch.nn.Module,
+        frames: Sequence[LabelledFrame],
+        *,
+        steps: int,
+        batch_size: int,
+        learning_rate: float,
+        keep_best: bool,
+        keep: bool = True,
+    ) -> FitResult:
+        """Fit ``model`` in place in a stage of this name, or take over what an earlier process made of that stage.
+
+        Args:
+            frames: all of one level; their weights are scaled to mean 1, as MACE's loss expects.
+            keep_best: whether held-out frames choose the weights, see :class:`~asteroid.training.fit.StageSettings`.
+            keep: False for a stage of which only the error is wanted: its model is then not restored later.
+        """
+        if name in self._state["finished"]:
+            return self._restore(name, model)
+        settings = self.settings
+        stage = StageSettings(
+            name=name,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            energy_weight=settings.energy_weight,
+            forces_weight=settings.forces_weight,
+            ema_decay=settings.ema_decay,
+            clip=settings.clip,
+            keep_best=keep_best,
+            patience=settings.patience,
+            evaluate_every=settings.evaluate_every,
+            seed=settings.seed,
+        )
+        if self._on_progress is not None:
+            self._on_progress(name, 0, steps, None)
+        result = fit(
+            model,
+            self._to_graphs(frames, self._references(frames)),
+            self._valid,
+            stage,
+            resume=self._state["open"].get(name),
+            checkpoint=lambda state: self._save({**self._state, "open": {name: state}}),
+            on_progress=self._on_progress,
+        )
+        weights = [p.detach().cpu() for p in model.parameters()] if keep else None
+        finished = {**self._state["finished"], name: {"result": dataclasses.asdict(result), "weights": weights}}
+        self._save({"finished": finished, "open": {}})
+        self.results[name] = result
+        return result
+
+    def finish(self, model: torch.nn.Module) -> tuple[ScaleShiftMACE, dict[int, float]]:
+        """The finished model, on the CPU and with the accurate level's reference energies, which come second (eV)."""
+        finished = plain(model)
+        set_reference_energies(finished, self._accurate_references)
+        return finished, self._accurate_references
+
+    def _random_model(self, frames: Sequence[LabelledFrame]) -> ScaleShiftMACE:
+        """The untrained model for these frames: building one takes a second, so all trials start from one copy."""
+        graphs = self._to_graphs(frames, self._references(frames))
+        atoms = sum(int(graph.num_nodes) for graph in graphs)
+        forces = [frame.forces for frame in frames if frame.forces is not None]
+        scale = float(np.sqrt(np.mean(np.square(np.concatenate(forces))))) if forces else 1.0
+        neighbours = max(1.0, sum(graph.edge_index.shape[1] for graph in graphs) / atoms)
+        if (scale, neighbours) not in self._built:
+            self._built[scale, neighbours] = build_model(
+                self._elements,
+                self.settings.model,
+                {},
+                scale=scale,
+                avg_num_neighbors=neighbours,
+                seed=self.settings.seed,
+                dtype=self._dtype,
+            )
+        return self._built[scale, neighbours]
+
+    def _references(self, frames: Sequence[LabelledFrame]) -> dict[int, float]:
+        """Reference energies of these frames; those of a foundation model fill what it does not already predict."""
+        if self._foundation is None:
+            return fit_reference_energies(frames)
+        baseline, _ = predict(self._foundation, [frame.configuration for frame in frames])
+        return fit_reference_energies(frames, baseline)
+
+    def _to_graphs(self, frames: Sequence[LabelledFrame], references: dict[int, float]) -> list[Graph]:
+        """Graphs of these frames with weights of mean 1; each graph is made once, whatever its weight."""
+        mean = float(np.mean([frame.weight for frame in frames]))
+        graphs = []
+        for frame in frames:
+            energy = frame.energy - reference_energy(frame.configuration, references)
+            graph = self._graph(frame.configuration, energy, frame)
+            weighted = copy.copy(graph)
+            weighted.weight = torch.tensor(frame.weight / mean, dtype=self._dtype)
+            graphs.append(weighted)
+        return graphs
+
+    def _graph(self, configuration: Configuration, energy: float, frame: LabelledFrame) -> Graph:
+        key = (configuration.frame_id, energy)
+        if key not in self._graphs:
+            self._graphs[key] = to_graph(
+                configuration, energy, frame.forces, numbers=self._numbers, r_max=self._cutoff, dtype=self._dtype
+            )
+        return self._graphs[key]
+
+    def _load(self) -> State:
+        checkpoint = self._checkpoints.load()
+        if checkpoint is None:
+            return {"finished": {}, "open": {}}
+        state: State = torch.load(io.BytesIO(checkpoint), map_location=self.device, weights_only=True)
+        return state
+
+    def _save(self, state: State) -> None:
+        self._state = state
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self._checkpoints.save(buffer.getvalue())
+
+    def _restore(self, name: str, model: torch.nn.Module) -> FitResult:
+        finished = self._state["finished"][name]
+        if finished["weights"] is not None:
+            with torch.no_grad():
+                for parameter, weight in zip(model.parameters(), finished["weights"], strict=True):
+                    parameter.copy_(weight)
+        result = FitResult(
+            [Evaluation(**evaluation) for evaluation in finished["result"]["history"]],
+            finished["result"]["valid_force_mae"],
+            finished["result"]["seconds"],
+        )
+        self.results[name] = result
+        return result

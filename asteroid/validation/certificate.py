@@ -1,0 +1,187 @@
+"""The certificate: a pass or fail for one model of one molecule, line by line, with the numbers behind each.
+
+It sums up what :mod:`asteroid.validation.errors`, ``dynamics`` and ``minimum`` measured. A quantity that could not be
+measured does not pass. As a plain dict it is stored beside the report, which :mod:`asteroid.report` makes from it.
+"""
+
+import datetime as dt
+import importlib.metadata
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from asteroid.settings import ThresholdSettings
+from asteroid.validation.dynamics import Dynamics, unstable
+from asteroid.validation.errors import Errors, Estimate, improvement
+from asteroid.validation.minimum import MinimumComparison
+
+IMAGINARY_NOISE = 50.0
+"""cm⁻¹: an optimisation that ends at a small force leaves a free methyl rotor with an imaginary mode of a few tens."""
+
+_PACKAGES = ("asteroid", "mace-torch", "torch", "ase", "numpy")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One requirement: ``value comparison threshold``; a value of None could not be measured and does not pass."""
+
+    name: str
+    value: float | None
+    unit: str
+    threshold: float
+    comparison: Literal["<=", ">="]
+    note: str = ""
+
+    @property
+    def passed(self) -> bool:
+        if self.value is None or not math.isfinite(self.value):
+            return False
+        return self.value <= self.threshold if self.comparison == "<=" else self.value >= self.threshold
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Certificate:
+    """What one model reached.
+
+    Args:
+        levels: ``cheap`` (None for a model trained without cheap labels) and ``accurate``.
+        versions: of the packages that made it.
+        improvement: force MAE of the scratch model over that of this one, on the same frames; None without a scratch
+            model, or where this model is the scratch model.
+        minimum: None when the minimum could not be compared.
+    """
+
+    model_id: str
+    molecule: str
+    strategy: str
+    levels: Mapping[str, str | None]
+    created: str
+    versions: Mapping[str, str]
+    lines: tuple[Line, ...]
+    errors: Errors
+    scratch_errors: Errors | None
+    improvement: Estimate | None
+    dynamics: Dynamics
+    minimum: MinimumComparison | None
+
+    @property
+    def passed(self) -> bool:
+        return all(line.passed for line in self.lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON; a number that is not finite becomes None."""
+        content: dict[str, Any] = _plain(self)
+        content["passed"] = self.passed
+        content["lines"] = [{**_plain(line), "passed": line.passed} for line in self.lines]
+        return content
+
+
+def certify(
+    card: Mapping[str, Any],
+    *,
+    errors: Errors,
+    scratch_errors: Errors | None,
+    dynamics: Dynamics,
+    minimum: MinimumComparison | None,
+    thresholds: ThresholdSettings,
+    minimum_note: str = "",
+) -> Certificate:
+    """Compare what was measured with the thresholds.
+
+    Args:
+        card: of the model, from the store.
+        scratch_errors: of the model trained on accurate labels alone, on the same frames.
+        minimum_note: why ``minimum`` is None.
+    """
+    return Certificate(
+        model_id=card["model_id"],
+        molecule=card["molecule"],
+        strategy=card["strategy"],
+        levels={"cheap": card["cheap"], "accurate": card["accurate"]},
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        versions=_versions(),
+        lines=(
+            *_error_lines(errors, thresholds),
+            *_dynamics_lines(dynamics, thresholds),
+            *_minimum_lines(minimum, minimum_note, thresholds),
+        ),
+        errors=errors,
+        scratch_errors=scratch_errors,
+        improvement=improvement(errors, scratch_errors) if scratch_errors else None,
+        dynamics=dynamics,
+        minimum=minimum,
+    )
+
+
+def _error_lines(errors: Errors, thresholds: ThresholdSettings) -> tuple[Line, ...]:
+    def note(estimate: Estimate) -> str:
+        return f"95% interval {estimate.low:.4g} to {estimate.high:.4g}, {errors.frames} held-out frames"
+
+    return (
+        Line("Force MAE", errors.force_mae.value, "eV/Å", thresholds.force_mae, "<=", note(errors.force_mae)),
+        Line("Energy MAE", errors.energy_mae.value, "eV/atom", thresholds.energy_mae, "<=", note(errors.energy_mae)),
+    )
+
+
+def _dynamics_lines(dynamics: Dynamics, thresholds: ThresholdSettings) -> tuple[Line, ...]:
+    nve = dynamics.nve
+    drift = None if nve.drift is None else abs(nve.drift)
+    setting = f"{nve.requested:g} ps from {nve.temperature:.0f} K, time step {nve.timestep:g} fs"
+    note = "; ".join([setting, *unstable([nve])])
+    runs = (nve, *dynamics.nvt)
+    survival = "; ".join([f"{sum(t.stable for t in runs)} of {len(runs)}", *unstable(runs)])
+    return (
+        Line("NVE energy drift", drift, "eV/atom/ps", thresholds.nve_drift, "<=", note),
+        Line("Trajectories that survived", dynamics.stable_fraction, "", thresholds.nvt_stable, ">=", survival),
+    )
+
+
+def _minimum_lines(minimum: MinimumComparison | None, reason: str, thresholds: ThresholdSettings) -> tuple[Line, ...]:
+    force = rmsd = imaginary = None
+    rmsd_note = force_note = mode_note = reason
+    if minimum:
+        force, rmsd = minimum.residual_force, minimum.rmsd
+        imaginary = float((minimum.frequencies < -IMAGINARY_NOISE).sum())
+        force_note = "largest component of the accurate forces where the model has its minimum"
+        rmsd_note = f"accurate minimum reached in {minimum.labels} labels"
+        mode_note = f"below −{IMAGINARY_NOISE:g} cm⁻¹; 0 says that it is a minimum"
+        if not minimum.converged:
+            # The distance to a geometry that is no minimum says nothing, however small.
+            rmsd = None
+            rmsd_note = (
+                f"not reached in {minimum.labels} labels: {minimum.accurate_force:.3g} eV/Å left, "
+                f"{minimum.rmsd:.3g} Å from the model's minimum"
+            )
+    return (
+        Line("Accurate force at the model's minimum", force, "eV/Å", thresholds.minimum_force, "<=", force_note),
+        Line("Distance to the accurate minimum", rmsd, "Å", thresholds.minimum_rmsd, "<=", rmsd_note),
+        Line("Imaginary modes at the model's minimum", imaginary, "", 0.0, "<=", mode_note),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, arrays and tuples as dicts and lists of plain values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

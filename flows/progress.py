@@ -1,0 +1,114 @@
+"""Showing how far a stage is: a log line, a progress artifact in Prefect's UI, and whoever listens.
+
+A stage runs in a thread and reports through a plain callback; this module polls what it last said, so that a stage is
+never slowed down by an API call.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+POLL_SECONDS = 2.0
+LOG_SECONDS = 20.0
+
+Listener = Callable[[str, str, int, int], None]
+"""Called with title, note, done and total; ``done == total`` when the stage has ended."""
+
+LISTENERS: list[Listener] = []
+"""The terminal's progress bars, when there is a terminal."""
+
+
+@dataclass
+class _Latest:
+    """What a stage last reported; written by its thread, read by the event loop."""
+
+    note: str = ""
+    done: int = 0
+    total: int = 0
+
+    def __call__(self, note: str, done: int, total: int) -> None:
+        self.note, self.done, self.total = note, done, total
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.done / self.total if self.total else 0.0
+
+
+def artifact_key(*words: str) -> str:
+    """A key that Prefect accepts: lower-case letters, digits and single dashes.
+
+    >>> artifact_key("labels", "My_Molecule", "ccsd(t)/cc-pvdz")
+    'labels-my-molecule-ccsd-t-cc-pvdz'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
+
+
+async def with_progress(title: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run ``function(*args, **kwargs, on_progress=…)`` in a thread and show how far it is.
+
+    Args:
+        title: names the stage for people; the artifact's key is made from it.
+    """
+    latest = _Latest()
+    call: Callable[..., T] = function
+    started = logged = time.monotonic()
+    work = asyncio.create_task(asyncio.to_thread(call, *args, **kwargs, on_progress=latest))
+    artifact: Any = None
+    shown = -1.0
+    while True:
+        finished, _ = await asyncio.wait({work}, timeout=POLL_SECONDS)
+        if finished:
+            break
+        now = time.monotonic()
+        for listener in LISTENERS:
+            listener(title, latest.note, latest.done, latest.total)
+        if latest.percent != shown:
+            shown = latest.percent
+            artifact = await _show(artifact, title, latest)
+        if now - logged >= LOG_SECONDS and latest.total:
+            logged = now
+            log.info(
+                "%s: %s%d of %d, %s left",
+                title,
+                _prefix(latest),
+                latest.done,
+                latest.total,
+                _left(latest, now - started),
+            )
+    if artifact is not None and not work.exception():
+        latest.done = latest.total
+        await _show(artifact, title, latest)
+    for listener in LISTENERS:
+        listener(title, "", max(latest.total, 1), max(latest.total, 1))
+    return work.result()
+
+
+async def _show(artifact: Any, title: str, latest: _Latest) -> Any:
+    description = f"{title}: {_prefix(latest)}{latest.done} of {latest.total}"
+    if artifact is None:
+        return await acreate_progress_artifact(
+            latest.percent, key=artifact_key("progress", title), description=description
+        )
+    await aupdate_progress_artifact(artifact, latest.percent, description=description)
+    return artifact
+
+
+def _prefix(latest: _Latest) -> str:
+    return f"{latest.note}, " if latest.note else ""
+
+
+def _left(latest: _Latest, elapsed: float) -> str:
+    if not latest.done:
+        return "unknown time"
+    seconds = round(elapsed * (latest.total - latest.done) / latest.done)
+    return f"about {seconds // 60}:{seconds % 60:02d}"

@@ -1,0 +1,145 @@
+"""Where stages run: on this machine, or as flow runs on work pools.
+
+A :class:`Site` runs one stage and returns when the store holds its result. On pools a stage is one flow run, or a few
+shards; a run that is lost is submitted again a bounded number of times, and a parent that is retried finds its children
+by their idempotency keys instead of starting them twice.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect.deployments import arun_deployment
+from pydantic import TypeAdapter
+
+from asteroid.errors import AsteroidError
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings
+from asteroid.stages import expected_label_seconds
+from asteroid.store import Store
+from flows import stages as stage_flows
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+"""How often a lost flow run is submitted again, for each run of the parent."""
+
+SHARD_SECONDS = 300.0
+"""Wall time that a shard should take: long against the 4 s and 8 s of slot time that a flow run costs."""
+
+MAX_SHARDS = 64
+
+_MOLECULE = TypeAdapter(MoleculeSettings)
+
+
+@dataclass
+class LocalSite:
+    """Everything in this process and its children. Labelling stages follow one another, each on all cores."""
+
+    labelling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    training: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(stage_flows.cores()))
+
+    async def sample(self, store: Store, molecule: MoleculeSettings) -> None:
+        async with self.labelling:
+            await stage_flows.sample(store.url, molecule)
+
+    async def label(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, occasion: str) -> None:
+        async with self.labelling:
+            await stage_flows.label(store.url, molecule, str(level))
+
+    async def train(self, store: Store, molecule: MoleculeSettings) -> None:
+        async with self.training:
+            await stage_flows.train(store.url, molecule)
+
+    async def certify(self, store: Store, molecule: MoleculeSettings) -> None:
+        async with self.training:
+            await stage_flows.certify(store.url, molecule)
+
+
+@dataclass
+class PoolSite:
+    """Stages as flow runs of the deployments in ``prefect.yaml``.
+
+    Args:
+        run_id: of the parent's flow run: makes idempotency keys that are stable within one pipeline run.
+        run_count: how often the parent has run: each retry of it grants further attempts.
+    """
+
+    run_id: str
+    run_count: int
+    in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SHARDS))
+
+    async def sample(self, store: Store, molecule: MoleculeSettings) -> None:
+        await self._submit("sample/cheap", store, molecule, "sample")
+
+    async def label(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, occasion: str) -> None:
+        deployment = "label/cheap" if level == molecule.cheap else "label/accurate"
+        shards = self._shards(store, molecule, level, occasion)
+
+        async def run(shard: int) -> None:
+            def missing() -> bool:
+                return bool(store.pending(molecule.name, level, shard=shard, shards=shards))
+
+            if missing():
+                stage = f"{occasion}-{shard}-{shards}"
+                parameters = {"level": str(level), "shard": shard, "shards": shards}
+                await self._submit(deployment, store, molecule, stage, missing, **parameters)
+
+        await asyncio.gather(*(run(shard) for shard in range(shards)))
+
+    async def train(self, store: Store, molecule: MoleculeSettings) -> None:
+        await self._submit("train/gpu", store, molecule, "train")
+
+    async def certify(self, store: Store, molecule: MoleculeSettings) -> None:
+        await self._submit("certify/gpu", store, molecule, "certify")
+
+    def _shards(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, occasion: str) -> int:
+        """How many shards a labelling stage has: decided once in a pipeline run and kept.
+
+        A parent that is retried sees fewer frames missing; had it decided anew, its shards would overlap those still
+        running.
+        """
+        path = f"runs/{self.run_id}/{molecule.name}-{occasion}.json"
+        if store.exists(path):
+            return int(store.read_json(path)["shards"])
+        missing = len(store.pending(molecule.name, level))
+        seconds = missing * expected_label_seconds(store, molecule, level) / stage_flows.cores()
+        shards = max(1, min(MAX_SHARDS, missing, math.ceil(seconds / SHARD_SECONDS)))
+        store.write_json(path, {"level": str(level), "frames": missing, "shards": shards})
+        return shards
+
+    async def _submit(
+        self,
+        deployment: str,
+        store: Store,
+        molecule: MoleculeSettings,
+        stage: str,
+        missing: Callable[[], bool] = lambda: False,
+        **parameters: Any,
+    ) -> None:
+        """Run a deployment until it has completed and nothing is missing: ATTEMPTS times for each run of the parent."""
+        key = f"{self.run_id}-{molecule.name}-{stage}"
+        reason = ""
+        for attempt in range(ATTEMPTS * self.run_count):
+            async with self.in_flight:
+                run = await arun_deployment(
+                    deployment,
+                    parameters={
+                        "store": store.url,
+                        "molecule": _MOLECULE.dump_python(molecule, mode="json"),
+                        **parameters,
+                    },
+                    idempotency_key=f"{key}-a{attempt}",
+                    timeout=None,
+                    poll_interval=1,
+                )
+            if run.state is not None and run.state.is_completed() and not missing():
+                return
+            reason = f"{run.state.name}: {run.state.message}" if run.state is not None else "no state"
+            log.warning("%s of %s, attempt %d: %s", deployment, molecule.name, attempt + 1, reason)
+        raise AsteroidError(
+            f"{molecule.name}: {deployment} did not complete in {ATTEMPTS} attempts; the last was {reason}"
+        )

@@ -1,0 +1,1 @@
+"""Running asteroid's server and workers: on this machine (:mod:`infra.local`), in containers, on clusters."""

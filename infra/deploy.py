@@ -1,0 +1,83 @@
+"""Work pools, deployments and the automation for lost runs, on whatever server ``PREFECT_API_URL`` names.
+
+``python -m infra.deploy process`` makes process pools, whose workers run flows beside themselves: one host, or Slurm.
+``python -m infra.deploy kubernetes`` makes Kubernetes pools from the templates in ``infra/pools/``. Which pools there
+are stands in ``prefect.yaml``. Calling it again updates everything in place.
+"""
+
+import argparse
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HOME = Path(__file__).resolve().parent.parent
+POOLS = Path(__file__).resolve().parent / "pools"
+
+
+def pool_names() -> list[str]:
+    """The work pools that the deployments in ``prefect.yaml`` name."""
+    content = yaml.safe_load((HOME / "prefect.yaml").read_text())
+    return sorted({deployment["work_pool"]["name"] for deployment in content["deployments"]})
+
+
+def kubernetes_template(pool: str) -> dict[str, Any]:
+    """The base job template of a Kubernetes pool: the common one, with this pool's image and resources as defaults.
+
+    Raises:
+        SystemExit: when ``sizes.yaml`` does not know the pool, or names a variable that the template does not have.
+    """
+    template: dict[str, Any] = json.loads((POOLS / "kubernetes.json").read_text())
+    sizes = yaml.safe_load((POOLS / "sizes.yaml").read_text())
+    if pool not in sizes:
+        sys.exit(f"infra/pools/sizes.yaml: no entry for the pool '{pool}' of prefect.yaml; add one")
+    variables = copy.deepcopy(template["variables"]["properties"])
+    for name, value in sizes[pool].items():
+        if name not in variables:
+            sys.exit(f"infra/pools/sizes.yaml: {pool}: unknown variable '{name}'; write one of: {', '.join(variables)}")
+        variables[name]["default"] = value
+    template["variables"]["properties"] = variables
+    return template
+
+
+def create_pool(name: str, kind: str) -> None:
+    """Create a work pool, or update it."""
+    command = ["work-pool", "create", name, "--type", kind, "--overwrite"]
+    if kind != "kubernetes":
+        _prefect(*command)
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(kubernetes_template(name), file)
+        file.flush()
+        _prefect(*command, "--base-job-template", file.name)
+
+
+def _prefect(*arguments: str) -> None:
+    _run(str(Path(sys.executable).with_name("prefect")), "--no-prompt", *arguments)
+
+
+def _run(*command: str) -> None:
+    # ASTEROID_HOME is resolved when deploying: it must be the folder that holds the code where the workers are.
+    result = subprocess.run(command, cwd=HOME, env={"ASTEROID_HOME": str(HOME), **os.environ})
+    if result.returncode:
+        sys.exit(f"{' '.join(command)} ended with exit code {result.returncode}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=("process", "kubernetes"))
+    kind = parser.parse_args().kind
+    for name in pool_names():
+        create_pool(name, kind)
+    _prefect("deploy", "--all")
+    _run(sys.executable, "-m", "infra.lost_runs")
+
+
+if __name__ == "__main__":
+    main()

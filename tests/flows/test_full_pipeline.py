@@ -1,0 +1,98 @@
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asteroid.store import Store
+from tests.flows.conftest import add_molecule
+
+ASTEROID = [sys.executable, "-m", "asteroid.cli"]
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """Prefect's own test harness: a real API on a database of its own."""
+    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def run_flow(manifest: Path) -> list[dict[str, Any]]:
+    from flows.full_pipeline import asteroid
+
+    return asyncio.run(asteroid(str(manifest)))
+
+
+def attempts(store: Store, molecule: str) -> dict[str, int]:
+    """Rows in the ledger by level: an attempt made twice would be two rows."""
+    return {str(level): store.attempts(molecule, level).num_rows for level in store.levels(molecule)}
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_manifest_becomes_a_certified_model_and_running_it_again_computes_nothing(
+    prefect_server: None, manifest: Path
+) -> None:
+    (outcome,) = run_flow(manifest)
+    store = Store(manifest.parent / "store")
+    report = Path(outcome["report"]).read_text()
+    assert outcome["molecule"] == "water"
+    assert "water" in report
+    assert Path(outcome["model"]).stat().st_size > 1000
+    before = attempts(store, "water")
+    files = sorted(p for p in (manifest.parent / "store").rglob("*") if p.is_file() and "index.html" not in p.name)
+    assert before["gfn2-xtb"] == len(store.selected("water", store.levels("water")[0]))
+
+    assert run_flow(manifest) == [outcome]
+    assert attempts(store, "water") == before
+    again = sorted(p for p in (manifest.parent / "store").rglob("*") if p.is_file() and "index.html" not in p.name)
+    assert again == files
+
+    add_molecule(manifest)
+    assert [o["molecule"] for o in run_flow(manifest)] == ["water", "hydrogen-fluoride"]
+    assert attempts(store, "water") == before, "a molecule added later leads to work for that molecule alone"
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_pipeline_killed_while_it_labels_and_while_it_trains_loses_and_repeats_nothing(manifest: Path) -> None:
+    # Long enough to be caught in the middle.
+    manifest.write_text(
+        manifest.read_text().replace("hf/sto-3g", "ccsd/6-31g").replace("pretrain_steps: 20", "pretrain_steps: 400")
+    )
+    store = Store(manifest.parent / "store")
+
+    def labelled() -> bool:
+        return any(attempts(store, m).get("gfn2-xtb") for m in store.molecules())
+
+    def training() -> bool:
+        return any((manifest.parent / "store" / "checkpoints").rglob("*"))
+
+    for caught in (labelled, training):
+        process = subprocess.Popen(
+            [*ASTEROID, "run", str(manifest)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 200
+        while not caught():
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    result = subprocess.run([*ASTEROID, "run", str(manifest)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    for level in store.levels("water"):
+        ids = store.attempts("water", level)["frame_id"].to_pylist()
+        # What was in flight at the kill was not in the ledger yet, so no frame has two attempts.
+        assert len(ids) == len(set(ids)) == len(store.selected("water", level))
+    assert not any(p.is_file() for p in (manifest.parent / "store" / "checkpoints").rglob("*"))

@@ -1,0 +1,65 @@
+"""asteroid/processes.py: fresh single-threaded processes that report back or say how they died."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from asteroid.errors import AsteroidError
+from asteroid.processes import call_in_process
+from tests.labelling import workers
+
+
+def test_a_call_returns_what_the_function_returns():
+    assert call_in_process(workers.add, 2, b=3) == 5
+
+
+def test_an_exception_arrives_with_its_own_type():
+    with pytest.raises(KeyError, match="expected by the test"):
+        call_in_process(workers.fail)
+
+
+def test_a_killed_process_is_reported_with_its_signal():
+    with pytest.raises(AsteroidError, match=r"die was killed by SIGKILL"):
+        call_in_process(workers.die)
+
+
+def alive(pid: int) -> bool:
+    """Running, and not a zombie that nobody has waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    script = tmp_path / "parent.py"
+    # No __main__ guard: the worker must not run this script again.
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, time
+            from pebble import ProcessPool
+            from asteroid.processes import CleanContext, die_with_parent
+            pool = ProcessPool(1, initializer=die_with_parent, context=CleanContext())
+            print(pool.schedule(os.getpid).result(), flush=True)
+            pool.schedule(time.sleep, args=(60,))
+            time.sleep(60)
+            """
+        )
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert alive(worker)
+        parent.kill()
+    deadline = time.monotonic() + 5
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(worker)

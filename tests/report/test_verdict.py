@@ -1,0 +1,46 @@
+import pytest
+
+from asteroid.report.verdict import benefit_sentence, quality_sentence
+from tests.validation.certificates import make_card, make_certificate
+
+
+def with_ratio(value, low, high):
+    return make_certificate().to_json() | {"improvement": {"value": value, "low": low, "high": high}}
+
+
+def test_a_gain_is_said_with_its_interval():
+    sentence = benefit_sentence(with_ratio(2.0, 1.5, 2.5), make_card())
+    assert sentence.startswith("It helped. With the same 10 accurate labels,")
+    assert "2.00 times (95% interval 1.50 to 2.50) smaller on 12 test frames." in sentence
+
+
+def test_a_loss_is_said_plainly_and_the_other_model_recommended():
+    sentence = benefit_sentence(with_ratio(0.5, 0.4, 0.8), make_card())
+    assert sentence.startswith("It did not help, it harmed.")
+    assert "2.00 times (95% interval 1.25 to 2.50) larger" in sentence
+    assert "Use the model trained on accurate labels alone." in sentence
+
+
+@pytest.mark.parametrize(("value", "low", "high"), [(1.2, 0.9, 1.5), (0.9, 0.7, 1.1), (1.0, 1.0, 1.0)])
+def test_an_interval_that_includes_one_claims_nothing(value, low, high):
+    sentence = benefit_sentence(with_ratio(value, low, high), make_card())
+    assert sentence.startswith("It made no difference that 12 test frames can show.")
+    assert "helped" not in sentence
+
+
+def test_a_gain_in_forces_that_costs_energies_is_not_called_a_gain_in_both():
+    certificate = with_ratio(2.0, 1.5, 2.5)
+    certificate["scratch_errors"]["energy_mae"]["value"] = certificate["errors"]["energy_mae"]["value"] / 2
+    assert benefit_sentence(certificate, make_card()).startswith("It helped the forces, but not the energies.")
+
+
+def test_without_a_comparison_nothing_is_claimed():
+    certificate = make_certificate(with_scratch=False).to_json()
+    assert "is not known" in benefit_sentence(certificate, make_card())
+    assert "no cheap label helped" in benefit_sentence(certificate, make_card(strategy="scratch"))
+
+
+def test_the_requirements_that_failed_are_named():
+    assert quality_sentence(make_certificate().to_json()) == "The model meets all 7 requirements."
+    failed = quality_sentence(make_certificate(loose=False).to_json())
+    assert failed == "The model misses 1 of 7 requirements: force MAE."

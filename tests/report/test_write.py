@@ -1,0 +1,208 @@
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from asteroid.report.gather import collect_bias, collect_costs, summarise_level
+from asteroid.report.index import write_index
+from asteroid.report.write import write_report
+from asteroid.store import Store
+from tests.report.conftest import ACCURATE, CHEAP, HOSTILE
+from tests.validation.certificates import make_card, make_certificate, make_scratch_card, measured
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, headings and the text a person sees."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self.feed(text)
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data + " "
+
+
+FOLDER = "reports/water/0123456789abcdef-cafe"
+
+
+def write_certificate(store: Store, certificate) -> dict:
+    content = certificate.to_json()
+    store.write_json(f"{FOLDER}/certificate.json", content)
+    return content
+
+
+def write(store: Store, certificate=None, card=None, scratch="same") -> str:
+    card = card or make_card()
+    content = write_certificate(store, certificate or make_certificate())
+    scratch_card = make_scratch_card() if scratch == "same" else scratch
+    return Path(write_report(store, "water", content, card, scratch_card, folder=FOLDER)).read_text()
+
+
+def test_a_report_lies_beside_its_certificate_in_the_store(store):
+    write(store)
+    assert store.names(FOLDER) == ["certificate.json", "report.html"]
+    assert store.read_json(f"{FOLDER}/certificate.json")["passed"] is True
+
+
+def test_a_report_loads_nothing_from_anywhere(store):
+    text = write(store)
+    page = Page(text)
+    assert not re.search(r"(https?:)?//[a-z]", re.sub(r"base64,[A-Za-z0-9+/=]+", "", text), re.IGNORECASE)
+    assert not {"script", "link", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
+    images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert len(images) == 9
+    assert all(source.startswith("data:image/png;base64,") for source in images)
+
+
+def test_a_report_answers_how_good_what_it_cost_and_what_that_bought_first(store):
+    text = Page(write(store)).text
+    order = ["How good", "What it cost", "What that bought", "Certificate", "Errors on held-out", "Training"]
+    order += [
+        "Bias of the cheap level",
+        "Molecular dynamics",
+        "Minimum and vibrations",
+        "Labels and cost",
+        "Use the model",
+    ]
+    places = [text.index(heading) for heading in order]
+    assert places == sorted(places)
+    assert "It helped." in text
+    assert "The model meets all 7 requirements." in text
+
+
+def test_a_report_shows_how_to_load_the_model(store):
+    text = Page(write(store)).text
+    location = store.location("models/water/0123456789abcdef/model.model")
+    assert f'MACECalculator(model_paths="{location}"' in text
+
+
+def test_reasons_from_other_programs_are_escaped(store):
+    text = write(store)
+    assert "<script" not in text
+    assert f"2 × failed: {HOSTILE}" in Page(text).text
+
+
+def test_a_hostile_name_or_reason_in_card_and_certificate_is_escaped(store):
+    errors, _, dynamics, _ = measured()
+    dynamics = replace(dynamics, nve=replace(dynamics.nve, reason=HOSTILE, drift=None))
+    certificate = make_certificate(dynamics=dynamics, errors=errors)
+    text = write(store, certificate, make_card(molecule="<img src=x onerror=1>"))
+    assert "<script" not in text
+    assert "<img src=x" not in text
+    assert "<img src=x onerror=1>" in Page(text).text
+
+
+def test_a_report_says_when_the_cheap_labels_harmed(store):
+    errors, scratch, _, _ = measured()
+    text = Page(write(store, make_certificate(errors=scratch, scratch_errors=errors))).text
+    assert "It did not help, it harmed." in text
+    assert "It helped." not in text
+
+
+@pytest.mark.parametrize("strategy", ["scratch", "unweighted"])
+def test_a_report_needs_neither_weights_nor_comparison_nor_minimum(store, strategy):
+    cheap = None if strategy == "scratch" else "gfn1-xtb"
+    card = make_card(strategy=strategy, cheap=cheap, weights=None, parents={}, history=[])
+    certificate = make_certificate(with_scratch=False, minimum=None, minimum_note="the label failed")
+    text = Page(write(store, certificate, card, scratch=None)).text
+    assert "The model's minimum was not compared with the accurate one: the label failed." in text
+    assert "γ =" not in text
+
+
+def test_a_trajectory_that_failed_at_once_still_makes_a_report(store):
+    dynamics = measured()[2]
+    nothing = {"times": dynamics.nve.times[:0], "total_energies": dynamics.nve.total_energies[:0]}
+    nve = replace(
+        dynamics.nve,
+        **nothing,
+        temperatures=dynamics.nve.temperatures[:0],
+        reason="the calculator failed: no SCF",
+        drift=None,
+        fluctuation=None,
+        mean_temperature=None,
+    )
+    certificate = make_certificate(dynamics=replace(dynamics, nve=nve, nvt=(replace(nve, ensemble="nvt"),)))
+    assert "the calculator failed: no SCF" in Page(write(store, certificate)).text
+
+
+def test_unweighted_when_no_weighting_did_best_is_said(store):
+    weights = make_card()["weights"] | {"gamma": None, "values": [1.0] * 50, "effective_sample_size": 50.0}
+    assert "∞ (no weighting did best)" in Page(write(store, card=make_card(weights=weights))).text
+
+
+def test_the_same_data_make_the_same_page(store):
+    certificate = make_certificate()
+    assert write(store, certificate) == write(store, certificate)
+
+
+def test_costs_count_every_stage_once(store):
+    costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", make_card(), make_scratch_card())}
+    assert costs == {
+        "cheap labels": 10 * 1.0 * 2,
+        "accurate labels that trained it": 10 * 100.0 * 2,
+        "accurate labels that only judge it": 2 * 5.0,
+        "training": 60.0,
+        # The teacher is the model compared with: it was trained once.
+        "training its teacher (accurate labels alone)": 7200.0,
+    }
+    assert sum(costs.values()) == pytest.approx(3600 * sum(row["core_hours"] for row in store.status()) + 7260)
+
+
+def test_a_comparison_that_is_no_teacher_has_its_own_cost(store):
+    card = make_card(strategy="unweighted", parents={})
+    costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", card, make_scratch_card())}
+    assert costs["training the model compared with"] == 7200.0
+
+
+def test_a_level_is_summarised_from_its_attempts(store):
+    summary = summarise_level(store, "water", ACCURATE)
+    assert (summary.frames, summary.ok, summary.failed, summary.rejected) == (12, 10, 2, 0)
+    assert summary.mean_seconds == 100.0
+    assert summary.programs == ("tblite 0.8.0",)
+    assert summary.reasons == ((f"failed: {HOSTILE}", 2),)
+    assert summarise_level(store, "water", CHEAP).reasons == ()
+
+
+def test_the_bias_is_that_of_the_frames_with_both_labels(store):
+    bias = collect_bias(store, "water", make_card())
+    assert len(bias.cheap) == 10
+    cheap, accurate = store.labels("water", CHEAP), store.labels("water", ACCURATE)
+    by_hand = [abs(cheap[i].forces - accurate[i].forces).mean() for i in accurate]
+    assert bias.force_mae == pytest.approx(sum(by_hand) / len(by_hand))
+
+
+def test_the_index_lists_every_report_with_its_result(store):
+    write(store)
+    write_certificate(store, make_certificate(loose=False, with_scratch=False))
+    page = Page(Path(write_index(store)).read_text())
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == [f"{FOLDER.removeprefix('reports/')}/report.html"]
+    assert (Path(store.location("reports")) / links[0]).is_file()
+    assert " fail " in page.text
+
+
+def test_a_certificate_without_a_report_is_not_in_the_index(store):
+    write_certificate(store, make_certificate())
+    assert "0123456789abcdef" not in Path(write_index(store)).read_text()
+
+
+def test_templates_are_part_of_the_package():
+    from importlib.resources import files
+
+    names = {path.name for path in files("asteroid.report").iterdir()}
+    assert {"base.html.j2", "report.html.j2", "index.html.j2"} <= names
+
+
+def test_a_certificate_in_the_store_is_strict_json(store):
+    write_certificate(store, make_certificate())
+    text = store.read(f"{FOLDER}/certificate.json").decode()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))

@@ -1,0 +1,35 @@
+"""A frame is dropped exactly when it is not the molecule any more."""
+
+import numpy as np
+import pytest
+
+from asteroid.configuration import Configuration
+from asteroid.sampling.screening import Screen
+
+from .conftest import rotated
+
+
+def test_thermal_motion_passes(water: Configuration) -> None:
+    screen = Screen.of(water)
+    random = np.random.default_rng(0)
+    for seed in range(100):
+        # 0.05 Å for each coordinate is hotter than 600 K.
+        shaken = water.with_positions(water.positions + 0.05 * random.standard_normal((3, 3)))
+        assert screen.reason_to_drop(rotated(shaken, seed).positions) is None
+
+
+@pytest.mark.parametrize(
+    ("stretch", "reason"), [(0.5, "atoms too close"), (1.0, None), (1.4, None), (2.0, "bond broken")]
+)
+def test_a_bond_may_vibrate_but_not_break(water: Configuration, stretch: float, reason: str | None) -> None:
+    positions = water.positions.copy()
+    positions[1] = positions[0] + stretch * (positions[1] - positions[0])
+    assert Screen.of(water).reason_to_drop(positions) == reason
+
+
+def test_a_proton_that_changes_hands_is_a_new_bond() -> None:
+    dimer = Configuration(np.array([8, 1, 8, 1]), np.array([[0, 0, 0], [0, 0, 0.97], [0, 0, 2.9], [0.9, 0, 3.2]]), 0)
+    positions = dimer.positions.copy()
+    positions[2, 2] = 2.0
+    assert Screen.of(dimer).reason_to_drop(dimer.positions) is None
+    assert Screen.of(dimer).reason_to_drop(positions) == "bond formed"

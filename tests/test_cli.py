@@ -1,0 +1,108 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import asteroid
+
+WATER = "3\n\nO 0 0 0\nH 0.76 0.59 0\nH -0.76 0.59 0\n"
+
+
+def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "asteroid.cli", *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture
+def water(tmp_path: Path) -> Path:
+    path = tmp_path / "water.xyz"
+    path.write_text(WATER)
+    return path
+
+
+def test_importing_asteroid_loads_no_heavy_package() -> None:
+    heavy = "{'prefect', 'torch', 'pyscf', 'mace', 'ase', 'rdkit'}"
+    for module in ("asteroid", "asteroid.cli", "asteroid.manifest", "asteroid.labelling", "asteroid.stages"):
+        code = f"import sys, {module}; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert result.returncode == 0, f"import {module} loads {result.stderr}"
+
+
+def test_help_names_every_command() -> None:
+    result = cli("--help")
+    assert result.returncode == 0
+    for command in ("run", "check", "label", "status"):
+        assert f" {command} " in result.stdout
+    assert cli("--version").stdout.strip() == asteroid.__version__
+
+
+def test_check_prints_one_line_a_problem_and_exits_with_2(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(
+        "defaults: {acurate: mp2/cc-pvdz}\n"
+        "molecules:\n"
+        "  - {name: ../escape, smiles: C=O}\n"
+        "  - {name: nh2, smiles: '[NH2]', accurate: ccsd(t)/cc-pvdz}\n"
+        "  - {name: odd, smiles: O, multiplicity: 2}\n"
+    )
+    result = cli("check", str(path))
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert all(line.startswith(str(path)) for line in lines)
+    assert any("acurate" in line and "accurate" in line for line in lines)
+    assert any("../escape" in line for line in lines)
+    assert any("multiplicity 2 is impossible for 10 electrons" in line for line in lines)
+
+
+def test_check_refuses_levels_whose_forces_are_not_proved(tmp_path: Path) -> None:
+    path = tmp_path / "radical.yaml"
+    path.write_text("molecules: [{name: nh2, smiles: '[NH2]', accurate: ccsd(t)/cc-pvdz}]\n")
+    result = cli("check", str(path))
+    assert result.returncode == 2
+    assert "write ccsd/cc-pvdz" in result.stderr
+
+
+def test_label_prints_energy_and_forces_as_json(water: Path) -> None:
+    result = cli("label", str(water), "--level", "hf/sto-3g", "--json")
+    assert result.returncode == 0, result.stderr
+    (row,) = json.loads(result.stdout)
+    assert row["status"] == "ok"
+    assert set(row) == {"status", "energy", "forces", "reason", "core_seconds"}
+    # RHF/STO-3G of water near its minimum is -74.96 hartree.
+    assert row["energy"] == pytest.approx(-74.96 * 27.2114, abs=0.5)
+    assert len(row["forces"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--level", "gfn2xtb"), "did you mean 'gfn2-xtb'?"),
+        (("--level", "mp2"), "needs a basis set"),
+        (("--level", "mp2/cc-pvdx"), "did you mean 'cc-pvdz'?"),
+        (("--level", "gfn2-xtb", "--charge", "1", "--multiplicity", "1"), "multiplicity 1 is impossible"),
+        (("--level", "gfn2-xtb", "--engine", "orca"), "orca"),
+    ],
+)
+def test_label_says_what_is_wrong_in_one_line(water: Path, arguments: tuple[str, ...], said: str) -> None:
+    result = cli("label", str(water), *arguments)
+    assert result.returncode == 2, result.stderr
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_label_of_an_absent_or_foreign_file_is_bad_input(tmp_path: Path) -> None:
+    foreign = tmp_path / "notes.xyz"
+    foreign.write_text("not a geometry\n")
+    for path in (tmp_path / "absent.xyz", foreign):
+        result = cli("label", str(path), "--level", "gfn2-xtb")
+        assert result.returncode == 2
+        assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_status_of_an_empty_store_is_an_empty_list(tmp_path: Path) -> None:
+    result = cli("status", "--store", str(tmp_path / "nothing"), "--json")
+    assert result.returncode == 0
+    assert json.loads(result.stdout) == []
+    assert not (tmp_path / "nothing").exists(), "looking at a store does not create it"

@@ -1,0 +1,76 @@
+"""Levels of theory: what is written is what is meant, and what cannot be computed is refused with a way out."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asteroid.errors import InputError
+from asteroid.levels import METHODS, LevelOfTheory
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "dispersion", "basis"),
+    [
+        ("gfn2-xtb", "gfn2-xtb", None, None),
+        ("GFN-FF", "gfn-ff", None, None),
+        ("mp2/cc-pVTZ", "mp2", None, "cc-pvtz"),
+        ("CCSD(T)/cc-pVDZ", "ccsd(t)", None, "cc-pvdz"),
+        ("wB97M-D3BJ/def2-TZVPPD", "wb97m", "d3bj", "def2-tzvppd"),
+        ("b3lyp-d3bj/6-31g*", "b3lyp", "d3bj", "6-31g*"),
+        ("wb97x/6-31g*", "wb97x", None, "6-31g*"),
+    ],
+)
+def test_a_level_is_method_dispersion_and_basis(
+    text: str, method: str, dispersion: str | None, basis: str | None
+) -> None:
+    level = LevelOfTheory.parse(text)
+    assert (level.method, level.dispersion, level.basis) == (method, dispersion, basis)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("gfn2xtb", "did you mean 'gfn2-xtb'"),
+        ("cssd(t)/cc-pvdz", "did you mean 'ccsd\\(t\\)'"),
+        ("mp2", "needs a basis set"),
+        ("gfn2-xtb/cc-pvdz", "brings its own basis set; write gfn2-xtb"),
+        ("b3lyp-d4/def2-svp", "'-d4' is not offered; write -d3bj"),
+        ("mp2-d3bj/cc-pvdz", "has no parameters for d3bj; write mp2/cc-pvdz"),
+        ("wb97m/def2-svp", "write wb97m-d3bj/def2-svp"),
+        ("", "unknown method ''"),
+    ],
+)
+def test_a_level_that_does_not_exist_comes_with_advice(text: str, advice: str) -> None:
+    with pytest.raises(InputError, match=advice):
+        LevelOfTheory.parse(text)
+
+
+@given(st.sampled_from(sorted(METHODS)), st.booleans(), st.from_regex(r"[a-z0-9][a-z0-9*+()-]{0,11}", fullmatch=True))
+def test_what_a_level_prints_it_reads(method: str, dispersed: bool, basis: str) -> None:
+    definition = METHODS[method]
+    dispersion = "d3bj" if "d3bj" in definition.dispersions and (dispersed or definition.dispersion_required) else None
+    level = LevelOfTheory(method, dispersion, None if definition.family == "semiempirical" else basis)
+    assert LevelOfTheory.parse(str(level)) == level
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_level_or_bad_input(text: str) -> None:
+    try:
+        level = LevelOfTheory.parse(text)
+    except InputError:
+        return
+    assert level.method in METHODS
+
+
+def test_bases_are_checked_element_by_element() -> None:
+    LevelOfTheory.parse("mp2/cc-pvdz").check_elements([6, 1, 8])
+    with pytest.raises(InputError, match="did you mean 'cc-pvdz'"):
+        LevelOfTheory.parse("mp2/cc-pvddz").check_elements([6, 1])
+    with pytest.raises(InputError, match="has no functions for K"):
+        LevelOfTheory.parse("hf/cc-pvdz").check_elements([19, 1])
+
+
+def test_elements_that_need_a_core_potential_are_refused() -> None:
+    with pytest.raises(InputError, match="I needs relativity"):
+        LevelOfTheory.parse("mp2/def2-svp").check_elements([53, 1])
+    LevelOfTheory.parse("gfn2-xtb").check_elements([53, 1])

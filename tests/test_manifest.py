@@ -1,0 +1,290 @@
+"""A manifest is read as meant, and every mistake in one is a single line that says what to write."""
+
+import string
+from pathlib import Path
+
+import ase.io
+import pytest
+import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from asteroid.errors import InputError
+from asteroid.manifest import MoleculeSettings, check_manifest, load_manifest
+
+MINIMAL = "molecules: [{name: water, smiles: O}]"
+
+
+def problems_of(folder: Path, text: str | bytes) -> list[str]:
+    path = folder / "m.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    problems = check_manifest(path)
+    assert all("\n" not in problem and problem.startswith(f"{path}: ") for problem in problems)
+    return [problem.removeprefix(f"{path}: ") for problem in problems]
+
+
+def only(folder: Path, entry: str, before: str = "") -> str:
+    """The one problem of a manifest with this molecule."""
+    found = problems_of(folder, f"{before}\nmolecules:\n  - {{name: water, {entry}}}")
+    assert len(found) == 1, found
+    return found[0]
+
+
+def load(folder: Path, text: str) -> tuple[MoleculeSettings, ...]:
+    path = folder / "m.yaml"
+    path.write_text(text)
+    return load_manifest(path).molecules
+
+
+def test_defaults_are_merged_key_by_key(tmp_path: Path) -> None:
+    first, second = load(
+        tmp_path,
+        """
+store: s3://bucket/prefix
+defaults: {cheap: GFN1-xTB, accurate: mp2/cc-pvdz, engine: tblite, sampling: {frames: 600, seed: 3}}
+molecules:
+  - {name: formaldehyde, smiles: C=O}
+  - {name: methanol, smiles: CO, cheap: gfn2-xtb, sampling: {seed: 4, temperatures: [300]}, training: {gamma: 0.1}}
+""",
+    )
+    assert load_manifest(tmp_path / "m.yaml").store == "s3://bucket/prefix"
+    assert (str(first.cheap), str(first.accurate), first.engine) == ("gfn1-xtb", "mp2/cc-pvdz", "tblite")
+    assert (str(second.cheap), str(second.accurate)) == ("gfn2-xtb", "mp2/cc-pvdz")
+    assert (first.sampling.frames, first.sampling.seed) == (600, 3)
+    assert (second.sampling.frames, second.sampling.seed, second.sampling.temperatures) == (600, 4, (300.0,))
+    assert (first.training.gamma, second.training.gamma) == ("auto", 0.1)
+
+
+def test_words_that_other_yaml_readers_take_for_booleans_are_names(tmp_path: Path) -> None:
+    nitric_oxide = load(tmp_path, "molecules: [{name: NO, smiles: '[N]=O', accurate: mp2/cc-pvdz}]")[0]
+    assert nitric_oxide.name == "NO"
+    assert nitric_oxide.multiplicity == 2
+
+
+@pytest.mark.parametrize(
+    ("smiles", "charge", "multiplicity"),
+    [("O", 0, 1), ("'[OH-]'", -1, 1), ("'[NH4+]'", 1, 1), ("'[CH3]'", 0, 2), ("'[CH2]'", 0, 3), ("O.O", 0, 1)],
+)
+def test_charge_and_multiplicity_follow_from_the_smiles(
+    tmp_path: Path, smiles: str, charge: int, multiplicity: int
+) -> None:
+    molecule = load(tmp_path, f"molecules: [{{name: x, smiles: {smiles}}}]")[0]
+    assert (molecule.charge, molecule.multiplicity) == (charge, multiplicity)
+
+
+def test_a_geometry_is_found_beside_the_manifest(tmp_path: Path) -> None:
+    (tmp_path / "oh.xyz").write_text("2\n\nO 0 0 0\nH 0 0 0.97\n")
+    molecule = load(tmp_path, "molecules: [{name: oh, geometry: oh.xyz}]")[0]
+    assert molecule.geometry == tmp_path / "oh.xyz"
+    assert molecule.multiplicity == 2
+    assert load(tmp_path, "molecules: [{name: oh, geometry: oh.xyz, charge: -1}]")[0].multiplicity == 1
+
+
+def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
+    text = "molecules: [{name: a, smiles: O, sampling: &s {seed: 5}}, {name: b, smiles: O, sampling: {<<: *s}}]"
+    assert load(tmp_path, text)[1].sampling.seed == 5
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("smiles: 'C('", "smiles: found 'C(', which is not a SMILES; write one such as 'CO' (methanol)"),
+        ("smiles: [OH-]", "smiles: found [\"OH-\"]; write text, in quotes: '[OH-]'"),
+        ("smiles: ''", "smiles: found '', which is not a SMILES"),
+        ("smiles: '[He]'", "smiles: found '[He]', which has 1 atoms; write a molecule of at least two"),
+        ("smiles: '*C'", "smiles: found '*C', which has atoms of no known element"),
+        ("smilse: O", "smilse: unknown key; did you mean 'smiles'?"),
+        ("charge: 0", "smiles: found neither smiles nor geometry"),
+        ("smiles: O, geometry: a.xyz", "smiles and geometry: found both; write one of them"),
+        ("geometry: nowhere.xyz", "where there is no file"),
+        ("smiles: O, charge: 1", "charge: found 1, but the SMILES has 0"),
+        ("smiles: O, charge: no", "charge: found 'no'; write a whole number"),
+        ("smiles: O, charge: 1.5", "charge: found 1.5; write a whole number"),
+        ("smiles: O, multiplicity: 2", "multiplicity 2 is impossible for 10 electrons; write an odd one"),
+        ("smiles: O, cheap: gfn2xtb", "cheap: found 'gfn2xtb': unknown method 'gfn2xtb'; did you mean 'gfn2-xtb'?"),
+        ("smiles: O, accurate: mp2", "mp2 needs a basis set; write for example mp2/def2-svp"),
+        ("smiles: O, accurate: mp2/cc-pvbz", "accurate: found 'mp2/cc-pvbz': unknown basis set 'cc-pvbz'; did you"),
+        ("smiles: O, accurate: gfn2-xtb", "accurate: found 'gfn2-xtb', which is the cheap level too"),
+        ("smiles: CI, accurate: mp2/def2-svp", "I needs relativity"),
+        ("smiles: O, engine: tblit", "engine: found 'tblit'; did you mean 'tblite'?"),
+        ("smiles: O, sampling: {framse: 5}", "sampling.framse: unknown key; did you mean 'frames'?"),
+        ("smiles: O, sampling: {frames: 1e3}", "sampling.frames: found 1000.0; write a whole number: 1000"),
+        ("smiles: O, sampling: {frames: 5}", "sampling.frames: found 5; write 10 or more"),
+        ("smiles: O, sampling: {frames: true}", "sampling.frames: found true; write a whole number"),
+        ("smiles: O, sampling: {frames: '600'}", "sampling.frames: found '600'; write a whole number"),
+        ("smiles: O, sampling: {temperatures: 300}", "sampling.temperatures: found 300; write a list: [300]"),
+        ("smiles: O, sampling: {temperatures: []}", "sampling.temperatures: found []; write at least one value"),
+        ("smiles: O, sampling: {temperatures: [.nan]}", "sampling.temperatures[0]: found NaN; write a finite number"),
+        ("smiles: O, sampling: {timestep: -.inf}", "sampling.timestep: found -Infinity; write a"),
+        ("smiles: O, sampling: {methods: [mdd]}", "sampling.methods[0]: found 'mdd'; did you mean 'md'?"),
+        ("smiles: O, sampling:", "sampling: found nothing; write keys and values, or remove it"),
+        ("smiles: O, training: {gamma: atuo}", "training.gamma: found 'atuo'; did you mean 'auto'?"),
+        ("smiles: O, training: {gamma: 0}", "training.gamma: found 0; write 'auto' or a number above 0"),
+        ("smiles: O, training: {model: {max_l: 9}}", "training.model.max_l: found 9; write 3 or less"),
+        ("smiles: O, training: {foundation: x.model}", "training.foundation: found"),
+        ("smiles: O, budget: {test: 500}", "which takes 500 test frames where sampling.frames: 1000 gives 200"),
+        ("smiles: O, sampling: {frames: 100}, budget: {accurate: 10, test: 21}", "gives 20; write a smaller budget"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_that_names_its_key(tmp_path: Path, entry: str, expected: str) -> None:
+    problem = only(tmp_path, entry)
+    assert problem.startswith("molecules[0] (water): ")
+    assert expected in problem
+
+
+def test_a_mistake_in_the_defaults_is_told_once(tmp_path: Path) -> None:
+    text = "defaults: {cheap: gfn3, sampling: {seed: -1}}\nmolecules: [{name: a, smiles: O}, {name: b, smiles: O}]"
+    assert sorted(problem.split(":")[0] for problem in problems_of(tmp_path, text)) == [
+        "defaults.cheap",
+        "defaults.sampling.seed",
+    ]
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text("stor: x\nmolecules: [{name: a, smiles: 'C('}, {name: b, smiles: O, charge: 1}, 3]")
+    with pytest.raises(InputError) as caught:
+        load_manifest(path)
+    assert len(caught.value.problems) == 4
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", "a b", "", "x" * 65, "wasser\u00e9", "'a\\nb'"])
+def test_a_name_cannot_leave_the_store(tmp_path: Path, name: str) -> None:
+    found = problems_of(tmp_path, yaml.safe_dump({"molecules": [{"name": name, "smiles": "O"}]}))
+    assert len(found) == 1
+    assert "cannot be a folder of the store" in found[0]
+
+
+def test_names_that_differ_only_in_case_are_duplicates(tmp_path: Path) -> None:
+    found = problems_of(tmp_path, "molecules: [{name: CO, smiles: CO}, {name: Co, smiles: O}]")
+    assert found == ["molecules[1] (Co): name: found 'Co', which molecules[0] has too; write another one"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "found nothing; write keys and values, at least molecules:"),
+        ("- a", "found a list"),
+        ("just text", "found a str"),
+        ("molecules: []", "molecules: found an empty list"),
+        ("store: x", "molecules: not there; write molecules:"),
+        ("molecules: {name: a}", "molecules: found"),
+        (MINIMAL + "\nstore: ''", "store: found ''"),
+        (MINIMAL + "\nstore: s4://x", "store: found the scheme 's4'; "),
+        (MINIMAL + "\ndefaults: 3", "defaults: found 3; write keys and values"),
+        (MINIMAL + "\nstore: a\nstore: b", "line 3: 'store' is written twice, first in line 2; remove one"),
+        ("molecules:\n\t- a", "line 2: a tab, which YAML does not allow here; write spaces"),
+        ("molecules: [", "line 1: "),
+        ("molecules: *", "put text that begins with * or & in quotes"),
+        (b"molecules: \xe9", "line 1: not UTF-8 text"),
+        ("a: \x07", "line 1: a control character, U+0007"),
+        ('a: "\\ud800"', "line 1: half a character"),
+        ("a: !!python/object:os.system {}", "line 1: the tag tag:yaml.org,2002:python/object:os.system"),
+        ("a: !!timestamp 2001-99-99", "line 1: the tag"),
+        ("a: &a [*a]", "line 1: an anchor that contains itself"),
+        ("[" * 5000, "nested too deeply"),
+        ("a: " + "[" * 40 + "]" * 40, "nested more than"),
+        ("? [a]\n: b", "line 1: a list or mapping where a key is expected"),
+        ("a: " + "9" * 5000, "a number of more than"),
+        ("a: 1\n---\nb: 2", "line 2: "),
+        (b"#" * (2**20 + 1), "larger than 1024 KiB"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_one_clear_line(tmp_path: Path, text: str | bytes, expected: str) -> None:
+    found = problems_of(tmp_path, text)
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_absent_files_and_folders_are_said_so(tmp_path: Path) -> None:
+    assert check_manifest(tmp_path / "no.yaml") == [f"{tmp_path}/no.yaml: no such file; write the path of a manifest"]
+    assert check_manifest(tmp_path) == [f"{tmp_path}: is a folder; write the path of a manifest"]
+
+
+def test_anchors_cannot_blow_a_small_file_up(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 20)]
+    found = problems_of(tmp_path, "\n".join(lines))
+    assert "values once anchors are written out" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("nonsense", "which ASE cannot read"),
+        ("2\n\nO 0 0 0\nH 0 0 0.01\n", "two atoms are 0.01 Å apart"),
+        ("1\n\nO 0 0 0\n", "write a molecule of at least two"),
+        ("2\n\nO 0 0 0\nH 0 0 nan\n", "not finite"),
+        ('2\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3 pbc="T T T"\nO 0 0 0\nH 0 0 1\n', "periodic"),
+        ("2\n\nX 0 0 0\nH 0 0 1\n", "no known element"),
+    ],
+)
+def test_a_geometry_that_cannot_be_used_is_one_line(tmp_path: Path, content: str, expected: str) -> None:
+    (tmp_path / "g.xyz").write_text(content)
+    assert expected in only(tmp_path, "geometry: g.xyz")
+
+
+def test_the_first_frame_of_a_trajectory_is_taken(tmp_path: Path) -> None:
+    water = ase.Atoms("OH2", [[0, 0, 0], [0, 0.76, 0.59], [0, -0.76, 0.59]])
+    other = ase.Atoms("N2", [[0, 0, 0], [0, 0, 1.1]])
+    ase.io.write(tmp_path / "t@1.extxyz", [water, other])
+    assert load(tmp_path, "molecules: [{name: w, geometry: t@1.extxyz}]")[0].multiplicity == 1
+
+
+KEYS = st.sampled_from(
+    [
+        "store",
+        "defaults",
+        "molecules",
+        "name",
+        "smiles",
+        "geometry",
+        "charge",
+        "multiplicity",
+        "cheap",
+        "accurate",
+        "engine",
+        "sampling",
+        "budget",
+        "training",
+        "validation",
+        "frames",
+        "temperatures",
+        "model",
+        "gamma",
+        "test",
+    ]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**6), 10**6)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["O", "C=O", "gfn2-xtb", "mp2/cc-pvdz", "[OH-]", "auto", "md", "water"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=4), inner, max_size=4),
+    max_leaves=12,
+)
+FUZZ = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@FUZZ
+@given(st.dictionaries(KEYS, VALUES, max_size=3), VALUES, st.dictionaries(KEYS, VALUES, max_size=5))
+def test_no_yaml_gives_a_traceback(
+    tmp_path: Path, top: dict[str, object], other: object, entry: dict[str, object]
+) -> None:
+    content = {**top, "molecules": [{"name": "a", "smiles": "O", **entry}, other]}
+    for text in (yaml.safe_dump(content, allow_unicode=True), yaml.safe_dump(content, default_flow_style=True)):
+        problems_of(tmp_path, text.encode(errors="surrogatepass"))
+
+
+@FUZZ
+@given(st.binary(max_size=60) | st.text(string.printable + "\u0085\ufeff", max_size=60).map(str.encode))
+@example(b"a: 0b_")
+@example(b"a: 2001-99-99")
+@example(b"a: !!int ''")
+@example(b"a: {<<: [1]}")
+@example(b"=: 1")
+def test_no_bytes_give_a_traceback(tmp_path: Path, data: bytes) -> None:
+    assert problems_of(tmp_path, data)

@@ -1,0 +1,198 @@
+import copy
+import dataclasses
+import functools
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mace.modules import ScaleShiftMACE, WeightedEnergyForcesLoss
+
+from asteroid.errors import TrainingError
+from asteroid.manifest import ModelSettings
+from asteroid.training.dataset import (
+    DTYPES,
+    Graph,
+    LabelledFrame,
+    Precision,
+    batches,
+    collate,
+    default_dtype,
+    fit_reference_energies,
+    reference_energy,
+    to_graph,
+)
+from asteroid.training.fit import FitResult, StageSettings, State, evaluate, fit, learning_rate
+from asteroid.training.model import build_model
+
+from .conftest import Labels
+
+STAGE = StageSettings(
+    name="test",
+    steps=40,
+    batch_size=8,
+    learning_rate=0.01,
+    energy_weight=1.0,
+    forces_weight=100.0,
+    ema_decay=0.9,
+    clip=10.0,
+    keep_best=True,
+    patience=20,
+    evaluate_every=10,
+    seed=3,
+)
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@functools.cache
+def untrained(precision: Precision) -> ScaleShiftMACE:
+    """Building a model takes seconds on a busy machine: once for each precision."""
+    settings = ModelSettings(channels=4, max_l=1, max_ell=1, correlation=2, radial=4, r_max=3.0)
+    return build_model([1, 8], settings, {}, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=DTYPES[precision])
+
+
+def tiny_model(precision: Precision = "float64") -> ScaleShiftMACE:
+    return copy.deepcopy(untrained(precision))
+
+
+def to_graphs(frames: Sequence[LabelledFrame], precision: Precision = "float64") -> list[Graph]:
+    references = fit_reference_energies(frames)
+    return [
+        to_graph(
+            f.configuration,
+            f.energy - reference_energy(f.configuration, references),
+            f.forces,
+            f.weight,
+            numbers=[1, 8],
+            r_max=3.0,
+            dtype=DTYPES[precision],
+        )
+        for f in frames
+    ]
+
+
+def gradients(frames: Sequence[LabelledFrame]) -> torch.Tensor:
+    """Gradient of the loss on one batch with respect to all parameters, as one vector."""
+    model = untrained("float64")
+    with default_dtype(torch.float64):
+        loss_function = WeightedEnergyForcesLoss(1.0, 100.0)
+    batch = collate(to_graphs(frames))
+    model.zero_grad()
+    loss_function(batch, model(batch.to_dict(), training=True)).backward()
+    return torch.cat([p.grad.ravel() for p in model.parameters() if p.grad is not None])
+
+
+def weighted(frame: LabelledFrame, weight: float) -> LabelledFrame:
+    return dataclasses.replace(frame, weight=weight)
+
+
+def run(labels: Labels, precision: Precision = "float64", **options: Any) -> tuple[ScaleShiftMACE, FitResult]:
+    model = tiny_model(precision)
+    train, valid = to_graphs(labels.accurate[:20], precision), to_graphs(labels.accurate[20:30], precision)
+    stage = options.pop("stage", STAGE)
+    return model, fit(model, train, valid, stage, **options)
+
+
+def test_a_frame_of_weight_zero_has_no_part_in_the_gradient(water: Labels) -> None:
+    first, second, third = water.accurate[:3]
+    # The third frame's label is changed; with weight zero nothing may change (its reference energy is kept the same).
+    nonsense = dataclasses.replace(third, forces=np.full((3, 3), 9.0), weight=0.0)
+    assert torch.equal(gradients([first, second, weighted(third, 0.0)]), gradients([first, second, nonsense]))
+    assert not torch.allclose(gradients([first, second, third]), gradients([first, second, weighted(third, 0.0)]))
+
+
+def test_a_doubled_weight_doubles_the_contribution_of_its_frame(water: Labels) -> None:
+    first, second = water.accurate[:2]
+    none, once, twice = (gradients([first, weighted(second, w)]) for w in (0.0, 1.0, 2.0))
+    # Rounding of sums in double precision.
+    torch.testing.assert_close(twice - none, 2 * (once - none), rtol=1e-9, atol=1e-9)
+
+
+def test_an_energy_only_label_trains_on_its_energy_and_not_on_forces(water: Labels) -> None:
+    frame = dataclasses.replace(water.accurate[0], forces=None)
+    zero = dataclasses.replace(water.accurate[0], forces=np.zeros((3, 3)))
+    shifted = dataclasses.replace(frame, energy=frame.energy + 1.0)
+    other = water.accurate[1]
+    assert not torch.allclose(gradients([frame, other]), gradients([zero, other]))
+    assert not torch.allclose(gradients([frame, other]), gradients([shifted, other]))
+
+
+def test_training_lowers_the_held_out_error(water: Labels) -> None:
+    model, result = run(water, stage=dataclasses.replace(STAGE, steps=100, evaluate_every=25))
+    maes = [line.valid_force_mae for line in result.history]
+    assert maes[-1] < 0.7 * maes[0]
+    assert result.valid_force_mae == min(maes)
+    held_out = batches(to_graphs(water.accurate[20:30]), 100)
+    # The model is left with the weights that gave its best evaluation; only summation order may differ.
+    assert evaluate(model, held_out)[0] == pytest.approx(result.valid_force_mae, rel=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_killed_training_continues_bit_for_bit(water: Labels, precision: Precision) -> None:
+    whole, expected = run(water, precision)
+    kept: list[bytes] = []
+
+    def die_after_two(state: State) -> None:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        kept.append(buffer.getvalue())
+        if len(kept) == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(water, precision, checkpoint=die_after_two)
+    state = torch.load(io.BytesIO(kept[-1]), weights_only=True)
+    continued, result = run(water, precision, resume=state)
+    for one, other in zip(whole.parameters(), continued.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert result.history == expected.history
+
+
+def test_a_stage_that_does_not_keep_its_best_runs_to_its_end_and_keeps_its_last_weights(water: Labels) -> None:
+    # The held-out labels are those of another molecule, so to say: their error has nothing to teach.
+    held_out = to_graphs(
+        [dataclasses.replace(f, forces=-f.forces) for f in water.accurate[20:24] if f.forces is not None]
+    )
+    stage = dataclasses.replace(STAGE, keep_best=False, patience=1)
+    model = tiny_model()
+    result = fit(model, to_graphs(water.accurate[:20]), held_out, stage)
+    assert result.history[-1].step == stage.steps
+    assert result.valid_force_mae == result.history[-1].valid_force_mae
+    assert evaluate(model, batches(held_out, 100))[0] == pytest.approx(result.valid_force_mae, rel=1e-12)
+
+
+def test_training_stops_when_the_held_out_error_no_longer_improves(water: Labels) -> None:
+    # With a rate this small rounding decides: two evaluations without improvement must come long before 2000 steps.
+    stage = dataclasses.replace(STAGE, steps=2000, evaluate_every=2, patience=2, learning_rate=1e-16, ema_decay=0.5)
+    _, result = run(water, stage=stage)
+    assert result.history[-1].step < 2000
+
+
+def test_a_loss_that_is_not_a_number_is_named(water: Labels) -> None:
+    broken = [dataclasses.replace(f, energy=float("nan")) for f in water.accurate[:4]]
+    graphs = [
+        to_graph(f.configuration, f.energy, f.forces, numbers=[1, 8], r_max=3.0, dtype=torch.float64) for f in broken
+    ]
+    with pytest.raises(TrainingError, match="learning rate"):
+        fit(tiny_model(), graphs, to_graphs(water.accurate[4:8]), STAGE)
+
+
+def test_held_out_frames_without_any_forces_are_refused(water: Labels) -> None:
+    graphs = to_graphs([dataclasses.replace(f, forces=None) for f in water.accurate[:3]])
+    with pytest.raises(TrainingError, match="forces"):
+        evaluate(untrained("float64"), batches(graphs, 100))
+
+
+def test_the_learning_rate_warms_up_and_then_falls_to_one_hundredth() -> None:
+    stage = dataclasses.replace(STAGE, steps=1000)
+    rates = [learning_rate(step, stage) for step in range(1000)]
+    peak = rates.index(max(rates))
+    assert peak == pytest.approx(50, abs=1)
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01 * stage.learning_rate, rel=1e-3)

@@ -1,0 +1,136 @@
+"""A certificate from real calculations, quick to make: GFN1-xTB plays the model of GFN2-xTB."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from tblite.ase import TBLite
+
+from asteroid.configuration import Configuration
+from asteroid.settings import ThresholdSettings, ValidationSettings
+from asteroid.validation.certificate import Certificate, certify
+from asteroid.validation.dynamics import Dynamics, run_dynamics
+from asteroid.validation.errors import Errors, measure_errors
+from asteroid.validation.minimum import MinimumComparison, compare_minima, find_minimum, hessian, next_geometry
+
+WATER = Configuration([8, 1, 1], [[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
+
+
+def displaced(count: int, *, seed: int = 0) -> list[Configuration]:
+    """Water with every coordinate displaced by 0.05 Å."""
+    rng = np.random.default_rng(seed)
+    return [WATER.with_positions(WATER.positions + rng.normal(0, 0.05, (3, 3))) for _ in range(count)]
+
+
+def label(number: int, configurations: list[Configuration]) -> tuple[list[float], list[np.ndarray]]:
+    """Energies (eV) and forces (eV/Å) of GFN1-xTB or GFN2-xTB."""
+    calculator: Any = TBLite(method=f"GFN{number}-xTB", verbosity=0)
+    energies, forces = [], []
+    for configuration in configurations:
+        atoms: Any = configuration.to_atoms()
+        atoms.calc = calculator
+        energies.append(float(atoms.get_potential_energy()))
+        forces.append(atoms.get_forces())
+    return energies, forces
+
+
+@cache
+def measured() -> tuple[Errors, Errors, Dynamics, MinimumComparison]:
+    """Errors of the model and of a worse one (the same with noise), dynamics, and minimum."""
+    configurations = displaced(12, seed=1)
+    energies, forces = label(2, configurations)
+    shifted, predicted = label(1, configurations)
+    # Without the constant by which the two methods' zeros of energy differ, as fitted reference energies would do.
+    shifted = list(np.array(shifted) + np.mean(np.array(energies) - shifted))
+    noise = np.random.default_rng(2)
+    common: dict[str, Any] = {"reference_energies": energies, "reference_forces": forces}
+    ids = [c.frame_id for c in configurations]
+    errors = measure_errors(ids, predicted_energies=shifted, predicted_forces=predicted, **common)
+    worse = [f + noise.normal(0, 2.0, f.shape) for f in predicted]
+    scratch = measure_errors(ids, predicted_energies=shifted, predicted_forces=worse, **common)
+
+    calculator: Any = TBLite(method="GFN1-xTB", verbosity=0)
+    minimum, _ = find_minimum(calculator, WATER)
+    dynamics = run_dynamics(calculator, minimum, ValidationSettings(nve_ps=0.1, nvt_ps=0.05))
+    curvature = hessian(calculator, minimum)
+    labelled = [(minimum, label(2, [minimum])[1][0])]
+    for _ in range(3):
+        geometry = next_geometry(curvature, labelled)
+        labelled.append((geometry, label(2, [geometry])[1][0]))
+    return errors, scratch, dynamics, compare_minima(curvature, labelled)
+
+
+def make_card(**changes: Any) -> dict[str, Any]:
+    """A card as :func:`asteroid.training.run.train_model` writes it."""
+    ids = [c.frame_id for c in displaced(10)]
+    stages = (("gamma-1", 3), ("pretrain", 5), ("finetune", 5))
+    card: dict[str, Any] = {
+        "model_id": "0123456789abcdef",
+        "molecule": "water",
+        "strategy": "weighted",
+        "cheap": "gfn1-xtb",
+        "accurate": "gfn2-xtb",
+        "seed": 5,
+        "created": "2026-01-02T03:04:05+00:00",
+        "asteroid_version": "0.1.0",
+        "settings": {"strategy": "weighted", "learning_rate": 0.01},
+        "frames": {"accurate_train": ids[:8], "accurate_valid": ids[8:], "cheap": 50},
+        "reference_energies": {"H": -10.5, "O": -110.25},
+        "history": [
+            {
+                "stage": stage,
+                "step": 100 * (k + 1),
+                "learning_rate": 0.01,
+                "loss": 1.0 / (k + 1),
+                "valid_force_mae": 0.5 / (k + 1),
+                "valid_energy_mae": 0.01,
+            }
+            for stage, lines in stages
+            for k in range(lines)
+        ],
+        "weights": {
+            "gamma": 0.2,
+            "candidates": [{"gamma": 0.2, "valid_force_mae": 0.1}, {"gamma": None, "valid_force_mae": 0.12}],
+            "effective_sample_size": 41.5,
+            "disagreement": list(np.linspace(0.1, 0.9, 50)),
+            "values": list(50 * np.exp(-np.linspace(0, 4, 50)) / np.exp(-np.linspace(0, 4, 50)).sum()),
+        },
+        "valid_force_mae": 0.1,
+        "seconds": {"pretrain": 40.0, "finetune": 20.0},
+        "core_seconds": 60.0,
+        "device": "cpu",
+        "precision": "float32",
+        "parameters": 12345,
+        "parents": {"teacher": "fedcba9876543210"},
+    }
+    return card | changes
+
+
+def make_scratch_card() -> dict[str, Any]:
+    """The card of the teacher, which is also the model compared with."""
+    history = [line | {"stage": "scratch"} for line in make_card()["history"][3:8]]
+    return make_card(
+        model_id="fedcba9876543210",
+        strategy="scratch",
+        cheap=None,
+        weights=None,
+        parents={},
+        history=history,
+        core_seconds=7200.0,
+    )
+
+
+def make_certificate(*, loose: bool = True, with_scratch: bool = True, **changes: Any) -> Certificate:
+    """A certificate that passes (``loose``) or fails on its force error."""
+    errors, scratch, dynamics, minimum = measured()
+    thresholds = ThresholdSettings(
+        force_mae=5.0 if loose else 1e-4, energy_mae=1.0, nve_drift=0.01, minimum_force=5.0, minimum_rmsd=0.5
+    )
+    options: dict[str, Any] = {
+        "errors": errors,
+        "scratch_errors": scratch if with_scratch else None,
+        "dynamics": dynamics,
+        "minimum": minimum,
+        "thresholds": thresholds,
+    }
+    return certify(make_card(), **(options | changes))
