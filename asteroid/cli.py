@@ -166,7 +166,9 @@ def status(store: StoreOption = "./store", as_json: JsonOption = False) -> None:
     if not rows:
         out.print(f"{store}: no molecules yet; run: asteroid run manifests/demo.yaml --store {store}")
         return
-    table = Table("molecule", "level", title=f"Labels in {store}")
+    table = Table(title=f"Labels in {store}")
+    for name in ("molecule", "level"):
+        table.add_column(name, overflow="fold")
     for name in ("frames", "ok", "failed", "rejected", "core-hours"):
         table.add_column(name, justify="right")
     for row in rows:

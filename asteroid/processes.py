@@ -5,8 +5,10 @@ torch (clashing OpenMP and BLAS give wrong numbers), and many small jobs run fas
 core.
 """
 
+import contextlib
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
@@ -102,15 +104,14 @@ def call_in_process(function: Callable[..., T], /, *args: Any, on_progress: Prog
 
     single_thread_environment()
     context = CleanContext()
-    channel = context.SimpleQueue()
+    channel = context.Queue()
     with ProcessPool(max_workers=1, max_tasks=1, initializer=_enter_child, initargs=[channel], context=context) as pool:
-        if on_progress is None:
-            future = pool.schedule(function, args=args, kwargs=kwargs)
-        else:
-            # A daemon: a child that is killed half-way through a message leaves the reader waiting for its end.
-            threading.Thread(target=_forward, args=(channel, on_progress), daemon=True).start()
-            future = pool.schedule(_call_with_progress, args=(function, args, kwargs))
         try:
+            if on_progress is None:
+                future = pool.schedule(function, args=args, kwargs=kwargs)
+            else:
+                future = pool.schedule(_call_with_progress, args=(function, args, kwargs))
+                _forward(future, channel, on_progress)
             result: T = future.result()
         except ProcessExpired as error:
             name = getattr(function, "__qualname__", repr(function))
@@ -119,8 +120,6 @@ def call_in_process(function: Callable[..., T], /, *args: Any, on_progress: Prog
             # An interrupt here must not leave the function running.
             pool.stop()
             raise
-        finally:
-            channel.put(None)
         return result
 
 
@@ -138,9 +137,14 @@ def _call_with_progress(function: Callable[..., T], args: tuple[Any, ...], kwarg
     return function(*args, on_progress=lambda *message: _channel.put(message), **kwargs)
 
 
-def _forward(channel: Any, on_progress: Progress) -> None:
-    while (message := channel.get()) is not None:
-        on_progress(*message)
+def _forward(future: Any, channel: Any, on_progress: Progress) -> None:
+    """Pass progress on until the child has ended, and repeat it while there is none, so that it may raise to stop."""
+    message = None
+    while not future.done():
+        with contextlib.suppress(queue.Empty):
+            message = channel.get(timeout=0.5)
+        if message is not None:
+            on_progress(*message)
 
 
 def describe_exit(code: int | None) -> str:

@@ -94,7 +94,7 @@ class TrainingSettings(Settings):
     batch_size: Annotated[int, Field(ge=1)] = 20
     finetune_batch_size: Annotated[int, Field(ge=1)] = 5
     learning_rate: Positive = 0.01
-    finetune_learning_rate: Positive = 0.002
+    finetune_learning_rate: Positive = 0.005
     energy_weight: Positive = 1.0
     forces_weight: Positive = 100.0
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99

@@ -28,6 +28,10 @@ LISTENERS: list[Listener] = []
 """The terminal's progress bars, when there is a terminal."""
 
 
+class StageCancelled(BaseException):
+    """Raised in a stage's thread when its flow run was told to end: it keeps what is finished and stops."""
+
+
 @dataclass
 class _Latest:
     """What a stage last reported; written by its thread, read by the event loop."""
@@ -35,8 +39,11 @@ class _Latest:
     note: str = ""
     done: int = 0
     total: int = 0
+    cancelled: bool = False
 
     def __call__(self, note: str, done: int, total: int) -> None:
+        if self.cancelled:
+            raise StageCancelled
         self.note, self.done, self.total = note, done, total
 
     @property
@@ -61,8 +68,19 @@ async def with_progress(title: str, function: Callable[P, T], *args: P.args, **k
     """
     latest = _Latest()
     call: Callable[..., T] = function
-    started = logged = time.monotonic()
     work = asyncio.create_task(asyncio.to_thread(call, *args, **kwargs, on_progress=latest))
+    try:
+        await _watch(work, title, latest)
+    except asyncio.CancelledError:
+        # A thread cannot be cancelled, and Python waits for it before it exits: have it stop by itself.
+        latest.cancelled = True
+        raise
+    return work.result()
+
+
+async def _watch(work: "asyncio.Task[Any]", title: str, latest: _Latest) -> None:
+    """Show progress until the work has ended."""
+    started = logged = time.monotonic()
     artifact: Any = None
     shown = -1.0
     while True:
@@ -72,7 +90,7 @@ async def with_progress(title: str, function: Callable[P, T], *args: P.args, **k
         now = time.monotonic()
         for listener in LISTENERS:
             listener(title, latest.note, latest.done, latest.total)
-        if latest.percent != shown:
+        if latest.total and latest.percent != shown:
             shown = latest.percent
             artifact = await _show(artifact, title, latest)
         if now - logged >= LOG_SECONDS and latest.total:
@@ -90,7 +108,6 @@ async def with_progress(title: str, function: Callable[P, T], *args: P.args, **k
         await _show(artifact, title, latest)
     for listener in LISTENERS:
         listener(title, "", max(latest.total, 1), max(latest.total, 1))
-    return work.result()
 
 
 async def _show(artifact: Any, title: str, latest: _Latest) -> Any:

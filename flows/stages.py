@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 def cores() -> int:
     """How many processes a flow may fan out to: ``ASTEROID_CORES``, else the cores this process may use."""
-    return int(os.environ.get("ASTEROID_CORES", 0)) or len(os.sched_getaffinity(0))
+    return int(os.environ.get("ASTEROID_CORES") or 0) or len(os.sched_getaffinity(0))
 
 
 @flow(flow_run_name="sample {molecule.name}")

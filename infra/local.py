@@ -93,12 +93,7 @@ def up() -> None:
     # So that `prefect` called in this folder speaks to this server without any setting.
     PREFECT_TOML.write_text(f'# Written by `make up`, removed by `make down`.\n[api]\nurl = "{API}"\n')
     print("creating work pools, deployments and the automation for lost runs …", flush=True)
-    existing = _run(prefect, "--no-prompt", "work-pool", "ls")
-    for pool in pools():
-        if pool.name not in existing:
-            _run(prefect, "--no-prompt", "work-pool", "create", pool.name, "--type", "process")
-    _run(prefect, "--no-prompt", "deploy", "--all")
-    _run(sys.executable, "-m", "infra.lost_runs")
+    _run(sys.executable, "-m", "infra.deploy", "process")
     print("starting the workers …", flush=True)
     for pool in pools():
         worker = [prefect, "worker", "start", "--pool", pool.name, "--limit", str(pool.limit)]

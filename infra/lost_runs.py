@@ -8,9 +8,9 @@ import asyncio
 from datetime import timedelta
 
 from prefect.automations import Automation
+from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
-from prefect.states import StateType
 
 NAME = "asteroid: lost runs become Crashed"
 SILENCE = timedelta(seconds=100)

@@ -72,7 +72,8 @@ def run_campaign(
         shard, shards: label the frames of one of several disjoint shards.
         time_limit: s a label may take before it counts as failed.
         flush_seconds: finished attempts reach the store at least this often, and when the campaign is interrupted.
-        on_progress: called with (attempts made, attempts in all).
+        on_progress: called with (attempts made, attempts in all) at least once a second. When it raises, what is
+            finished is flushed and the campaign ends.
 
     Raises:
         AsteroidError: when workers cannot be started.
@@ -94,7 +95,7 @@ def run_campaign(
             if unsaved and time.monotonic() - flushed >= flush_seconds:
                 store.add_attempts(molecule, level, unsaved)
                 unsaved, flushed = [], time.monotonic()
-            if finished and on_progress:
+            if on_progress:
                 on_progress(sum(counts.values()), len(configurations))
     finally:
         store.add_attempts(molecule, level, unsaved)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -46,9 +48,9 @@ def test_reference_energies_leave_alone_what_a_baseline_already_predicts(water: 
 
 
 def test_labelled_frames_keep_the_order_of_the_ids_and_leave_out_what_has_no_label(
-    water: Labels, tmp_path: object
+    water: Labels, tmp_path: Path
 ) -> None:
-    store = Store(str(tmp_path))
+    store = Store(tmp_path)
     ids = fill(store, water)
     found = labelled_frames(store, "water", ACCURATE, [ids[5], "no such frame", ids[2]])
     assert [f.frame_id for f in found] == [ids[5], ids[2]]
