@@ -1,4 +1,4 @@
-"""The command line: ``asteroid run``, ``check``, ``label``, ``status`` and ``export``.
+"""The command line: ``asteroid run``, ``check``, ``label`` and ``status``.
 
 Thin: each command reads its arguments, calls :mod:`asteroid.stages` or a layer below it, and prints. Exit codes: 0
 done, 1 the work failed, 2 bad input. For people there is a progress bar and a table, for machines ``--json``.
@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asteroid import __version__
-from asteroid.errors import AsteroidError, InputError
+from asteroid.errors import AsteroidError, InputError, MissingDependencyError
 
 app = typer.Typer(
     name="asteroid",
@@ -62,9 +63,9 @@ def run(
 
     loaded = load_checked(manifest)
     where = Store(store or loaded.store)
+    if find_spec("prefect") is None:
+        raise MissingDependencyError("prefect", "all")
     runners = entry_points(group="asteroid.runner")
-    if "local" not in runners.names:
-        raise AsteroidError("the flows are not installed; run: pip install 'asteroid[all]'")
     console = Console(stderr=True, highlight=False) if as_json else Console(highlight=False)
     outcomes = runners["local"].load()(str(manifest), where.url, console=console)
     if as_json:
@@ -75,14 +76,24 @@ def run(
 
 
 @app.command()
-def check(manifest: ManifestArgument) -> None:
+def check(manifest: ManifestArgument, as_json: JsonOption = False) -> None:
     """Check a manifest before anything is spent.
 
     Prints one line a problem (file, key, what was found, what to write) and exits with 2, or says that all is well.
+    With --json it prints the list of problems.
     """
     from asteroid.stages import load_checked
 
-    loaded = load_checked(manifest)
+    try:
+        loaded = load_checked(manifest)
+    except InputError as error:
+        if not as_json:
+            raise
+        _print_json(error.problems)
+        raise typer.Exit(2) from None
+    if as_json:
+        _print_json([])
+        return
     names = ", ".join(molecule.name for molecule in loaded.molecules)
     out.print(f"{manifest}: {len(loaded.molecules)} molecules are fine: {names}")
 
@@ -179,20 +190,11 @@ def status(store: StoreOption = "./store", as_json: JsonOption = False) -> None:
 
 def _read_configurations(file: Path, charge: int, multiplicity: int) -> list[Any]:
     """Every frame of a file as a configuration."""
-    import ase.io
-
     from asteroid.configuration import Configuration
+    from asteroid.structures import read_frames
 
-    if not file.is_file():
-        raise InputError(f"{file}: there is no such file; write the path of a file that ASE reads")
-    try:
-        frames = ase.io.read(file, index=":")
-    except Exception as error:  # ASE's readers raise whatever their parsers do
-        raise InputError(f"{file}: ASE cannot read it ({error or type(error).__name__}); write xyz or extxyz") from None
-    if not frames:
-        raise InputError(f"{file}: found no frames; write at least one")
     configurations = []
-    for index, atoms in enumerate(frames):
+    for index, atoms in enumerate(read_frames(file)):
         spin = multiplicity or 1 + (int(atoms.numbers.sum()) - charge) % 2
         try:
             configurations.append(Configuration.from_atoms(atoms, charge=charge, multiplicity=spin))

@@ -62,7 +62,7 @@ _DISPERSION = re.compile(r"^(?P<method>.+)-(?P<dispersion>d3bj)$")
 _LOOKS_LIKE_DISPERSION = re.compile(r"-d[234]\w*$")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class LevelOfTheory:
     """A method, its dispersion correction and its basis set; ``str(level)`` is what :meth:`parse` reads.
 

@@ -8,7 +8,7 @@ import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,6 @@ from asteroid.configuration import Configuration, Frame, Origin
 
 Status = Literal["ok", "failed", "rejected"]
 """``failed``: no number came out. ``rejected``: a number came out and the audit did not believe it."""
-
-STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Positive = Annotated[float, Field(gt=0)]
 Strategy = Literal["scratch", "unweighted", "weighted"]
 Sampler = Literal["md", "normal-modes"]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Engine = Literal["tblite", "xtb"]
 """The program that computes a semiempirical level."""
 
@@ -40,7 +41,7 @@ class SamplingSettings(Settings):
     """fs between frames of one trajectory."""
     frames_per_group: Annotated[int, Field(ge=1)] = 20
     """Frames of one trajectory (or one set of displacements): the unit that is put into one split."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 class BudgetSettings(Settings):
@@ -106,7 +107,7 @@ class TrainingSettings(Settings):
     """Steps between evaluations; a checkpoint is written at each."""
     precision: Literal["float32", "float64"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 class ThresholdSettings(Settings):
@@ -136,4 +137,4 @@ class ValidationSettings(Settings):
     nve_ps: Positive = 1.0
     nvt_ps: Positive = 2.0
     thresholds: ThresholdSettings = ThresholdSettings()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0

@@ -6,8 +6,13 @@ called again. Those that need torch run in a child process of their own, which k
 and from Prefect's event loop; all others import neither.
 """
 
+import contextlib
 import hashlib
+import importlib
+import io
+import itertools
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +22,7 @@ import numpy as np
 
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import AsteroidError, InputError
-from asteroid.labelling import check_supported
+from asteroid.labelling import check_supported, engines_for
 from asteroid.levels import Family, LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from asteroid.processes import Progress, call_in_process
@@ -27,6 +32,9 @@ from asteroid.store import Store
 if TYPE_CHECKING:
     from asteroid.labelling.campaign import CampaignSummary
     from asteroid.sampling import SamplingSummary
+
+LABEL_TIME_LIMIT = 12 * 3600.0
+"""s: a label that takes longer is taken for hung."""
 
 MINIMUM_LABELS = 4
 """At most so many accurate labels are spent on finding the accurate minimum."""
@@ -60,9 +68,24 @@ def load_checked(manifest: str | Path) -> Manifest:
 def sample(
     store: Store, molecule: MoleculeSettings, *, workers: int, on_progress: Progress | None = None
 ) -> "SamplingSummary":
-    """Sample whatever batches of configurations are not in the store yet."""
-    from asteroid import sampling
+    """Sample whatever batches of configurations are not in the store yet.
 
+    Raises:
+        InputError: when another molecule has this name in the store.
+    """
+    from asteroid import sampling
+    from asteroid.sampling.plan import identity
+
+    path, this = f"molecules/{molecule.name}.json", identity(molecule)
+    if not store.exists(path):
+        store.write_json(path, this)
+    elif (there := store.read_json(path)) != this:
+        different = ", ".join(
+            f"{key} {there.get(key)} (now {this.get(key)})" for key in there if there[key] != this.get(key)
+        )
+        raise InputError(
+            f"{molecule.name}: the store has another molecule of this name, with {different}; write another name"
+        )
     return sampling.sample(store, molecule, workers=workers, on_progress=_counted(on_progress))
 
 
@@ -91,10 +114,11 @@ def label(
         store,
         molecule.name,
         level,
-        engine=molecule.engine if level.is_semiempirical and level.method != "gfn-ff" else None,
+        engine=molecule.engine if molecule.engine in engines_for(level) else None,
         shard=shard,
         shards=shards,
         workers=workers,
+        time_limit=LABEL_TIME_LIMIT,
         on_progress=_counted(on_progress),
     )
 
@@ -148,17 +172,25 @@ def training_frames(
 ) -> tuple[TrainingFrames, dict[str, Attempt], dict[str, Attempt]]:
     """Which frames train, stop and judge a model, with the accepted accurate and cheap labels.
 
-    Cheap labels of held-out frames exist to measure the bias; they never train a model.
+    As many accurate ones as the budget says, in the order in which they were chosen: a smaller budget than was once
+    spent means a smaller model's data. Cheap labels of held-out frames exist to measure the bias and never train.
     """
+    budget = molecule.budget
     accurate = store.labels(molecule.name, molecule.accurate)
     cheap = store.labels(molecule.name, molecule.cheap)
     splits = {frame.frame_id: frame.split for frame in store.frames(molecule.name)}
+    chosen = store.selected(molecule.name, molecule.accurate)
 
-    def of(labels: dict[str, Attempt], split: str) -> tuple[str, ...]:
-        return tuple(sorted(i for i in labels if splits.get(i) == split))
+    def of(split: str, most: int) -> tuple[str, ...]:
+        usable = (i for i in chosen if splits[i] == split and i in accurate and accurate[i].forces is not None)
+        return tuple(sorted(itertools.islice(usable, most)))
 
-    with_forces = {i: label for i, label in accurate.items() if label.forces is not None}
-    frames = TrainingFrames(of(accurate, "train"), of(accurate, "valid"), of(with_forces, "test"), of(cheap, "train"))
+    frames = TrainingFrames(
+        of("train", budget.train),
+        of("valid", budget.valid),
+        of("test", budget.test),
+        tuple(sorted(i for i in cheap if splits.get(i) == "train")),
+    )
     return frames, accurate, cheap
 
 
@@ -171,9 +203,11 @@ def trained_models(store: Store, molecule: MoleculeSettings) -> Models | None:
 def _models_path(store: Store, molecule: MoleculeSettings) -> str:
     """An index entry named by everything a training starts from, so that looking it up needs no torch."""
     frames, accurate, cheap = training_frames(store, molecule)
+    foundation = molecule.training.foundation
     inputs = {
         "levels": [str(molecule.cheap), str(molecule.accurate)],
-        "training": molecule.training.model_dump(mode="json"),
+        "training": molecule.training.model_dump(mode="json", exclude={"device", "foundation"}),
+        "foundation": hashlib.sha256(Path(foundation).read_bytes()).hexdigest() if foundation else None,
         "accurate": [[i, accurate[i].energy] for i in (*frames.train, *frames.valid)],
         "cheap": [[i, cheap[i].energy] for i in frames.cheap],
     }
@@ -191,6 +225,7 @@ def train(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress |
     Raises:
         TrainingError: when too few frames have labels.
     """
+    _import_mace()
     from asteroid.training.run import train_model
 
     store = Store(store_url)
@@ -244,7 +279,9 @@ def _find_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> No
 
 
 def _starting_structure(store: Store, molecule: MoleculeSettings) -> Configuration:
-    conformers = [f.configuration for f in store.frames(molecule.name) if f.origin.method == "conformer"]
+    from asteroid.sampling.plan import stored_conformers
+
+    conformers = stored_conformers(store, molecule)
     if not conformers:
         raise AsteroidError(f"{molecule.name}: the store has no conformer to start from; run the sampling stage")
     return conformers[0]
@@ -264,6 +301,8 @@ def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> 
     path = _minimum_path(store, molecule, model_id)
     labels = store.labels(molecule.name, molecule.accurate)
     if path:
+        # Again, because a kill may have come between frame and selection.
+        _select_minimum(store, molecule, model_id, path[-1].frame_id, len(path) - 1)
         if path[-1].frame_id in store.pending(molecule.name, molecule.accurate):
             return True
         if len(path) == MINIMUM_LABELS or path[-1].frame_id not in labels:
@@ -275,11 +314,19 @@ def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> 
     else:
         proposed = _starting_structure(store, molecule).with_positions(np.array(found["positions"]))
     step = len(path)
-    name = f"minimum-{model_id}-{step}"
     origin = Origin("minimum", {"model_id": model_id, "step": step}, parent=path[-1].frame_id if path else None)
-    store.add_frames(molecule.name, [Frame(proposed, origin, f"minimum-{model_id}", "certificate")], batch=name)
-    store.select(molecule.name, molecule.accurate, [proposed.frame_id], name=name, criterion="minimum")
+    store.add_frames(
+        molecule.name,
+        [Frame(proposed, origin, f"minimum-{model_id}", "certificate")],
+        batch=f"minimum-{model_id}-{step}",
+    )
+    _select_minimum(store, molecule, model_id, proposed.frame_id, step)
     return True
+
+
+def _select_minimum(store: Store, molecule: MoleculeSettings, model_id: str, frame_id: str, step: int) -> None:
+    name = f"minimum-{model_id}-{step}"
+    store.select(molecule.name, molecule.accurate, [frame_id], name=name, criterion="minimum")
 
 
 def _minimum_path(store: Store, molecule: MoleculeSettings, model_id: str) -> list[Configuration]:
@@ -295,14 +342,19 @@ def _minimum_path(store: Store, molecule: MoleculeSettings, model_id: str) -> li
 # -- certificate and report --------------------------------------------------------------------------------------------
 
 
-def report_folder(molecule: MoleculeSettings, models: Models) -> str:
-    """Where a certificate and its report lie: named by the model and by how it was judged."""
-    return f"reports/{molecule.name}/{models.final}-{_digest(molecule.validation.model_dump(mode='json'))[:8]}"
+def report_folder(store: Store, molecule: MoleculeSettings, models: Models) -> str:
+    """Where a certificate and its report lie: named by the model and by what it was judged with."""
+    frames, accurate, _ = training_frames(store, molecule)
+    judged = {
+        "validation": molecule.validation.model_dump(mode="json"),
+        "test": [[i, accurate[i].energy] for i in frames.test],
+    }
+    return f"reports/{molecule.name}/{models.final}-{_digest(judged)[:8]}"
 
 
 def is_certified(store: Store, molecule: MoleculeSettings) -> bool:
     models = trained_models(store, molecule)
-    return models is not None and store.exists(f"{report_folder(molecule, models)}/report.html")
+    return models is not None and store.exists(f"{report_folder(store, molecule, models)}/report.html")
 
 
 def certify_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
@@ -312,6 +364,7 @@ def certify_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Pro
 
 def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
     """Judge the final model on held-out frames, in MD and at its minimum; write certificate and report. Needs torch."""
+    _import_mace()
     from asteroid.report.write import write_report
     from asteroid.training.run import load_calculator, read_card
     from asteroid.validation.certificate import certify as judge
@@ -321,7 +374,9 @@ def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress
     models = trained_models(store, molecule)
     if models is None:
         raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
-    folder = report_folder(molecule, models)
+    if on_progress:
+        on_progress("errors on held-out frames", 0, 1)
+    folder = report_folder(store, molecule, models)
     card, scratch_card = (read_card(store, molecule.name, i) for i in (models.final, models.scratch))
     calculator = load_calculator(store, molecule.name, models.final, device=molecule.training.device)
     if not store.exists(f"{folder}/certificate.json"):
@@ -345,7 +400,7 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
     """What to tell a person about a certified model: verdict, errors in eV/Å and eV/atom, and where everything lies."""
     from asteroid.report.verdict import benefit_sentence, quality_sentence
 
-    folder = report_folder(molecule, models)
+    folder = report_folder(store, molecule, models)
     certificate = store.read_json(f"{folder}/certificate.json")
     card = store.read_json(f"models/{molecule.name}/{models.final}/card.json")
     scratch = certificate["scratch_errors"] or certificate["errors"]
@@ -405,6 +460,13 @@ def _compare_minima(store: Store, molecule: MoleculeSettings, model_id: str) -> 
 
 
 # -- small helpers -----------------------------------------------------------------------------------------------------
+
+
+def _import_mace() -> None:
+    """Import MACE without the remarks it prints: standard output belongs to ``--json``."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("mace.calculators")
 
 
 def _forces(attempt: Attempt) -> np.ndarray[Any, np.dtype[np.float64]]:

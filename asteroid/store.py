@@ -177,9 +177,6 @@ class Store:
             rows = [{"frame_id": i, "round": round, "criterion": criterion, "time": now} for i in frame_ids]
             self._write_table(path, pa.Table.from_pylist(rows, schema=SELECTION_SCHEMA))
 
-    def has_selection(self, molecule: str, level: LevelOfTheory, name: str) -> bool:
-        return self.exists(f"selections/{_partition(molecule, level)}/{name}.parquet")
-
     def selections(self, molecule: str, level: LevelOfTheory) -> list[str]:
         """Names of all selections at a level."""
         names = self.names(f"selections/{_partition(molecule, level)}")
@@ -204,7 +201,7 @@ class Store:
             for name in self.names(kind):
                 if self.names(f"{kind}/{name}/molecule={check_name(molecule)}"):
                     found.add(unquote(name.partition("=")[2]))
-        return sorted(LevelOfTheory.parse(text) for text in found)
+        return sorted((LevelOfTheory.parse(text) for text in found), key=str)
 
     def add_attempts(self, molecule: str, level: LevelOfTheory, attempts: Sequence[Attempt]) -> None:
         """Append attempts in a file of their own: no two writers ever touch the same one."""
@@ -247,7 +244,9 @@ class Store:
         for molecule in self.molecules():
             for level in self.levels(molecule):
                 table = self.attempts(molecule, level)
-                counts = {row["values"]: row["counts"] for row in pc.value_counts(table["status"]).to_pylist()}
+                # Frames, not attempts: two pipelines on one store may have labelled the same frame.
+                distinct = table.select(["frame_id", "status"]).group_by(["frame_id", "status"]).aggregate([])
+                counts = {row["values"]: row["counts"] for row in pc.value_counts(distinct["status"]).to_pylist()}
                 seconds = pc.sum(pc.multiply(table["wall_seconds"], pc.cast(table["cores"], pa.float64()))).as_py()
                 rows.append(
                     {

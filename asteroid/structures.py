@@ -81,21 +81,7 @@ def read_geometry(path: Path, *, charge: int = 0) -> Configuration:
         InputError: when the file is absent, not readable, periodic, or not a molecule of at least two atoms.
         MissingDependencyError: if ASE is not installed.
     """
-    if not path.is_file():
-        raise InputError(f"found '{path}', where there is no file; write the path of a geometry that ASE reads")
-    try:
-        import ase.io
-    except ImportError:
-        raise MissingDependencyError("ase", "label") from None
-
-    try:
-        atoms = ase.io.read(path, index=0, do_not_split_by_at_sign=True)
-    # ASE has some eighty readers, each failing in its own way on a broken file.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise InputError(f"found '{path}', which ASE cannot read ({reason}); write a file such as an .xyz") from None
-    if any(atoms.pbc):
-        raise InputError(f"found '{path}', which is periodic; write a geometry of a molecule without a cell")
+    (atoms,) = read_frames(path, index="0:1")
     numbers = [int(z) for z in atoms.numbers]
     _check_numbers(numbers, f"'{path}'")
     if not np.isfinite(atoms.positions).all():
@@ -106,6 +92,36 @@ def read_geometry(path: Path, *, charge: int = 0) -> Configuration:
     if sum(numbers) - charge < 1:
         raise InputError(f"a charge of {charge} leaves no electrons; write a smaller one")
     return Configuration(atoms.numbers, atoms.positions, charge, Composition(tuple(numbers)).multiplicity(charge))
+
+
+def read_frames(path: Path, *, index: str = ":") -> list[Any]:
+    """Molecules of a file as ASE's atoms.
+
+    Args:
+        index: which frames, as ASE writes it.
+
+    Raises:
+        InputError: when the file is absent, empty, not readable, or periodic.
+        MissingDependencyError: if ASE is not installed.
+    """
+    if not path.is_file():
+        raise InputError(f"found '{path}', where there is no file; write the path of a geometry that ASE reads")
+    try:
+        import ase.io
+    except ImportError:
+        raise MissingDependencyError("ase", "label") from None
+
+    try:
+        frames = ase.io.read(path, index=index, do_not_split_by_at_sign=True)
+    # ASE has some eighty readers, each failing in its own way on a broken file.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise InputError(f"found '{path}', which ASE cannot read ({reason}); write a file such as an .xyz") from None
+    if not frames:
+        raise InputError(f"found '{path}', which holds no frames; write at least one")
+    if any(any(atoms.pbc) for atoms in frames):
+        raise InputError(f"found '{path}', which is periodic; write a geometry of a molecule without a cell")
+    return list(frames)
 
 
 def _check_numbers(numbers: list[int], found: str) -> None:

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+import httpx
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+from prefect.exceptions import PrefectException
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -40,10 +42,15 @@ class _Latest:
     done: int = 0
     total: int = 0
     cancelled: bool = False
+    phase_started: float = 0.0
+    phase_first: int = 0
 
     def __call__(self, note: str, done: int, total: int) -> None:
         if self.cancelled:
             raise StageCancelled
+        if done < self.done or total != self.total:
+            # Another phase of the stage: what is left of it is judged by its own pace.
+            self.phase_started, self.phase_first = time.monotonic(), done
         self.note, self.done, self.total = note, done, total
 
     @property
@@ -71,7 +78,7 @@ async def with_progress(title: str, function: Callable[P, T], *args: P.args, **k
     work = asyncio.create_task(asyncio.to_thread(call, *args, **kwargs, on_progress=latest))
     try:
         await _watch(work, title, latest)
-    except asyncio.CancelledError:
+    except BaseException:
         # A thread cannot be cancelled, and Python waits for it before it exits: have it stop by itself.
         latest.cancelled = True
         raise
@@ -80,7 +87,7 @@ async def with_progress(title: str, function: Callable[P, T], *args: P.args, **k
 
 async def _watch(work: "asyncio.Task[Any]", title: str, latest: _Latest) -> None:
     """Show progress until the work has ended."""
-    started = logged = time.monotonic()
+    logged = time.monotonic()
     artifact: Any = None
     shown = -1.0
     while True:
@@ -101,7 +108,7 @@ async def _watch(work: "asyncio.Task[Any]", title: str, latest: _Latest) -> None
                 _prefix(latest),
                 latest.done,
                 latest.total,
-                _left(latest, now - started),
+                _left(latest, now),
             )
     if artifact is not None and not work.exception():
         latest.done = latest.total
@@ -111,12 +118,15 @@ async def _watch(work: "asyncio.Task[Any]", title: str, latest: _Latest) -> None
 
 
 async def _show(artifact: Any, title: str, latest: _Latest) -> Any:
+    """Create or update the artifact; a server that is away for a while does not stop the work."""
     description = f"{title}: {_prefix(latest)}{latest.done} of {latest.total}"
-    if artifact is None:
-        return await acreate_progress_artifact(
-            latest.percent, key=artifact_key("progress", title), description=description
-        )
-    await aupdate_progress_artifact(artifact, latest.percent, description=description)
+    try:
+        if artifact is None:
+            key = artifact_key("progress", title)
+            return await acreate_progress_artifact(latest.percent, key=key, description=description)
+        await aupdate_progress_artifact(artifact, latest.percent, description=description)
+    except (PrefectException, httpx.HTTPError) as error:
+        log.warning("%s: its progress cannot be shown: %s", title, error)
     return artifact
 
 
@@ -124,8 +134,10 @@ def _prefix(latest: _Latest) -> str:
     return f"{latest.note}, " if latest.note else ""
 
 
-def _left(latest: _Latest, elapsed: float) -> str:
-    if not latest.done:
+def _left(latest: _Latest, now: float) -> str:
+    """How long the phase that is running will take at its pace so far."""
+    done = latest.done - latest.phase_first
+    if done <= 0:
         return "unknown time"
-    seconds = round(elapsed * (latest.total - latest.done) / latest.done)
+    seconds = round((now - latest.phase_started) * (latest.total - latest.done) / done)
     return f"about {seconds // 60}:{seconds % 60:02d}"

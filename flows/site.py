@@ -49,6 +49,8 @@ class LocalSite:
     async def label(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, occasion: str) -> None:
         async with self.labelling:
             await stage_flows.label(store.url, molecule, str(level))
+        if store.pending(molecule.name, level):
+            raise AsteroidError(f"{molecule.name}: {level} labels are missing after their stage; run again to go on")
 
     async def train(self, store: Store, molecule: MoleculeSettings) -> None:
         async with self.training:
@@ -138,6 +140,11 @@ class PoolSite:
                 )
             if run.state is not None and run.state.is_completed() and not missing():
                 return
+            # A lost run is sent again. One that failed would fail again, and one that a person cancelled was not
+            # wanted; those of an earlier run of the parent are passed over, since somebody has asked to try again.
+            lost = run.state is None or run.state.is_crashed() or run.state.is_completed()
+            if not lost and attempt >= ATTEMPTS * (self.run_count - 1):
+                raise AsteroidError(f"{molecule.name}: {deployment}: {run.state.message if run.state else ''}")
             reason = f"{run.state.name}: {run.state.message}" if run.state is not None else "no state"
             log.warning("%s of %s, attempt %d: %s", deployment, molecule.name, attempt + 1, reason)
         raise AsteroidError(

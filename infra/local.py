@@ -1,7 +1,8 @@
 """``make up`` and ``make down``: a Prefect server, work pools, deployments and workers on this machine.
 
 Everything listens on 127.0.0.1 and keeps its state in ``.asteroid/``. Set ``ASTEROID_DATABASE_URL`` to a
-``postgresql+asyncpg://…`` URL for more than a demo: SQLite locks under many workers. ``ASTEROID_PORT`` moves the ports.
+``postgresql+asyncpg://…`` URL for more than a demo: SQLite locks under many workers. ``ASTEROID_PORT`` moves the ports
+and ``ASTEROID_STATE`` the folder, for a second server beside the first.
 """
 
 import argparse
@@ -19,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent
-STATE = HOME / ".asteroid"
+STATE = Path(os.environ.get("ASTEROID_STATE") or HOME / ".asteroid").resolve()
 PIDS = STATE / "pids.json"
-STORE = HOME / "store"
+STORE = STATE.parent / "store"
 PORT = int(os.environ.get("ASTEROID_PORT", "4200"))
 API = f"http://127.0.0.1:{PORT}/api"
 FILES = f"http://127.0.0.1:{PORT + 1}"
-PREFECT_TOML = HOME / "prefect.toml"
+PREFECT_TOML = STATE.parent / "prefect.toml"
 START_SECONDS = 120.0
 BATCH = "200"
 """The server's recorders lose records of bursts with their default batch sizes of 1."""
@@ -40,7 +41,7 @@ class Pool:
 
 
 def pools() -> tuple[Pool, ...]:
-    """Labelling flow runs use every core and follow one another; a training uses one core where there is no GPU."""
+    """A labelling flow run uses every core, so a pool has one at a time; a training uses one where there is no GPU."""
     trainings = 1 if shutil.which("nvidia-smi") else len(os.sched_getaffinity(0))
     return (Pool("orchestrator", 4), Pool("cheap-cpu", 1), Pool("accurate-cpu", 1), Pool("gpu", trainings))
 
@@ -79,7 +80,7 @@ def up() -> None:
     down(quiet=True)
     for port in (PORT, PORT + 1):
         _require_free(port)
-    STATE.mkdir(exist_ok=True)
+    STATE.mkdir(parents=True, exist_ok=True)
     STORE.mkdir(exist_ok=True)
     prefect = str(Path(sys.executable).with_name("prefect"))
     print("starting the server …", flush=True)

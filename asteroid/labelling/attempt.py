@@ -4,6 +4,7 @@ Called in the worker processes of :mod:`asteroid.labelling.campaign`, whose resu
 """
 
 import datetime as dt
+import importlib
 import resource
 import socket
 import time
@@ -70,6 +71,8 @@ def label_chunk(
 ) -> list[Attempt]:
     """Label a few frames: what a worker process is sent."""
     labeller = _worker_labeller(level, engine)
+    # A program that this machine cannot load says nothing about a frame: the error ends the campaign.
+    importlib.import_module(labeller.program)
     return [attempt(labeller, configuration, forces=forces) for configuration in configurations]
 
 

@@ -10,6 +10,7 @@ module, whose store would bring pandas along.
 """
 
 import itertools
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,10 @@ CHUNK_SECONDS: Final = 0.5
 """Frames go to a worker in chunks of about this much work: sending costs a millisecond, as much as a cheap label."""
 
 LARGEST_CHUNK: Final = 500
+
+TOLD_TO_END: Final = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP, signal.SIGTERM)
+"""Exit codes of a worker that somebody stopped (pebble makes SIGTERM positive): no fault of the frame."""
+
 HEARTBEAT: Final = 1.0
 """s, how often the caller gets control back to flush although nothing is finished."""
 
@@ -216,23 +221,38 @@ def _drain(
             while queue and len(in_flight) < 2 * workers:
                 chunk = _Chunk(queue.take(), time.perf_counter())
                 arguments = (labeller.level, engine, chunk.configurations, forces)
-                in_flight[pool.schedule(label_chunk, args=arguments, timeout=time_limit)] = chunk
+                try:
+                    in_flight[pool.schedule(label_chunk, args=arguments, timeout=time_limit)] = chunk
+                except RuntimeError as error:  # what pebble raises once its pool is broken
+                    queue.give_back(chunk.configurations)
+                    raise BrokenProcessPool(str(error)) from error
             done, _ = wait(in_flight, timeout=HEARTBEAT, return_when=FIRST_COMPLETED)
             finished: list[Attempt] = []
+            interruption: Exception | None = None
             for future in done:
                 try:
                     attempts = future.result()
                 except (ProcessExpired, TimeoutError) as error:
+                    if getattr(error, "exitcode", None) in TOLD_TO_END:
+                        interruption = AsteroidError("the labelling workers were told to end; run again to go on")
+                        continue
                     chunk = in_flight.pop(future)
                     if len(chunk.configurations) > 1:
                         queue.give_back(chunk.configurations)
                     else:
                         finished.append(_post_mortem(labeller, chunk, error, time_limit))
+                except BrokenProcessPool as error:
+                    interruption = error
+                except (ImportError, OSError) as error:
+                    interruption = AsteroidError(f"{labeller.program} cannot be loaded on this machine: {error}")
                 else:
                     in_flight.pop(future)
                     queue.learn(attempts, workers)
                     finished += attempts
+            # What is finished is kept, whatever ended the others.
             yield finished
+            if interruption is not None:
+                raise interruption
     finally:
         queue.give_back(list(itertools.chain.from_iterable(chunk.configurations for chunk in in_flight.values())))
 

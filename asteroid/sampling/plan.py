@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from asteroid.configuration import Configuration, Frame, Split
-from asteroid.errors import AsteroidError
+from asteroid.errors import AsteroidError, InputError
 from asteroid.groups import Group, plan_groups
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import CleanContext, describe_exit, die_with_parent, single_thread_environment
@@ -68,6 +68,8 @@ def sample(
         AsteroidError: when the cheap level cannot hold the molecule together, or the store cannot be written.
     """
     groups = plan_groups(molecule.sampling)
+    if on_progress:
+        on_progress(0, len(groups))
     single_thread_environment()
     with ProcessPool(max_workers=workers, initializer=die_with_parent, context=CleanContext()) as pool:
         try:
@@ -95,32 +97,53 @@ def sample(
         except BaseException:
             pool.stop()
             raise
-    summary = SamplingSummary(batches, sum(batch.group.frames for batch in missing), kept, dict(+dropped))
-    logger.info("%s: sampled %d frames in %d batches, dropped %s", molecule.name, kept, batches, summary.dropped)
-    return summary
+    return SamplingSummary(batches, sum(batch.group.frames for batch in missing), kept, dict(+dropped))
 
 
-def _conformers(store: Store, molecule: MoleculeSettings, pool: ProcessPool) -> list[Configuration]:
-    """The molecule's conformers, searched for once."""
+def identity(molecule: MoleculeSettings) -> dict[str, Any]:
+    """What makes it this molecule and no other: structure, charge and multiplicity.
+
+    Raises:
+        InputError: when its geometry file cannot be read here.
+    """
     start: dict[str, Any] = {"smiles": molecule.smiles}
     if molecule.geometry is not None:
-        start = {"geometry": hashlib.sha256(molecule.geometry.read_bytes()).hexdigest()}
-    name = "conformers-" + _hash(
+        try:
+            start = {"geometry": hashlib.sha256(molecule.geometry.read_bytes()).hexdigest()}
+        except OSError as error:
+            raise InputError(
+                f"{molecule.name}: geometry: cannot read '{molecule.geometry}': {error.strerror}"
+            ) from None
+    return {**start, "charge": molecule.charge, "multiplicity": molecule.multiplicity}
+
+
+def conformer_batch(molecule: MoleculeSettings) -> str:
+    """Name of the batch that holds the conformers of these settings, the lowest in energy first."""
+    return "conformers-" + _hash(
         {
-            **start,
-            "charge": molecule.charge,
-            "multiplicity": molecule.multiplicity,
+            **identity(molecule),
             "conformers": molecule.sampling.conformers,
             "seed": molecule.sampling.seed,
             "level": str(molecule.cheap),
             "engine": cheap_engine(molecule),
         }
     )
+
+
+def stored_conformers(store: Store, molecule: MoleculeSettings) -> list[Configuration]:
+    """The conformers of these settings that the store has, the lowest in energy first."""
+    name = conformer_batch(molecule)
+    found = [frame for frame in store.frames(molecule.name, split="train") if frame.group == name]
+    return [frame.configuration for frame in sorted(found, key=lambda frame: int(frame.origin.parameters["index"]))]
+
+
+def _conformers(store: Store, molecule: MoleculeSettings, pool: ProcessPool) -> list[Configuration]:
+    """The molecule's conformers, searched for once."""
+    name = conformer_batch(molecule)
     if not store.has_frame_batch(molecule.name, name):
         frames = _result(pool.schedule(search_conformers, args=(molecule, name)), "conformer search")
         store.add_frames(molecule.name, frames, batch=name)
-    found = [frame for frame in store.frames(molecule.name, split="train") if frame.group == name]
-    return [frame.configuration for frame in sorted(found, key=lambda frame: int(frame.origin.parameters["index"]))]
+    return stored_conformers(store, molecule)
 
 
 def _missing(
