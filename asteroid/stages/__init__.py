@@ -1,0 +1,33 @@
+"""The pipeline as named steps, each of which asks the store what is missing and computes only that.
+
+``sample → select → label (cheap, accurate) → train → compare minima → certify``. Flows and the command line call these
+functions and nothing deeper. Each takes references and settings, leaves its result in the store, and can be killed and
+called again. Those that need torch run in a child process of their own, which keeps torch away from quantum chemistry
+and from Prefect's event loop; all others import neither.
+"""
+
+from asteroid.stages.certificates import certify, certify_in_child, is_certified, outcome, report_folder
+from asteroid.stages.labels import expected_label_seconds, label, load_checked, sample, select
+from asteroid.stages.minima import MINIMUM_LABELS, propose_minimum
+from asteroid.stages.models import Models, TrainingFrames, train, train_in_child, trained_models, training_frames
+
+__all__ = [
+    "MINIMUM_LABELS",
+    "Models",
+    "TrainingFrames",
+    "certify",
+    "certify_in_child",
+    "expected_label_seconds",
+    "is_certified",
+    "label",
+    "load_checked",
+    "outcome",
+    "propose_minimum",
+    "report_folder",
+    "sample",
+    "select",
+    "train",
+    "train_in_child",
+    "trained_models",
+    "training_frames",
+]

@@ -1,0 +1,114 @@
+"""Judging a finished model: certificate and report, and what to tell a person."""
+
+from typing import Any
+
+import numpy as np
+
+from asteroid.errors import AsteroidError
+from asteroid.manifest import MoleculeSettings
+from asteroid.processes import Progress, call_in_process
+from asteroid.stages.common import counted, digest, forces_of, import_mace
+from asteroid.stages.minima import compare_to_accurate
+from asteroid.stages.models import Models, trained_models, training_frames
+from asteroid.store import Store
+
+
+def report_folder(store: Store, molecule: MoleculeSettings, models: Models) -> str:
+    """Where a certificate and its report lie: named by the model and by what it was judged with."""
+    frames, accurate, _ = training_frames(store, molecule)
+    judged = {
+        "validation": molecule.validation.model_dump(mode="json"),
+        "test": [[i, accurate[i].energy] for i in frames.test],
+    }
+    return f"reports/{molecule.name}/{models.final}-{digest(judged)[:8]}"
+
+
+def is_certified(store: Store, molecule: MoleculeSettings) -> bool:
+    models = trained_models(store, molecule)
+    return models is not None and store.exists(f"{report_folder(store, molecule, models)}/report.html")
+
+
+def certify_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
+    """:func:`certify` in a process of its own; returns whether the certificate was passed."""
+    return call_in_process(certify, store, molecule, on_progress=on_progress)
+
+
+def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
+    """Judge the final model on held-out frames, in MD and at its minimum; write certificate and report. Needs torch."""
+    import_mace()
+    from asteroid.report.write import write_report
+    from asteroid.training.run import load_calculator, read_card
+    from asteroid.validation.certificate import certify as judge
+    from asteroid.validation.dynamics import run_dynamics
+
+    store = Store(store_url)
+    models = trained_models(store, molecule)
+    if models is None:
+        raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
+    if on_progress:
+        on_progress("errors on held-out frames", 0, 1)
+    folder = report_folder(store, molecule, models)
+    card, scratch_card = (read_card(store, molecule.name, i) for i in (models.final, models.scratch))
+    calculator = load_calculator(store, molecule.name, models.final, device=molecule.training.device)
+    if not store.exists(f"{folder}/certificate.json"):
+        minimum, start, note = compare_to_accurate(store, molecule, models.final)
+        certificate = judge(
+            card,
+            errors=_errors(store, molecule, models.final),
+            scratch_errors=_errors(store, molecule, models.scratch) if models.scratch != models.final else None,
+            dynamics=run_dynamics(calculator, start, molecule.validation, on_progress=counted(on_progress, "MD")),
+            minimum=minimum,
+            thresholds=molecule.validation.thresholds,
+            minimum_note=note,
+        )
+        store.write_json(f"{folder}/certificate.json", certificate.to_json())
+    content = store.read_json(f"{folder}/certificate.json")
+    write_report(store, molecule.name, certificate=content, card=card, scratch_card=scratch_card, folder=folder)
+    return bool(content["passed"])
+
+
+def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[str, Any]:
+    """What to tell a person about a certified model: verdict, errors in eV/Å and eV/atom, and where everything lies."""
+    from asteroid.report.verdict import benefit_sentence, quality_sentence
+
+    folder = report_folder(store, molecule, models)
+    certificate = store.read_json(f"{folder}/certificate.json")
+    card = store.read_json(f"models/{molecule.name}/{models.final}/card.json")
+    scratch = certificate["scratch_errors"] or certificate["errors"]
+    return {
+        "molecule": molecule.name,
+        "passed": certificate["passed"],
+        "quality": quality_sentence(certificate),
+        "benefit": benefit_sentence(certificate, card),
+        "force_mae": certificate["errors"]["force_mae"]["value"],
+        "energy_mae": certificate["errors"]["energy_mae"]["value"],
+        "scratch_force_mae": scratch["force_mae"]["value"],
+        "scratch_energy_mae": scratch["energy_mae"]["value"],
+        "lines": certificate["lines"],
+        "model": store.location(f"models/{molecule.name}/{models.final}/model.model"),
+        "report": store.location(f"{folder}/report.html"),
+        "report_path": f"{folder}/report.html",
+        "certificate_path": f"{folder}/certificate.json",
+    }
+
+
+def _errors(store: Store, molecule: MoleculeSettings, model_id: str) -> Any:
+    """Errors of a model on the held-out test frames."""
+    from asteroid.training.predict import predict
+    from asteroid.training.run import load_calculator
+    from asteroid.validation.errors import measure_errors
+
+    frames, accurate, _ = training_frames(store, molecule)
+    if not frames.test:
+        raise AsteroidError(f"{molecule.name}: no test frame has an accepted label at {molecule.accurate}")
+    configurations = {f.frame_id: f.configuration for f in store.frames(molecule.name, ids=frames.test)}
+    calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
+    energies, forces = predict(calculator, [configurations[i] for i in frames.test])
+    return measure_errors(
+        frames.test,
+        reference_energies=np.array([accurate[i].energy for i in frames.test], dtype=float),
+        predicted_energies=energies,
+        reference_forces=[forces_of(accurate[i]) for i in frames.test],
+        predicted_forces=forces,
+        seed=molecule.validation.seed,
+    )

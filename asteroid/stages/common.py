@@ -1,0 +1,43 @@
+"""Small things that several stages share."""
+
+import contextlib
+import hashlib
+import importlib
+import io
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asteroid.errors import AsteroidError
+from asteroid.processes import Progress
+from asteroid.records import Attempt
+
+
+def import_mace() -> None:
+    """Import MACE without the remarks it prints: standard output belongs to ``--json``."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("mace.calculators")
+
+
+def forces_of(attempt: Attempt) -> npt.NDArray[np.float64]:
+    """(N, 3) eV/Å of a label that must have them."""
+    if attempt.forces is None:
+        raise AsteroidError(f"the label of frame {attempt.frame_id} has no forces")
+    return attempt.forces
+
+
+def digest(content: Any) -> str:
+    """16 hexadecimal digits that change with the content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def counted(on_progress: Progress | None, note: str = "") -> Callable[[int, int], None] | None:
+    """Turn a callback with a note into one that only counts."""
+    if on_progress is None:
+        return None
+    return lambda done, total: on_progress(note, done, total)

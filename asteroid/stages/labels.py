@@ -1,0 +1,120 @@
+"""From a manifest to labels: check, sample, select, label.
+
+Nothing here needs torch; quantum chemistry runs in worker processes. What the labels are for is in
+:mod:`asteroid.stages.models`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asteroid.errors import InputError
+from asteroid.labelling import check_supported, engines_for
+from asteroid.levels import Family, LevelOfTheory
+from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
+from asteroid.processes import Progress
+from asteroid.stages.common import counted
+from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.labelling.campaign import CampaignSummary
+    from asteroid.sampling import SamplingSummary
+
+LABEL_TIME_LIMIT = 12 * 3600.0
+"""s: a label that takes longer is taken for hung."""
+
+
+def load_checked(manifest: str | Path) -> Manifest:
+    """Load a manifest and ask the labellers, too, whether they can do what it wants.
+
+    Raises:
+        InputError: with every problem, one line each.
+    """
+    loaded = load_manifest(manifest)
+    problems = []
+    for index, molecule in enumerate(loaded.molecules):
+        for key, level in (("cheap", molecule.cheap), ("accurate", molecule.accurate)):
+            try:
+                check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity)
+            except InputError as error:
+                problems.append(f"{manifest}: molecules[{index}] ({molecule.name}): {key}: {error}")
+    if problems:
+        raise InputError(problems)
+    return loaded
+
+
+def sample(
+    store: Store, molecule: MoleculeSettings, *, workers: int, on_progress: Progress | None = None
+) -> "SamplingSummary":
+    """Sample whatever batches of configurations are not in the store yet.
+
+    Raises:
+        InputError: when another molecule has this name in the store.
+    """
+    from asteroid import sampling
+    from asteroid.sampling.plan import identity
+
+    path, this = f"molecules/{molecule.name}.json", identity(molecule)
+    if not store.exists(path):
+        store.write_json(path, this)
+    elif (there := store.read_json(path)) != this:
+        different = ", ".join(
+            f"{key} {there.get(key)} (now {this.get(key)})" for key in there if there[key] != this.get(key)
+        )
+        raise InputError(
+            f"{molecule.name}: the store has another molecule of this name, with {different}; write another name"
+        )
+    return sampling.sample(store, molecule, workers=workers, on_progress=counted(on_progress))
+
+
+def select(store: Store, molecule: MoleculeSettings) -> None:
+    """Choose which frames get a cheap and which an accurate label."""
+    from asteroid.sampling.choose import choose_accurate, choose_cheap
+
+    choose_cheap(store, molecule)
+    choose_accurate(store, molecule)
+
+
+def label(
+    store: Store,
+    molecule: MoleculeSettings,
+    level: LevelOfTheory,
+    *,
+    shard: int = 0,
+    shards: int = 1,
+    workers: int,
+    on_progress: Progress | None = None,
+) -> "CampaignSummary":
+    """Label one shard of the selected frames that have not been tried yet."""
+    from asteroid.labelling.campaign import run_campaign
+
+    return run_campaign(
+        store,
+        molecule.name,
+        level,
+        engine=molecule.engine if molecule.engine in engines_for(level) else None,
+        shard=shard,
+        shards=shards,
+        workers=workers,
+        time_limit=LABEL_TIME_LIMIT,
+        on_progress=counted(on_progress),
+    )
+
+
+def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
+    """Core-seconds that one label is likely to take: as measured for this molecule, else a guess for the method."""
+    table = store.attempts(molecule.name, level)
+    if table.num_rows:
+        return float(np.mean(table["wall_seconds"].to_numpy() * table["cores"].to_numpy()))
+    return _GUESSED_SECONDS[level.family]
+
+
+_GUESSED_SECONDS: dict[Family, float] = {
+    "semiempirical": 0.01,
+    "hf": 5.0,
+    "dft": 15.0,
+    "mp2": 15.0,
+    "ccsd": 20.0,
+    "ccsd(t)": 30.0,
+}

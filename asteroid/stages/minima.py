@@ -1,0 +1,121 @@
+"""The model's minimum and the accurate one, found with a few accurate labels.
+
+The model's geometry and Hessian are stored once; every step from there needs no torch: the parent of the pipeline asks
+for the next label, the labelling stage computes it. Judged in :mod:`asteroid.stages.certificates`.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.errors import AsteroidError
+from asteroid.manifest import MoleculeSettings
+from asteroid.stages.common import forces_of
+from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.validation.minimum import MinimumComparison
+
+MINIMUM_LABELS = 4
+"""At most so many accurate labels are spent on finding the accurate minimum."""
+
+
+def find_model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> None:
+    """Optimise with the model from the lowest conformer; geometry and Hessian are kept: what follows needs no torch."""
+    from asteroid.training.run import load_calculator
+    from asteroid.validation.minimum import find_minimum, hessian
+
+    path = f"models/{molecule.name}/{model_id}/minimum.json"
+    if store.exists(path):
+        return
+    calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
+    found, converged = find_minimum(calculator, starting_structure(store, molecule))
+    second = hessian(calculator, found) if converged else None
+    store.write_json(
+        path,
+        {
+            "positions": found.positions.tolist(),
+            "hessian": None if second is None else second.tolist(),
+            "converged": converged,
+        },
+    )
+
+
+def starting_structure(store: Store, molecule: MoleculeSettings) -> Configuration:
+    from asteroid.sampling.plan import stored_conformers
+
+    conformers = stored_conformers(store, molecule)
+    if not conformers:
+        raise AsteroidError(f"{molecule.name}: the store has no conformer to start from; run the sampling stage")
+    return conformers[0]
+
+
+def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> bool:
+    """Ask for the next accurate label on the way from the model's minimum to the accurate one, if one is needed.
+
+    Returns:
+        Whether a label is now pending.
+    """
+    from asteroid.validation.minimum import CONVERGED, next_geometry
+
+    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
+    if not found["converged"]:
+        return False
+    path = _minimum_path(store, molecule, model_id)
+    labels = store.labels(molecule.name, molecule.accurate)
+    if path:
+        # Again, because a kill may have come between frame and selection.
+        _select_minimum(store, molecule, model_id, path[-1].frame_id, len(path) - 1)
+        if path[-1].frame_id in store.pending(molecule.name, molecule.accurate):
+            return True
+        if len(path) == MINIMUM_LABELS or path[-1].frame_id not in labels:
+            return False
+        labelled = [(c, forces_of(labels[c.frame_id])) for c in path]
+        if min(float(np.abs(forces).max()) for _, forces in labelled) < CONVERGED:
+            return False
+        proposed = next_geometry(np.array(found["hessian"]), labelled)
+    else:
+        proposed = starting_structure(store, molecule).with_positions(np.array(found["positions"]))
+    step = len(path)
+    origin = Origin("minimum", {"model_id": model_id, "step": step}, parent=path[-1].frame_id if path else None)
+    store.add_frames(
+        molecule.name,
+        [Frame(proposed, origin, f"minimum-{model_id}", "certificate")],
+        batch=f"minimum-{model_id}-{step}",
+    )
+    _select_minimum(store, molecule, model_id, proposed.frame_id, step)
+    return True
+
+
+def _select_minimum(store: Store, molecule: MoleculeSettings, model_id: str, frame_id: str, step: int) -> None:
+    name = f"minimum-{model_id}-{step}"
+    store.select(molecule.name, molecule.accurate, [frame_id], name=name, criterion="minimum")
+
+
+def _minimum_path(store: Store, molecule: MoleculeSettings, model_id: str) -> list[Configuration]:
+    """The geometries labelled on the way to the accurate minimum, the model's own minimum first."""
+    steps = [
+        frame
+        for frame in store.frames(molecule.name, split="certificate")
+        if frame.origin.method == "minimum" and frame.origin.parameters["model_id"] == model_id
+    ]
+    return [f.configuration for f in sorted(steps, key=lambda f: int(f.origin.parameters["step"]))]
+
+
+def compare_to_accurate(
+    store: Store, molecule: MoleculeSettings, model_id: str
+) -> "tuple[MinimumComparison | None, Configuration, str]":
+    """The comparison of minima (None where there is none, with the reason), and where MD starts."""
+    from asteroid.validation.minimum import compare_minima
+
+    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
+    minimum = starting_structure(store, molecule).with_positions(np.array(found["positions"]))
+    if not found["converged"]:
+        return None, starting_structure(store, molecule), "the model's optimisation did not converge"
+    labels = store.labels(molecule.name, molecule.accurate)
+    path = _minimum_path(store, molecule, model_id)
+    labelled = [(c, forces_of(labels[c.frame_id])) for c in path if c.frame_id in labels]
+    if not labelled or labelled[0][0] is not path[0]:
+        return None, minimum, f"the {molecule.accurate} label of the model's minimum failed"
+    return compare_minima(np.array(found["hessian"]), labelled), minimum, ""

@@ -1,0 +1,140 @@
+"""From labels to models: which frames train, and which models that leads to.
+
+:func:`train` needs torch and runs in a process of its own; all that asks what is there does not. The final model's
+minimum is found along the way, for :mod:`asteroid.stages.minima`.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from asteroid.manifest import MoleculeSettings
+from asteroid.processes import Progress, call_in_process
+from asteroid.records import Attempt
+from asteroid.stages.common import digest, import_mace
+from asteroid.stages.minima import find_model_minimum
+from asteroid.store import Store
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of one molecule that belong together.
+
+    Args:
+        final: model id by the manifest's strategy.
+        scratch: model id trained on the same accurate labels alone: the baseline, and the teacher of ``weighted``.
+    """
+
+    final: str
+    scratch: str
+
+
+@dataclass(frozen=True)
+class TrainingFrames:
+    """Frame ids that train and judge a model; every one has an accepted label."""
+
+    train: tuple[str, ...]
+    valid: tuple[str, ...]
+    test: tuple[str, ...]
+    cheap: tuple[str, ...]
+
+
+def training_frames(
+    store: Store, molecule: MoleculeSettings
+) -> tuple[TrainingFrames, dict[str, Attempt], dict[str, Attempt]]:
+    """Which frames train, stop and judge a model, with the accepted accurate and cheap labels.
+
+    As many accurate ones as the budget says, in the order in which they were chosen: a smaller budget than was once
+    spent means a smaller model's data. Cheap labels of held-out frames exist to measure the bias and never train.
+    """
+    budget = molecule.budget
+    accurate = store.labels(molecule.name, molecule.accurate)
+    cheap = store.labels(molecule.name, molecule.cheap)
+    splits = {frame.frame_id: frame.split for frame in store.frames(molecule.name)}
+    chosen = store.selected(molecule.name, molecule.accurate)
+
+    def of(split: str, most: int) -> tuple[str, ...]:
+        usable = (i for i in chosen if splits[i] == split and i in accurate and accurate[i].forces is not None)
+        return tuple(sorted(itertools.islice(usable, most)))
+
+    frames = TrainingFrames(
+        of("train", budget.train),
+        of("valid", budget.valid),
+        of("test", budget.test),
+        tuple(sorted(i for i in cheap if splits.get(i) == "train")),
+    )
+    return frames, accurate, cheap
+
+
+def trained_models(store: Store, molecule: MoleculeSettings) -> Models | None:
+    """The models that these settings and the labels now in the store lead to, if they have been trained."""
+    path = _models_path(store, molecule)
+    return Models(**store.read_json(path)) if store.exists(path) else None
+
+
+def _models_path(store: Store, molecule: MoleculeSettings) -> str:
+    """An index entry named by everything a training starts from, so that looking it up needs no torch."""
+    frames, accurate, cheap = training_frames(store, molecule)
+    foundation = molecule.training.foundation
+    inputs = {
+        "levels": [str(molecule.cheap), str(molecule.accurate)],
+        "training": molecule.training.model_dump(mode="json", exclude={"device", "foundation"}),
+        "foundation": hashlib.sha256(Path(foundation).read_bytes()).hexdigest() if foundation else None,
+        "accurate": [[i, accurate[i].energy] for i in (*frames.train, *frames.valid)],
+        "cheap": [[i, cheap[i].energy] for i in frames.cheap],
+    }
+    return f"models/{molecule.name}/index/{digest(inputs)}.json"
+
+
+def train_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> dict[str, Any]:
+    """:func:`train` in a process of its own; returns the final model's card."""
+    return call_in_process(train, store, molecule, on_progress=on_progress)
+
+
+def train(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> dict[str, Any]:
+    """Train the scratch model, then the manifest's strategy, and find the final model's minimum. Needs torch.
+
+    Raises:
+        TrainingError: when too few frames have labels.
+    """
+    import_mace()
+    from asteroid.training.run import train_model
+
+    store = Store(store_url)
+    frames, _, _ = training_frames(store, molecule)
+    path = _models_path(store, molecule)
+
+    def run(strategy: Any) -> dict[str, Any]:
+        return train_model(
+            store,
+            molecule.name,
+            strategy=strategy,
+            cheap=molecule.cheap,
+            accurate=molecule.accurate,
+            train_ids=frames.train,
+            valid_ids=frames.valid,
+            cheap_ids=frames.cheap,
+            settings=molecule.training,
+            on_progress=_training_notes(on_progress),
+        )
+
+    scratch = run("scratch")
+    final = run(molecule.training.strategy)
+    find_model_minimum(store, molecule, final["model_id"])
+    store.write_json(path, asdict(Models(final["model_id"], scratch["model_id"])))
+    return final
+
+
+def _training_notes(on_progress: Progress | None) -> Callable[[str, int, int, float | None], None] | None:
+    """Turn a callback with a note into the one that training calls."""
+    if on_progress is None:
+        return None
+
+    def show(stage: str, step: int, steps: int, valid_force_mae: float | None) -> None:
+        error = "" if valid_force_mae is None else f", held-out force error {1000 * valid_force_mae:.1f} meV/Å"
+        on_progress(f"{stage}{error}", step, steps)
+
+    return show
