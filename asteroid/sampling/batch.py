@@ -22,8 +22,9 @@ from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.conformers import find_conformers
 from asteroid.sampling.dynamics import trajectory
-from asteroid.sampling.normal_modes import compute_hessian, displace, normal_modes
+from asteroid.sampling.normal_modes import compute_hessian, displace
 from asteroid.sampling.screening import Screen
+from asteroid.vibrations import normal_modes
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -9,12 +9,10 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from ase.data import covalent_radii
 
+from asteroid.bonds import bonded, distances, radius_sums
 from asteroid.configuration import Configuration
 
-BONDED = 1.25
-"""Atoms nearer than this times the sum of their covalent radii are bonded in a starting structure."""
 FORMED = 1.1
 """Atoms that were not bonded have fused below this; far enough below a hydrogen bond's 1.7."""
 BROKEN = 1.6
@@ -29,7 +27,7 @@ class Screen:
 
     Args:
         bonds: (N, N) whether two atoms are bonded.
-        sums: (N, N) Å, sums of covalent radii (Cordero et al., doi:10.1039/b801115j).
+        sums: (N, N) Å, sums of covalent radii.
     """
 
     bonds: npt.NDArray[np.bool_]
@@ -38,15 +36,11 @@ class Screen:
     @classmethod
     def of(cls, configuration: Configuration) -> Self:
         """The screen of a molecule at rest."""
-        radii = covalent_radii[configuration.numbers]
-        sums = radii[:, None] + radii[None, :]
-        bonds = _distances(configuration.positions) < BONDED * sums
-        np.fill_diagonal(bonds, False)
-        return cls(bonds, sums)
+        return cls(bonded(configuration), radius_sums(configuration.numbers))
 
     def reason_to_drop(self, positions: npt.NDArray[np.float64]) -> str | None:
         """Why a geometry, (N, 3) Å, is not this molecule any more; None if it is."""
-        ratio = _distances(positions) / self.sums
+        ratio = distances(positions) / self.sums
         np.fill_diagonal(ratio, np.inf)
         if (ratio < CLASHING).any():
             return "atoms too close"
@@ -55,9 +49,3 @@ class Screen:
         if (ratio[~self.bonds] < FORMED).any():
             return "bond formed"
         return None
-
-
-def _distances(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(N, N) Å"""
-    distances: npt.NDArray[np.float64] = np.linalg.norm(positions[:, None] - positions[None, :], axis=-1)
-    return distances

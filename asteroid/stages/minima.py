@@ -24,14 +24,14 @@ MINIMUM_LABELS = 4
 def find_model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> None:
     """Optimise with the model from the lowest conformer; geometry and Hessian are kept: what follows needs no torch."""
     from asteroid.training.run import load_calculator
-    from asteroid.validation.minimum import find_minimum, hessian
+    from asteroid.validation.minimum import find_minimum, model_hessian
 
     path = f"models/{molecule.name}/{model_id}/minimum.json"
     if store.exists(path):
         return
     calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
     found, converged = find_minimum(calculator, starting_structure(store, molecule))
-    second = hessian(calculator, found) if converged else None
+    second = model_hessian(calculator, found) if converged else None
     store.write_json(
         path,
         {

@@ -13,16 +13,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.bonds import BONDED, bonded, radius_sums
 from asteroid.configuration import Configuration
 from asteroid.settings import ValidationSettings
 from asteroid.units import BOLTZMANN, FEMTOSECOND
+from asteroid.vibrations import external_modes
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all."""
 
-BOND = 1.25
-"""Atoms closer than this times the sum of their covalent radii are bonded at the start."""
 BROKEN = 1.75
 """A bond longer than this times the sum of the radii is broken: 1.87 Å for C–H, beyond any vibration below 1000 K."""
 FUSED = 0.5
@@ -254,34 +254,14 @@ def set_velocities(atoms: Any, temperature: float, rng: np.random.Generator) -> 
     return freedom
 
 
-def external_modes(positions: npt.ArrayLike, masses: npt.ArrayLike) -> Floats:
-    """Orthonormal translations and rotations, (3N, k): k is 6, or 5 for a linear molecule, or 3 for an atom.
-
-    Args:
-        positions: (N, 3) Å.
-        masses: (N,); ones for a space that is not mass-weighted.
-    """
-    mass = np.asarray(masses, dtype=np.float64)
-    centred = np.asarray(positions, dtype=np.float64)
-    centred = centred - mass @ centred / mass.sum()
-    moves = [np.tile(axis, (len(mass), 1)) for axis in np.eye(3)] + [np.cross(axis, centred) for axis in np.eye(3)]
-    vectors = np.array([(np.sqrt(mass)[:, None] * move).ravel() for move in moves]).T
-    left, singular, _ = np.linalg.svd(vectors, full_matrices=False)
-    # A linear molecule's rotation about its own axis moves nothing; a bent one's moves atoms by more than 1e-3 Å/rad.
-    return np.asarray(left[:, singular > 1e-3 * singular[0]])
-
-
 class _Watch:
     """Says when a trajectory has left what the molecule can do."""
 
     def __init__(self, start: Configuration, temperature: float, timestep: float) -> None:
-        from ase.data import covalent_radii
-
         self._symbols = start.symbols
         self._first, self._second = np.triu_indices(len(start.numbers), 1)
-        radii = np.asarray(covalent_radii)[start.numbers]
-        self._radii = radii[self._first] + radii[self._second]
-        self._bonded = self._distances(start.positions) < BOND * self._radii
+        self._radii = radius_sums(start.numbers)[self._first, self._second]
+        self._bonded = bonded(start)[self._first, self._second]
         self._limit = RUNAWAY * temperature
         self._patience = round(RUNAWAY_TIME / timestep)
         self._hot = 0
@@ -307,7 +287,7 @@ class _Watch:
     def _transferred(self, pair: np.intp, ratios: Floats) -> bool:
         """Whether the hydrogen of this bond now sits on another heavy atom: chemistry (malonaldehyde), no failure."""
         ends = (self._first[pair], self._second[pair])
-        near = ratios < BOND
+        near = ratios < BONDED
         for hydrogen in (end for end in ends if self._symbols[end] == "H"):
             partners = np.concatenate(
                 [self._second[near & (self._first == hydrogen)], self._first[near & (self._second == hydrogen)]]

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.bonds import bonded
 from asteroid.configuration import Configuration
-from asteroid.units import angular_frequency_to_wavenumber
-from asteroid.validation.dynamics import BOND, Progress, external_modes
+from asteroid.vibrations import hessian, internal_modes, normal_modes
 
 Floats = npt.NDArray[np.float64]
 Labelled = tuple[Configuration, Floats]
@@ -82,43 +82,20 @@ def find_minimum(
     return start.with_positions(atoms.positions), converged
 
 
-def hessian(
-    calculator: Any, configuration: Configuration, *, step: float = 0.005, on_progress: Progress | None = None
-) -> Floats:
-    """Second derivatives of the energy, (3N, 3N) eV/Å², by central differences of the forces.
+def model_hessian(calculator: Any, configuration: Configuration) -> Floats:
+    """The model's second derivatives of the energy, (3N, 3N) eV/Å².
 
     Args:
         calculator: an ASE calculator.
-        step: Å; the error is of order step², 1e-4 of a stretching mode at 0.005 Å.
     """
     atoms: Any = configuration.to_atoms()
     atoms.calc = calculator
-    rows = []
-    for index in range(configuration.positions.size):
-        sides = []
-        for sign in (1, -1):
-            moved = configuration.positions.copy()
-            moved.flat[index] += sign * step
-            atoms.positions = moved
-            sides.append(atoms.get_forces().ravel())
-        rows.append((sides[1] - sides[0]) / (2 * step))
-        if on_progress:
-            on_progress(index + 1, configuration.positions.size)
-    second = np.array(rows)
-    return np.asarray((second + second.T) / 2)
 
+    def forces(displaced: Configuration) -> Floats:
+        atoms.positions = displaced.positions
+        return np.asarray(atoms.get_forces())
 
-def frequencies(second: Floats, configuration: Configuration) -> Floats:
-    """Harmonic frequencies in cm⁻¹, ascending, without translations and rotations; imaginary ones negative.
-
-    Args:
-        second: (3N, 3N) eV/Å².
-    """
-    masses = _masses(configuration)
-    roots = np.repeat(np.sqrt(masses), 3)
-    inside = _complement(external_modes(configuration.positions, masses))
-    eigenvalues = np.linalg.eigvalsh(inside.T @ (second / np.outer(roots, roots)) @ inside)
-    return np.array([np.sign(v) * angular_frequency_to_wavenumber(float(np.sqrt(abs(v)))) for v in eigenvalues])
+    return hessian(forces, configuration)
 
 
 def newton_step(
@@ -134,7 +111,7 @@ def newton_step(
         accurate_forces: (N, 3) eV/Å at ``configuration``.
         max_step: Å.
     """
-    inside = _complement(external_modes(configuration.positions, np.ones(len(configuration.numbers))))
+    inside = internal_modes(configuration.positions, np.ones(len(configuration.numbers)))
     curvatures, modes = np.linalg.eigh(inside.T @ second @ inside)
     vectors = inside @ modes
     forces = np.asarray(accurate_forces, dtype=np.float64).ravel()
@@ -181,7 +158,7 @@ def compare_minima(second: Floats, labelled: Sequence[Labelled]) -> MinimumCompa
         accurate_force=left,
         rmsd=aligned_rmsd(model, accurate),
         coordinates=compare_coordinates(model, accurate),
-        frequencies=frequencies(second, model),
+        frequencies=normal_modes(model, second).wavenumbers,
         converged=left < CONVERGED,
         labels=len(labelled),
         model_frame=model.frame_id,
@@ -201,18 +178,14 @@ def aligned_rmsd(first: Configuration, second: Configuration) -> float:
 
 def compare_coordinates(model: Configuration, accurate: Configuration) -> tuple[InternalCoordinate, ...]:
     """Every bond length and bond angle of the accurate geometry, in both."""
-    from ase.data import covalent_radii
-
-    radii = np.asarray(covalent_radii)[accurate.numbers]
-    gaps = np.linalg.norm(accurate.positions[:, None] - accurate.positions[None], axis=2)
-    bonded = (gaps < BOND * (radii[:, None] + radii)) & ~np.eye(len(radii), dtype=bool)
+    bonds = bonded(accurate)
     names = [f"{symbol}{index}" for index, symbol in enumerate(accurate.symbols)]
     rows = [
         InternalCoordinate("bond", f"{names[i]}–{names[j]}", _length(model, i, j), _length(accurate, i, j))
-        for i, j in zip(*np.nonzero(np.triu(bonded)), strict=True)
+        for i, j in zip(*np.nonzero(np.triu(bonds)), strict=True)
     ]
-    for centre in range(len(radii)):
-        ends = [int(end) for end in np.flatnonzero(bonded[centre])]
+    for centre in range(len(bonds)):
+        ends = [int(end) for end in np.flatnonzero(bonds[centre])]
         for position, i in enumerate(ends):
             for k in ends[position + 1 :]:
                 name = f"{names[i]}–{names[centre]}–{names[k]}"
@@ -232,15 +205,3 @@ def _length(configuration: Configuration, i: int, j: int) -> float:
 def _angle(configuration: Configuration, i: int, centre: int, k: int) -> float:
     a, b = configuration.positions[[i, k]] - configuration.positions[centre]
     return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b)), a @ b)))
-
-
-def _masses(configuration: Configuration) -> Floats:
-    from ase.data import atomic_masses
-
-    return np.asarray(atomic_masses, dtype=np.float64)[configuration.numbers]
-
-
-def _complement(vectors: Floats) -> Floats:
-    """Orthonormal basis of everything orthogonal to these columns."""
-    complete, _ = np.linalg.qr(vectors, mode="complete")
-    return np.asarray(complete[:, vectors.shape[1] :])

@@ -9,8 +9,9 @@ from ase.vibrations import Vibrations
 from asteroid.configuration import Configuration
 from asteroid.labelling import Labeller
 from asteroid.labelling.calculator import LabellerCalculator
-from asteroid.sampling.normal_modes import SOFTEST, NormalModes, compute_hessian, displace, normal_modes
+from asteroid.sampling.normal_modes import SOFTEST, compute_hessian, displace
 from asteroid.units import BOLTZMANN, angular_frequency_to_wavenumber
+from asteroid.vibrations import NormalModes, normal_modes
 
 
 def test_frequencies_are_those_of_ase(labeller: Labeller, water: Configuration, tmp_path: Path) -> None:
@@ -26,17 +27,6 @@ def test_frequencies_are_those_of_ase(labeller: Labeller, water: Configuration, 
 def test_a_linear_molecule_has_one_vibration_more(labeller: Labeller, hydrogen: Configuration) -> None:
     modes = normal_modes(hydrogen, compute_hessian(labeller, hydrogen))
     assert len(modes.frequencies) == 1
-
-
-def test_the_frequency_of_a_diatomic_is_the_root_of_force_constant_over_reduced_mass() -> None:
-    stiffness, masses = 30.0, np.array([1.008, 35.45])
-    molecule = Configuration(np.array([1, 17]), np.array([[0, 0, 0], [0, 0, 1.3]]))
-    hessian = np.zeros((6, 6))
-    hessian[2, 2] = hessian[5, 5] = stiffness
-    hessian[2, 5] = hessian[5, 2] = -stiffness
-    reduced = masses.prod() / masses.sum()
-    # Only the rounding of atomic masses separates the two.
-    assert normal_modes(molecule, hessian).frequencies == pytest.approx([np.sqrt(stiffness / reduced)], rel=1e-4)
 
 
 def test_displacements_neither_move_nor_turn_the_molecule(labeller: Labeller, water: Configuration) -> None:

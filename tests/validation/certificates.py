@@ -11,7 +11,7 @@ from asteroid.settings import ThresholdSettings, ValidationSettings
 from asteroid.validation.certificate import Certificate, certify
 from asteroid.validation.dynamics import Dynamics, run_dynamics
 from asteroid.validation.errors import Errors, measure_errors
-from asteroid.validation.minimum import MinimumComparison, compare_minima, find_minimum, hessian, next_geometry
+from asteroid.validation.minimum import MinimumComparison, compare_minima, find_minimum, model_hessian, next_geometry
 
 WATER = Configuration([8, 1, 1], [[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
 
@@ -52,7 +52,7 @@ def measured() -> tuple[Errors, Errors, Dynamics, MinimumComparison]:
     calculator: Any = TBLite(method="GFN1-xTB", verbosity=0)
     minimum, _ = find_minimum(calculator, WATER)
     dynamics = run_dynamics(calculator, minimum, ValidationSettings(nve_ps=0.1, nvt_ps=0.05))
-    curvature = hessian(calculator, minimum)
+    curvature = model_hessian(calculator, minimum)
     labelled = [(minimum, label(2, [minimum])[1][0])]
     for _ in range(3):
         geometry = next_geometry(curvature, labelled)

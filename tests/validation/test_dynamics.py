@@ -9,7 +9,6 @@ from asteroid.units import BOLTZMANN, FEMTOSECOND
 from asteroid.validation.dynamics import (
     SAMPLES,
     energy_drift,
-    external_modes,
     run_dynamics,
     run_trajectory,
     set_velocities,
@@ -128,25 +127,6 @@ def test_velocities_start_without_linear_and_angular_momentum(ethanol):
     np.testing.assert_allclose(atoms.get_momenta().sum(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(atoms.get_angular_momentum(), 0, atol=1e-12)
     assert 2 * atoms.get_kinetic_energy() / (freedom * BOLTZMANN) == pytest.approx(300.0)
-
-
-def test_rigid_motions_are_orthonormal(ethanol):
-    modes = external_modes(ethanol.positions, np.ones(len(ethanol.numbers)))
-    assert modes.shape == (27, 6)
-    np.testing.assert_allclose(modes.T @ modes, np.eye(6), atol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("numbers", "positions", "count"),
-    [
-        ([18], [[1, 2, 3]], 3),
-        ([1, 1], [[0, 0, 0], [0.3, 0.2, 0.6]], 5),
-        ([8, 6, 8], [[0, 0, -1.16], [0, 0, 0], [0, 0, 1.16]], 5),
-        ([8, 1, 1], [[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]], 6),
-    ],
-)
-def test_an_atom_a_linear_and_a_bent_molecule_have_3_5_and_6_rigid_motions(numbers, positions, count):
-    assert external_modes(np.array(positions, dtype=float), np.array(numbers, dtype=float)).shape[1] == count
 
 
 def test_ethanol_with_gfn1_survives_at_every_temperature(ethanol, gfn):

@@ -1,0 +1,37 @@
+"""Which atoms of a structure are bonded: the one rule by which sampling and validation tell a molecule from its debris.
+
+How far a bond may stretch is decided where the geometries come from: :mod:`asteroid.sampling.screening` and
+:mod:`asteroid.validation.dynamics`.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from asteroid.configuration import Configuration
+
+BONDED = 1.25
+"""Atoms nearer than this times the sum of their covalent radii are bonded in a structure at rest."""
+
+
+def bonded(configuration: Configuration) -> npt.NDArray[np.bool_]:
+    """(N, N) whether two atoms are bonded; no atom is bonded to itself.
+
+    >>> bonded(Configuration([1, 1], [[0, 0, 0], [0, 0, 0.74]])).tolist()
+    [[False, True], [True, False]]
+    """
+    bonds = distances(configuration.positions) < BONDED * radius_sums(configuration.numbers)
+    np.fill_diagonal(bonds, False)
+    return bonds
+
+
+def radius_sums(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(N, N) Å, sums of covalent radii (Cordero et al., doi:10.1039/b801115j)."""
+    from ase.data import covalent_radii
+
+    radii = np.asarray(covalent_radii, dtype=np.float64)[numbers]
+    return radii[:, None] + radii[None, :]
+
+
+def distances(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(N, N) Å"""
+    return np.asarray(np.linalg.norm(positions[:, None] - positions[None, :], axis=-1))

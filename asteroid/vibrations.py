@@ -1,0 +1,112 @@
+"""Small motions of a molecule about a geometry: its Hessian, its rigid motions and its normal modes.
+
+Sampling displaces conformers along the modes of the cheap level (:mod:`asteroid.sampling.normal_modes`); validation
+judges the modes of a model (:mod:`asteroid.validation.minimum`) and keeps rigid motions out of starting velocities.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asteroid.configuration import Configuration
+from asteroid.units import angular_frequency_to_wavenumber
+
+Floats = npt.NDArray[np.float64]
+
+STEP = 0.005
+"""Å, displacement of the finite differences: their error is of order step², 1e-4 of a stretching mode, and
+what they measure is far above the noise of tight SCF."""
+
+RIGID = 1e-3
+"""A rotation that moves atoms less than this, relative to the largest rigid motion, is none: a linear molecule's about
+its own axis stays below 1e-6 even where an optimiser left it slightly bent, a bent molecule's is above 0.01."""
+
+
+@dataclass(frozen=True, eq=False)
+class NormalModes:
+    """Vibrations of a molecule about a minimum.
+
+    Args:
+        frequencies: (M,) sqrt(eV/(u·Å²)), ascending, M = 3N − 6 (3N − 5 if linear); negative where imaginary.
+        vectors: (M, N, 3) orthonormal in mass-weighted coordinates.
+        masses: (N,) u.
+    """
+
+    frequencies: Floats
+    vectors: Floats
+    masses: Floats
+
+    @property
+    def wavenumbers(self) -> Floats:
+        """(M,) cm⁻¹"""
+        return self.frequencies * angular_frequency_to_wavenumber(1.0)
+
+
+def hessian(forces: Callable[[Configuration], Floats], configuration: Configuration, *, step: float = STEP) -> Floats:
+    """Second derivatives of the energy, (3N, 3N) eV/Å², by central differences of forces.
+
+    Args:
+        forces: (N, 3) eV/Å of a configuration.
+        step: Å.
+    """
+    size = configuration.positions.size
+    rows = np.empty((size, size))
+    for coordinate in range(size):
+        sides = []
+        for sign in (1.0, -1.0):
+            shifted = configuration.positions.copy()
+            shifted.flat[coordinate] += sign * step
+            sides.append(forces(configuration.with_positions(shifted)).ravel())
+        rows[coordinate] = (sides[1] - sides[0]) / (2 * step)
+    return (rows + rows.T) / 2
+
+
+def normal_modes(configuration: Configuration, second: Floats) -> NormalModes:
+    """Diagonalise a Hessian with translations and rotations projected out.
+
+    Args:
+        second: (3N, 3N) eV/Å², derivatives of the energy at ``configuration``.
+    """
+    from ase.data import atomic_masses
+
+    masses = np.asarray(atomic_masses, dtype=np.float64)[configuration.numbers]
+    root = np.repeat(np.sqrt(masses), 3)
+    internal = internal_modes(configuration.positions, masses)
+    # In the basis of internal motions no rotation can mix into a soft mode.
+    values, vectors = np.linalg.eigh(internal.T @ (second / np.outer(root, root)) @ internal)
+    frequencies = np.sign(values) * np.sqrt(np.abs(values))
+    return NormalModes(frequencies, (internal @ vectors).T.reshape(len(values), len(masses), 3), masses)
+
+
+def external_modes(positions: npt.ArrayLike, masses: npt.ArrayLike) -> Floats:
+    """Orthonormal translations and rotations, (3N, k): k is 6, or 5 for a linear molecule, or 3 for an atom.
+
+    Args:
+        positions: (N, 3) Å.
+        masses: (N,) u; the basis is of mass-weighted motions, with ones of plain ones.
+
+    >>> external_modes([[0, 0, 0], [0, 0, 0.74]], [1, 1]).shape
+    (6, 5)
+    """
+    return _motions(positions, masses)[0]
+
+
+def internal_modes(positions: npt.ArrayLike, masses: npt.ArrayLike) -> Floats:
+    """Orthonormal motions that neither move nor turn the molecule, (3N, 3N − k): what :func:`external_modes` leaves."""
+    return _motions(positions, masses)[1]
+
+
+def _motions(positions: npt.ArrayLike, masses: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """The rigid motions and their orthogonal complement."""
+    mass: Floats = np.asarray(masses, dtype=np.float64)
+    centred: Floats = np.asarray(positions, dtype=np.float64)
+    centred = centred - np.average(centred, axis=0, weights=mass)
+    weights = np.sqrt(mass)[:, None]
+    rigid = [np.broadcast_to(axis, centred.shape) * weights for axis in np.eye(3)]
+    rigid += [np.cross(axis, centred) * weights for axis in np.eye(3)]
+    vectors, sizes, _ = np.linalg.svd(np.array([motion.ravel() for motion in rigid]).T, full_matrices=True)
+    # Linear molecules and atoms have fewer rotations: the sizes of the others are zero.
+    rank = int((sizes > RIGID * sizes[0]).sum())
+    return np.asarray(vectors[:, :rank]), np.asarray(vectors[:, rank:])
