@@ -33,7 +33,8 @@ ManifestArgument = Annotated[Path, typer.Argument(help="YAML file that names mol
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or s3:// URL where everything is kept.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table for people.")]
 
-out = Console(soft_wrap=True, highlight=False)
+# A pipe has no width: wide enough that no table folds a name.
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 @app.callback(invoke_without_command=True)
