@@ -22,7 +22,8 @@ from flows.artifacts import certificate_markdown
 from flows.progress import artifact_key
 from flows.site import LocalSite, PoolSite
 
-log = logging.getLogger(__name__)
+# Not __name__: Prefect loads a deployed flow from its file, under a name of its own.
+log = logging.getLogger("flows.full_pipeline")
 
 
 @flow(name="asteroid", flow_run_name="{manifest}")

@@ -16,7 +16,8 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.store import Store
 from flows.progress import with_progress
 
-log = logging.getLogger(__name__)
+# Not __name__: Prefect loads a deployed flow from its file, under a name of its own.
+log = logging.getLogger("flows.stages")
 
 
 def cores() -> int:
