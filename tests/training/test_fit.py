@@ -12,6 +12,7 @@ from mace.modules import ScaleShiftMACE, WeightedEnergyForcesLoss
 
 from asteroid.errors import TrainingError
 from asteroid.manifest import ModelSettings
+from asteroid.processes import call_in_process
 from asteroid.training.dataset import (
     DTYPES,
     Graph,
@@ -26,6 +27,7 @@ from asteroid.training.dataset import (
 )
 from asteroid.training.fit import FitResult, StageSettings, State, evaluate, fit, learning_rate
 from asteroid.training.model import build_model
+from tests.training import fresh_process
 
 from .conftest import Labels
 
@@ -151,6 +153,17 @@ def test_a_killed_training_continues_bit_for_bit(water: Labels, precision: Preci
     for one, other in zip(whole.parameters(), continued.parameters(), strict=True):
         assert torch.equal(one, other)
     assert result.history == expected.history
+
+
+def test_a_training_killed_in_one_process_continues_bit_for_bit_in_another(water: Labels) -> None:
+    # TorchScript profiles its first passes and computes later ones otherwise, which a resumed training would notice.
+    stage = dataclasses.replace(STAGE, steps=240, evaluate_every=40, batch_size=5)
+    frames, held_out = water.accurate[:20], water.accurate[20:30]
+    whole, _ = call_in_process(fresh_process.train, frames, held_out, stage)
+    _, checkpoint = call_in_process(fresh_process.train, frames, held_out, stage, die_after=3)
+    continued, _ = call_in_process(fresh_process.train, frames, held_out, stage, resume=checkpoint)
+    assert len(whole) == 6
+    assert continued == whole
 
 
 def test_a_stage_that_does_not_keep_its_best_runs_to_its_end_and_keeps_its_last_weights(water: Labels) -> None:
