@@ -33,7 +33,15 @@ class MissingDependencyError(AsteroidError):
 
 
 class LabelFailed(AsteroidError):
-    """A computation ended without a usable label; its reason becomes the ``reason`` of a failed attempt."""
+    """A computation ended without a usable label; its reason becomes the ``reason`` of a failed attempt.
+
+    Args:
+        rungs: of the retry ladder that were tried.
+    """
+
+    def __init__(self, reason: str, *, rungs: Sequence[str] = ("default",)) -> None:
+        self.rungs = tuple(rungs)
+        super().__init__(reason)
 
 
 class TrainingError(AsteroidError):

@@ -22,6 +22,8 @@ from asteroid.problems import printable, validate
 from asteroid.settings import (
     BudgetSettings,
     Engine,
+    LabellingSettings,
+    LabelSettings,
     ModelSettings,
     Sampler,
     SamplingSettings,
@@ -37,6 +39,8 @@ from asteroid.structures import Composition, read_geometry, read_smiles
 __all__ = [
     "BudgetSettings",
     "Engine",
+    "LabelSettings",
+    "LabellingSettings",
     "Manifest",
     "ModelSettings",
     "MoleculeSettings",
@@ -79,9 +83,14 @@ class MoleculeSettings:
     accurate: LevelOfTheory = ACCURATE
     engine: Engine | None = None
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    labelling: LabellingSettings = field(default_factory=LabellingSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
+
+    def label_settings(self, level: LevelOfTheory) -> LabelSettings:
+        """How labels are computed at one of this molecule's two levels."""
+        return self.labelling.cheap if level == self.cheap else self.labelling.accurate
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -108,6 +117,7 @@ class _Defaults(Settings):
     accurate: str = str(ACCURATE)
     engine: Engine | None = None
     sampling: SamplingSettings = SamplingSettings()
+    labelling: LabellingSettings = LabellingSettings()
     budget: BudgetSettings = BudgetSettings()
     training: TrainingSettings = TrainingSettings()
     validation: ValidationSettings = ValidationSettings()
@@ -232,6 +242,7 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
             accurate=accurate,
             engine=entry.engine,
             sampling=entry.sampling,
+            labelling=entry.labelling,
             budget=entry.budget,
             training=training,
             validation=entry.validation,

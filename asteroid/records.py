@@ -29,7 +29,8 @@ class Attempt:
         forces: (N, 3) eV/Å, −dE/dR; None for an energy-only label.
         dipole: (3,) e·Å, where it comes free.
         reason: why it failed or was rejected.
-        rung: the rung of the retry ladder that gave the result.
+        spin_square: ⟨S²⟩ in ħ², of an unrestricted reference; None for a restricted one.
+        rungs: of the retry ladder, in the order in which they were tried; the last gave the result, if there is one.
         wall_seconds, cpu_seconds: of this attempt alone.
         peak_memory: MiB, of the process that computed it, so far.
         settings: hash of everything numerical that the level's name does not say.
@@ -41,7 +42,8 @@ class Attempt:
     forces: npt.NDArray[np.float64] | None = None
     dipole: npt.NDArray[np.float64] | None = None
     reason: str | None = None
-    rung: str = "default"
+    spin_square: float | None = None
+    rungs: tuple[str, ...] = ("default",)
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     cores: int = 1
@@ -57,6 +59,13 @@ class Attempt:
             raise ValueError("an accepted label has an energy")
         if self.status != "ok" and not self.reason:
             raise ValueError(f"a {self.status} attempt has a reason")
+        if not self.rungs:
+            raise ValueError("an attempt tries at least one rung")
+
+    @property
+    def rung(self) -> str:
+        """The rung of the retry ladder that was tried last."""
+        return self.rungs[-1]
 
     @property
     def core_seconds(self) -> float:
@@ -96,7 +105,9 @@ LABEL_SCHEMA = _schema(
         ("forces", _FLOATS, "eV/Å, (N*3,) -dE/dR, x y z of atom after atom"),
         ("dipole", _FLOATS, "e·Å, (3,)"),
         ("reason", pa.string(), ""),
-        ("rung", pa.string(), "rung of the retry ladder"),
+        ("spin_square", pa.float64(), "ħ², <S^2> of an unrestricted reference"),
+        ("rung", pa.string(), "rung of the retry ladder tried last"),
+        ("rungs", pa.list_(pa.string()), "all rungs tried, in order"),
         ("wall_seconds", pa.float64(), "s"),
         ("cpu_seconds", pa.float64(), "s"),
         ("cores", pa.int32(), ""),
@@ -167,6 +178,7 @@ def attempts_to_table(attempts: Sequence[Attempt]) -> pa.Table:
     rows = []
     for attempt in attempts:
         row = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS}
+        row["rung"] = attempt.rung
         row["forces"] = None if attempt.forces is None else np.asarray(attempt.forces, dtype=np.float64).ravel()
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=LABEL_SCHEMA)
@@ -180,5 +192,8 @@ def table_to_attempts(table: pa.Table) -> list[Attempt]:
             row["forces"] = np.array(row["forces"]).reshape(-1, 3)
         if row["dipole"] is not None:
             row["dipole"] = np.array(row["dipole"])
+        rung = row.pop("rung")
+        # Ledgers of earlier versions have no list of rungs.
+        row["rungs"] = tuple(row["rungs"] or (rung,))
         attempts.append(Attempt(**row))
     return attempts

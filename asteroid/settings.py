@@ -44,6 +44,24 @@ class SamplingSettings(Settings):
     seed: Seed = 0
 
 
+class LabelSettings(Settings):
+    """How labels of one level are computed."""
+
+    forces: bool = True
+    """Or energies alone: for coupled cluster they are several times cheaper."""
+    time_limit: Positive = 43200.0
+    """s a label may take before it counts as failed."""
+    memory_limit: Positive | None = None
+    """MiB a label may take before it counts as failed; an equal share of the machine's memory when not given."""
+
+
+class LabellingSettings(Settings):
+    """How labels are computed, level by level."""
+
+    cheap: LabelSettings = LabelSettings()
+    accurate: LabelSettings = LabelSettings()
+
+
 class BudgetSettings(Settings):
     """How many accurate labels may be bought."""
 

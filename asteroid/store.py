@@ -108,6 +108,13 @@ class Store:
     def exists(self, path: str) -> bool:
         return bool(self._fs.get_file_info(f"{self._root}/{path}").type == fs.FileType.File)
 
+    def modified(self, path: str) -> float:
+        """When a file was written: s since 1970 by the clock of the store. Raises FileNotFoundError without the file."""
+        info = self._fs.get_file_info(f"{self._root}/{path}")
+        if info.type != fs.FileType.File:
+            raise FileNotFoundError(path)
+        return float(info.mtime_ns) / 1e9
+
     def names(self, folder: str) -> list[str]:
         """Names directly below a folder, sorted; unfinished files (a leading dot) left out."""
         found = self._fs.get_file_info(fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True))
@@ -148,15 +155,19 @@ class Store:
 
     def frames(self, molecule: str, *, split: Split | None = None, ids: Iterable[str] | None = None) -> list[Frame]:
         """Frames of a molecule in order of their batch, each geometry once."""
+        return table_to_frames(self.frame_table(molecule, split=split, ids=ids))
+
+    def frame_table(self, molecule: str, *, split: Split | None = None, ids: Iterable[str] | None = None) -> pa.Table:
+        """The same as an Arrow table of :data:`~asteroid.records.FRAME_SCHEMA`."""
         condition = None if split is None else ds.field("split") == split
         if ids is not None:
             wanted = ds.field("frame_id").isin(pa.array(list(ids), pa.string()))
             condition = wanted if condition is None else condition & wanted
         table = self._read_table(f"frames/molecule={check_name(molecule)}", FRAME_SCHEMA, condition)
-        unique: dict[str, Frame] = {}
-        for frame in table_to_frames(table):
-            unique.setdefault(frame.frame_id, frame)
-        return list(unique.values())
+        first: dict[str, int] = {}
+        for row, frame_id in enumerate(table["frame_id"].to_pylist()):
+            first.setdefault(frame_id, row)
+        return table if len(first) == table.num_rows else table.take(list(first.values()))
 
     # -- selections: which frames are to be labelled at a level --------------------------------------------------------
 
@@ -203,32 +214,55 @@ class Store:
                     found.add(unquote(name.partition("=")[2]))
         return sorted((LevelOfTheory.parse(text) for text in found), key=str)
 
-    def add_attempts(self, molecule: str, level: LevelOfTheory, attempts: Sequence[Attempt]) -> None:
-        """Append attempts in a file of their own: no two writers ever touch the same one."""
-        if attempts:
+    def add_attempts(self, molecule: str, level: LevelOfTheory, attempts: Sequence[Attempt] | pa.Table) -> None:
+        """Append attempts in a file of their own: no two writers ever touch the same one.
+
+        Args:
+            attempts: as objects, or as a table of :data:`~asteroid.records.LABEL_SCHEMA`.
+        """
+        if len(attempts):
+            table = attempts if isinstance(attempts, pa.Table) else attempts_to_table(attempts)
             stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S")
             name = f"{stamp}-{uuid.uuid4().hex[:12]}.parquet"
-            self._write_table(f"labels/{_partition(molecule, level)}/{name}", attempts_to_table(attempts))
+            self._write_table(f"labels/{_partition(molecule, level)}/{name}", table)
 
     def attempts(self, molecule: str, level: LevelOfTheory) -> pa.Table:
         """Every attempt as an Arrow table of :data:`~asteroid.records.LABEL_SCHEMA`, oldest first."""
         return self._read_table(f"labels/{_partition(molecule, level)}", LABEL_SCHEMA).sort_by("time")
 
     def labels(self, molecule: str, level: LevelOfTheory) -> dict[str, Attempt]:
-        """The accepted label of each frame that has one: its first attempt with status ``ok``."""
-        table = self._read_table(f"labels/{_partition(molecule, level)}", LABEL_SCHEMA, ds.field("status") == "ok")
+        """The accepted label of each frame that has one.
+
+        That is its first ``ok`` attempt after the last ``rejected`` one (an audit that sees more than the frame itself
+        withdraws a label by a ``rejected`` row), and among these the first with forces, if any has them.
+        """
+        table = self._read_table(f"labels/{_partition(molecule, level)}", LABEL_SCHEMA, ds.field("status") != "failed")
         accepted: dict[str, Attempt] = {}
         for attempt in table_to_attempts(table.sort_by("time")):
-            accepted.setdefault(attempt.frame_id, attempt)
+            if attempt.status == "rejected":
+                accepted.pop(attempt.frame_id, None)
+            elif (
+                attempt.frame_id not in accepted
+                or (accepted[attempt.frame_id].forces is None
+                and attempt.forces is not None)
+            ):
+                accepted[attempt.frame_id] = attempt
         return accepted
 
-    def pending(self, molecule: str, level: LevelOfTheory, *, shard: int = 0, shards: int = 1) -> list[str]:
+    def pending(
+        self, molecule: str, level: LevelOfTheory, *, forces: bool = True, shard: int = 0, shards: int = 1
+    ) -> list[str]:
         """Selected frames without any attempt, of one shard: those whose hash falls to it.
 
         A frame belongs to the same shard however many others have been labelled since, so two shards never meet.
+
+        Args:
+            forces: a frame whose energy alone was computed is pending, too.
         """
+        # Without its forces an energy-only label tells nothing about them; a failed attempt would fail again.
+        tried = ~(ds.field("status") == "ok") | ds.field("forces").is_valid() if forces else None
         attempted = set(
-            self._read_table(f"labels/{_partition(molecule, level)}", LABEL_SCHEMA, columns=["frame_id"])[
+            self._read_table(f"labels/{_partition(molecule, level)}", LABEL_SCHEMA, tried, columns=["frame_id"])[
                 "frame_id"
             ].to_pylist()
         )

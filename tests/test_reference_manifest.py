@@ -13,7 +13,7 @@ def test_the_reference_manifest_shows_every_key_with_its_default() -> None:
     (molecule,) = load_manifest(REFERENCE).molecules
     assert molecule == MoleculeSettings(name="formaldehyde", smiles="C=O")
     written = yaml.safe_load(REFERENCE.read_text())["defaults"]
-    for block in ("sampling", "budget", "training", "validation"):
+    for block in ("sampling", "labelling", "budget", "training", "validation"):
         assert _keys(written[block]) == _fields(getattr(molecule, block))
 
 

@@ -1,5 +1,6 @@
 """The store keeps what it is given, whole, once, and where anyone's tools can read it."""
 
+import dataclasses
 import datetime as dt
 import resource
 from collections.abc import Iterator
@@ -95,6 +96,24 @@ def test_the_first_good_attempt_is_the_label(store: Store) -> None:
     store.add_attempts("m", CHEAP, [attempt("a", seconds=5, energy=-5.0)])
     store.add_attempts("m", CHEAP, [attempt("a", "rejected", seconds=1, energy=-1.0)])
     assert store.labels("m", CHEAP)["a"].energy == -5.0
+
+
+def test_a_later_rejection_withdraws_a_label_and_a_later_success_restores_it(store: Store) -> None:
+    store.add_attempts("m", CHEAP, [attempt("a", seconds=1, energy=-1.0), attempt("a", "rejected", seconds=2)])
+    assert store.labels("m", CHEAP) == {}
+    store.add_attempts("m", CHEAP, [attempt("a", seconds=3, energy=-3.0)])
+    assert store.labels("m", CHEAP)["a"].energy == -3.0
+
+
+def test_an_energy_without_forces_is_pending_only_where_forces_are_wanted(store: Store) -> None:
+    ids = [f"{i:032x}" for i in range(3)]
+    store.select("m", CHEAP, ids, name="s", criterion="all")
+    energy_only = dataclasses.replace(attempt(ids[0]), forces=None)
+    store.add_attempts("m", CHEAP, [energy_only, attempt(ids[1], "failed", energy=None)])
+    assert store.pending("m", CHEAP, forces=False) == [ids[2]]
+    assert store.pending("m", CHEAP) == [ids[0], ids[2]]
+    store.add_attempts("m", CHEAP, [attempt(ids[0], seconds=9, energy=-9.0)])
+    assert store.labels("m", CHEAP)[ids[0]].energy == -9.0
 
 
 def test_a_batch_is_written_once(store: Store) -> None:

@@ -30,13 +30,15 @@ class Result:
         energy: eV, total.
         forces: (N, 3) eV/Å, −dE/dR; None when only the energy was asked for.
         dipole: (3,) e·Å, where it comes free; None for ions, whose dipole depends on the origin.
-        rung: the rung of the retry ladder that gave the result.
+        spin_square: ⟨S²⟩ in ħ², of an unrestricted reference; None for a restricted one.
+        rungs: of the retry ladder, in the order in which they were tried; the last gave the result.
     """
 
     energy: float
     forces: npt.NDArray[np.float64] | None = None
     dipole: npt.NDArray[np.float64] | None = None
-    rung: str = "default"
+    spin_square: float | None = None
+    rungs: tuple[str, ...] = ("default",)
 
 
 class Labeller(Protocol):

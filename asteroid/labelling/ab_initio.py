@@ -82,7 +82,7 @@ class PyscfLabeller:
             self.level, charge=configuration.charge, multiplicity=configuration.multiplicity, forces=derivative
         )
         with lib.with_omp_threads(1), _tight_response():
-            mean_field, rung = self._solve_scf(configuration)
+            mean_field, rungs = self._solve_scf(configuration)
             energy, gradient = _FAMILIES[self.level.family](mean_field, derivative)
             if forces and single:
                 gradient = np.zeros((1, 3))
@@ -93,11 +93,11 @@ class PyscfLabeller:
             energy=energy * HARTREE,
             forces=None if gradient is None else -gradient * HARTREE_PER_BOHR,
             dipole=dipole,
-            rung=rung,
+            rungs=rungs,
         )
 
-    def _solve_scf(self, configuration: Configuration) -> tuple[Any, str]:
-        """A converged mean field and the rung of the ladder that converged it."""
+    def _solve_scf(self, configuration: Configuration) -> tuple[Any, tuple[str, ...]]:
+        """A converged mean field and the rungs of the ladder that it took."""
         from pyscf import dft, gto, scf
 
         molecule = gto.M(
@@ -125,7 +125,7 @@ class PyscfLabeller:
         mean_field.chkfile = None
         mean_field.kernel()
         if mean_field.converged:
-            return mean_field, "default"
+            return mean_field, ("default",)
         # Second-order SCF starts from where DIIS gave up and follows the energy downhill. It stalls short of the tight
         # thresholds, so DIIS finishes from its density: the label is converged like any other.
         second_order = mean_field.newton()
@@ -134,8 +134,11 @@ class PyscfLabeller:
         second_order.kernel(mean_field.mo_coeff, mean_field.mo_occ)
         mean_field.kernel(dm0=second_order.make_rdm1())
         if not mean_field.converged:
-            raise LabelFailed(f"SCF not converged in {SCF_CYCLES} cycles, nor from a second-order density")
-        return mean_field, "second-order"
+            raise LabelFailed(
+                f"SCF not converged in {SCF_CYCLES} cycles, nor from a second-order density",
+                rungs=("default", "second-order"),
+            )
+        return mean_field, ("default", "second-order")
 
 
 @contextlib.contextmanager

@@ -33,11 +33,12 @@ def attempt(labeller: Labeller, configuration: Configuration, *, forces: bool = 
     wall, cpu = time.perf_counter(), _cpu_seconds()
     result: Result | None = None
     reason: str | None = None
+    rungs: tuple[str, ...] = ("default",)
     status: Status
     try:
         result = labeller.compute(configuration, forces=forces)
     except LabelFailed as error:
-        status, reason = "failed", one_line(str(error))
+        status, reason, rungs = "failed", one_line(str(error)), error.rungs
     except Exception as error:
         # The programs raise anything from LinAlgError to KeyError; the frame is failed and the campaign goes on.
         status, reason = "failed", one_line(f"{type(error).__name__}: {error}")
@@ -51,7 +52,8 @@ def attempt(labeller: Labeller, configuration: Configuration, *, forces: bool = 
         forces=result.forces if result else None,
         dipole=result.dipole if result else None,
         reason=reason,
-        rung=result.rung if result else "default",
+        spin_square=result.spin_square if result else None,
+        rungs=result.rungs if result else rungs,
         wall_seconds=time.perf_counter() - wall,
         cpu_seconds=_cpu_seconds() - cpu,
         peak_memory=_peak_memory(),

@@ -68,7 +68,9 @@ class TbliteLabeller:
         # "GFN2-xTB" is tblite's spelling of gfn2-xtb.
         method = self.level.method.replace("gfn", "GFN").replace("xtb", "xTB")
         error: Exception | None = None
+        tried: tuple[str, ...] = ()
         for rung, damping in LADDER.items():
+            tried += (rung,)
             try:
                 calculator = Calculator(
                     method,
@@ -84,11 +86,11 @@ class TbliteLabeller:
                 calculator.set("max-iter", MAX_ITERATIONS if rung == "default" else 4 * MAX_ITERATIONS)
                 result = calculator.singlepoint()
                 return _result(
-                    configuration, result.get("energy"), result.get("gradient"), result.get("dipole"), forces, rung
+                    configuration, result.get("energy"), result.get("gradient"), result.get("dipole"), forces, tried
                 )
             except TBLiteRuntimeError as failure:
                 error = failure
-        raise LabelFailed(f"tblite: {error}")
+        raise LabelFailed(f"tblite: {error}", rungs=tried)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class XtbLabeller:
                 result = calculator.singlepoint()
                 gradient = result.get_gradient() @ GENERIC_ROTATION
                 dipole = result.get_dipole() @ GENERIC_ROTATION
-                return _result(configuration, result.get_energy(), gradient, dipole, forces, "default")
+                return _result(configuration, result.get_energy(), gradient, dipole, forces)
             except XTBException as error:
                 raise LabelFailed(f"xtb: {' '.join(str(error).split())}") from None
             finally:
@@ -176,11 +178,18 @@ def _scratch_directory() -> Iterator[None]:
             os.chdir(before)
 
 
-def _result(configuration: Configuration, energy: Any, gradient: Any, dipole: Any, forces: bool, rung: str) -> Result:
+def _result(
+    configuration: Configuration,
+    energy: Any,
+    gradient: Any,
+    dipole: Any,
+    forces: bool,
+    rungs: tuple[str, ...] = ("default",),
+) -> Result:
     """From atomic units; ``gradient`` (N, 3) hartree/bohr, ``dipole`` (3,) e·bohr."""
     return Result(
         energy=float(energy) * HARTREE,
         forces=-np.array(gradient, dtype=np.float64) * HARTREE_PER_BOHR if forces else None,
         dipole=np.array(dipole, dtype=np.float64) * BOHR if configuration.charge == 0 else None,
-        rung=rung,
+        rungs=rungs,
     )

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from asteroid.labelling.campaign import CampaignSummary
     from asteroid.sampling import SamplingSummary
 
-LABEL_TIME_LIMIT = 12 * 3600.0
-"""s: a label that takes longer is taken for hung."""
-
 
 def load_checked(manifest: str | Path) -> Manifest:
     """Load a manifest and ask the labellers, too, whether they can do what it wants.
@@ -89,6 +86,7 @@ def label(
     """Label one shard of the selected frames that have not been tried yet."""
     from asteroid.labelling.campaign import run_campaign
 
+    settings = molecule.label_settings(level)
     return run_campaign(
         store,
         molecule.name,
@@ -97,7 +95,7 @@ def label(
         shard=shard,
         shards=shards,
         workers=workers,
-        time_limit=LABEL_TIME_LIMIT,
+        time_limit=settings.time_limit,
         on_progress=counted(on_progress),
     )
 

@@ -15,7 +15,7 @@ def test_second_order_scf_gives_the_label_that_diis_would_have_given(configurati
     first = labeller.compute(configuration)
     monkeypatch.setattr(ab_initio, "SCF_CYCLES", 7)
     second = labeller.compute(configuration)
-    assert (first.rung, second.rung) == ("default", "second-order")
+    assert (first.rungs, second.rungs) == (("default",), ("default", "second-order"))
     assert second.energy == pytest.approx(first.energy, abs=1e-6)
     assert np.allclose(first.forces, second.forces, atol=1e-5)
 

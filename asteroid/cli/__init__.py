@@ -1,0 +1,54 @@
+"""The command line, ``asteroid --help``.
+
+Thin: each command reads its arguments, calls :mod:`asteroid.stages` or a layer below it, and prints. Exit codes: 0
+done, 1 the work failed, 2 bad input. For people there is a progress bar and a table, for machines ``--json``. A command
+is a function in one of the modules here and a line below.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from asteroid import __version__
+from asteroid.cli import labels, ledger, pipeline
+from asteroid.cli.common import out
+from asteroid.errors import AsteroidError, InputError
+
+app = typer.Typer(
+    name="asteroid",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Accurate machine-learned force fields from few expensive labels and many cheap ones.\n\n"
+    "Start with [bold]asteroid check manifests/demo.yaml[/], then [bold]asteroid run manifests/demo.yaml[/].",
+)
+
+for command in (pipeline.run, pipeline.check, labels.label, ledger.status):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
+) -> None:
+    if version:
+        out.print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: errors raised on purpose become one line each and an exit code."""
+    try:
+        app()
+    except InputError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        sys.exit(2)
+    except AsteroidError as error:
+        print(f"asteroid: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)

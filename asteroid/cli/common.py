@@ -1,0 +1,39 @@
+"""What every command shares: options, the console, progress bars and JSON."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+ManifestArgument = Annotated[Path, typer.Argument(help="YAML file that names molecules, levels of theory and budgets.")]
+StoreOption = Annotated[str, typer.Option("--store", help="Folder or s3:// URL where everything is kept.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table for people.")]
+
+# A pipe has no width: wide enough that no table folds a name.
+out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+class progress_bar:  # noqa: N801 - reads as a function
+    """A progress bar on standard error that a pipe does not see."""
+
+    def __init__(self, total: int, title: str, *, quiet: bool) -> None:
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        self._progress = Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
+        self._task = self._progress.add_task(title, total=total)
+
+    def __enter__(self) -> Any:
+        self._progress.start()
+        return lambda: self._progress.advance(self._task)
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+def print_json(content: Any) -> None:
+    json.dump(content, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")

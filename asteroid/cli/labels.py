@@ -1,0 +1,91 @@
+"""``asteroid label``: the labels of a file's frames, the quickest way to try a method."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from asteroid.cli.common import JsonOption, out, print_json, progress_bar
+from asteroid.errors import InputError
+
+
+def label(
+    file: Annotated[Path, typer.Argument(help="Any file that ASE reads; every frame in it is labelled.")],
+    level: Annotated[str, typer.Option("--level", help="Level of theory, e.g. gfn2-xtb or ccsd(t)/cc-pvdz.")],
+    charge: Annotated[int, typer.Option(help="Total charge in e.")] = 0,
+    multiplicity: Annotated[int, typer.Option(help="2S + 1; the lowest possible when 0.")] = 0,
+    engine: Annotated[str | None, typer.Option(help="Program to use where there are several: tblite or xtb.")] = None,
+    forces: Annotated[bool, typer.Option(help="Compute forces, or the energy alone.")] = True,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Label the frames of a file: the quickest way to try a method.
+
+    Prints energies in eV and forces in eV/Å; stores nothing.
+    """
+    from asteroid.labelling import check_supported
+    from asteroid.labelling.campaign import label_configurations
+    from asteroid.levels import LevelOfTheory
+
+    try:
+        parsed = LevelOfTheory.parse(level)
+    except InputError as error:
+        raise InputError(f"--level: {error}") from None
+    configurations = _read_configurations(file, charge, multiplicity)
+    for configuration in configurations:
+        parsed.check_elements(configuration.numbers)
+        check_supported(parsed, charge=charge, multiplicity=configuration.multiplicity, forces=forces)
+    order = {c.frame_id: i for i, c in reversed(list(enumerate(configurations)))}
+    unique = [configurations[i] for i in sorted(order.values())]
+    by_id = {}
+    with progress_bar(len(unique), f"{level}", quiet=as_json) as advance:
+        for attempt in label_configurations(unique, parsed, engine=engine, workers=workers, forces=forces):
+            by_id[attempt.frame_id] = attempt
+            advance()
+    attempts = [by_id[c.frame_id] for c in configurations]
+    if as_json:
+        print_json(
+            [
+                {
+                    "status": a.status,
+                    "energy": a.energy,
+                    "forces": None if a.forces is None else a.forces.tolist(),
+                    "reason": a.reason,
+                    "core_seconds": a.core_seconds,
+                }
+                for a in attempts
+            ]
+        )
+    else:
+        table = Table(
+            "frame",
+            "formula",
+            "status",
+            "energy / eV",
+            "largest force / eV/Å",
+            "core-seconds",
+            title=f"{file} at {parsed}",
+        )
+        for index, (configuration, a) in enumerate(zip(configurations, attempts, strict=True)):
+            largest = "" if a.forces is None else f"{abs(a.forces).max():.4f}"
+            energy = a.reason if a.energy is None else f"{a.energy:.6f}"
+            table.add_row(str(index), configuration.formula, a.status, energy, largest, f"{a.core_seconds:.3f}")
+        out.print(table)
+    if any(a.status != "ok" for a in attempts):
+        raise typer.Exit(1)
+
+
+def _read_configurations(file: Path, charge: int, multiplicity: int) -> list[Any]:
+    """Every frame of a file as a configuration."""
+    from asteroid.configuration import Configuration
+    from asteroid.structures import read_frames
+
+    configurations = []
+    for index, atoms in enumerate(read_frames(file)):
+        spin = multiplicity or 1 + (int(atoms.numbers.sum()) - charge) % 2
+        try:
+            configurations.append(Configuration.from_atoms(atoms, charge=charge, multiplicity=spin))
+        except ValueError as error:
+            raise InputError(f"{file}: frame {index}: {error}") from None
+    return configurations
