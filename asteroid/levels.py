@@ -14,7 +14,8 @@ from typing import Literal, Self
 from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError, MissingDependencyError, suggest
 
-Family = Literal["semiempirical", "hf", "dft", "mp2", "ccsd", "ccsd(t)"]
+Family = Literal["semiempirical", "hf", "dft", "mp2", "ccsd", "ccsd(t)", "imported"]
+"""``imported``: labels at such a level come from elsewhere, asteroid computes none."""
 Dispersion = Literal["d3bj"]
 
 
@@ -60,6 +61,7 @@ METHODS: dict[str, Method] = {
 
 _DISPERSION = re.compile(r"^(?P<method>.+)-(?P<dispersion>d3bj)$")
 _LOOKS_LIKE_DISPERSION = re.compile(r"-d[234]\w*$")
+_IMPORTED = re.compile(r"[a-z0-9][a-z0-9()\[\]+*_.,=-]{0,63}(/[a-z0-9][a-z0-9()\[\]+*_.,=-]{0,63})?")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class LevelOfTheory:
 
     @property
     def definition(self) -> Method:
-        return METHODS[self.method]
+        return METHODS.get(self.method, Method("imported"))
 
     @property
     def family(self) -> Family:
@@ -92,14 +94,22 @@ class LevelOfTheory:
         return self.family == "semiempirical"
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, *, imported: bool = False) -> Self:
         """Read ``method[-dispersion][/basis]``, in any case.
+
+        Args:
+            imported: labels at this level may come from elsewhere, so that its method need not be one that asteroid
+                computes.
 
         Raises:
             InputError: for an unknown method, a dispersion that the method has no parameters for, or a basis set
                 that is missing or out of place.
         """
         name, slash, basis = text.strip().lower().partition("/")
+        if imported and not _offered(name):
+            if not _IMPORTED.fullmatch(name + slash + basis):
+                raise InputError(f"{text!r} is not a level of theory; write method/basis, such as ccsd(t)-f12/cc-pvtz")
+            return cls(name, None, basis or None)
         dispersion: Dispersion | None = None
         if name not in METHODS and (match := _DISPERSION.match(name)):
             name, dispersion = match["method"], "d3bj"
@@ -137,10 +147,13 @@ class LevelOfTheory:
         # PySCF takes a second to import: ask for it only when a basis set must be looked up.
         if importlib.util.find_spec("pyscf") is None:
             raise MissingDependencyError("pyscf", "label")
-        if heavy := [SYMBOLS[z] for z in elements if z > MAX_ALL_ELECTRON]:
+        beyond = {z for z in elements if z > MAX_ALL_ELECTRON}
+        if beyond and not (self.basis.startswith("def2-") and beyond <= CORE_POTENTIAL):
+            names = ", ".join(SYMBOLS[z] for z in sorted(beyond))
+            remedy = "a def2 basis set (def2-svp) or a GFN method" if beyond <= CORE_POTENTIAL else "a GFN method"
             raise InputError(
-                f"'{self}': {', '.join(heavy)} needs relativity or an effective core potential, which is not "
-                "proved here; write a GFN method for this molecule"
+                f"'{self}': {names} needs relativity or an effective core potential, which is not proved here; "
+                f"write {remedy} for this molecule"
             )
         missing = [SYMBOLS[z] for z in elements if not _has_basis(self.basis, SYMBOLS[z])]
         if len(missing) == len(elements) and not _has_basis(self.basis, "C"):
@@ -149,8 +162,19 @@ class LevelOfTheory:
             raise InputError(f"'{self}': basis set '{self.basis}' has no functions for {', '.join(missing)}")
 
 
+def _offered(name: str) -> bool:
+    """Whether asteroid itself computes a method with this dispersion, or a method of this name alone."""
+    if name in METHODS:
+        return not METHODS[name].dispersion_required
+    match = _DISPERSION.match(name)
+    return bool(match and match["method"] in METHODS and METHODS[match["method"]].dispersions)
+
+
 MAX_ALL_ELECTRON = 36
-"""Krypton: beyond it, basis sets come with effective core potentials, whose labels have not been proved."""
+"""Krypton: beyond it, basis sets come with effective core potentials."""
+
+CORE_POTENTIAL = frozenset({37, 38, *range(49, 55)})
+"""Main group of the fifth period (Rb, Sr, In to Xe), where the core potentials of the def2 basis sets are proved."""
 
 
 def _has_basis(basis: str, symbol: str) -> bool:

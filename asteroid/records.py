@@ -31,6 +31,8 @@ class Attempt:
         reason: why it failed or was rejected.
         spin_square: ⟨S²⟩ in ħ², of an unrestricted reference; None for a restricted one.
         rungs: of the retry ladder, in the order in which they were tried; the last gave the result, if there is one.
+        check_error: eV/Å, largest difference of the forces from those of a second, plainer computation; None where
+            there was none.
         wall_seconds, cpu_seconds: of this attempt alone.
         peak_memory: MiB, of the process that computed it, so far.
         settings: hash of everything numerical that the level's name does not say.
@@ -44,6 +46,7 @@ class Attempt:
     reason: str | None = None
     spin_square: float | None = None
     rungs: tuple[str, ...] = ("default",)
+    check_error: float | None = None
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     cores: int = 1
@@ -57,6 +60,8 @@ class Attempt:
     def __post_init__(self) -> None:
         if self.status == "ok" and self.energy is None:
             raise ValueError("an accepted label has an energy")
+        if self.forces is not None and self.energy is None:
+            raise ValueError("forces come with their energy")
         if self.status != "ok" and not self.reason:
             raise ValueError(f"a {self.status} attempt has a reason")
         if not self.rungs:
@@ -108,6 +113,7 @@ LABEL_SCHEMA = _schema(
         ("spin_square", pa.float64(), "ħ², <S^2> of an unrestricted reference"),
         ("rung", pa.string(), "rung of the retry ladder tried last"),
         ("rungs", pa.list_(pa.string()), "all rungs tried, in order"),
+        ("check_error", pa.float64(), "eV/Å, largest force difference from a second, plainer computation"),
         ("wall_seconds", pa.float64(), "s"),
         ("cpu_seconds", pa.float64(), "s"),
         ("cores", pa.int32(), ""),
@@ -119,6 +125,12 @@ LABEL_SCHEMA = _schema(
         ("time", pa.timestamp("us", tz="UTC"), "end of the attempt"),
     ]
 )
+
+LATER_COLUMNS = frozenset({"spin_square", "rungs", "check_error"})
+"""Columns that ledgers of earlier versions do not have; they read as null."""
+
+COMPANION = {"forces": "energy"}
+"""A long column that has a value only where a short one has: the short one often tells where."""
 
 SELECTION_SCHEMA = _schema(
     [
@@ -187,13 +199,22 @@ def attempts_to_table(attempts: Sequence[Attempt]) -> pa.Table:
 def table_to_attempts(table: pa.Table) -> list[Attempt]:
     """The inverse of :func:`attempts_to_table`."""
     attempts = []
-    for row in table.select(LABEL_SCHEMA.names).to_pylist():
-        if row["forces"] is not None:
-            row["forces"] = np.array(row["forces"]).reshape(-1, 3)
-        if row["dipole"] is not None:
-            row["dipole"] = np.array(row["dipole"])
-        rung = row.pop("rung")
-        # Ledgers of earlier versions have no list of rungs.
-        row["rungs"] = tuple(row["rungs"] or (rung,))
-        attempts.append(Attempt(**row))
+    columns = [name for name in LABEL_SCHEMA.names if name not in ("forces", "dipole")]
+    for batch in table.select(LABEL_SCHEMA.names).to_batches():
+        forces, dipoles = _arrays(batch["forces"]), _arrays(batch["dipole"])
+        for row, force, dipole in zip(batch.select(columns).to_pylist(), forces, dipoles, strict=True):
+            rung = row.pop("rung")
+            # Ledgers of earlier versions have no list of rungs.
+            row["rungs"] = tuple(row["rungs"] or (rung,))
+            row["forces"] = None if force is None else force.reshape(-1, 3)
+            attempts.append(Attempt(dipole=dipole, **row))
     return attempts
+
+
+def _arrays(lists: pa.ListArray) -> list[npt.NDArray[np.float64] | None]:
+    """Lists of numbers as arrays, without a Python object for each number."""
+    offsets = lists.offsets.to_numpy()
+    values = np.array(lists.values[offsets[0] : offsets[-1]])
+    offsets = offsets - offsets[0]
+    valid = lists.is_valid().to_pylist()
+    return [values[offsets[i] : offsets[i + 1]] if valid[i] else None for i in range(len(lists))]

@@ -70,7 +70,12 @@ def test_bases_are_checked_element_by_element() -> None:
         LevelOfTheory.parse("hf/cc-pvdz").check_elements([19, 1])
 
 
-def test_elements_that_need_a_core_potential_are_refused() -> None:
-    with pytest.raises(InputError, match="I needs relativity"):
-        LevelOfTheory.parse("mp2/def2-svp").check_elements([53, 1])
+def test_elements_with_a_core_potential_are_refused_except_where_it_is_proved() -> None:
+    LevelOfTheory.parse("mp2/def2-svp").check_elements([53, 1])
     LevelOfTheory.parse("gfn2-xtb").check_elements([53, 1])
+    with pytest.raises(InputError, match=r"I needs relativity .* write a def2 basis set \(def2-svp\) or a GFN method"):
+        LevelOfTheory.parse("mp2/cc-pvdz").check_elements([53, 1])
+    # Palladium and gold are in the def2 basis sets, but nothing of theirs has been proved.
+    for metal in (46, 79):
+        with pytest.raises(InputError, match=r"needs relativity .* write a GFN method"):
+            LevelOfTheory.parse("mp2/def2-svp").check_elements([metal, 1])

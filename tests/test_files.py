@@ -1,0 +1,142 @@
+"""Files of a store appear whole or not at all, and whatever keeps them away is said in one line."""
+
+import contextlib
+import resource
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from asteroid import tables
+from asteroid.errors import InputError, StoreError
+from asteroid.files import Files
+from asteroid.records import SELECTION_SCHEMA
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """A file system of its own at a folder."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def one_line(error: pytest.ExceptionInfo[StoreError]) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_what_is_written_is_read(store_url: str) -> None:
+    files = Files(store_url)
+    assert not files.exists("a/b")
+    assert files.names("a") == []
+    files.write("a/b", b"\x00\xff")
+    files.write_json("a/c.json", {"σ": 1})
+    assert files.read("a/b") == b"\x00\xff"
+    assert files.read_json("a/c.json") == {"σ": 1}
+    assert files.names("a") == ["b", "c.json"]
+    assert files.sizes("a", "b") == {"b": 2}
+    files.remove("a/b")
+    files.remove("a/b")
+    assert not files.exists("a/b")
+    with pytest.raises(FileNotFoundError):
+        files.read("a/b")
+    with pytest.raises(FileNotFoundError):
+        files.modified("a/b")
+
+
+def test_a_person_is_told_a_path_or_a_url(tmp_path: Path, bucket: Callable[[str], str]) -> None:
+    assert Files(tmp_path).location("models") == str(tmp_path / "models")
+    assert Files(tmp_path).local_path("models") == tmp_path / "models"
+    assert Files(bucket("prefix")).location("models") == "s3://bucket/prefix/models"
+    assert Files(bucket("prefix")).local_path("models") is None
+
+
+@pytest.mark.parametrize("content", [b"", b'{"half": ', b"\xff\xfe", b"[1, 2]"])
+def test_a_damaged_json_file_is_named(store_url: str, content: bytes) -> None:
+    files = Files(store_url)
+    files.write("models/m/card.json", content)
+    with pytest.raises(StoreError, match=r"models/m/card\.json is damaged or foreign .* move it out") as error:
+        files.read_json("models/m/card.json")
+    one_line(error)
+
+
+@pytest.mark.parametrize("url", ["s4://bucket", "://", "s3://", ""])
+def test_a_url_that_is_no_store_is_bad_input(url: str) -> None:
+    with pytest.raises(InputError, match="write a folder or s3://bucket/prefix"):
+        Files(url)
+
+
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot write .*file/a/b: .*Not a directory"):
+        Files(tmp_path).write("file/a/b", b"x")
+    with pytest.raises(InputError, match=r"file' is a file; write a folder"):
+        Files(tmp_path / "file")
+
+
+def test_a_folder_where_a_file_is_needed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    with pytest.raises(StoreError, match=f"cannot write {tmp_path}/b: .*directory"):
+        Files(tmp_path).write("b", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The system refuses to let a file grow beyond the limit, as a full disk does.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(StoreError, match="cannot write"):
+            Files(tmp_path).write("models/m/card.json", b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_full_disk_and_a_read_only_one_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    with small_disk(folder, "64k"):
+        files = Files(folder)
+        files.write("a", b"x" * 10_000)
+        with pytest.raises(StoreError, match=r"cannot write .*/b: .*No space left on device") as error:
+            files.write("b", b"x" * 100_000)
+        one_line(error)
+        assert [path.name for path in folder.iterdir()] == ["a"]
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        assert len(files.read("a")) == 10_000
+        for change in (lambda: files.write("b", b"x"), lambda: files.remove("a")):
+            with pytest.raises(StoreError, match=r"cannot (write|remove) .*/[ab]: .*Read-only file system") as error:
+                change()
+            one_line(error)
+
+
+@pytest.mark.server
+def test_an_object_store_that_does_not_answer_is_named(bucket: Callable[[str], str]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"s3://bucket/store?endpoint_override=127.0.0.1%3A{unused.getsockname()[1]}&scheme=http&region=us-east-1"
+    files = Files(url)
+    accesses = (
+        lambda: files.read("a"),
+        lambda: files.exists("a"),
+        lambda: files.names("a"),
+        lambda: files.write("a", b"x"),
+        lambda: files.remove("a"),
+        lambda: tables.read(files, "a", SELECTION_SCHEMA),
+    )
+    # Each waits a few seconds, as it tries three times.
+    with ThreadPoolExecutor(len(accesses)) as pool:
+        for attempt in [pool.submit(access) for access in accesses]:
+            with pytest.raises(StoreError, match=r"^cannot (read|look up|list|write) s3://.*/a: .*connect") as error:
+                attempt.result()
+            one_line(error)
