@@ -1,27 +1,182 @@
-"""``asteroid status``: what the ledger of labels holds, and what it cost."""
+"""``asteroid status`` and ``asteroid audit``: what the ledger of labels holds, what it cost, and if it is right."""
 
+import os
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 from rich.table import Table
 
-from asteroid.cli.common import JsonOption, StoreOption, out, print_json
+from asteroid.cli.common import JsonOption, StoreOption, out, print_json, progress_bar
+from asteroid.errors import InputError, suggest
 
-
-def status(store: StoreOption = "./store", as_json: JsonOption = False) -> None:
-    """Per molecule and level: frames, labels that are ok, failed or rejected, and core-hours."""
+if TYPE_CHECKING:
+    from asteroid.levels import LevelOfTheory
+    from asteroid.stages import Audit
     from asteroid.store import Store
 
-    rows = Store(store).status()
+MOST_REASONS = 5
+"""Reasons shown a molecule and level, the most frequent first."""
+
+
+def status(
+    store: StoreOption = "./store",
+    reasons: Annotated[bool, typer.Option("--reasons", help="Also why labels failed or were rejected.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Per molecule and level: frames, labels that are ok, failed or rejected, and what they cost.
+
+    Where labels needed the retry ladder, the yield of each of its rungs follows.
+    """
+    from asteroid.store import Store
+
+    opened = Store(store)
+    rows = opened.status()
+    if reasons:
+        for row in rows:
+            row["reasons"] = _reasons(opened, row["molecule"], row["level"])
     if as_json:
         print_json(rows)
         return
     if not rows:
         out.print(f"{store}: no molecules yet; run: asteroid run manifests/demo.yaml --store {store}")
         return
-    table = Table(title=f"Labels in {store}")
-    for name in ("molecule", "level"):
-        table.add_column(name, overflow="fold")
-    for name in ("frames", "ok", "failed", "rejected", "core-hours"):
-        table.add_column(name, justify="right")
+    out.print(_counts(rows, f"Labels in {store}"))
+    if any(rung["rung"] != "default" for row in rows for rung in row["rungs"]):
+        out.print(_rungs(rows))
+    if any(row.get("reasons") for row in rows):
+        out.print(_why(rows))
+
+
+def audit(
+    store: StoreOption = "./store",
+    molecule: Annotated[str | None, typer.Option("--molecule", help="This one alone.")] = None,
+    level: Annotated[str | None, typer.Option("--level", help="This level of theory alone.")] = None,
+    sample: Annotated[int, typer.Option(min=0, help="Labels to recompute at each level, drawn at random.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the random choice.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = os.cpu_count() or 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge the labels of a store, and recompute some of them by finite differences.
+
+    Labels that stand far outside the others of their molecule, and those whose energy or forces are not what they
+    should be, are withdrawn: they are rejected from then on and train no model. Exits with 1 when there are any.
+    """
+    from asteroid.stages import audit_labels
+    from asteroid.store import Store
+
+    opened = Store(store)
+    audits = []
+    for name, each in _chosen(opened, molecule, level):
+        bar = progress_bar(1, f"{name} at {each}", quiet=as_json)
+        with bar:
+            audits.append(
+                audit_labels(opened, name, each, sample=sample, seed=seed, workers=workers, on_progress=bar.show)
+            )
+    if as_json:
+        print_json([_audit_row(audit) for audit in audits])
+    elif audits:
+        _print_audits(audits)
+    else:
+        out.print(f"{store}: no labels to judge; run: asteroid run manifests/demo.yaml --store {store}")
+    if any(audit.withdrawn for audit in audits):
+        raise typer.Exit(1)
+
+
+def _counts(rows: list[dict[str, Any]], title: str) -> Table:
+    table = _table(
+        title,
+        ("molecule", "level"),
+        ("frames", "ok", "energy only", "failed", "rejected", "core-hours ok", "failed", "rejected", "peak MiB"),
+    )
     for row in rows:
-        counts = [str(row[name]) for name in ("frames", "ok", "failed", "rejected")]
-        table.add_row(row["molecule"], row["level"], *counts, f"{row['core_hours']:.4f}")
+        counts = [str(row[name]) for name in ("frames", "ok", "energy_only", "failed", "rejected")]
+        hours = [f"{row['core_hours_by_status'][name]:.4f}" for name in ("ok", "failed", "rejected")]
+        table.add_row(row["molecule"], row["level"], *counts, *hours, f"{row['peak_memory']:.0f}")
+    return table
+
+
+def _rungs(rows: list[dict[str, Any]]) -> Table:
+    """What each rung of the retry ladder gave, of the levels where more than the first was needed."""
+    table = _table("Rungs of the retry ladder", ("molecule", "level", "rung"), ("tried", "gave a label", "yield"))
+    for row in rows:
+        if any(rung["rung"] != "default" for rung in row["rungs"]):
+            for rung in row["rungs"]:
+                share = f"{100 * rung['ok'] / rung['tried']:.1f} %"
+                table.add_row(row["molecule"], row["level"], rung["rung"], str(rung["tried"]), str(rung["ok"]), share)
+    return table
+
+
+def _why(rows: list[dict[str, Any]]) -> Table:
+    table = _table("Why labels failed or were rejected", ("molecule", "level", "reason"), ("attempts",))
+    for row in rows:
+        for reason in row["reasons"]:
+            table.add_row(row["molecule"], row["level"], reason["reason"], str(reason["attempts"]))
+    return table
+
+
+def _reasons(store: "Store", molecule: str, level: str) -> list[dict[str, Any]]:
+    """The most frequent reasons, figures left out: labels that fail alike differ in them."""
+    from asteroid.levels import LevelOfTheory
+
+    given = store.attempts(molecule, LevelOfTheory.parse(level, imported=True))["reason"].drop_null().to_pylist()
+    counted = Counter(re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "…", reason) for reason in given)
+    return [{"reason": reason, "attempts": count} for reason, count in counted.most_common(MOST_REASONS)]
+
+
+def _chosen(store: "Store", molecule: str | None, level: str | None) -> list[tuple[str, "LevelOfTheory"]]:
+    """Molecules and levels to audit, those that were named or all there are.
+
+    Raises:
+        InputError: for a molecule or level that the store does not have.
+    """
+    molecules = store.molecules()
+    if molecule is not None and molecule not in molecules:
+        raise InputError(f"--molecule: the store has no '{molecule}'; {suggest(molecule, molecules)}")
+    there = [(name, each) for name in molecules if molecule in (None, name) for each in store.levels(name)]
+    wanted = [(name, each) for name, each in there if level in (None, str(each))]
+    if level is not None and not wanted:
+        raise InputError(f"--level: the store has no labels at '{level}'; {suggest(level, {str(x) for _, x in there})}")
+    return wanted
+
+
+def _audit_row(audit: "Audit") -> dict[str, Any]:
+    return {
+        "molecule": audit.molecule,
+        "level": str(audit.level),
+        "labels": audit.labels,
+        "foreign": audit.foreign,
+        "outliers": len(audit.outliers),
+        "checked": len(audit.checks),
+        "energy_error": audit.energy_error,
+        "force_error": audit.force_error,
+        "withdrawn": [{"frame_id": one.frame_id, "reason": one.reason} for one in audit.withdrawn],
+    }
+
+
+def _print_audits(audits: list["Audit"]) -> None:
+    table = _table(
+        "Audit of labels",
+        ("molecule", "level"),
+        ("labels", "outliers", "recomputed", "energy error / eV", "force error / eV/Å", "withdrawn"),
+    )
+    for audit in audits:
+        errors = ("–" if error is None else f"{error:.1e}" for error in (audit.energy_error, audit.force_error))
+        counts = (str(audit.labels), str(len(audit.outliers)), str(len(audit.checks)))
+        table.add_row(audit.molecule, str(audit.level), *counts, *errors, str(len(audit.withdrawn)))
     out.print(table)
+    for audit in audits:
+        if audit.foreign:
+            out.print(f"{audit.molecule} at {audit.level}: {audit.foreign} labels of other programs, not recomputed")
+        for one in audit.withdrawn:
+            out.print(f"{audit.molecule} at {audit.level}: frame {one.frame_id}: {one.reason}", markup=False)
+
+
+def _table(title: str, names: tuple[str, ...], figures: tuple[str, ...]) -> Table:
+    table = Table(title=title)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for name in figures:
+        table.add_column(name, justify="right")
+    return table

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from asteroid.configuration import Configuration
 from asteroid.errors import InputError, MissingDependencyError, suggest
+from asteroid.labelling.proved import find_proof, nearest_proved
 from asteroid.levels import LevelOfTheory
 
 
@@ -32,6 +33,9 @@ class Result:
         dipole: (3,) e·Å, where it comes free; None for ions, whose dipole depends on the origin.
         spin_square: ⟨S²⟩ in ħ², of an unrestricted reference; None for a restricted one.
         rungs: of the retry ladder, in the order in which they were tried; the last gave the result.
+        check_error: eV/Å, largest difference of these forces from those of a second, plainer computation of the same
+            label; None where there was none.
+        positions: (N, 3) Å, where the program says for which geometry it computed this.
     """
 
     energy: float
@@ -39,6 +43,8 @@ class Result:
     dipole: npt.NDArray[np.float64] | None = None
     spin_square: float | None = None
     rungs: tuple[str, ...] = ("default",)
+    check_error: float | None = None
+    positions: npt.NDArray[np.float64] | None = None
 
 
 class Labeller(Protocol):
@@ -132,18 +138,15 @@ def make_labeller(level: LevelOfTheory, engine: str | None = None) -> Labeller:
 
 
 def check_supported(level: LevelOfTheory, *, charge: int, multiplicity: int, forces: bool = True) -> None:
-    """Raise InputError for a combination whose labels have not been proved against finite differences.
+    """Raise InputError for labels that have not been proved, naming the nearest proved ones.
 
-    Restricted HF and DFT references are used for singlets, unrestricted ones for everything else.
+    Restricted references are used for singlets, unrestricted ones for everything else.
     """
-    if level.method == "gfn-ff" and (multiplicity != 1 or charge != 0):
-        raise InputError(
-            f"'{level}': a force field without spin and proved for neutral molecules only, found charge {charge} and "
-            f"multiplicity {multiplicity}; write gfn2-xtb"
-        )
-    if level.method == "ccsd(t)" and multiplicity != 1 and forces:
-        # pyscf.grad.uccsd_t is off by 6e-4 to 2e-3 hartree/bohr of its own energy's finite difference (HO2 in 6-31G).
-        raise InputError(
-            f"'{level}': forces of multiplicity {multiplicity} are wrong in PySCF (open-shell (T) gradient); "
-            f"write ccsd/{level.basis}, or ask for energies only"
-        )
+    asked = {"charge": charge, "multiplicity": multiplicity}
+    if find_proof(level, **asked, forces=forces):
+        return
+    kind = "forces" if forces else "energies"
+    remedy = f"write {nearest_proved(level, **asked, forces=forces)}"
+    if forces and find_proof(level, **asked, forces=False):
+        remedy += ", or ask for energies only"
+    raise InputError(f"'{level}': {kind} at charge {charge} and multiplicity {multiplicity} are not proved; {remedy}")

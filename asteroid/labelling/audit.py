@@ -1,9 +1,11 @@
 """The audit of a finished label: a number came out; can it be believed?
 
 An energy in vacuum does not change when the molecule is moved or turned, so net force and net torque vanish. A gradient
-that is not the derivative of its energy usually breaks this first. Called by :mod:`asteroid.labelling.attempt`.
+that is not the derivative of its energy usually breaks this first. Called by :mod:`asteroid.labelling.attempt`; what
+only shows among many labels is left to :mod:`asteroid.labelling.review`.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -27,6 +29,22 @@ NET_TOLERANCE: Final[dict[Family, float]] = {
 LARGEST_FORCE: Final = 1000.0
 """eV/Å. Atoms lie on each other long before; programs still return a number, and one such frame spoils a training."""
 
+SPIN_CONTAMINATION: Final[dict[Family, float]] = {
+    # UHF: 0.01 in HO2, 0.04 in NO, 0.2 in allyl and vinyl, 0.4 in CN, where perturbation theory breaks down.
+    "hf": 0.3,
+    "mp2": 0.3,
+    # Singles and doubles repair most of it: CN is fine.
+    "ccsd": 0.6,
+    "ccsd(t)": 0.6,
+    # 0.05 in allyl (wB97X) and below 0.02 in other radicals; 0.2 where an electron is shared by two far fragments.
+    "dft": 0.1,
+}
+"""Largest deviation of ⟨S²⟩ from S(S+1), ħ², measured for cc-pVDZ: ten per cent is the usual rule for doublets (Young,
+Computational Chemistry, 2001, ch. 27). Beyond, the state is a mixture of multiplicities."""
+
+ECHO_TOLERANCE: Final = 1e-9
+"""Å, by which the program's geometry may differ from the one it was given: unit conversion, there and back."""
+
 
 def audit(level: LevelOfTheory, configuration: Configuration, result: Result) -> str | None:
     """The figure that condemns a label, or None when nothing speaks against it.
@@ -38,6 +56,14 @@ def audit(level: LevelOfTheory, configuration: Configuration, result: Result) ->
     """
     if not np.isfinite(result.energy):
         return f"energy is {result.energy}"
+    if result.positions is not None:
+        moved = float(np.abs(result.positions - configuration.positions).max())
+        if moved > ECHO_TOLERANCE:
+            return f"computed for another geometry: an atom is {moved:.3g} Å from where it was to be"
+    if result.spin_square is not None and level.family in SPIN_CONTAMINATION:
+        spin, bound = (configuration.multiplicity - 1) / 2, SPIN_CONTAMINATION[level.family]
+        if abs(result.spin_square - spin * (spin + 1)) > bound:
+            return f"<S^2> is {result.spin_square:.3f}, {spin * (spin + 1):g} ± {bound:g} expected"
     forces = result.forces
     if forces is None:
         return None
@@ -48,13 +74,13 @@ def audit(level: LevelOfTheory, configuration: Configuration, result: Result) ->
     if (largest := float(np.abs(forces).max())) > LARGEST_FORCE:
         return f"force of {largest:.3g} eV/Å, at most {LARGEST_FORCE:g} is believed"
     atoms, limit = len(forces), NET_TOLERANCE[level.family]
-    net_force = float(np.linalg.norm(forces.sum(axis=0))) / atoms
+    net_force = math.hypot(*forces.sum(axis=0)) / atoms
     if net_force > limit:
         return f"net force {net_force:.3g} eV/Å per atom, at most {limit:g} expected"
-    x, y, z = (configuration.positions - configuration.positions.mean(axis=0)).T
-    fx, fy, fz = forces.T
-    torque = np.array([y @ fz - z @ fy, z @ fx - x @ fz, x @ fy - y @ fx])
-    net_torque = float(np.linalg.norm(torque)) / atoms
+    # Σ r_i F_j about the centre; its antisymmetric part is the torque.
+    moment = (configuration.positions - configuration.positions.sum(axis=0) / atoms).T @ forces
+    (_, xy, xz), (yx, _, yz), (zx, zy, _) = moment.tolist()
+    net_torque = math.hypot(yz - zy, zx - xz, xy - yx) / atoms
     if net_torque > limit:
         return f"net torque {net_torque:.3g} eV per atom, at most {limit:g} expected"
     return None

@@ -3,54 +3,103 @@
 import numpy as np
 import pytest
 
+from asteroid.configuration import Configuration
 from asteroid.errors import InputError
-from asteroid.labelling import check_supported, make_labeller
-from tests.labelling.reference import CATION, FORMALDEHYDE, PEROXYL, WATER, force_error, level
+from asteroid.labelling import check_supported, engines_for, make_labeller
+from asteroid.labelling.proved import PROVED, Proof
+from asteroid.levels import CORE_POTENTIAL, METHODS, LevelOfTheory
+from tests.labelling.reference import (
+    CATION,
+    FORMALDEHYDE,
+    HYDROGEN_IODIDE,
+    HYDROXIDE,
+    HYPOIODOUS,
+    IODOMETHYL,
+    PEROXYL,
+    WATER,
+    WATER_CATION,
+    force_error,
+    level,
+)
 
 # SCF, amplitudes and lambda are converged to 1e-7 hartree/bohr and the fourth-order formula is good to 1e-6 eV/Å, so
 # that wrong terms, which were 1e-2 eV/Å and more where we met them, stand out by far.
 TOLERANCE = 1e-5
 
-SEMIEMPIRICAL = [("gfn1-xtb", "tblite"), ("gfn2-xtb", "tblite"), ("gfn1-xtb", "xtb"), ("gfn2-xtb", "xtb")]
-UNRESTRICTED = [
-    "pbe",
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("r2scan", "b3lyp5-d3bj", "wb97m-d3bj")),
-]
-FUNCTIONALS = ["pbe", "blyp-d3bj", "tpss", "r2scan-d3bj", "pbe0", "b3lyp", "b3lyp5-d3bj", "wb97x", "wb97m-d3bj"]
+
+def molecules(proof: Proof) -> list[Configuration]:
+    """What a row of the table is tried on: neutral and charged as far as it goes, small where the method is dear."""
+    if METHODS[proof.method].family == "dft":
+        # A functional is proved on a neutral singlet and on a doublet cation; ions and spin meet in the same matrices.
+        return [WATER] if proof.reference == "restricted" else [WATER_CATION]
+    if proof.reference == "restricted":
+        return [FORMALDEHYDE, HYDROXIDE] if proof.charged else [FORMALDEHYDE]
+    return [PEROXYL, CATION] if METHODS[proof.method].family == "semiempirical" else [PEROXYL, WATER_CATION]
 
 
-@pytest.mark.parametrize("configuration", [FORMALDEHYDE, PEROXYL, CATION], ids=["singlet", "doublet", "cation"])
-@pytest.mark.parametrize(("method", "engine"), SEMIEMPIRICAL)
-def test_semiempirical_forces_are_minus_the_finite_difference_of_energy(method, engine, configuration):
-    # The charges are converged to 1e-8 at accuracy 0.01.
-    assert force_error(method, configuration, engine=engine) < TOLERANCE
+def text(proof: Proof) -> str:
+    """The level of a row, in a basis set that is small enough for a test."""
+    basis = {"semiempirical": None, "dft": "sto-3g"}.get(METHODS[proof.method].family, "6-31g")
+    return str(LevelOfTheory(proof.method, proof.dispersion, basis))
 
 
-def test_gfn_ff_forces_are_minus_the_finite_difference_of_energy():
-    # Its energy jumps by 1e-4 eV where the topology charges change; the step is short enough not to meet a jump here.
-    assert force_error("gfn-ff", FORMALDEHYDE, step=2e-4) < TOLERANCE
+def has_dispersed_twin(proof: Proof) -> bool:
+    """Whether the same functional is proved together with its dispersion: the correction adds, its forces do, too."""
+    return proof.dispersion is None and bool(METHODS[proof.method].dispersions) and proof.method != "hf"
 
 
-@pytest.mark.parametrize("method", ["hf", "hf-d3bj", "mp2", "ccsd"])
-@pytest.mark.parametrize("configuration", [FORMALDEHYDE, PEROXYL], ids=["restricted", "unrestricted"])
-def test_wavefunction_forces_are_minus_the_finite_difference_of_energy(method, configuration):
-    assert force_error(f"{method}/6-31g", configuration) < TOLERANCE
+FORCES = [p for p in PROVED if p.forces and not has_dispersed_twin(p)]
 
 
-def test_ccsd_t_forces_are_minus_the_finite_difference_of_energy():
-    # With the lambda amplitudes of CCSD, which PySCF takes by default, they are off by 0.1 eV/Å.
-    assert force_error("ccsd(t)/6-31g", FORMALDEHYDE) < TOLERANCE
+@pytest.mark.parametrize("proof", FORCES, ids=str)
+def test_forces_are_minus_the_finite_difference_of_energy(proof):
+    for engine in engines_for(level(text(proof))):
+        # The energy of GFN-FF jumps by 1e-4 eV where its topology charges change; a short step meets no jump here.
+        step = 2e-4 if proof.method == "gfn-ff" else 2e-3
+        for molecule in molecules(proof):
+            assert force_error(text(proof), molecule, engine=engine, step=step) < TOLERANCE
 
 
-@pytest.mark.parametrize("functional", FUNCTIONALS)
-def test_dft_forces_are_minus_the_finite_difference_of_energy(functional):
-    # Only with the response of the grid: without it r2SCAN is off by 1e-3 eV/Å.
-    assert force_error(f"{functional}/sto-3g", WATER) < TOLERANCE
+@pytest.mark.parametrize(
+    "proof", [p for p in PROVED if has_dispersed_twin(p) and p.reference == "restricted"], ids=lambda p: p.method
+)
+def test_dispersion_adds_to_a_functional_without_touching_it(proof):
+    # It sees nuclei and no electrons, so what holds for one spin holds for the other.
+    from pyscf import gto
+    from pyscf.dispersion.dftd3 import DFTD3Dispersion
+
+    from asteroid.units import BOHR, HARTREE, HARTREE_PER_BOHR
+
+    (molecule,) = molecules(proof)
+    plain = make_labeller(level(text(proof))).compute(molecule)
+    dispersed = make_labeller(LevelOfTheory(proof.method, "d3bj", "sto-3g")).compute(molecule)
+    atoms = list(zip(molecule.symbols, molecule.positions / BOHR, strict=True))
+    system = gto.M(atom=atoms, unit="Bohr", charge=molecule.charge, spin=molecule.multiplicity - 1, verbose=0)
+    functional = {"b3lyp5": "b3lyp"}.get(proof.method, proof.method)
+    correction = DFTD3Dispersion(system, functional).get_dispersion(grad=True)
+    assert dispersed.energy - plain.energy == pytest.approx(float(correction["energy"]) * HARTREE, abs=1e-7)
+    expected = -correction["gradient"] * HARTREE_PER_BOHR
+    assert np.allclose(dispersed.forces - plain.forces, expected, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("functional", UNRESTRICTED)
-def test_unrestricted_dft_forces_are_minus_the_finite_difference_of_energy(functional):
-    assert force_error(f"{functional}/sto-3g", PEROXYL) < TOLERANCE
+@pytest.mark.parametrize(
+    ("method", "molecule"),
+    [
+        ("hf", HYPOIODOUS), ("mp2", HYPOIODOUS), ("mp2", IODOMETHYL),
+        *((method, HYDROGEN_IODIDE) for method in ("pbe-d3bj", "ccsd", "ccsd(t)")),
+    ],
+)  # fmt: skip
+def test_forces_with_core_potentials_are_minus_the_finite_difference_of_energy(method, molecule):
+    assert force_error(f"{method}/def2-svp", molecule) < TOLERANCE
+
+
+@pytest.mark.parametrize("number", sorted(CORE_POTENTIAL))
+def test_every_element_with_a_core_potential_has_the_forces_of_its_energy(number):
+    # Its hydride, distorted: RbH, SrH2, InH, SnH2, SbH3, TeH2, HI and XeH+.
+    hydrogens = {37: 1, 38: 2, 49: 1, 50: 2, 51: 3, 52: 2, 53: 1, 54: 1}[number]
+    ends = [[1.7, 0.2, 0.1], [-0.4, 1.6, 0.3], [0.1, -0.5, 1.65]][:hydrogens]
+    hydride = Configuration([number] + [1] * hydrogens, [[0, 0, 0], *ends], charge=int(number == 54))
+    assert force_error("hf/def2-svp", hydride) < TOLERANCE
 
 
 @pytest.mark.slow
@@ -86,10 +135,17 @@ def test_energy_is_invariant_and_forces_turn_with_the_molecule(text, engine, tol
     assert np.allclose(moved.dipole, first.dipole @ turn.T, atol=tolerance) if first.dipole is not None else True
 
 
-def test_open_shell_triples_forces_are_refused_and_energies_are_not():
+def test_what_can_be_written_is_in_the_table_of_proofs():
+    for name, method in METHODS.items():
+        for dispersion in (None, *method.dispersions) if not method.dispersion_required else method.dispersions:
+            assert any(p.method == name and p.dispersion == dispersion for p in PROVED), name
+
+
+def test_what_is_not_proved_is_refused_and_the_nearest_proved_level_named():
     triples = level("ccsd(t)/6-31g")
-    with pytest.raises(InputError, match="write ccsd/6-31g"):
+    with pytest.raises(InputError, match="write ccsd/6-31g, or ask for energies only"):
         check_supported(triples, charge=0, multiplicity=2)
     check_supported(triples, charge=0, multiplicity=2, forces=False)
-    with pytest.raises(InputError, match="gfn2-xtb"):
-        check_supported(level("gfn-ff"), charge=0, multiplicity=2)
+    for charge, multiplicity in ((0, 2), (1, 1)):
+        with pytest.raises(InputError, match="write gfn2-xtb"):
+            check_supported(level("gfn-ff"), charge=charge, multiplicity=multiplicity)
