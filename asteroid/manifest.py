@@ -208,6 +208,11 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
     if cheap == accurate:
         problems.append(f"accurate: found '{accurate}', which is the cheap level too; write a more accurate one")
     problems += _check_budget(entry.sampling, entry.budget)
+    if entry.training.strategy == "weighted" and not entry.labelling.cheap.forces:
+        problems.append(
+            "labelling.cheap.forces: found false with the strategy weighted, which weighs labels by their forces; "
+            "write true, or training.strategy: unweighted"
+        )
     training = entry.training
     if training.foundation is not None:
         foundation = (folder / training.foundation).resolve()

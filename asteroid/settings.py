@@ -114,8 +114,10 @@ class TrainingSettings(Settings):
     finetune_batch_size: Annotated[int, Field(ge=1)] = 5
     learning_rate: Positive = 0.01
     finetune_learning_rate: Positive = 0.005
+    """A fifth of it where some accurate labels are energies alone."""
     energy_weight: Positive = 1.0
     forces_weight: Positive = 100.0
+    """Where all labels of a stage are energies alone, they get this weight if it is the larger."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
     clip: Positive = 10.0
     """Largest norm of the gradient."""

@@ -4,12 +4,13 @@ import base64
 from typing import Any
 
 from asteroid.manifest import MoleculeSettings
-from asteroid.report.plots import force_parity
+from asteroid.report.plots import energy_parity, force_parity
+from asteroid.report.verdict import is_checked
 from asteroid.store import Store
 
 
 def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> str:
-    """Verdict, errors against the scratch model, the certificate's lines and the force parity plot.
+    """Verdict, errors against the scratch model, the certificate's lines and the parity plot of forces or energies.
 
     Args:
         outcome: of :func:`asteroid.stages.outcome`.
@@ -21,7 +22,7 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
     ]
     lines = [
         f"| {line['name']} | {_number(line['value'])} | {line['comparison']} {line['threshold']:g} {line['unit']} "
-        f"| {'pass' if line['passed'] else '**fail**'} |"
+        f"| {_result(line)} |"
         for line in outcome["lines"]
     ]
     return "\n".join(
@@ -32,13 +33,13 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
             "",
             f"| on held-out frames | {molecule.training.strategy} | accurate labels alone |",
             "|---|---:|---:|",
-            *(f"| {name} | {ours:.4f} | {scratch:.4f} |" for name, ours, scratch in rows),
+            *(f"| {name} | {_number(ours)} | {_number(scratch)} |" for name, ours, scratch in rows),
             "",
             "| requirement | value | threshold | |",
             "|---|---:|---|---|",
             *lines,
             "",
-            f"![accurate against predicted forces](data:image/png;base64,{_parity(store, outcome)})",
+            f"![accurate against predicted values](data:image/png;base64,{_parity(store, outcome)})",
             "",
             f"Model: `{outcome['model']}`",
             "",
@@ -47,10 +48,17 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
     )
 
 
+def _result(line: dict[str, Any]) -> str:
+    if not is_checked(line):
+        return "not checked"
+    return "pass" if line["passed"] else "**fail**"
+
+
 def _number(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.4g}"
 
 
 def _parity(store: Store, outcome: dict[str, Any]) -> str:
     certificate = store.read_json(outcome["certificate_path"])
-    return base64.b64encode(force_parity(certificate["errors"], certificate["scratch_errors"])).decode()
+    parity = energy_parity if outcome["force_mae"] is None else force_parity
+    return base64.b64encode(parity(certificate["errors"], certificate["scratch_errors"])).decode()

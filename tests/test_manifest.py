@@ -230,6 +230,13 @@ def test_the_first_frame_of_a_trajectory_is_taken(tmp_path: Path) -> None:
     assert load(tmp_path, "molecules: [{name: w, geometry: t@1.extxyz}]")[0].multiplicity == 1
 
 
+def test_weights_from_forces_that_the_cheap_labels_lack_are_refused(tmp_path: Path) -> None:
+    text = "molecules: [{name: w, smiles: O, labelling: {cheap: {forces: false}}}]"
+    (problem,) = problems_of(tmp_path, text.encode())
+    assert "labelling.cheap.forces: found false with the strategy weighted" in problem
+    assert problems_of(tmp_path, text.replace("}]", ", training: {strategy: unweighted}}]").encode()) == []
+
+
 KEYS = st.sampled_from(
     [
         "store",

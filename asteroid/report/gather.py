@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asteroid.levels import LevelOfTheory
 from asteroid.store import Store
@@ -27,6 +28,7 @@ class LevelSummary:
 
     Args:
         frames: chosen for a label.
+        energy_only: accepted labels without forces.
         core_seconds: of all attempts.
         mean_seconds: wall seconds of an accepted label; None without one.
         reasons: why labels failed or were rejected, with counts, most frequent first.
@@ -38,6 +40,7 @@ class LevelSummary:
     ok: int
     failed: int
     rejected: int
+    energy_only: int
     core_seconds: float
     mean_seconds: float | None
     reasons: tuple[tuple[str, int], ...]
@@ -77,8 +80,9 @@ class Bias:
 
 def summarise_level(store: Store, molecule: str, level: LevelOfTheory) -> LevelSummary:
     """Counts, costs and reasons of every attempt at one level."""
-    rows = store.attempts(molecule, level).select(["status", "reason", "wall_seconds", "cores", "program", "version"])
-    attempts = rows.to_pylist()
+    table = store.attempts(molecule, level)
+    rows = table.select(["status", "reason", "wall_seconds", "cores", "program", "version"])
+    attempts = rows.append_column("energy_only", table["forces"].is_null()).to_pylist()
     counts = Counter(row["status"] for row in attempts)
     accepted = [row["wall_seconds"] for row in attempts if row["status"] == "ok"]
     reasons = Counter(f"{row['status']}: {row['reason']}" for row in attempts if row["status"] != "ok").most_common()
@@ -91,6 +95,7 @@ def summarise_level(store: Store, molecule: str, level: LevelOfTheory) -> LevelS
         ok=counts["ok"],
         failed=counts["failed"],
         rejected=counts["rejected"],
+        energy_only=sum(row["status"] == "ok" and row["energy_only"] for row in attempts),
         core_seconds=sum(row["wall_seconds"] * row["cores"] for row in attempts),
         mean_seconds=sum(accepted) / len(accepted) if accepted else None,
         reasons=tuple(shown),
@@ -107,7 +112,8 @@ def collect_costs(
     """
     costs = []
     if card["cheap"]:
-        costs.append(Cost("cheap labels", _core_seconds(store.attempts(molecule, LevelOfTheory.parse(card["cheap"])))))
+        cheap = store.attempts(molecule, LevelOfTheory.parse(card["cheap"]))
+        costs.append(Cost(f"cheap labels{_kind(cheap)}", _core_seconds(cheap)))
     table = store.attempts(molecule, LevelOfTheory.parse(card["accurate"]))
     ids = table["frame_id"].to_pylist()
     # By split, not by the frames in the model: a label that failed has cost its time as well.
@@ -116,14 +122,15 @@ def collect_costs(
         judged: _core_seconds(table.filter(pa.array([(i in judging) == judged for i in ids], pa.bool_())))
         for judged in (False, True)
     }
-    costs.append(Cost("accurate labels that trained it", spent[False]))
+    kind = _kind(table)
+    costs.append(Cost(f"accurate labels{kind} that trained it", spent[False]))
     costs.append(Cost("training", card["core_seconds"]))
     teacher = card["parents"].get("teacher")
     if teacher:
         path = f"models/{molecule}/{teacher}/card.json"
         costs.append(Cost("training its teacher (accurate labels alone)", store.read_json(path)["core_seconds"]))
     if judging:
-        costs.append(Cost("accurate labels that only judge it", spent[True]))
+        costs.append(Cost(f"accurate labels{kind} that only judge it", spent[True]))
     if scratch and scratch["model_id"] not in (teacher, card["model_id"]):
         costs.append(Cost("training the model compared with", scratch["core_seconds"]))
     return costs
@@ -138,6 +145,12 @@ def collect_bias(store: Store, molecule: str, card: Mapping[str, Any]) -> Bias |
     pairs = [(cheap[i].forces, label.forces) for i, label in accurate.items() if i in cheap]
     both = [(c, a) for c, a in pairs if c is not None and a is not None][:MOST_FRAMES]
     return Bias(tuple(c for c, _ in both), tuple(a for _, a in both)) if both else None
+
+
+def _kind(attempts: pa.Table) -> str:
+    """Says so where labels are energies alone: their cost is not that of forces."""
+    ok = attempts.filter(pc.equal(attempts["status"], "ok"))
+    return " (energies only)" if ok.num_rows and ok["forces"].null_count == ok.num_rows else ""
 
 
 def _core_seconds(table: pa.Table) -> float:

@@ -53,7 +53,12 @@ class ReportContext:
 
 @dataclass(frozen=True)
 class IndexRow:
-    """One model in the index; ``report`` is the page's path from the index."""
+    """One model in the index; ``report`` is the page's path from the index.
+
+    Args:
+        force_mae: eV/Å; None where forces were never checked.
+        energy_mae: eV/atom.
+    """
 
     molecule: str
     model_id: str
@@ -61,7 +66,8 @@ class IndexRow:
     accurate: str
     created: str
     passed: bool
-    force_mae: float
+    force_mae: float | None
+    energy_mae: float
     improvement: float | None
     report: str
 
@@ -104,12 +110,13 @@ def _figures(context: ReportContext) -> dict[str, bytes]:
     scratch = certificate["scratch_errors"] if card["strategy"] != "scratch" else None
     scratch_card = context.scratch_card if card["strategy"] != "scratch" else None
     images = {
-        "forces": plots.force_parity(certificate["errors"], scratch),
         "energies": plots.energy_parity(certificate["errors"], scratch),
         "nve": plots.nve_energy(certificate["dynamics"]["nve"], certificate["errors"]["atoms"][0]),
         "nvt": plots.nvt_temperature(certificate["dynamics"]["nvt"]),
         "cost": plots.cost_bar([(cost.stage, cost.core_seconds) for cost in context.costs]),
     }
+    if certificate["errors"]["force_mae"] is not None:
+        images["forces"] = plots.force_parity(certificate["errors"], scratch)
     if card["history"]:
         images["learning"] = plots.learning_curves(card, scratch_card)
     if card["weights"]:

@@ -21,6 +21,7 @@ def _rows(store: Store) -> list[IndexRow]:
             if not (store.exists(f"{folder}/certificate.json") and store.exists(f"{folder}/report.html")):
                 continue
             certificate = store.read_json(f"{folder}/certificate.json")
+            force_mae = certificate["errors"]["force_mae"]
             rows.append(
                 IndexRow(
                     molecule=molecule,
@@ -29,7 +30,8 @@ def _rows(store: Store) -> list[IndexRow]:
                     accurate=certificate["levels"]["accurate"],
                     created=certificate["created"],
                     passed=certificate["passed"],
-                    force_mae=certificate["errors"]["force_mae"]["value"],
+                    force_mae=force_mae and force_mae["value"],
+                    energy_mae=certificate["errors"]["energy_mae"]["value"],
                     improvement=certificate["improvement"] and certificate["improvement"]["value"],
                     report=f"{molecule}/{model_id}/report.html",
                 )

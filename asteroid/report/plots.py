@@ -25,10 +25,12 @@ Arrays = Sequence[Sequence[Sequence[float]]]
 
 
 def force_parity(errors: Mapping[str, Any], scratch: Mapping[str, Any] | None) -> bytes:
-    """Predicted against accurate force components, eV/Å."""
+    """Predicted against accurate force components of the frames whose accurate label has forces, eV/Å."""
     figure, axes = _axes("accurate force component (eV/Å)", "predicted (eV/Å)")
     for name, found, colour, marker in _both(errors, scratch):
-        _scatter(axes, _flat(found["reference_forces"]), _flat(found["predicted_forces"]), name, colour, marker)
+        pairs = zip(found["reference_forces"], found["predicted_forces"], strict=True)
+        reference, predicted = zip(*[pair for pair in pairs if pair[0] is not None], strict=True)
+        _scatter(axes, _flat(reference), _flat(predicted), name, colour, marker)
     _diagonal(axes)
     return _png(figure)
 
@@ -73,8 +75,10 @@ def weight_against_disagreement(weights: Mapping[str, Any]) -> bytes:
 
 
 def learning_curves(card: Mapping[str, Any], scratch: Mapping[str, Any] | None) -> bytes:
-    """Held-out force error against training steps, stage after stage; trials of γ in grey."""
-    figure, axes = _axes("training step", "force MAE on held-out frames (eV/Å)")
+    """Held-out error (of energies where no held-out label has forces) against steps; trials of γ in grey."""
+    quantity = "energy MAE" if card["valid_force_mae"] is None else "force MAE"
+    unit = "eV/atom" if card["valid_force_mae"] is None else "eV/Å"
+    figure, axes = _axes("training step", f"{quantity} on held-out frames ({unit})")
     axes.set_yscale("log")
     for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         set_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
@@ -167,10 +171,11 @@ def _both(
 
 
 def _stages(card: Mapping[str, Any]) -> list[tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    error = "valid_energy_mae" if card["valid_force_mae"] is None else "valid_force_mae"
     names = dict.fromkeys(line["stage"] for line in card["history"])
     rows = {name: [line for line in card["history"] if line["stage"] == name] for name in names}
     return [
-        (name, np.array([r["step"] for r in lines]), np.array([r["valid_force_mae"] for r in lines], dtype=float))
+        (name, np.array([r["step"] for r in lines]), np.array([r[error] for r in lines], dtype=float))
         for name, lines in rows.items()
     ]
 

@@ -1,7 +1,7 @@
 """The first screen in plain words: how good the model is, and what the cheap labels bought.
 
 The words follow the confidence interval: a gain is claimed only where the interval excludes no gain, and a loss is said
-as plainly as a gain.
+as plainly as a gain. Where the accurate labels are energies alone, all is about energies, and said to be.
 """
 
 from collections.abc import Mapping
@@ -9,16 +9,28 @@ from typing import Any
 
 
 def quality_sentence(certificate: Mapping[str, Any]) -> str:
-    """Whether the certificate was passed, and if not, by what."""
-    lines = certificate["lines"]
+    """Whether the certificate was passed, if not, by what, and what was never checked."""
+    lines = [line for line in certificate["lines"] if is_checked(line)]
     failed = [name_in_sentence(line["name"]) for line in lines if not line["passed"]]
-    if not failed:
-        return f"The model meets all {len(lines)} requirements."
-    return f"The model misses {len(failed)} of {len(lines)} requirements: {', '.join(failed)}."
+    unchecked = [name_in_sentence(line["name"]) for line in certificate["lines"] if not is_checked(line)]
+    checked = "that were checked" if unchecked else ""
+    if failed:
+        verdict = f"The model misses {len(failed)} of {len(lines)} requirements {checked}".rstrip()
+        verdict += f": {', '.join(failed)}."
+    else:
+        verdict = f"The model meets all {len(lines)} requirements {checked}".rstrip() + "."
+    if not unchecked:
+        return verdict
+    return f"{verdict} Its forces were never checked against the accurate level: {', '.join(unchecked)}."
+
+
+def is_checked(line: Mapping[str, Any]) -> bool:
+    """Whether a line of the certificate says anything; certificates of earlier versions checked all of theirs."""
+    return bool(line.get("checked", True))
 
 
 def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) -> str:
-    """What pretraining on cheap labels did to the force error, as strongly as the test frames allow and no more."""
+    """What pretraining on cheap labels did to the error, as strongly as the test frames allow and no more."""
     if card["strategy"] == "scratch":
         return "This model was trained on accurate labels alone, so no cheap label helped or harmed it."
     ratio, scratch = certificate["improvement"], certificate["scratch_errors"]
@@ -26,28 +38,34 @@ def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) ->
         return "No model was trained on the accurate labels alone, so what the cheap labels bought is not known."
     errors = certificate["errors"]
     labels = len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"])
-    ours, theirs = errors["force_mae"]["value"], scratch["force_mae"]["value"]
     frames = count(len(errors["frame_ids"]), "test frame")
-    energies = [1000 * found["energy_mae"]["value"] for found in (errors, scratch)]
-    energy = f" Energy error: {energies[0]:.3g} meV/atom with the cheap labels, {energies[1]:.3g} without."
     same = f"the same {count(labels, 'accurate label')}"
+    energies = [f"{1000 * found['energy_mae']['value']:.3g}" for found in (errors, scratch)]
+    if errors["force_mae"] is None:
+        kind, unit, (ours, theirs) = "energy", "meV/atom", energies
+        closing = " What it did to the forces is not known: the accurate labels are energies alone."
+    else:
+        kind, unit = "force", "eV/Å"
+        ours, theirs = (f"{found['force_mae']['value']:.3g}" for found in (errors, scratch))
+        closing = f" Energy error: {energies[0]} meV/atom with the cheap labels, {energies[1]} without."
     if ratio["low"] > 1:
-        opening = "It helped." if energies[0] <= energies[1] else "It helped the forces, but not the energies."
+        worse = errors["energy_mae"]["value"] > scratch["energy_mae"]["value"]
+        opening = "It helped the forces, but not the energies." if worse else "It helped."
         return (
-            f"{opening} With {same}, the force error is {ours:.3g} eV/Å instead of {theirs:.3g} eV/Å without the "
-            f"cheap labels: {_times(ratio)} smaller on {frames}.{energy}"
+            f"{opening} With {same}, the {kind} error is {ours} {unit} instead of {theirs} {unit} without the "
+            f"cheap labels: {_times(ratio)} smaller on {frames}.{closing}"
         )
     if ratio["high"] < 1:
         turned = {"value": 1 / ratio["value"], "low": 1 / ratio["high"], "high": 1 / ratio["low"]}
         return (
-            f"It did not help, it harmed. With {same} and no cheap label at all, the force error is {theirs:.3g} eV/Å; "
-            f"with them it is {ours:.3g} eV/Å, {_times(turned)} larger on {frames}. Use the model trained on accurate "
-            f"labels alone.{energy}"
+            f"It did not help, it harmed. With {same} and no cheap label at all, the {kind} error is {theirs} {unit}; "
+            f"with them it is {ours} {unit}, {_times(turned)} larger on {frames}. Use the model trained on accurate "
+            f"labels alone.{closing}"
         )
     return (
-        f"It made no difference that {frames} can show. With {same}, the force error is {ours:.3g} eV/Å with the cheap "
-        f"labels and {theirs:.3g} eV/Å without: a ratio of {ratio['value']:.2f} (95% interval {ratio['low']:.2f} to "
-        f"{ratio['high']:.2f}), which includes 1.{energy}"
+        f"It made no difference that {frames} can show. With {same}, the {kind} error is {ours} {unit} with the cheap "
+        f"labels and {theirs} {unit} without: a ratio of {ratio['value']:.2f} (95% interval {ratio['low']:.2f} to "
+        f"{ratio['high']:.2f}), which includes 1.{closing}"
     )
 
 

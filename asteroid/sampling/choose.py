@@ -1,12 +1,13 @@
 """Which sampled frames are labelled at which level: everything cheaply, a diverse few accurately.
 
 The choices are recorded in the store as selections, which the labellers work off. They are made once: a larger budget,
-or more frames, adds a selection that begins with the earlier one.
+more frames, or labels that failed add a selection that begins with the earlier one.
 """
 
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from asteroid.configuration import Frame, Split
@@ -14,6 +15,9 @@ from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.select import pick_diverse
 from asteroid.store import Store
+
+MOST_TRIED = 2
+"""Times the budget that is tried at most: where every second label fails, more of them are not the remedy."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +39,38 @@ def choose_cheap(store: Store, molecule: MoleculeSettings) -> None:
 
 
 def choose_accurate(store: Store, molecule: MoleculeSettings) -> None:
-    """Select frames for the accurate level: diverse ones to learn from, random ones to measure the error with."""
+    """Select frames for the accurate level: diverse ones to learn from, random ones to measure the error with.
+
+    Called again after labelling, it replaces frames whose label failed or was rejected by others of their split, until
+    the budget is met in labels that can be used or :data:`MOST_TRIED` times the budget has been chosen.
+    """
     budget = molecule.budget
-    _choose(store, molecule, "train", budget.train, "diverse")
-    _choose(store, molecule, "valid", budget.valid, "diverse")
+    lost = _lost(store, molecule)
+    _choose(store, molecule, "train", budget.train, "diverse", lost)
+    _choose(store, molecule, "valid", budget.valid, "diverse", lost)
     # Diverse test frames would be outliers; a random subset estimates the error over the sampled distribution.
-    _choose(store, molecule, "test", budget.test, "random")
+    _choose(store, molecule, "test", budget.test, "random", lost)
+
+
+def _lost(store: Store, molecule: MoleculeSettings) -> set[str]:
+    """Frames chosen for the accurate level whose label failed or was rejected."""
+    level = molecule.accurate
+    pending = store.pending(molecule.name, level, forces=molecule.label_settings(level).forces)
+    return set(store.selected(molecule.name, level)) - set(pending) - set(store.labels(molecule.name, level))
 
 
 def _choose(
-    store: Store, molecule: MoleculeSettings, split: Split, wanted: int, criterion: Literal["diverse", "random"]
+    store: Store,
+    molecule: MoleculeSettings,
+    split: Split,
+    budget: int,
+    criterion: Literal["diverse", "random"],
+    lost: AbstractSet[str],
 ) -> None:
     level = molecule.accurate
     prefix = f"accurate-{split}-"
     earlier_ids = _largest(store, molecule.name, level, prefix)
+    wanted = min(budget + len(lost & set(earlier_ids)), MOST_TRIED * budget)
     if len(earlier_ids) >= wanted:
         return
     frames = store.frames(molecule.name, split=split)
@@ -61,7 +83,8 @@ def _choose(
         logger.warning("%s: %d %s frames are there of %d wanted at %s", molecule.name, total, split, wanted, level)
     if picked:
         ids = [*earlier_ids, *(frame.frame_id for frame in picked)]
-        store.select(molecule.name, level, ids, name=f"{prefix}{total}", criterion=criterion)
+        reason = criterion if len(earlier) < budget else "replacement"
+        store.select(molecule.name, level, ids, name=f"{prefix}{total}", criterion=reason)
 
 
 def _largest(store: Store, molecule: str, level: LevelOfTheory, prefix: str) -> list[str]:

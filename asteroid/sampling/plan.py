@@ -137,6 +137,13 @@ def stored_conformers(store: Store, molecule: MoleculeSettings) -> list[Configur
     return [frame.configuration for frame in sorted(found, key=lambda frame: int(frame.origin.parameters["index"]))]
 
 
+def missing_groups(store: Store, molecule: MoleculeSettings) -> list[Group]:
+    """Groups of the plan whose frames the store lacks: all of them before there are conformers."""
+    groups = plan_groups(molecule.sampling)
+    conformers = stored_conformers(store, molecule)
+    return [batch.group for batch in _missing(store, molecule, groups, conformers)] if conformers else groups
+
+
 def _conformers(store: Store, molecule: MoleculeSettings, pool: ProcessPool) -> list[Configuration]:
     """The molecule's conformers, searched for once."""
     name = conformer_batch(molecule)

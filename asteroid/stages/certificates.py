@@ -7,7 +7,7 @@ import numpy as np
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import counted, digest, forces_of, import_mace
+from asteroid.stages.common import counted, digest, import_mace, label_key
 from asteroid.stages.minima import compare_to_accurate
 from asteroid.stages.models import Models, trained_models, training_frames
 from asteroid.store import Store
@@ -18,8 +18,10 @@ def report_folder(store: Store, molecule: MoleculeSettings, models: Models) -> s
     frames, accurate, _ = training_frames(store, molecule)
     judged = {
         "validation": molecule.validation.model_dump(mode="json"),
-        "test": [[i, accurate[i].energy] for i in frames.test],
+        "test": [label_key(accurate[i]) for i in frames.test],
     }
+    if not molecule.label_settings(molecule.accurate).forces:
+        judged["minimum"] = "the model's alone"
     return f"reports/{molecule.name}/{models.final}-{digest(judged)[:8]}"
 
 
@@ -60,6 +62,7 @@ def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress
             minimum=minimum,
             thresholds=molecule.validation.thresholds,
             minimum_note=note,
+            accurate_forces=molecule.label_settings(molecule.accurate).forces,
         )
         store.write_json(f"{folder}/certificate.json", certificate.to_json())
     content = store.read_json(f"{folder}/certificate.json")
@@ -68,7 +71,10 @@ def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress
 
 
 def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[str, Any]:
-    """What to tell a person about a certified model: verdict, errors in eV/Å and eV/atom, and where everything lies."""
+    """What to tell a person about a certified model: verdict, errors in eV/Å and eV/atom, and where everything lies.
+
+    Force errors are None where the accurate labels are energies alone.
+    """
     from asteroid.report.verdict import benefit_sentence, quality_sentence
 
     folder = report_folder(store, molecule, models)
@@ -80,9 +86,9 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
         "passed": certificate["passed"],
         "quality": quality_sentence(certificate),
         "benefit": benefit_sentence(certificate, card),
-        "force_mae": certificate["errors"]["force_mae"]["value"],
+        "force_mae": _value(certificate["errors"]["force_mae"]),
         "energy_mae": certificate["errors"]["energy_mae"]["value"],
-        "scratch_force_mae": scratch["force_mae"]["value"],
+        "scratch_force_mae": _value(scratch["force_mae"]),
         "scratch_energy_mae": scratch["energy_mae"]["value"],
         "lines": certificate["lines"],
         "model": store.location(f"models/{molecule.name}/{models.final}/model.model"),
@@ -90,6 +96,10 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
         "report_path": f"{folder}/report.html",
         "certificate_path": f"{folder}/certificate.json",
     }
+
+
+def _value(estimate: dict[str, float] | None) -> float | None:
+    return None if estimate is None else estimate["value"]
 
 
 def _errors(store: Store, molecule: MoleculeSettings, model_id: str) -> Any:
@@ -108,7 +118,7 @@ def _errors(store: Store, molecule: MoleculeSettings, model_id: str) -> Any:
         frames.test,
         reference_energies=np.array([accurate[i].energy for i in frames.test], dtype=float),
         predicted_energies=energies,
-        reference_forces=[forces_of(accurate[i]) for i in frames.test],
+        reference_forces=[accurate[i].forces for i in frames.test],
         predicted_forces=forces,
         seed=molecule.validation.seed,
     )

@@ -31,6 +31,12 @@ def forces_of(attempt: Attempt) -> npt.NDArray[np.float64]:
     return attempt.forces
 
 
+def label_key(label: Attempt) -> list[Any]:
+    """What of an accepted label decides what is made from it; forces come with their energy, but may be lacking."""
+    key = [label.frame_id, label.energy]
+    return key if label.forces is not None else [*key, "energy only"]
+
+
 def digest(content: Any) -> str:
     """16 hexadecimal digits that change with the content."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
@@ -41,3 +47,10 @@ def counted(on_progress: Progress | None, note: str = "") -> Callable[[int, int]
     if on_progress is None:
         return None
     return lambda done, total: on_progress(note, done, total)
+
+
+def waiting(on_progress: Progress | None) -> Callable[[], None] | None:
+    """What to call while another run on the same store does a stage."""
+    if on_progress is None:
+        return None
+    return lambda: on_progress("waiting for another run", 0, 0)

@@ -15,7 +15,7 @@ from asteroid.stages.common import forces_of
 from asteroid.store import Store
 
 if TYPE_CHECKING:
-    from asteroid.validation.minimum import MinimumComparison
+    from asteroid.validation.minimum import MinimumComparison, ModelMinimum
 
 MINIMUM_LABELS = 4
 """At most so many accurate labels are spent on finding the accurate minimum."""
@@ -54,13 +54,15 @@ def starting_structure(store: Store, molecule: MoleculeSettings) -> Configuratio
 def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> bool:
     """Ask for the next accurate label on the way from the model's minimum to the accurate one, if one is needed.
 
+    The way leads along accurate forces; where the manifest asks for energies alone, there is none.
+
     Returns:
         Whether a label is now pending.
     """
     from asteroid.validation.minimum import CONVERGED, next_geometry
 
     found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
-    if not found["converged"]:
+    if not found["converged"] or not molecule.label_settings(molecule.accurate).forces:
         return False
     path = _minimum_path(store, molecule, model_id)
     labels = store.labels(molecule.name, molecule.accurate)
@@ -105,14 +107,20 @@ def _minimum_path(store: Store, molecule: MoleculeSettings, model_id: str) -> li
 
 def compare_to_accurate(
     store: Store, molecule: MoleculeSettings, model_id: str
-) -> "tuple[MinimumComparison | None, Configuration, str]":
-    """The comparison of minima (None where there is none, with the reason), and where MD starts."""
-    from asteroid.validation.minimum import compare_minima
+) -> "tuple[MinimumComparison | ModelMinimum | None, Configuration, str]":
+    """The comparison of minima (None where there is none, with the reason), and where MD starts.
+
+    Without accurate forces it is the model's minimum alone.
+    """
+    from asteroid.validation.minimum import ModelMinimum, compare_minima
+    from asteroid.vibrations import normal_modes
 
     found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
     minimum = starting_structure(store, molecule).with_positions(np.array(found["positions"]))
     if not found["converged"]:
         return None, starting_structure(store, molecule), "the model's optimisation did not converge"
+    if not molecule.label_settings(molecule.accurate).forces:
+        return ModelMinimum(normal_modes(minimum, np.array(found["hessian"])).wavenumbers), minimum, ""
     labels = store.labels(molecule.name, molecule.accurate)
     path = _minimum_path(store, molecule, model_id)
     labelled = [(c, forces_of(labels[c.frame_id])) for c in path if c.frame_id in labels]

@@ -6,7 +6,7 @@ minimum is found along the way, for :mod:`asteroid.stages.minima`.
 
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
 from asteroid.records import Attempt
-from asteroid.stages.common import digest, import_mace
+from asteroid.stages.common import digest, import_mace, label_key
 from asteroid.stages.minima import find_model_minimum
 from asteroid.store import Store
+from asteroid.training.held_out import HeldOut
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def training_frames(
     chosen = store.selected(molecule.name, molecule.accurate)
 
     def of(split: str, most: int) -> tuple[str, ...]:
-        usable = (i for i in chosen if splits[i] == split and i in accurate and accurate[i].forces is not None)
+        usable = (i for i in chosen if splits[i] == split and i in accurate)
         return tuple(sorted(itertools.islice(usable, most)))
 
     frames = TrainingFrames(
@@ -83,8 +84,8 @@ def _models_path(store: Store, molecule: MoleculeSettings) -> str:
         "levels": [str(molecule.cheap), str(molecule.accurate)],
         "training": molecule.training.model_dump(mode="json", exclude={"device", "foundation"}),
         "foundation": hashlib.sha256(Path(foundation).read_bytes()).hexdigest() if foundation else None,
-        "accurate": [[i, accurate[i].energy] for i in (*frames.train, *frames.valid)],
-        "cheap": [[i, cheap[i].energy] for i in frames.cheap],
+        "accurate": [label_key(accurate[i]) for i in (*frames.train, *frames.valid)],
+        "cheap": [label_key(cheap[i]) for i in frames.cheap],
     }
     return f"models/{molecule.name}/index/{digest(inputs)}.json"
 
@@ -128,13 +129,17 @@ def train(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress |
     return final
 
 
-def _training_notes(on_progress: Progress | None) -> Callable[[str, int, int, float | None], None] | None:
+def held_out_error(card: Mapping[str, Any]) -> str:
+    """What a model came to on the held-out frames that stopped its training, in words."""
+    return str(HeldOut(card["valid_force_mae"], card["valid_energy_mae"]))
+
+
+def _training_notes(on_progress: Progress | None) -> Callable[[str, int, int, HeldOut | None], None] | None:
     """Turn a callback with a note into the one that training calls."""
     if on_progress is None:
         return None
 
-    def show(stage: str, step: int, steps: int, valid_force_mae: float | None) -> None:
-        error = "" if valid_force_mae is None else f", held-out force error {1000 * valid_force_mae:.1f} meV/Å"
-        on_progress(f"{stage}{error}", step, steps)
+    def show(stage: str, step: int, steps: int, held_out: HeldOut | None) -> None:
+        on_progress(stage if held_out is None else f"{stage}, {held_out}", step, steps)
 
     return show

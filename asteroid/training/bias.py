@@ -17,6 +17,9 @@ Floats = npt.NDArray[np.float64]
 QUANTILES = (0.1, 0.4, 0.8)
 """Of the disagreement in excess of the smallest: the candidates for γ, from a sharp choice of frames to a mild one."""
 
+TRIAL_STEPS = 0.1
+"""Steps of one γ trial, as a part of those of the pretraining: four candidates cost 40% of it."""
+
 
 def frame_disagreement(cheap_forces: Sequence[Floats], teacher_forces: Sequence[Floats]) -> Floats:
     """e_i: mean over the 3N components of |F_cheap − F_teacher|, eV/Å; both are (N, 3) for each frame.
@@ -59,7 +62,8 @@ class Weighting:
 
     Args:
         gamma: eV/Å, infinite when no weighting did best.
-        candidates: each γ tried with the held-out force error (eV/Å) of its trial; empty when γ was given.
+        candidates: each γ tried with the held-out error of its trial (forces in eV/Å; energies in eV/atom where no
+            held-out frame has forces); empty when γ was given.
         disagreement: e_i of each cheap frame, eV/Å.
         values: w_i of each cheap frame.
     """
@@ -73,10 +77,12 @@ class Weighting:
 def choose_weights(
     disagreement: Floats, gamma: float | None, trial: Callable[[int, Floats], float] | None = None
 ) -> Weighting:
-    """Weights for a given γ, or, when it is None, for the candidate whose trial has the lowest held-out force error.
+    """Weights for a given γ, or, when it is None, for the candidate whose trial has the lowest held-out error.
+
+    Candidates that do equally well, as all do where there is only one held-out energy, leave the mildest.
 
     Args:
-        trial: pretrains shortly with the weights of a candidate (its index comes first) and returns the error, eV/Å.
+        trial: pretrains shortly with the weights of a candidate (its index comes first) and returns the error.
     """
     scores: list[tuple[float, float]] = []
     if gamma is None:
@@ -84,5 +90,5 @@ def choose_weights(
             raise ValueError("without a gamma, a trial must say which is best")
         candidates = gamma_candidates(disagreement)
         scores = [(g, trial(i, bias_weights(disagreement, g))) for i, g in enumerate(candidates)]
-        gamma = min(scores, key=lambda score: score[1])[0]
+        gamma = min(reversed(scores), key=lambda score: score[1])[0]
     return Weighting(gamma, scores, disagreement, bias_weights(disagreement, gamma))

@@ -22,14 +22,15 @@ from torch_ema import ExponentialMovingAverage
 
 from asteroid.errors import TrainingError
 from asteroid.training.dataset import Graph, batches, collate, default_dtype, shuffled
+from asteroid.training.held_out import HeldOut
 
 logger = logging.getLogger(__name__)
 
 State = dict[str, Any]
 """Everything that a training needs to continue exactly: tensors, numbers, lists and dicts of them."""
 
-Progress = Callable[[str, int, int, float | None], None]
-"""Called with the stage, its step, its number of steps and the held-out force error in eV/Å (None before the first)."""
+Progress = Callable[[str, int, int, HeldOut | None], None]
+"""Called with the stage, its step, its number of steps and the held-out errors (None before the first)."""
 
 EVALUATION_BATCH = 100
 """Held-out graphs in one batch: larger ones gain nothing on a CPU."""
@@ -78,15 +79,14 @@ class Evaluation:
 
     Args:
         loss: mean over the steps since the last evaluation.
-        valid_force_mae: eV/Å, per component.
-        valid_energy_mae: eV/atom, relative to the reference energies of the accurate level.
+        valid_force_mae, valid_energy_mae: see :class:`~asteroid.training.held_out.HeldOut`.
     """
 
     stage: str
     step: int
     learning_rate: float
     loss: float
-    valid_force_mae: float
+    valid_force_mae: float | None
     valid_energy_mae: float
 
 
@@ -95,12 +95,12 @@ class FitResult:
     """What a stage came to.
 
     Args:
-        valid_force_mae: eV/Å, held-out error of the weights that the model was left with.
+        held_out: errors of the weights that the model was left with.
         seconds: wall time, over all restarts.
     """
 
     history: list[Evaluation]
-    valid_force_mae: float
+    held_out: HeldOut
     seconds: float
 
 
@@ -111,25 +111,26 @@ def learning_rate(step: int, stage: StageSettings) -> float:
     return stage.learning_rate * warm_up * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
 
 
-def evaluate(model: torch.nn.Module, held_out: Sequence[Batch]) -> tuple[float, float]:
-    """Mean absolute error of forces (eV/Å, per component) and of energies (eV/atom) over batches on the model's device.
+def evaluate(model: torch.nn.Module, held_out: Sequence[Batch], *, same_level: bool = True) -> HeldOut:
+    """Measure a model on batches that are on its device.
 
-    Raises:
-        TrainingError: when no held-out frame has forces.
+    Args:
+        same_level: False for a model of another level, which differs by a constant: the mean energy error is then
+            taken off first.
     """
-    force_error = energy_error = 0.0
-    components = graphs = 0
+    force_error, components = 0.0, 0
+    energy_errors = []
     for batch in held_out:
         output = model(batch.to_dict(), training=False)
         atoms = batch.ptr[1:] - batch.ptr[:-1]
         has_forces = torch.repeat_interleave(batch.forces_weight > 0, atoms)
         force_error += float((output["forces"] - batch.forces)[has_forces].abs().sum())
         components += 3 * int(has_forces.sum())
-        energy_error += float(((output["energy"].detach() - batch.energy) / atoms).abs().sum())
-        graphs += batch.num_graphs
-    if components == 0:
-        raise TrainingError("no held-out frame has forces at the accurate level; label some with forces")
-    return force_error / components, energy_error / graphs
+        energy_errors.append((output["energy"].detach() - batch.energy) / atoms)
+    errors = torch.cat(energy_errors)
+    if not same_level:
+        errors = errors - errors.mean()
+    return HeldOut(force_error / components if components else None, float(errors.abs().mean()))
 
 
 def _compute_alike_from_the_first_pass() -> None:
@@ -192,13 +193,13 @@ def fit(
         if checkpoint is not None:
             checkpoint(loop.state())
         if on_progress is not None:
-            on_progress(stage.name, loop.step, stage.steps, loop.history[-1].valid_force_mae)
+            on_progress(stage.name, loop.step, stage.steps, loop.newest)
     loop.finish()
     logger.info(
-        "stage %s: %d of %d steps on %d graphs, held-out force MAE %.4f eV/Å, %.0f s",
-        *(stage.name, loop.step, stage.steps, len(train), loop.best_mae, loop.seconds),
+        "stage %s: %d of %d steps on %d graphs, %s, %.0f s",
+        *(stage.name, loop.step, stage.steps, len(train), loop.best, loop.seconds),
     )
-    return FitResult(loop.history, loop.best_mae, loop.seconds)
+    return FitResult(loop.history, loop.best, loop.seconds)
 
 
 class _Loop:
@@ -215,8 +216,8 @@ class _Loop:
         self.step = 0
         self.stale = 0
         self.seconds = 0.0
-        self.best_mae = math.inf
-        self.best: list[torch.Tensor] = [p.detach().clone() for p in self.parameters]
+        self.newest = self.best = HeldOut(math.inf, math.inf)
+        self.best_weights: list[torch.Tensor] = [p.detach().clone() for p in self.parameters]
         self.history: list[Evaluation] = []
 
     def take_step(self, batch: Batch) -> torch.Tensor:
@@ -235,14 +236,15 @@ class _Loop:
     def evaluate(self, held_out: Sequence[Batch], loss: float) -> None:
         """Measure the averaged weights, and keep them if they are the best so far."""
         with self.average.average_parameters():
-            force_mae, energy_mae = evaluate(self.model, held_out)
-        if force_mae < self.best_mae or not self.stage.keep_best:
-            self.best_mae, self.stale = force_mae, 0
-            self.best = [p.clone() for p in self.average.shadow_params]
+            self.newest = evaluate(self.model, held_out, same_level=self.stage.keep_best)
+        if self.newest.criterion < self.best.criterion or not self.stage.keep_best:
+            self.best, self.stale = self.newest, 0
+            self.best_weights = [p.clone() for p in self.average.shadow_params]
         else:
             self.stale += 1
         rate = learning_rate(self.step - 1, self.stage)
-        self.history.append(Evaluation(self.stage.name, self.step, rate, loss, force_mae, energy_mae))
+        errors = dataclasses.astuple(self.newest)
+        self.history.append(Evaluation(self.stage.name, self.step, rate, loss, *errors))
 
     @property
     def is_stale(self) -> bool:
@@ -250,7 +252,7 @@ class _Loop:
 
     def finish(self) -> None:
         with torch.no_grad():
-            for parameter, best in zip(self.parameters, self.best, strict=True):
+            for parameter, best in zip(self.parameters, self.best_weights, strict=True):
                 parameter.copy_(best)
 
     def state(self) -> State:
@@ -258,8 +260,8 @@ class _Loop:
             "step": self.step,
             "stale": self.stale,
             "seconds": self.seconds,
-            "best_mae": self.best_mae,
-            "best": self.best,
+            "best": dataclasses.asdict(self.best),
+            "best_weights": self.best_weights,
             "history": [dataclasses.asdict(evaluation) for evaluation in self.history],
             "parameters": [p.detach() for p in self.parameters],
             "optimiser": self.optimiser.state_dict(),
@@ -268,10 +270,10 @@ class _Loop:
 
     def load(self, state: State) -> None:
         self.step, self.stale = state["step"], state["stale"]
-        self.seconds, self.best_mae = state["seconds"], state["best_mae"]
+        self.seconds, self.best = state["seconds"], HeldOut(**state["best"])
         self.history = [Evaluation(**evaluation) for evaluation in state["history"]]
         with torch.no_grad():
-            for own, saved in ((self.parameters, state["parameters"]), (self.best, state["best"])):
+            for own, saved in ((self.parameters, state["parameters"]), (self.best_weights, state["best_weights"])):
                 for tensor, value in zip(own, saved, strict=True):
                     tensor.copy_(value)
         self.optimiser.load_state_dict(state["optimiser"])

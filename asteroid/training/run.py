@@ -55,7 +55,7 @@ def train_model(
     Args:
         train_ids, valid_ids: frames whose accurate labels train the model and stop its training.
         cheap_ids: frames whose cheap labels train it.
-        on_progress: called with stage, step, steps and the held-out force error in eV/Å.
+        on_progress: called with stage, step, steps and the held-out errors.
 
     Raises:
         TrainingError: when too few of these frames have labels.
@@ -72,9 +72,9 @@ def train_model(
 
     determining = _determining_settings(settings, definition)
     labels = {
-        "train": [[f.frame_id, f.energy] for f in accurate_train],
-        "valid": [[f.frame_id, f.energy] for f in accurate_valid],
-        "cheap": [[f.frame_id, f.energy] for f in cheap_frames],
+        "train": [_label(f) for f in accurate_train],
+        "valid": [_label(f) for f in accurate_valid],
+        "cheap": [_label(f) for f in cheap_frames],
     }
     levels = [str(accurate), str(cheap) if definition.needs_cheap else None]
     model_id = _digest({"strategy": strategy, "levels": levels, "settings": determining, "labels": labels})
@@ -122,11 +122,15 @@ def train_model(
             "accurate_train": [f.frame_id for f in accurate_train],
             "accurate_valid": [f.frame_id for f in accurate_valid],
             "cheap": len(cheap_frames),
+            "energy_only": sum(f.forces is None for f in (*accurate_train, *accurate_valid)),
         },
         "reference_energies": {SYMBOLS[z]: energy for z, energy in reference_energies.items()},
         "history": [dataclasses.asdict(line) for result in session.results.values() for line in result.history],
-        "weights": _weights(trained.weighting),
-        "valid_force_mae": last.valid_force_mae,
+        "weights": _weights(
+            trained.weighting, "valid_energy_mae" if last.held_out.force_mae is None else "valid_force_mae"
+        ),
+        "valid_force_mae": last.held_out.force_mae,
+        "valid_energy_mae": last.held_out.energy_mae,
         "seconds": seconds,
         "core_seconds": sum(seconds.values()) * torch.get_num_threads(),
         "device": session.device.type,
@@ -139,7 +143,7 @@ def train_model(
     store.write(_path(molecule, model_id, "model.model"), buffer.getvalue())
     store.write_json(_path(molecule, model_id, "card.json"), card)
     checkpoints.clear()
-    logger.info("%s: model %s (%s), held-out force MAE %.4f eV/Å", molecule, model_id, strategy, last.valid_force_mae)
+    logger.info("%s: model %s (%s), %s", molecule, model_id, strategy, last.held_out)
     return card
 
 
@@ -182,8 +186,8 @@ def _check_counts(
         raise TrainingError(
             f"{molecule}: {len(accurate_train)} labels at {accurate} to train from; label at least 2 training frames"
         )
-    if not any(frame.forces is not None for frame in accurate_valid):
-        raise TrainingError(f"{molecule}: no held-out label with forces at {accurate}; label at least 1 such frame")
+    if not accurate_valid:
+        raise TrainingError(f"{molecule}: no held-out label at {accurate}; label at least 1 such frame")
     if definition.needs_cheap and len(cheap_frames) < 2:
         raise TrainingError(f"{molecule}: {len(cheap_frames)} labels at {cheap} to pretrain on; label at least 2")
 
@@ -208,12 +212,17 @@ def _determining_settings(settings: TrainingSettings, definition: StrategyDefini
     return values
 
 
-def _weights(weighting: Weighting | None) -> dict[str, Any] | None:
+def _label(frame: LabelledFrame) -> list[Any]:
+    """What of a label determines a model; forces come with their energy, but may be lacking."""
+    return [frame.frame_id, frame.energy] if frame.forces is not None else [frame.frame_id, frame.energy, "energy only"]
+
+
+def _weights(weighting: Weighting | None, error: str) -> dict[str, Any] | None:
     if weighting is None:
         return None
     return {
         "gamma": _finite(weighting.gamma),
-        "candidates": [{"gamma": _finite(gamma), "valid_force_mae": mae} for gamma, mae in weighting.candidates],
+        "candidates": [{"gamma": _finite(gamma), error: value} for gamma, value in weighting.candidates],
         "effective_sample_size": effective_sample_size(weighting.values),
         "disagreement": weighting.disagreement.tolist(),
         "values": weighting.values.tolist(),

@@ -27,6 +27,7 @@ from asteroid.training.dataset import (
     to_graph,
 )
 from asteroid.training.fit import Evaluation, FitResult, Progress, StageSettings, State, fit
+from asteroid.training.held_out import HeldOut
 from asteroid.training.model import (
     accelerate,
     build_model,
@@ -130,29 +131,37 @@ class Session:
         steps: int,
         batch_size: int,
         learning_rate: float,
-        keep_best: bool,
+        accurate: bool,
         keep: bool = True,
     ) -> FitResult:
         """Fit ``model`` in place in a stage of this name, or take over what an earlier process made of that stage.
 
         Args:
             frames: all of one level; their weights are scaled to mean 1, as MACE's loss expects.
-            keep_best: whether held-out frames choose the weights, see :class:`~asteroid.training.fit.StageSettings`.
+            accurate: whether their level is the accurate one: only then can the held-out frames choose the weights, see
+                ``keep_best`` of :class:`~asteroid.training.fit.StageSettings`.
             keep: False for a stage of which only the error is wanted: its model is then not restored later.
         """
         if name in self._state["finished"]:
             return self._restore(name, model)
         settings = self.settings
+        # Energies alone take over the weight of the forces. With their own small one the gradients sink to Adam's
+        # epsilon, and learning ends early: fine-tuned on 120 CCSD(T) energies of formaldehyde, a model was left with a
+        # force error of 34 meV/Å instead of 23.
+        energies_alone = all(frame.forces is None for frame in frames)
+        energy_weight = (
+            max(settings.energy_weight, settings.forces_weight) if energies_alone else settings.energy_weight
+        )
         stage = StageSettings(
             name=name,
             steps=steps,
             batch_size=batch_size,
             learning_rate=learning_rate,
-            energy_weight=settings.energy_weight,
+            energy_weight=energy_weight,
             forces_weight=settings.forces_weight,
             ema_decay=settings.ema_decay,
             clip=settings.clip,
-            keep_best=keep_best,
+            keep_best=accurate,
             patience=settings.patience,
             evaluate_every=settings.evaluate_every,
             seed=settings.seed,
@@ -247,7 +256,7 @@ class Session:
                     parameter.copy_(weight)
         result = FitResult(
             [Evaluation(**evaluation) for evaluation in finished["result"]["history"]],
-            finished["result"]["valid_force_mae"],
+            HeldOut(**finished["result"]["held_out"]),
             finished["result"]["seconds"],
         )
         self.results[name] = result

@@ -1,7 +1,9 @@
 """The certificate: a pass or fail for one model of one molecule, line by line, with the numbers behind each.
 
 It sums up what :mod:`asteroid.validation.errors`, ``dynamics`` and ``minimum`` measured. A quantity that could not be
-measured does not pass. As a plain dict it is stored beside the report, which :mod:`asteroid.report` makes from it.
+measured does not pass. One that nobody meant to measure (forces, of accurate labels that are energies alone) is listed
+as not checked: it neither passes nor fails. As a plain dict it is stored beside the report, which
+:mod:`asteroid.report` makes from it.
 """
 
 import datetime as dt
@@ -16,17 +18,23 @@ import numpy as np
 from asteroid.settings import ThresholdSettings
 from asteroid.validation.dynamics import Dynamics, unstable
 from asteroid.validation.errors import Errors, Estimate, improvement
-from asteroid.validation.minimum import MinimumComparison
+from asteroid.validation.minimum import MinimumComparison, ModelMinimum
 
 IMAGINARY_NOISE = 50.0
 """cm⁻¹: an optimisation that ends at a small force leaves a free methyl rotor with an imaginary mode of a few tens."""
+
+NO_FORCES = "the accurate labels are energies alone"
 
 _PACKAGES = ("asteroid", "mace-torch", "torch", "ase", "numpy")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One requirement: ``value comparison threshold``; a value of None could not be measured and does not pass."""
+    """One requirement: ``value comparison threshold``; a value of None could not be measured and does not pass.
+
+    Args:
+        checked: False where the labels that were asked for cannot tell; such a line says nothing about the model.
+    """
 
     name: str
     value: float | None
@@ -34,6 +42,7 @@ class Line:
     threshold: float
     comparison: Literal["<=", ">="]
     note: str = ""
+    checked: bool = True
 
     @property
     def passed(self) -> bool:
@@ -49,8 +58,8 @@ class Certificate:
     Args:
         levels: ``cheap`` (None for a model trained without cheap labels) and ``accurate``.
         versions: of the packages that made it.
-        improvement: force MAE of the scratch model over that of this one, on the same frames; None without a scratch
-            model, or where this model is the scratch model.
+        improvement: force MAE of the scratch model over that of this one, on the same frames (energy MAE where no
+            label has forces); None without a scratch model, or where this model is the scratch model.
         minimum: None when the minimum could not be compared.
     """
 
@@ -65,11 +74,12 @@ class Certificate:
     scratch_errors: Errors | None
     improvement: Estimate | None
     dynamics: Dynamics
-    minimum: MinimumComparison | None
+    minimum: MinimumComparison | ModelMinimum | None
 
     @property
     def passed(self) -> bool:
-        return all(line.passed for line in self.lines)
+        """Whether every requirement that was checked is met."""
+        return all(line.passed for line in self.lines if line.checked)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON; a number that is not finite becomes None."""
@@ -85,16 +95,19 @@ def certify(
     errors: Errors,
     scratch_errors: Errors | None,
     dynamics: Dynamics,
-    minimum: MinimumComparison | None,
+    minimum: MinimumComparison | ModelMinimum | None,
     thresholds: ThresholdSettings,
     minimum_note: str = "",
+    accurate_forces: bool = True,
 ) -> Certificate:
     """Compare what was measured with the thresholds.
 
     Args:
         card: of the model, from the store.
         scratch_errors: of the model trained on accurate labels alone, on the same frames.
-        minimum_note: why ``minimum`` is None.
+        minimum_note: why ``minimum`` is no comparison.
+        accurate_forces: False where only energies were asked for at the accurate level: what needs its forces is then
+            not checked.
     """
     return Certificate(
         model_id=card["model_id"],
@@ -106,7 +119,7 @@ def certify(
         lines=(
             *_error_lines(errors, thresholds),
             *_dynamics_lines(dynamics, thresholds),
-            *_minimum_lines(minimum, minimum_note, thresholds),
+            *_minimum_lines(minimum, minimum_note, thresholds, accurate_forces),
         ),
         errors=errors,
         scratch_errors=scratch_errors,
@@ -117,13 +130,24 @@ def certify(
 
 
 def _error_lines(errors: Errors, thresholds: ThresholdSettings) -> tuple[Line, ...]:
-    def note(estimate: Estimate) -> str:
-        return f"95% interval {estimate.low:.4g} to {estimate.high:.4g}, {errors.frames} held-out frames"
-
+    force, energy = errors.force_mae, errors.energy_mae
+    with_forces = sum(forces is not None for forces in errors.reference_forces)
     return (
-        Line("Force MAE", errors.force_mae.value, "eV/Å", thresholds.force_mae, "<=", note(errors.force_mae)),
-        Line("Energy MAE", errors.energy_mae.value, "eV/atom", thresholds.energy_mae, "<=", note(errors.energy_mae)),
+        Line(
+            "Force MAE",
+            None if force is None else force.value,
+            "eV/Å",
+            thresholds.force_mae,
+            "<=",
+            NO_FORCES if force is None else _interval(force, with_forces),
+            checked=force is not None,
+        ),
+        Line("Energy MAE", energy.value, "eV/atom", thresholds.energy_mae, "<=", _interval(energy, errors.frames)),
     )
+
+
+def _interval(estimate: Estimate, frames: int) -> str:
+    return f"95% interval {estimate.low:.4g} to {estimate.high:.4g}, {frames} held-out frames"
 
 
 def _dynamics_lines(dynamics: Dynamics, thresholds: ThresholdSettings) -> tuple[Line, ...]:
@@ -139,15 +163,19 @@ def _dynamics_lines(dynamics: Dynamics, thresholds: ThresholdSettings) -> tuple[
     )
 
 
-def _minimum_lines(minimum: MinimumComparison | None, reason: str, thresholds: ThresholdSettings) -> tuple[Line, ...]:
+def _minimum_lines(
+    minimum: MinimumComparison | ModelMinimum | None, reason: str, thresholds: ThresholdSettings, accurate_forces: bool
+) -> tuple[Line, ...]:
     force = rmsd = imaginary = None
-    rmsd_note = force_note = mode_note = reason
+    mode_note = reason
+    rmsd_note = force_note = reason if accurate_forces else NO_FORCES
     if minimum:
-        force, rmsd = minimum.residual_force, minimum.rmsd
         imaginary = float((minimum.frequencies < -IMAGINARY_NOISE).sum())
+        mode_note = f"below −{IMAGINARY_NOISE:g} cm⁻¹; 0 says that it is a minimum"
+    if isinstance(minimum, MinimumComparison):
+        force, rmsd = minimum.residual_force, minimum.rmsd
         force_note = "largest component of the accurate forces where the model has its minimum"
         rmsd_note = f"accurate minimum reached in {minimum.labels} labels"
-        mode_note = f"below −{IMAGINARY_NOISE:g} cm⁻¹; 0 says that it is a minimum"
         if not minimum.converged:
             # The distance to a geometry that is no minimum says nothing, however small.
             rmsd = None
@@ -156,8 +184,16 @@ def _minimum_lines(minimum: MinimumComparison | None, reason: str, thresholds: T
                 f"{minimum.rmsd:.3g} Å from the model's minimum"
             )
     return (
-        Line("Accurate force at the model's minimum", force, "eV/Å", thresholds.minimum_force, "<=", force_note),
-        Line("Distance to the accurate minimum", rmsd, "Å", thresholds.minimum_rmsd, "<=", rmsd_note),
+        Line(
+            "Accurate force at the model's minimum",
+            force,
+            "eV/Å",
+            thresholds.minimum_force,
+            "<=",
+            force_note,
+            accurate_forces,
+        ),
+        Line("Distance to the accurate minimum", rmsd, "Å", thresholds.minimum_rmsd, "<=", rmsd_note, accurate_forces),
         Line("Imaginary modes at the model's minimum", imaginary, "", 0.0, "<=", mode_note),
     )
 

@@ -2,6 +2,7 @@
 
 A constant energy offset is not removed: reference energies are fitted on accurate labels, so an offset that is left is
 an error of the model. Frames are resampled whole, because the components of one frame's forces are not independent.
+Accurate labels may lack forces; what is said about forces is then about the frames that have them, or None.
 """
 
 from collections.abc import Sequence
@@ -33,12 +34,12 @@ class Errors:
         frame_ids: M ids.
         atoms: (M,) atoms in each frame.
         reference_energies, predicted_energies: (M,) eV, total.
-        reference_forces, predicted_forces: M arrays (N, 3) eV/Å.
+        reference_forces, predicted_forces: M arrays (N, 3) eV/Å; a reference is None for an energy-only label.
         energy_mae, energy_rmse: eV/atom.
         energy_worst: eV/atom, largest absolute error of a frame.
         total_energy_mae: eV.
-        force_mae, force_rmse: eV/Å over components.
-        force_worst: eV/Å, largest absolute error of a component.
+        force_mae, force_rmse: eV/Å over components; None when no label has forces.
+        force_worst: eV/Å, largest absolute error of a component; None likewise.
         seed: of the bootstrap.
     """
 
@@ -46,15 +47,15 @@ class Errors:
     atoms: npt.NDArray[np.int64]
     reference_energies: Floats
     predicted_energies: Floats
-    reference_forces: tuple[Floats, ...]
+    reference_forces: tuple[Floats | None, ...]
     predicted_forces: tuple[Floats, ...]
     energy_mae: Estimate
     energy_rmse: Estimate
     energy_worst: float
     total_energy_mae: Estimate
-    force_mae: Estimate
-    force_rmse: Estimate
-    force_worst: float
+    force_mae: Estimate | None
+    force_rmse: Estimate | None
+    force_worst: float | None
     seed: int
 
     @property
@@ -67,7 +68,7 @@ def measure_errors(
     *,
     reference_energies: npt.ArrayLike,
     predicted_energies: npt.ArrayLike,
-    reference_forces: Sequence[npt.ArrayLike],
+    reference_forces: Sequence[npt.ArrayLike | None],
     predicted_forces: Sequence[npt.ArrayLike],
     seed: int = 0,
 ) -> Errors:
@@ -76,7 +77,7 @@ def measure_errors(
     Args:
         frame_ids: M ids, in the order of the other arguments.
         reference_energies, predicted_energies: (M,) eV, total.
-        reference_forces, predicted_forces: M arrays (N, 3) eV/Å.
+        reference_forces, predicted_forces: M arrays (N, 3) eV/Å; a reference is None for an energy-only label.
         seed: of the bootstrap.
 
     Raises:
@@ -84,23 +85,22 @@ def measure_errors(
     """
     energies = np.asarray(reference_energies, dtype=np.float64)
     predicted = np.asarray(predicted_energies, dtype=np.float64)
-    forces = tuple(np.asarray(f, dtype=np.float64) for f in reference_forces)
+    forces = tuple(None if f is None else np.asarray(f, dtype=np.float64) for f in reference_forces)
     predictions = tuple(np.asarray(f, dtype=np.float64) for f in predicted_forces)
     count = len(frame_ids)
     if count == 0:
         raise ValueError("no frames to measure errors on; label at least one test frame")
     if energies.shape != (count,) or predicted.shape != (count,) or not len(forces) == len(predictions) == count:
         raise ValueError(f"{count} frame ids need as many energies and force arrays, reference and predicted")
-    if any(f.shape != p.shape or f.shape[1:] != (3,) for f, p in zip(forces, predictions, strict=True)):
+    pairs = [(p, f) for p, f in zip(predictions, forces, strict=True) if f is not None]
+    if any(f.shape != p.shape or f.shape[1:] != (3,) for p, f in pairs):
         raise ValueError("reference and predicted forces differ in shape; both are (N, 3)")
 
-    atoms = np.array([len(f) for f in forces])
+    atoms = np.array([len(p) for p in predictions])
     energy = np.abs(predicted - energies)
     per_atom = energy / atoms
-    force = [np.abs(p - f).ravel() for p, f in zip(predictions, forces, strict=True)]
-    absolute, squared = np.array([d.sum() for d in force]), np.array([(d**2).sum() for d in force])
-    picks = _resample(count, seed)
-    ones, components = np.ones(count), 3 * atoms
+    force = [np.abs(p - f).ravel() for p, f in pairs]
+    picks, ones = _resample(count, seed), np.ones(count)
     return Errors(
         frame_ids=tuple(frame_ids),
         atoms=atoms,
@@ -112,34 +112,45 @@ def measure_errors(
         energy_rmse=_root(_mean(per_atom**2, ones, picks)),
         energy_worst=float(per_atom.max()),
         total_energy_mae=_mean(energy, ones, picks),
-        force_mae=_mean(absolute, components, picks),
-        force_rmse=_root(_mean(squared, components, picks)),
-        force_worst=float(max(d.max() for d in force)),
+        force_mae=_over_components(force, seed) if force else None,
+        force_rmse=_root(_over_components([d**2 for d in force], seed)) if force else None,
+        force_worst=float(max(d.max() for d in force)) if force else None,
         seed=seed,
     )
 
 
 def improvement(model: Errors, baseline: Errors) -> Estimate:
-    """How many times larger the baseline's force MAE is: above 1, the model is better.
+    """How many times larger the baseline's force MAE is, or its energy MAE (per atom) where no label has forces.
 
-    Both are resampled together, frame by frame, so that frames which are hard for both widen the interval of neither.
+    Above 1, the model is better. Both are resampled together, frame by frame, so that frames which are hard for both
+    widen the interval of neither.
 
     Raises:
         ValueError: unless both were measured on the same frames.
     """
     if model.frame_ids != baseline.frame_ids:
         raise ValueError("a ratio of errors needs both models measured on the same frames in the same order")
-    sums = [
-        np.array([np.abs(p - f).sum() for p, f in zip(e.predicted_forces, e.reference_forces, strict=True)])
-        for e in (model, baseline)
-    ]
+    ours, theirs = (_absolute_errors(errors) for errors in (model, baseline))
     # A model that is exact (it never is, outside a test) would divide by zero.
     tiny = np.finfo(np.float64).tiny
-    ratios = sums[1][picks := _resample(model.frames, model.seed)].sum(axis=1) / np.maximum(
-        sums[0][picks].sum(axis=1), tiny
-    )
+    picks = _resample(len(ours), model.seed)
+    ratios = theirs[picks].sum(axis=1) / np.maximum(ours[picks].sum(axis=1), tiny)
     low, high = np.percentile(ratios, [2.5, 97.5])
-    return Estimate(float(sums[1].sum() / max(sums[0].sum(), tiny)), float(low), float(high))
+    return Estimate(float(theirs.sum() / max(ours.sum(), tiny)), float(low), float(high))
+
+
+def _absolute_errors(errors: Errors) -> Floats:
+    """Of the forces of each frame that has them, eV/Å; of every frame's energy, eV/atom, when none has."""
+    pairs = zip(errors.predicted_forces, errors.reference_forces, strict=True)
+    forces = [np.abs(p - f).sum() for p, f in pairs if f is not None]
+    energies: Floats = np.abs(errors.predicted_energies - errors.reference_energies) / errors.atoms
+    return np.array(forces) if forces else energies
+
+
+def _over_components(errors: Sequence[Floats], seed: int) -> Estimate:
+    """Mean over all components of frames, each an array of its components' errors."""
+    sums, counts = np.array([d.sum() for d in errors]), np.array([d.size for d in errors])
+    return _mean(sums, counts, _resample(len(errors), seed))
 
 
 def _resample(count: int, seed: int) -> npt.NDArray[np.int64]:

@@ -39,6 +39,17 @@ class InternalCoordinate:
 
 
 @dataclass(frozen=True, eq=False)
+class ModelMinimum:
+    """The model's minimum alone, where there are no accurate forces to compare it with.
+
+    Args:
+        frequencies: (3N−6,) cm⁻¹ of the model at its own minimum, imaginary ones negative.
+    """
+
+    frequencies: Floats
+
+
+@dataclass(frozen=True, eq=False)
 class MinimumComparison:
     """The model's minimum against the accurate one.
 

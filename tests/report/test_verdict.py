@@ -1,7 +1,13 @@
 import pytest
 
 from asteroid.report.verdict import benefit_sentence, quality_sentence
-from tests.validation.certificates import make_card, make_certificate
+from asteroid.settings import ThresholdSettings
+from tests.validation.certificates import (
+    make_card,
+    make_certificate,
+    make_energy_only_card,
+    make_energy_only_certificate,
+)
 
 
 def with_ratio(value, low, high):
@@ -44,3 +50,27 @@ def test_the_requirements_that_failed_are_named():
     assert quality_sentence(make_certificate().to_json()) == "The model meets all 7 requirements."
     failed = quality_sentence(make_certificate(loose=False).to_json())
     assert failed == "The model misses 1 of 7 requirements: force MAE."
+
+
+def test_a_verdict_on_energies_alone_says_that_forces_were_never_checked():
+    sentence = quality_sentence(make_energy_only_certificate().to_json())
+    assert sentence.startswith("The model meets all 4 requirements that were checked. Its forces were never checked")
+    assert "force MAE" in sentence
+    failed = quality_sentence(make_energy_only_certificate(thresholds=ThresholdSettings(energy_mae=1e-9)).to_json())
+    assert failed.startswith("The model misses ")
+    assert "of 4 requirements that were checked: " in failed
+
+
+@pytest.mark.parametrize(
+    ("ratio", "opening"),
+    [((2.0, 1.5, 2.5), "It helped."), ((0.5, 0.4, 0.8), "It did not help"), ((1.0, 0.9, 1.1), "It made no difference")],
+)
+def test_a_benefit_in_energies_alone_claims_nothing_about_forces(ratio, opening):
+    certificate = make_energy_only_certificate().to_json()
+    certificate["improvement"] = dict(zip(("value", "low", "high"), ratio, strict=True))
+    certificate["scratch_errors"]["energy_mae"]["value"] = ratio[0] * certificate["errors"]["energy_mae"]["value"]
+    sentence = benefit_sentence(certificate, make_energy_only_card())
+    assert sentence.startswith(opening)
+    assert "the energy error is" in sentence
+    assert "force error" not in sentence
+    assert sentence.endswith("What it did to the forces is not known: the accurate labels are energies alone.")

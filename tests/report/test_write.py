@@ -11,7 +11,14 @@ from asteroid.report.index import write_index
 from asteroid.report.write import write_report
 from asteroid.store import Store
 from tests.report.conftest import ACCURATE, CHEAP, HOSTILE
-from tests.validation.certificates import make_card, make_certificate, make_scratch_card, measured
+from tests.validation.certificates import (
+    make_card,
+    make_certificate,
+    make_energy_only_card,
+    make_energy_only_certificate,
+    make_scratch_card,
+    measured,
+)
 
 
 class Page(HTMLParser):
@@ -206,3 +213,40 @@ def test_a_certificate_in_the_store_is_strict_json(store):
     write_certificate(store, make_certificate())
     text = store.read(f"{FOLDER}/certificate.json").decode()
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+@pytest.fixture
+def energy_only_store(store, tmp_path) -> Store:
+    """The same frames and costs, the accurate labels without forces."""
+    bare = Store(tmp_path / "bare")
+    bare.add_frames("water", store.frames("water"), batch="batch")
+    for level in (CHEAP, ACCURATE):
+        bare.select("water", level, store.selected("water", level), name="all", criterion="all")
+        labels = list(store.labels("water", level).values())
+        bare.add_attempts("water", level, labels if level == CHEAP else [replace(a, forces=None) for a in labels])
+    bare.write_json("models/water/fedcba9876543210/card.json", make_scratch_card())
+    return bare
+
+
+def test_a_report_without_accurate_forces_is_about_energies_and_says_so(energy_only_store):
+    scratch = make_scratch_card() | {"valid_force_mae": None}
+    scratch["history"] = [line | {"valid_force_mae": None} for line in scratch["history"]]
+    html = write(energy_only_store, make_energy_only_certificate(), make_energy_only_card(), scratch)
+    text = Page(html).text
+    assert "forces were never checked, as the accurate labels are energies alone" in text
+    assert text.count("not checked") >= 3
+    assert "gfn2-xtb (energies only)" in text
+    assert "all of them are energies only" in text
+    assert "accurate labels (energies only) that trained it" in text
+    assert "Energy MAE of its trial (eV/atom)" in text
+    assert "Force components" not in text
+    assert "Harmonic frequencies of the model at its minimum" in text
+    assert "was not compared with the accurate one: the accurate labels are energies alone." in text
+    link = Page(Path(energy_only_store.location("reports/index.html")).read_text()).text
+    assert "not checked" in link
+
+
+def test_labels_without_forces_are_counted_and_have_no_bias_of_forces(energy_only_store):
+    assert summarise_level(energy_only_store, "water", ACCURATE).energy_only == 10
+    assert summarise_level(energy_only_store, "water", CHEAP).energy_only == 0
+    assert collect_bias(energy_only_store, "water", make_energy_only_card()) is None

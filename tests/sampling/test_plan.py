@@ -1,10 +1,12 @@
 """Sampling can be killed, repeated and extended; no group is ever in two splits."""
 
+import datetime as dt
 import multiprocessing
 import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from asteroid.configuration import Frame
 from asteroid.errors import AsteroidError
 from asteroid.groups import plan_groups, planned_frames
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings
+from asteroid.records import Attempt, Status
 from asteroid.sampling import choose_accurate, choose_cheap, sample, starting_configuration
 from asteroid.sampling.conformers import find_conformers
 from asteroid.sampling.plan import _Apart
@@ -215,3 +218,58 @@ def test_new_frames_are_added_to_the_cheap_selection(tmp_path: Path) -> None:
         choose_cheap(store, water(frames))
     assert store.selections("water", water().cheap) == ["cheap-11", "cheap-15"]
     assert set(store.selected("water", water().cheap)) == {f.frame_id for f in store.frames("water")}
+
+
+def finish_labels(store: Store, molecule: MoleculeSettings, outcome: Callable[[str], Status]) -> None:
+    """Give everything pending at the accurate level an attempt with this outcome."""
+    level, now = molecule.accurate, dt.datetime.now(dt.UTC)
+    attempts = [
+        Attempt(frame_id=i, status=outcome(i), energy=-1.0, forces=np.zeros((3, 3)), reason="no SCF", time=now)
+        for i in store.pending(molecule.name, level)
+    ]
+    store.add_attempts(molecule.name, level, attempts)
+
+
+def copy_of_frames(sampled: Store, folder: Path) -> Store:
+    store = Store(folder)
+    store.add_frames("water", sampled.frames("water"), batch="batch")
+    return store
+
+
+def test_frames_whose_label_failed_or_was_rejected_are_replaced_by_others_of_their_split(
+    sampled: Store, tmp_path: Path
+) -> None:
+    store, molecule = copy_of_frames(sampled, tmp_path), water()
+    level = molecule.accurate
+    choose_accurate(store, molecule)
+    first = store.selected("water", level)
+    lost = {name: store.selected("water", level, name=name)[0] for name in ("accurate-train-8", "accurate-test-3")}
+    failing: dict[str, Status] = {lost["accurate-train-8"]: "failed", lost["accurate-test-3"]: "rejected"}
+    choose_accurate(store, molecule)
+    assert store.selected("water", level) == first, "what is still to be labelled is not lost"
+
+    finish_labels(store, molecule, lambda i: failing.get(i, "ok"))
+    choose_accurate(store, molecule)
+    replaced = ["accurate-test-4", "accurate-train-9"]
+    assert sorted(set(store.selections("water", level)) - {*lost, "accurate-valid-2"}) == replaced
+    split = {f.frame_id: f.split for f in store.frames("water")}
+    added = [i for i in store.selected("water", level) if i not in first]
+    assert Counter(split[i] for i in added) == {"train": 1, "test": 1}
+
+    finish_labels(store, molecule, lambda i: "ok")
+    choose_accurate(store, molecule)
+    assert len(store.selections("water", level)) == 5, "the budget is met in labels that can be used"
+    counts = Counter(split[i] for i in store.labels("water", level))
+    assert counts == {"train": 8, "valid": 2, "test": 3}
+
+
+def test_where_every_label_fails_no_more_than_twice_the_budget_is_tried(sampled: Store, tmp_path: Path) -> None:
+    store, molecule = copy_of_frames(sampled, tmp_path), water()
+    for _ in range(6):
+        choose_accurate(store, molecule)
+        finish_labels(store, molecule, lambda i: "failed")
+    split = {f.frame_id: f.split for f in store.frames("water")}
+    tried = Counter(split[i] for i in store.selected("water", molecule.accurate))
+    there = Counter(split.values())
+    budget = {"train": 8, "valid": 2, "test": 3}
+    assert tried == {name: min(2 * count, there[name]) for name, count in budget.items()}

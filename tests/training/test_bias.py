@@ -54,6 +54,10 @@ def test_the_candidate_with_the_lowest_held_out_error_is_chosen() -> None:
     assert chosen.candidates == [(g, errors[i]) for i, g in enumerate(candidates)]
 
 
+def test_trials_that_cannot_tell_leave_all_weights_equal() -> None:
+    assert choose_weights(np.linspace(0.1, 0.5, 50), None, lambda index, weights: 0.0).gamma == math.inf
+
+
 def test_equal_disagreement_leaves_only_equal_weights_to_choose() -> None:
     assert gamma_candidates(np.full(5, 0.3)) == [math.inf]
 

@@ -26,6 +26,7 @@ from asteroid.training.dataset import (
     to_graph,
 )
 from asteroid.training.fit import FitResult, StageSettings, State, evaluate, fit, learning_rate
+from asteroid.training.held_out import HeldOut
 from asteroid.training.model import build_model
 from tests.training import fresh_process
 
@@ -127,11 +128,13 @@ def test_an_energy_only_label_trains_on_its_energy_and_not_on_forces(water: Labe
 def test_training_lowers_the_held_out_error(water: Labels) -> None:
     model, result = run(water, stage=dataclasses.replace(STAGE, steps=100, evaluate_every=25))
     maes = [line.valid_force_mae for line in result.history]
+    assert maes[0] is not None
+    assert maes[-1] is not None
     assert maes[-1] < 0.7 * maes[0]
-    assert result.valid_force_mae == min(maes)
+    assert result.held_out.force_mae == min(m for m in maes if m is not None)
     held_out = batches(to_graphs(water.accurate[20:30]), 100)
     # The model is left with the weights that gave its best evaluation; only summation order may differ.
-    assert evaluate(model, held_out)[0] == pytest.approx(result.valid_force_mae, rel=1e-12)
+    assert evaluate(model, held_out).force_mae == pytest.approx(result.held_out.force_mae, rel=1e-12)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -175,8 +178,9 @@ def test_a_stage_that_does_not_keep_its_best_runs_to_its_end_and_keeps_its_last_
     model = tiny_model()
     result = fit(model, to_graphs(water.accurate[:20]), held_out, stage)
     assert result.history[-1].step == stage.steps
-    assert result.valid_force_mae == result.history[-1].valid_force_mae
-    assert evaluate(model, batches(held_out, 100))[0] == pytest.approx(result.valid_force_mae, rel=1e-12)
+    assert result.held_out.force_mae == result.history[-1].valid_force_mae
+    found = evaluate(model, batches(held_out, 100))
+    assert found.force_mae == pytest.approx(result.held_out.force_mae, rel=1e-12)
 
 
 def test_training_stops_when_the_held_out_error_no_longer_improves(water: Labels) -> None:
@@ -195,10 +199,60 @@ def test_a_loss_that_is_not_a_number_is_named(water: Labels) -> None:
         fit(tiny_model(), graphs, to_graphs(water.accurate[4:8]), STAGE)
 
 
-def test_held_out_frames_without_any_forces_are_refused(water: Labels) -> None:
-    graphs = to_graphs([dataclasses.replace(f, forces=None) for f in water.accurate[:3]])
-    with pytest.raises(TrainingError, match="forces"):
-        evaluate(untrained("float64"), batches(graphs, 100))
+def without_forces(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
+    return [dataclasses.replace(frame, forces=None) for frame in frames]
+
+
+def test_what_force_labels_teach_does_not_depend_on_which_other_labels_of_the_batch_have_forces(water: Labels) -> None:
+    first, second = water.accurate[:2]
+    alone = dataclasses.replace(second, forces=None)
+    none = without_forces([first])[0]
+    # Loss = mean over frames of energy and force terms: the second frame's forces add to it what they add anywhere.
+    torch.testing.assert_close(
+        gradients([first, second]) - gradients([none, second]),
+        gradients([first, alone]) - gradients([none, alone]),
+        rtol=1e-9,
+        atol=1e-9,
+    )
+    assert torch.isfinite(gradients([none, alone])).all()
+
+
+def test_a_training_on_energies_alone_lowers_and_keeps_the_held_out_energy_error(water: Labels) -> None:
+    train, valid = (to_graphs(without_forces(part)) for part in (water.accurate[:20], water.accurate[20:30]))
+    model = tiny_model()
+    result = fit(model, train, valid, dataclasses.replace(STAGE, steps=200, evaluate_every=20))
+    energies = [line.valid_energy_mae for line in result.history]
+    assert {line.valid_force_mae for line in result.history} == {None}
+    assert result.held_out == HeldOut(None, min(energies))
+    assert min(energies) < 0.7 * energies[0]
+    assert evaluate(model, batches(valid, 100)).energy_mae == pytest.approx(min(energies), rel=1e-12)
+
+
+def test_held_out_forces_decide_where_some_frames_have_them(water: Labels) -> None:
+    held_out = to_graphs([*without_forces(water.accurate[20:25]), *water.accurate[25:27]])
+    found = evaluate(untrained("float64"), batches(held_out, 3))
+    alone = evaluate(untrained("float64"), batches(held_out[5:], 3))
+    # Rounding of sums in another order.
+    assert found.force_mae == pytest.approx(alone.force_mae, rel=1e-12)
+    assert found.criterion == found.force_mae
+    assert HeldOut(None, 0.5).criterion == 0.5
+
+
+def test_a_constant_between_levels_is_no_error_of_a_model_of_the_other_level(water: Labels) -> None:
+    held_out = to_graphs(without_forces(water.accurate[:6]))
+    shifted = copy.deepcopy(held_out)
+    for graph in shifted:
+        graph.energy = graph.energy + 12.0
+    same, other = (
+        [
+            evaluate(untrained("float64"), batches(graphs, 4), same_level=level).energy_mae
+            for graphs in (held_out, shifted)
+        ]
+        for level in (True, False)
+    )
+    # 12 eV over three atoms; 1e-9 eV is rounding.
+    assert same[1] == pytest.approx(4.0, abs=2 * same[0])
+    assert other[1] == pytest.approx(other[0], abs=1e-9)
 
 
 def test_the_learning_rate_warms_up_and_then_falls_to_one_hundredth() -> None:

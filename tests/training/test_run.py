@@ -1,4 +1,6 @@
+import dataclasses
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,10 @@ import pytest
 import torch
 
 from asteroid.errors import InputError, TrainingError
+from asteroid.manifest import Strategy
 from asteroid.store import Store
-from asteroid.training.dataset import fit_reference_energies
+from asteroid.training.dataset import LabelledFrame, fit_reference_energies
+from asteroid.training.held_out import HeldOut
 from asteroid.training.predict import predict
 from asteroid.training.run import Card, load_calculator, load_model, read_card, train_model
 from asteroid.training.session import StoreCheckpoints
@@ -18,8 +22,8 @@ from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 
 CARD_KEYS = {
     *("model_id", "molecule", "strategy", "cheap", "accurate", "seed", "created", "asteroid_version", "settings"),
-    *("frames", "reference_energies", "history", "weights", "valid_force_mae", "seconds", "core_seconds", "device"),
-    *("precision", "parameters", "parents"),
+    *("frames", "reference_energies", "history", "weights", "seconds", "core_seconds", "device"),
+    *("valid_force_mae", "valid_energy_mae", "precision", "parameters", "parents"),
 }
 
 
@@ -34,7 +38,7 @@ class Killer:
     stage: str
     step: int
 
-    def __call__(self, stage: str, step: int, steps: int, valid_force_mae: float | None) -> None:
+    def __call__(self, stage: str, step: int, steps: int, held_out: HeldOut | None) -> None:
         if (stage, step) == (self.stage, self.step):
             raise Killed
 
@@ -62,7 +66,8 @@ def test_a_card_says_what_the_model_was_made_from(trained: tuple[Store, list[str
     store, ids, card = trained
     assert set(card) == CARD_KEYS
     assert read_card(store, "water", card["model_id"]) == card
-    assert card["frames"] == {"accurate_train": sorted(ids[:8]), "accurate_valid": sorted(ids[8:12]), "cheap": 36}
+    expected = {"accurate_train": sorted(ids[:8]), "accurate_valid": sorted(ids[8:12]), "cheap": 36, "energy_only": 0}
+    assert card["frames"] == expected
     accurate = sorted(water.accurate[:8], key=lambda f: f.frame_id)
     references = fit_reference_energies(accurate)
     assert card["reference_energies"] == {"H": references[1], "O": references[8]}
@@ -165,6 +170,77 @@ def test_too_few_labels_are_named(trained: tuple[Store, list[str], Card]) -> Non
         train(store, ids, strategy="unweighted", cheap_ids=[])
     with pytest.raises(InputError, match="did you mean 'weighted'"):
         train(store, ids, strategy="weigthed")
+
+
+def energy_only(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
+    return [dataclasses.replace(frame, forces=None) for frame in frames]
+
+
+@pytest.mark.parametrize("strategy", ["scratch", "unweighted", "weighted"])
+def test_every_strategy_trains_on_accurate_energies_alone(water: Labels, tmp_path: Path, strategy: Strategy) -> None:
+    store = Store(tmp_path)
+    ids = fill(store, Labels(water.cheap, energy_only(water.accurate)))
+    card = train(store, ids, strategy=strategy, settings=tiny_settings(gamma="auto"))
+    assert card["valid_force_mae"] is None
+    last = [line for line in card["history"] if line["stage"] == card["history"][-1]["stage"]]
+    assert card["valid_energy_mae"] == min(line["valid_energy_mae"] for line in last)
+    assert card["frames"]["energy_only"] == 12
+    if strategy == "weighted":
+        assert {key for candidate in card["weights"]["candidates"] for key in candidate} == {
+            "gamma",
+            "valid_energy_mae",
+        }
+    assert read_card(store, "water", card["model_id"]) == card
+
+
+def test_energies_alone_take_over_the_weight_of_the_forces(water: Labels, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ids = fill(store, Labels(water.cheap, energy_only(water.accurate)))
+    one, other = (
+        train(store, ids, strategy="scratch", settings=tiny_settings(energy_weight=weight, forces_weight=100.0))
+        for weight in (1.0, 100.0)
+    )
+    assert one["model_id"] != other["model_id"]
+    assert one["history"] == other["history"]
+
+
+def test_labels_with_and_without_forces_train_together_at_both_levels(water: Labels, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    accurate = [*energy_only(water.accurate[:10]), *water.accurate[10:]]
+    ids = fill(store, Labels([*energy_only(water.cheap[:20]), *water.cheap[20:]], accurate))
+    for strategy in ("unweighted", "weighted"):
+        card = train(store, ids, strategy=strategy, train_ids=ids[4:12], valid_ids=[*ids[:2], *ids[12:14]])
+        assert card["frames"]["energy_only"] == 8
+        assert card["valid_force_mae"] > 0
+
+
+def test_a_label_that_gains_forces_makes_another_model(water: Labels, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ids = fill(store, Labels(water.cheap, energy_only(water.accurate)))
+    options: dict[str, Any] = {"strategy": "scratch", "settings": tiny_settings(scratch_steps=1, evaluate_every=1)}
+    before = train(store, ids, **options)
+    fill(store, water)
+    after = train(store, ids, **options)
+    assert after["model_id"] != before["model_id"]
+    assert after["frames"]["energy_only"] == 0
+
+
+def test_energies_alone_mend_the_forces_of_a_model_of_another_level(water: Labels, tmp_path: Path) -> None:
+    # A cheap level with half of every interaction; the model sees its forces, and no other.
+    cheap = [dataclasses.replace(f, energy=f.energy / 2, forces=np.array(f.forces) / 2) for f in water.accurate]
+    store = Store(tmp_path)
+    ids = fill(store, Labels(cheap, energy_only(water.accurate)))
+    settings = tiny_settings(pretrain_steps=150, finetune_steps=150, learning_rate=0.02, evaluate_every=50)
+    # One step of a vanishing rate is no fine-tuning at all.
+    none = settings.model_copy(update={"finetune_steps": 1, "finetune_learning_rate": 1e-12, "evaluate_every": 1})
+    errors = []
+    for chosen in (none, settings):
+        options: dict[str, Any] = {"train_ids": ids[:20], "valid_ids": ids[20:24], "cheap_ids": ids[:32]}
+        card = train(store, ids, strategy="unweighted", settings=chosen, **options)
+        test = water.accurate[32:]
+        _, forces = predict(load_model(store, "water", card["model_id"]), [f.configuration for f in test])
+        errors.append(np.mean([np.abs(f - np.array(t.forces)).mean() for f, t in zip(forces, test, strict=True)]))
+    assert errors[1] < 0.7 * errors[0], errors
 
 
 def test_a_foundation_model_is_where_training_starts(

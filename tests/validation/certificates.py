@@ -11,7 +11,14 @@ from asteroid.settings import ThresholdSettings, ValidationSettings
 from asteroid.validation.certificate import Certificate, certify
 from asteroid.validation.dynamics import Dynamics, run_dynamics
 from asteroid.validation.errors import Errors, measure_errors
-from asteroid.validation.minimum import MinimumComparison, compare_minima, find_minimum, model_hessian, next_geometry
+from asteroid.validation.minimum import (
+    MinimumComparison,
+    ModelMinimum,
+    compare_minima,
+    find_minimum,
+    model_hessian,
+    next_geometry,
+)
 
 WATER = Configuration([8, 1, 1], [[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
 
@@ -60,6 +67,40 @@ def measured() -> tuple[Errors, Errors, Dynamics, MinimumComparison]:
     return errors, scratch, dynamics, compare_minima(curvature, labelled)
 
 
+def measured_on_energies_alone() -> tuple[Errors, Errors]:
+    """The errors of :func:`measured`, had the accurate labels no forces."""
+    models = []
+    for errors in measured()[:2]:
+        models.append(
+            measure_errors(
+                errors.frame_ids,
+                reference_energies=errors.reference_energies,
+                predicted_energies=errors.predicted_energies,
+                reference_forces=[None] * errors.frames,
+                predicted_forces=errors.predicted_forces,
+            )
+        )
+    return models[0], models[1]
+
+
+def make_energy_only_certificate(**changes: Any) -> Certificate:
+    """A certificate, and what led to it, of a model whose accurate labels are energies alone."""
+    errors, scratch = measured_on_energies_alone()
+    minimum = ModelMinimum(measured()[3].frequencies)
+    options: dict[str, Any] = {"errors": errors, "scratch_errors": scratch, "minimum": minimum}
+    return make_certificate(**(options | {"accurate_forces": False} | changes))
+
+
+def make_energy_only_card(**changes: Any) -> dict[str, Any]:
+    """The card of such a model."""
+    card = make_card()
+    frames = card["frames"] | {"energy_only": 10}
+    history = [line | {"valid_force_mae": None} for line in card["history"]]
+    candidates = [{"gamma": 0.2, "valid_energy_mae": 0.0123}, {"gamma": None, "valid_energy_mae": 0.0145}]
+    weights = card["weights"] | {"candidates": candidates}
+    return card | {"frames": frames, "history": history, "weights": weights, "valid_force_mae": None} | changes
+
+
 def make_card(**changes: Any) -> dict[str, Any]:
     """A card as :func:`asteroid.training.run.train_model` writes it."""
     ids = [c.frame_id for c in displaced(10)]
@@ -74,7 +115,7 @@ def make_card(**changes: Any) -> dict[str, Any]:
         "created": "2026-01-02T03:04:05+00:00",
         "asteroid_version": "0.1.0",
         "settings": {"strategy": "weighted", "learning_rate": 0.01},
-        "frames": {"accurate_train": ids[:8], "accurate_valid": ids[8:], "cheap": 50},
+        "frames": {"accurate_train": ids[:8], "accurate_valid": ids[8:], "cheap": 50, "energy_only": 0},
         "reference_energies": {"H": -10.5, "O": -110.25},
         "history": [
             {
@@ -96,6 +137,7 @@ def make_card(**changes: Any) -> dict[str, Any]:
             "values": list(50 * np.exp(-np.linspace(0, 4, 50)) / np.exp(-np.linspace(0, 4, 50)).sum()),
         },
         "valid_force_mae": 0.1,
+        "valid_energy_mae": 0.01,
         "seconds": {"pretrain": 40.0, "finetune": 20.0},
         "core_seconds": 60.0,
         "device": "cpu",

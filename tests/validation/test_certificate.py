@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asteroid.settings import ThresholdSettings
-from asteroid.validation.certificate import IMAGINARY_NOISE, Line
-from tests.validation.certificates import make_certificate, measured
+from asteroid.validation.certificate import IMAGINARY_NOISE, NO_FORCES, Line
+from tests.validation.certificates import make_certificate, make_energy_only_certificate, measured
 
 
 def line_of(certificate, name):
@@ -100,3 +100,27 @@ def test_thresholds_come_from_the_settings():
 def test_improvement_is_there_only_with_a_scratch_model():
     assert make_certificate().improvement.value > 1
     assert make_certificate(with_scratch=False).improvement is None
+
+
+def test_forces_that_no_accurate_label_has_are_not_checked_and_everything_else_is():
+    certificate = make_energy_only_certificate()
+    unchecked = {line.name: line for line in certificate.lines if not line.checked}
+    assert set(unchecked) == {"Force MAE", "Accurate force at the model's minimum", "Distance to the accurate minimum"}
+    assert not any(line.passed for line in unchecked.values())
+    assert {line.note for line in unchecked.values()} == {NO_FORCES}
+    assert line_of(certificate, "Imaginary modes at the model's minimum").passed
+    assert certificate.passed
+
+
+def test_a_checked_line_that_fails_fails_a_certificate_without_forces():
+    assert not make_energy_only_certificate(thresholds=ThresholdSettings(energy_mae=1e-9)).passed
+    certificate = make_energy_only_certificate(minimum=None, minimum_note="the model's optimisation did not converge")
+    assert not certificate.passed
+    assert line_of(certificate, "Imaginary modes at the model's minimum").note.endswith("did not converge")
+
+
+def test_a_certificate_without_forces_is_strict_json():
+    content = make_energy_only_certificate().to_json()
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert content["errors"]["force_mae"] is None
+    assert [line["checked"] for line in content["lines"]].count(False) == 3

@@ -90,3 +90,40 @@ def test_no_frames_or_frames_that_do_not_fit_are_refused():
             reference_forces=[np.zeros((2, 3))],
             predicted_forces=[np.zeros((3, 3))],
         )
+
+
+def test_force_errors_are_those_of_the_frames_that_have_forces():
+    predicted = [np.full((3, 3), 0.1), np.full((2, 3), 0.5), np.full((1, 3), 0.3)]
+    errors = measure_errors(
+        ["a", "b", "c"],
+        reference_energies=[0.0, 0.0, 0.0],
+        predicted_energies=[0.3, -0.4, 0.1],
+        reference_forces=[np.zeros((3, 3)), None, np.zeros((1, 3))],
+        predicted_forces=predicted,
+    )
+    # 9 components of 0.1 and 3 of 0.3; energies of all three frames: 0.1, 0.2 and 0.1 eV/atom.
+    assert errors.force_mae.value == pytest.approx((9 * 0.1 + 3 * 0.3) / 12)
+    assert errors.force_worst == pytest.approx(0.3)
+    assert errors.energy_mae.value == pytest.approx(0.4 / 3)
+    assert np.isfinite([errors.force_mae.low, errors.force_mae.high]).all()
+
+
+def energies_alone(noise: float, seed: int) -> Errors:
+    """Errors of Gaussian noise (eV) on 400 frames of two atoms whose labels have no forces."""
+    rng = np.random.default_rng(seed)
+    return measure_errors(
+        [str(i) for i in range(400)],
+        reference_energies=np.zeros(400),
+        predicted_energies=noise * rng.normal(size=400),
+        reference_forces=[None] * 400,
+        predicted_forces=[np.zeros((2, 3))] * 400,
+    )
+
+
+def test_without_forces_nothing_is_said_about_them_and_improvement_is_that_of_energies():
+    errors, worse = energies_alone(0.1, 0), energies_alone(0.3, 1)
+    assert (errors.force_mae, errors.force_rmse, errors.force_worst) == (None, None, None)
+    ratio = improvement(errors, worse)
+    # Each mean of 400 is known to 4%.
+    assert ratio.value == pytest.approx(3.0, rel=0.15)
+    assert ratio.low < ratio.value < ratio.high

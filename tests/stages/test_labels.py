@@ -1,0 +1,40 @@
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asteroid.errors import InputError
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import LabellingSettings, LabelSettings, MoleculeSettings
+from asteroid.records import Attempt
+from asteroid.stages import expected_label_seconds, load_checked
+from asteroid.store import Store
+
+RADICAL = "molecules: [{name: ho2, smiles: '[O]O', accurate: ccsd(t)/6-31g, labelling: {accurate: {forces: FORCES}}}]"
+
+
+def test_a_radical_may_have_the_coupled_cluster_energies_whose_forces_are_not_proved(tmp_path: Path) -> None:
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text(RADICAL.replace("FORCES", "false"))
+    assert not load_checked(manifest).molecules[0].labelling.accurate.forces
+    manifest.write_text(RADICAL.replace("FORCES", "true"))
+    with pytest.raises(InputError, match="energies only"):
+        load_checked(manifest)
+
+
+def test_what_a_label_takes_is_learnt_from_labels_of_its_kind(tmp_path: Path) -> None:
+    store, level = Store(tmp_path), LevelOfTheory.parse("ccsd(t)/cc-pvdz")
+    molecules = [
+        MoleculeSettings(name="water", smiles="O", labelling=LabellingSettings(accurate=LabelSettings(forces=forces)))
+        for forces in (True, False)
+    ]
+    guesses = [expected_label_seconds(store, molecule, level) for molecule in molecules]
+    assert guesses[0] == guesses[1] > 0
+    now = dt.datetime.now(dt.UTC)
+    for forces, seconds in ((np.zeros((3, 3)), 20.0), (None, 3.0), (None, 5.0)):
+        label = Attempt(
+            frame_id=f"{seconds}", status="ok", energy=-1.0, forces=forces, wall_seconds=seconds, cores=2, time=now
+        )
+        store.add_attempts("water", level, [label])
+    assert [expected_label_seconds(store, molecule, level) for molecule in molecules] == [40.0, 8.0]
