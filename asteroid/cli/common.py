@@ -33,6 +33,10 @@ class progress_bar:  # noqa: N801 - reads as a function
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
+    def show(self, done: int, total: int) -> None:
+        """Set the bar, for work that counts itself."""
+        self._progress.update(self._task, completed=done, total=total)
+
 
 def print_json(content: Any) -> None:
     json.dump(content, sys.stdout, indent=2, ensure_ascii=False)

@@ -1,0 +1,106 @@
+"""``asteroid plan``: what a manifest will cost, before it is spent."""
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from asteroid.cli.common import JsonOption, ManifestArgument, out, print_json
+
+if TYPE_CHECKING:
+    from asteroid.stages.quote import Growth, Quote
+
+
+def plan(
+    manifest: ManifestArgument,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Label workers of the run, one core each; this machine's cores when 0.")
+    ] = 0,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Folder or URL; the manifest's own when not given.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Quote what a manifest will cost before anything is spent.
+
+    Labels a few frames at each level, times a few steps of MD and of training, and multiplies by what the store still
+    lacks: on a half-finished store it quotes the rest. What the store already knows is not measured again. Nothing is
+    written.
+    """
+    from asteroid.stages import load_checked
+    from asteroid.stages.quote import quote
+    from asteroid.store import Store
+
+    loaded = load_checked(manifest)
+    where = Store(store or loaded.store)
+    cores = len(os.sched_getaffinity(0))
+    console = Console(stderr=True)
+    with console.status("measuring") as status:
+        found = quote(
+            where,
+            loaded.molecules,
+            workers=workers or cores,
+            cores=cores,
+            note=lambda text: status.update(f"measuring {text}"),
+        )
+    if as_json:
+        print_json(_as_json(found))
+        return
+    for name in dict.fromkeys(line.molecule for line in found.lines):
+        out.print(_table(found, name))
+    for growth in found.growth:
+        out.print(_growth_sentence(growth))
+    out.print(f"\n[bold]{found.sentence()}[/]")
+    if found.least_core_seconds < 0.95 * found.core_seconds:
+        out.print(
+            f"That is the most: trainings may stop early and the minimum may need fewer labels, "
+            f"down to {found.least_core_seconds / 3600:.2g} core-hours."
+        )
+
+
+def _table(quote: "Quote", molecule: str) -> Table:
+    from asteroid.stages.quote.lines import duration
+
+    table = Table(title=f"{molecule}, still to do")
+    for name in ("stage", ""):
+        table.add_column(name)
+    for name in ("count", "core-hours", "wall, alone", "GB", "MB on disk", "spent"):
+        table.add_column(name, justify="right")
+    table.add_column("measured")
+    for line in quote.lines:
+        if line.molecule == molecule:
+            table.add_row(
+                line.stage,
+                line.detail,
+                f"{line.count} {line.unit}",
+                f"{line.core_seconds / 3600:.3f}",
+                duration(line.wall_seconds),
+                f"{line.processes} × {line.memory / 1024:.1f}" if line.memory else "",
+                f"{line.disk:.1f}",
+                f"{line.spent_core_seconds / 3600:.3f}" if line.spent_core_seconds else "",
+                line.source,
+            )
+    return table
+
+
+def _growth_sentence(growth: "Growth") -> str:
+    points = ", ".join(f"{formula} {size}: {seconds:.3g} s" for formula, size, seconds in growth.points)
+    if growth.exponent is None:
+        return f"{growth.level}: about one size only ({growth.measure} of {points}), so nothing says how its cost grows"
+    largest = growth.points[-1][1]
+    return (
+        f"{growth.level}: cost grows as ({growth.measure})^{growth.exponent:.1f} ({points}); "
+        f"twice the largest: about {growth.at(2 * largest):.3g} s a label"
+    )
+
+
+def _as_json(quote: "Quote") -> dict[str, Any]:
+    content = dataclasses.asdict(quote)
+    for name in ("core_seconds", "least_core_seconds", "spent_core_seconds", "disk", "worker_memory"):
+        content[name] = getattr(quote, name)
+    for growth, entry in zip(quote.growth, content["growth"], strict=True):
+        entry["twice_as_large"] = growth.at(2 * growth.points[-1][1])
+    return {**content, "sentence": quote.sentence()}

@@ -1,0 +1,135 @@
+"""A quote as data: one line for each stage of each molecule, the totals, and one sentence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from asteroid.stages.quote.labels import Growth
+from asteroid.stages.quote.schedule import Task
+
+Stage = Literal["sampling", "cheap labels", "accurate labels", "training", "minimum", "validation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What is left of one stage of one molecule, at most.
+
+    Args:
+        detail: level or phases.
+        count: of ``unit`` still to do.
+        core_seconds: to spend.
+        least_core_seconds: if trainings stop at the earliest and no more accurate labels are needed for the minimum.
+        wall_seconds: with the machine to itself.
+        spent_core_seconds: what the store's ledger and model cards say has been spent; sampling and validation keep no
+            account.
+        memory: MiB, of one process.
+        processes: side by side.
+        disk: MB, added to the store.
+        source: what the figures rest on.
+    """
+
+    molecule: str
+    stage: Stage
+    detail: str
+    count: int
+    unit: str
+    core_seconds: float
+    least_core_seconds: float
+    wall_seconds: float
+    spent_core_seconds: float
+    memory: float
+    processes: int
+    disk: float
+    source: str
+
+    @property
+    def task(self) -> Task:
+        """The stage as the schedule sees it."""
+        kind: Literal["labelling", "training"] = "training" if self.stage in ("training", "validation") else "labelling"
+        return Task(kind, self.core_seconds, self.wall_seconds, self.memory * self.processes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """What a manifest will cost on so many workers.
+
+    Args:
+        overhead: core-seconds of the run itself.
+        wall_seconds: of the whole run, molecules side by side.
+        memory: MiB, largest sum over processes that run at once.
+        growth: of each level.
+    """
+
+    lines: tuple[Line, ...]
+    workers: int
+    overhead: float
+    wall_seconds: float
+    memory: float
+    growth: tuple[Growth, ...]
+
+    @property
+    def core_seconds(self) -> float:
+        return self.overhead + sum(line.core_seconds for line in self.lines)
+
+    @property
+    def least_core_seconds(self) -> float:
+        return self.overhead + sum(line.least_core_seconds for line in self.lines)
+
+    @property
+    def spent_core_seconds(self) -> float:
+        return sum(line.spent_core_seconds for line in self.lines)
+
+    @property
+    def disk(self) -> float:
+        """MB"""
+        return sum(line.disk for line in self.lines)
+
+    @property
+    def worker_memory(self) -> float:
+        """MiB, of the largest label worker."""
+        return max((line.memory for line in self.lines if line.task.kind == "labelling"), default=0.0)
+
+    def sentence(self) -> str:
+        """The quote in words."""
+        spent = f" {duration(self.spent_core_seconds)} of one core has been spent." if self.spent_core_seconds else ""
+        if not any(line.count for line in self.lines):
+            return f"Nothing is left to do.{spent}"
+        workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        return (
+            f"About {duration(self.wall_seconds)} on {workers}, {core_hours(self.core_seconds)}, of which "
+            f"{_largest_share(self.lines)}; {self.worker_memory / 1024:.1f} GB a label worker, "
+            f"{self.memory / 1024:.1f} GB at once; {self.disk:.0f} MB on disk.{spent}"
+        )
+
+
+def _largest_share(lines: Sequence[Line]) -> str:
+    """``78 % are ccsd(t)/cc-pvdz labels``: the stage, or the label level, that costs most over all molecules."""
+    shares: dict[str, float] = {}
+    for line in lines:
+        words = f"{line.detail} labels" if line.unit == "labels" else line.stage
+        shares[words] = shares.get(words, 0.0) + line.core_seconds
+    words = max(shares, key=lambda key: shares[key])
+    return f"{100 * shares[words] / sum(shares.values()):.0f} % {'are' if words.endswith('s') else 'is'} {words}"
+
+
+def core_hours(seconds: float) -> str:
+    """
+    >>> core_hours(7560), core_hours(36)
+    ('2.1 core-hours', '0.01 core-hours')
+    """
+    hours = seconds / 3600
+    return f"{hours:.1f} core-hours" if hours >= 1 else f"{hours:.2g} core-hours"
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(4210), duration(95), duration(7)
+    ('1 h 10 min', '2 min', '7 s')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours / 24:.1f} days"

@@ -1,0 +1,190 @@
+"""What a pipeline still has to do for one molecule: arithmetic on its settings and on what the store holds.
+
+Counts are the most that a run may need: sampling may drop frames, early stopping may end a training, and the accurate
+minimum is often found before its last label.
+"""
+
+import math
+from collections.abc import Set
+from dataclasses import dataclass
+
+from asteroid.groups import plan_groups
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings
+from asteroid.settings import SamplingSettings, TrainingSettings, ValidationSettings
+from asteroid.stages.certificates import is_certified
+from asteroid.stages.minima import MINIMUM_LABELS
+from asteroid.stages.models import trained_models, training_frames
+from asteroid.store import Store
+from asteroid.training.bias import QUANTILES, TRIAL_STEPS
+
+RELAXATION_STEPS = 40
+"""Gradients from an MMFF94 structure to a minimum of the cheap level: 10 to 60 for molecules of 3 to 20 atoms."""
+
+MODEL_RELAXATION_STEPS = 40
+"""Gradients from the cheap level's minimum to the model's."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stage of a training.
+
+    Args:
+        least_steps: where early stopping can end it at the earliest.
+    """
+
+    name: str
+    steps: int
+    least_steps: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is left of one molecule, at most.
+
+    Args:
+        conformer_gradients: of the cheap level, one after another in one process.
+        sampling_gradients: of the cheap level, in groups side by side.
+        sampling_groups: how many groups those are.
+        frames: still to be sampled.
+        cheap_labels, accurate_labels: to compute, on all workers.
+        minimum_labels: accurate ones, each of which waits for the one before.
+        phases: of training.
+        minimum_gradients: of the finished model, for its minimum and its Hessian.
+        validation_gradients: of the finished model, for its MD.
+    """
+
+    conformer_gradients: int
+    sampling_gradients: int
+    sampling_groups: int
+    frames: int
+    cheap_labels: int
+    accurate_labels: int
+    minimum_labels: int
+    phases: tuple[Phase, ...]
+    minimum_gradients: int
+    validation_gradients: int
+
+
+def remaining(store: Store, molecule: MoleculeSettings, atoms: int) -> Work:
+    """What the store still lacks.
+
+    A training that was interrupted counts from the start of its model, although it goes on from its checkpoint.
+    """
+    conformer_gradients, sampling_gradients, groups, frames = _sampling(store, molecule, atoms)
+    certified = is_certified(store, molecule)
+    models = trained_models(store, molecule)
+    phases = () if models else _phases(molecule.training, _has_scratch_model(store, molecule))
+    return Work(
+        conformer_gradients=conformer_gradients,
+        sampling_gradients=sampling_gradients,
+        sampling_groups=groups,
+        frames=frames,
+        cheap_labels=_cheap_labels(store, molecule, frames),
+        accurate_labels=_accurate_labels(store, molecule),
+        minimum_labels=0 if certified else _minimum_labels(store, molecule),
+        phases=phases,
+        minimum_gradients=0 if models else MODEL_RELAXATION_STEPS + 6 * atoms,
+        validation_gradients=0 if certified else _md_steps(molecule.validation),
+    )
+
+
+def _sampling(store: Store, molecule: MoleculeSettings, atoms: int) -> tuple[int, int, int, int]:
+    """Gradients of the conformer search and of the groups, how many groups and how many frames."""
+    from asteroid.sampling.plan import missing_groups, stored_conformers
+
+    settings = molecule.sampling
+    conformers = len(stored_conformers(store, molecule))
+    search = 0
+    if not conformers:
+        conformers = 1 if molecule.geometry else settings.conformers
+        search = conformers * (1 if molecule.geometry else 2) * RELAXATION_STEPS
+        groups = plan_groups(settings)
+    else:
+        groups = missing_groups(store, molecule)
+    md = [group for group in groups if group.method == "md"]
+    gradients = sum(_trajectory_steps(settings, group.frames) for group in md)
+    if len(md) < len(groups):
+        gradients += conformers * 6 * atoms
+    return search, gradients, len(groups), sum(group.frames for group in groups)
+
+
+def _trajectory_steps(settings: SamplingSettings, frames: int) -> int:
+    return round((settings.equilibration + (frames - 1) * settings.interval) / settings.timestep) if frames else 0
+
+
+def _cheap_labels(store: Store, molecule: MoleculeSettings, to_sample: int) -> int:
+    """Of frames to sample, and of stored ones without an attempt, chosen or not: all will be."""
+    stored = [frame for frame in store.frames(molecule.name) if frame.split != "certificate"]
+    chosen = set(store.selected(molecule.name, molecule.cheap))
+    new = sum(frame.frame_id not in chosen for frame in stored)
+    conformers = 0 if stored else molecule.sampling.conformers
+    return to_sample + conformers + new + _pending(store, molecule, molecule.cheap)
+
+
+def _accurate_labels(store: Store, molecule: MoleculeSettings) -> int:
+    """Of frames that the budget still allows, and of chosen ones without an attempt; not of minima."""
+    budget = molecule.budget
+    minima = {frame.frame_id for frame in store.frames(molecule.name, split="certificate")}
+    chosen = set(store.selected(molecule.name, molecule.accurate)) - minima
+    return max(0, budget.accurate + budget.test - len(chosen)) + _pending(store, molecule, molecule.accurate, minima)
+
+
+def _pending(store: Store, molecule: MoleculeSettings, level: LevelOfTheory, other: Set[str] = frozenset()) -> int:
+    """Chosen frames without an attempt: one that failed is not computed again."""
+    pending = store.pending(molecule.name, level, forces=molecule.label_settings(level).forces)
+    return len(set(pending) - other)
+
+
+def _minimum_labels(store: Store, molecule: MoleculeSettings) -> int:
+    """Accurate labels that the search for the accurate minimum may still take; it needs their forces."""
+    if not molecule.label_settings(molecule.accurate).forces:
+        return 0
+    models = trained_models(store, molecule)
+    if models is None:
+        return MINIMUM_LABELS
+    labels = store.labels(molecule.name, molecule.accurate)
+    steps = [f for f in store.frames(molecule.name, split="certificate") if f.origin.method == "minimum"]
+    had = [f for f in steps if f.origin.parameters["model_id"] == models.final and f.frame_id in labels]
+    return MINIMUM_LABELS - len(had)
+
+
+def _md_steps(settings: ValidationSettings) -> int:
+    """One NVE trajectory and one NVT trajectory at each temperature."""
+    picoseconds = settings.nve_ps + settings.nvt_ps * len(settings.temperatures)
+    return math.ceil(1000 * picoseconds / settings.timestep)
+
+
+def _has_scratch_model(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether a model of these settings was trained on the accurate labels alone before the pipeline was stopped."""
+    frames, _, _ = training_frames(store, molecule)
+    settings = {**molecule.training.model_dump(mode="json"), "strategy": "scratch"}
+    for model_id in store.names(f"models/{molecule.name}"):
+        path = f"models/{molecule.name}/{model_id}/card.json"
+        if store.exists(path):
+            card = store.read_json(path)
+            trained = card["accurate"], card["frames"]["accurate_train"], card["frames"]["accurate_valid"]
+            if card["settings"] == settings and trained == (str(molecule.accurate), [*frames.train], [*frames.valid]):
+                return True
+    return False
+
+
+def _phases(settings: TrainingSettings, has_scratch: bool) -> tuple[Phase, ...]:
+    patience = (settings.patience + 1) * settings.evaluate_every
+
+    def phase(name: str, steps: int, batch_size: int, *, stops: bool) -> Phase:
+        return Phase(name, steps, min(steps, patience) if stops else steps, batch_size)
+
+    phases = []
+    if not has_scratch:
+        steps = settings.scratch_steps or settings.pretrain_steps + settings.finetune_steps
+        phases.append(phase("scratch", steps, settings.finetune_batch_size, stops=True))
+    if settings.strategy == "scratch":
+        return tuple(phases)
+    if settings.strategy == "weighted" and settings.gamma == "auto":
+        trial = max(1, round(TRIAL_STEPS * settings.pretrain_steps))
+        phases += [phase("gamma", trial, settings.batch_size, stops=False)] * (len(QUANTILES) + 1)
+    phases.append(phase("pretrain", settings.pretrain_steps, settings.batch_size, stops=False))
+    phases.append(phase("finetune", settings.finetune_steps, settings.finetune_batch_size, stops=True))
+    return tuple(phases)

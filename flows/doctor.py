@@ -1,0 +1,100 @@
+"""Can flows run here: the Prefect server, its work pools and its deployments.
+
+``asteroid doctor`` finds :func:`check` through the entry point ``asteroid.doctor``. It speaks HTTP with the server, so
+Prefect itself, which takes seconds to import, is not loaded.
+"""
+
+import json
+import os
+import time
+import urllib.request
+from importlib.metadata import version
+from typing import Any
+
+from asteroid.doctor import Check
+from asteroid.errors import AsteroidError
+from flows.embedded import temporary_server
+
+LOCAL = "http://127.0.0.1:4200/api"
+POOLS = ("orchestrator", "cheap-cpu", "accurate-cpu", "gpu")
+DEPLOYMENTS = (
+    "asteroid/full-pipeline",
+    "sample/cheap",
+    "label/cheap",
+    "label/accurate",
+    "train/gpu",
+    "certify/gpu",
+)
+"""What ``prefect.yaml`` deploys and :mod:`flows.site` runs."""
+
+TIMEOUT = 10.0
+"""s"""
+
+
+def check() -> list[Check]:
+    """The server that this environment names, or the local one, or else whether a temporary one starts."""
+    api = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    if not api and not _answers(LOCAL):
+        return [_temporary()]
+    return _server(api or LOCAL)
+
+
+def _temporary() -> Check:
+    began = time.monotonic()
+    try:
+        with temporary_server():
+            seconds = time.monotonic() - began
+    except (AsteroidError, OSError) as error:
+        return Check("Prefect", "failed", str(error), "install prefect and fastapi as constraints.txt says")
+    found = f"no server; asteroid run starts a temporary one ({seconds:.0f} s)"
+    return Check("Prefect", "ok", found, "for a server with workers: make up")
+
+
+def _server(api: str) -> list[Check]:
+    if not _answers(api):
+        advice = "start it, or unset PREFECT_API_URL: asteroid run needs no server"
+        return [Check("Prefect", "failed", f"{api} does not answer", advice)]
+    theirs, ours = _get(f"{api}/admin/version"), version("prefect")
+    checks = [Check("Prefect", "ok", f"{api} answers, version {theirs}")]
+    if theirs != ours:
+        found = f"{api} has version {theirs}, here is {ours}"
+        checks = [Check("Prefect", "warning", found, "install the same on both")]
+    pools = {pool["name"]: pool for pool in _get(f"{api}/work_pools/filter", {})}
+    absent = [name for name in POOLS if name not in pools]
+    idle = [name for name in POOLS if name in pools and pools[name]["status"] != "READY"]
+    if absent:
+        found, advice = f"no pool {', '.join(absent)}", "run: make up, or create them as infra/README.md says"
+        checks.append(Check("work pools", "failed", found, advice))
+    elif idle:
+        checks.append(Check("work pools", "warning", f"no worker on {', '.join(idle)}", "start one: make up"))
+    else:
+        checks.append(Check("work pools", "ok", f"workers on {', '.join(POOLS)}"))
+    there = {
+        f"{str(deployment['entrypoint']).rpartition(':')[2]}/{deployment['name']}"
+        for deployment in _get(f"{api}/deployments/filter", {})
+    }
+    missing = [name for name in DEPLOYMENTS if name not in there]
+    if missing:
+        advice = "run: prefect --no-prompt deploy --all"
+        checks.append(Check("deployments", "failed", f"not deployed: {', '.join(missing)}", advice))
+    else:
+        checks.append(Check("deployments", "ok", f"all {len(DEPLOYMENTS)} are there"))
+    return checks
+
+
+def _answers(api: str) -> bool:
+    try:
+        return bool(_get(f"{api}/health"))
+    except (OSError, ValueError):
+        return False
+
+
+def _get(url: str, filter: dict[str, Any] | None = None) -> Any:
+    """Ask the API; with a filter, post it."""
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("PREFECT_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    data = None if filter is None else json.dumps(filter).encode()
+    request = urllib.request.Request(url, data=data, headers=headers)
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        return json.load(answer)

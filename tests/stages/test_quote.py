@@ -1,0 +1,192 @@
+"""A quote against what the stages then do, and its arithmetic against bounds that hold for any schedule."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asteroid import stages
+from asteroid.configuration import Configuration
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings
+from asteroid.stages.quote import Line, Quote, quote
+from asteroid.stages.quote.labels import ENOUGH, growth, ledger_cost
+from asteroid.stages.quote.schedule import Task, lay_out
+from asteroid.stages.quote.work import remaining
+from asteroid.store import Store
+from tests.flows.conftest import WATER
+
+STO_3G = LevelOfTheory.parse("hf/sto-3g")
+
+
+@pytest.fixture(scope="module")
+def water(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Store, MoleculeSettings]:
+    folder = tmp_path_factory.mktemp("plan")
+    manifest = folder / "manifest.yaml"
+    manifest.write_text(WATER.format(store=folder / "store"))
+    loaded = stages.load_checked(manifest)
+    return manifest, Store(loaded.store), loaded.molecules[0]
+
+
+@pytest.fixture(scope="module")
+def before(water: tuple[Path, Store, MoleculeSettings]) -> Quote:
+    """The quote of an empty store."""
+    _, store, molecule = water
+    return quote(store, [molecule], workers=2, cores=2)
+
+
+@pytest.fixture(scope="module")
+def labelled(water: tuple[Path, Store, MoleculeSettings], before: Quote) -> Quote:
+    """The quote once the frames are sampled and labelled."""
+    _, store, molecule = water
+    stages.sample(store, molecule, workers=2)
+    stages.select(store, molecule)
+    for level in (molecule.cheap, molecule.accurate):
+        stages.label(store, molecule, level, workers=2)
+    return quote(store, [molecule], workers=2, cores=2)
+
+
+def line(quote: Quote, stage: str) -> Line:
+    return next(line for line in quote.lines if line.stage == stage)
+
+
+def test_quoting_writes_nothing_and_counts_what_the_manifest_asks_for(water, before):
+    _, store, molecule = water
+    assert store.molecules() == []
+    assert not (store.local_path("") or Path()).exists()
+    assert line(before, "sampling").count == molecule.sampling.frames
+    assert line(before, "accurate labels").count == 10 + 4
+    # 20 fs of NVE and 20 fs of NVT at one temperature, in steps of 0.5 fs.
+    assert line(before, "validation").count == 80
+    # As many steps of scratch as of the others together; four trials of a tenth of the pretraining.
+    assert line(before, "training").count == (20 + 20) + 4 * 2 + 20 + 20
+    assert 0 < before.least_core_seconds <= before.core_seconds
+    assert before.spent_core_seconds == 0
+
+
+def test_labels_cost_what_was_quoted(water, before, labelled):
+    _, store, molecule = water
+    quoted = line(before, "accurate labels")
+    ledger = store.attempts(molecule.name, molecule.accurate)
+    assert ledger.num_rows == quoted.count
+    # CPU time, since tests share the machine. Fourteen labels of tens of milliseconds, of which each worker's first
+    # loads PySCF: a factor of two is what such a small sample can promise.
+    spent = sum(ledger["cpu_seconds"].to_pylist())
+    assert 0.5 < quoted.core_seconds / spent < 2.0
+
+
+def test_the_quote_of_a_half_finished_store_is_what_is_left(water, before, labelled):
+    _, store, _ = water
+    for stage in ("sampling", "cheap labels", "accurate labels"):
+        assert line(labelled, stage).count == 0
+        assert line(labelled, stage).core_seconds == 0
+    assert line(labelled, "training").count == line(before, "training").count
+    assert line(labelled, "minimum").source.endswith(f"{10 + 4} in the store)")
+    held = [row["core_hours"] for row in store.status()]
+    assert labelled.spent_core_seconds == pytest.approx(3600 * sum(held))
+
+
+def test_a_larger_budget_is_quoted_without_what_is_there(water, labelled):
+    _, store, molecule = water
+    settings = molecule.sampling.model_copy(update={"frames": 60})
+    budget = molecule.budget.model_copy(update={"accurate": 15})
+    work = remaining(store, replace(molecule, sampling=settings, budget=budget), atoms=3)
+    # Groups keep their frames when they grow, but a group is sampled as a whole.
+    assert 20 <= work.frames <= 60
+    assert work.cheap_labels == work.frames
+    assert work.accurate_labels == 5
+
+
+@pytest.mark.slow
+def test_trainings_take_the_quoted_steps(water, before, labelled):
+    _, store, molecule = water
+    stages.train_in_child(store.url, molecule)
+    taken = 0
+    for name in store.names(f"models/{molecule.name}"):
+        if store.exists(f"models/{molecule.name}/{name}/card.json"):
+            card = store.read_json(f"models/{molecule.name}/{name}/card.json")
+            last = {entry["stage"]: entry["step"] for entry in card["history"]}
+            taken += sum(last.values())
+    assert taken == line(before, "training").count
+    assert remaining(store, molecule, atoms=3).phases == ()
+
+
+def test_a_ledger_with_few_labels_is_no_estimate(water, labelled, tmp_path):
+    _, store, molecule = water
+    few = Store(tmp_path / "few")
+    few.add_attempts(molecule.name, STO_3G, store.attempts(molecule.name, STO_3G).slice(0, ENOUGH - 1))
+    assert ledger_cost(few, molecule.name, STO_3G) is None
+    assert ledger_cost(store, molecule.name, STO_3G) is not None
+
+
+def test_growth_finds_the_power_law_that_made_the_costs():
+    # Minimal basis: H has 1 function, C and O have 5.
+    water = Configuration(np.array([8, 1, 1]), np.array([[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]]))
+    ethane = Configuration(np.array([6, 6, 1, 1, 1, 1, 1, 1]), np.random.default_rng(0).normal(scale=2.0, size=(8, 3)))
+    found = growth(STO_3G, [(water, 0.2 * 7**2.5), (ethane, 0.2 * 16**2.5)], workers=1)
+    assert [(formula, size) for formula, size, _ in found.points] == [("H2O", 7), ("C2H6", 16)]
+    assert found.exponent == pytest.approx(2.5)
+    assert found.at(32) == pytest.approx(0.2 * 32**2.5)
+
+
+def test_one_small_size_gives_no_exponent():
+    water = Configuration(np.array([8, 1, 1]), np.array([[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]]))
+    found = growth(STO_3G, [(water, 1.0), (water, 1.1)], workers=1)
+    assert found.exponent is None
+    assert found.at(14) is None
+
+
+seconds = st.floats(min_value=0.1, max_value=1e4)
+tasks = st.builds(
+    lambda kind, wall, cores, memory: Task(kind, wall * (cores if kind == "labelling" else 1.0), wall, memory),
+    st.sampled_from(["labelling", "training"]),
+    seconds,
+    st.floats(min_value=1.0, max_value=2.0),
+    st.floats(min_value=0.0, max_value=1e4),
+)
+
+
+@given(st.lists(st.lists(tasks, max_size=4), max_size=4))
+def test_a_schedule_is_as_long_as_its_longest_chain_and_as_the_cores_allow(chains):
+    wall, memory = lay_out(chains, 2)
+    everything = [task for chain in chains for task in chain]
+    bounds = [
+        max((sum(task.wall_seconds for task in chain) for chain in chains), default=0.0),
+        sum(task.core_seconds for task in everything) / 2,
+        sum(task.wall_seconds for task in everything if task.kind == "labelling"),
+    ]
+    # Rounding of sums of floats.
+    assert wall >= max(bounds) * (1 - 1e-9)
+    assert wall <= sum(task.wall_seconds for task in everything) * (1 + 1e-9)
+    assert memory >= max((task.memory for task in everything), default=0.0)
+
+
+def test_training_of_one_molecule_shares_the_cores_with_the_labels_of_another():
+    label, train = Task("labelling", 20.0, 10.0), Task("training", 10.0, 10.0)
+    # 10 s of labels; then 20 core-seconds of labels and 10 of training on 2 cores: two thirds of their speed, 15 s;
+    # then the other training.
+    assert lay_out([[label, train], [label, train]], 2)[0] == pytest.approx(10 + 15 + 10)
+
+
+def test_plan_prints_json_and_refuses_a_bad_manifest(water, labelled, tmp_path):
+    manifest, _, _ = water
+    command = [sys.executable, "-m", "asteroid.cli", "plan", "--json"]
+    result = subprocess.run([*command, str(manifest), "--workers", "8"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    content = json.loads(result.stdout)
+    assert content["workers"] == 8
+    assert {line["stage"] for line in content["lines"]} == {one.stage for one in labelled.lines}
+    assert content["core_seconds"] >= sum(line["core_seconds"] for line in content["lines"])
+
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("molecules: [{name: w, smiles: O, accurate: hf}]\n")
+    result = subprocess.run([*command, str(bad)], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "needs a basis set" in result.stderr
+    assert "Traceback" not in result.stderr
