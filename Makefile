@@ -16,7 +16,7 @@ TORCH_INDEX ?= $(if $(shell command -v nvidia-smi)$(PIP_FIND_LINKS),,https://dow
 PIP := $(BIN)/pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint up down bench clean
+.PHONY: help install demo test lint proofs chaos up down bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -47,6 +47,13 @@ lint: $(VENV)/.installed-dev  ## style, types and import contracts
 
 test: lint  ## lint, then every test
 	@$(BIN)/python -m pytest
+
+proofs: $(VENV)/.installed-dev  ## every label method against published values, those that take minutes included
+	@$(BIN)/python -m pytest -m 'long or not long' tests/physics/test_labels.py tests/physics/test_labels_published.py
+
+chaos: $(VENV)/.installed-dev  ## a hundred kills of label workers, shards, pipelines and the server (ten minutes)
+	@$(BIN)/python -m pytest tests/chaos
+	@$(BIN)/python -m tests.chaos.full
 
 up: $(VENV)/.installed  ## a local Prefect server on 127.0.0.1:4200, work pools, deployments and workers
 	@$(BIN)/python -m infra.local up

@@ -14,7 +14,7 @@ from asteroid.settings import Sampler, SamplingSettings
 MINIMUM_GROUPS = 10
 """With so many, every split has a group; small requests get smaller groups, not fewer."""
 
-_PATTERN: tuple[Split, ...] = (
+SPLIT_PATTERN: tuple[Split, ...] = (
     "train", "test", "train", "valid", "train", "train", "test", "train", "train", "train",
 )  # fmt: skip
 """70 % train, 10 % valid, 20 % test."""
@@ -59,7 +59,7 @@ def plan_groups(settings: SamplingSettings) -> list[Group]:
     for index, frames in enumerate(_sizes(settings.frames, settings.frames_per_group)):
         turn, stratum = divmod(index, len(strata))
         method, temperature = strata[stratum]
-        split = _PATTERN[(turn + _SHIFT * stratum) % len(_PATTERN)]
+        split = SPLIT_PATTERN[(turn + _SHIFT * stratum) % len(SPLIT_PATTERN)]
         groups.append(Group(index, turn, method, temperature, split, frames))
     return groups
 

@@ -59,6 +59,8 @@ logger = logging.getLogger(__name__)
 
 CHEAP = LevelOfTheory("gfn2-xtb")
 ACCURATE = LevelOfTheory("ccsd(t)", None, "cc-pvdz")
+LONGEST_PROBLEM = 600
+"""Characters: a problem quotes what was written, whatever that is."""
 STORE_SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss", "hdfs")
 
 
@@ -185,7 +187,7 @@ def _read(path: Path) -> tuple[Manifest | None, list[str]]:
                 molecules.append(molecule)
         problems += _check_duplicates(raw_molecules)
     if problems or top is None:
-        return None, [f"{path}: {problem}" for problem in problems]
+        return None, [f"{path}: {printable(problem, most=LONGEST_PROBLEM)}" for problem in problems]
     return Manifest(path, top.store, tuple(molecules)), []
 
 

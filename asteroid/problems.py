@@ -108,6 +108,6 @@ def _show(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def printable(text: str) -> str:
+def printable(text: str, most: int = 64) -> str:
     """Text from outside as part of one short line."""
-    return "".join(c if c.isprintable() else "?" for c in text[:64])
+    return "".join(c if c.isprintable() else "?" for c in text[:most])

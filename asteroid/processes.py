@@ -16,6 +16,7 @@ import time
 import types
 from collections.abc import Callable
 from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
 from typing import Any, TypeVar
 
 from asteroid.errors import AsteroidError
@@ -33,6 +34,16 @@ def single_thread_environment() -> None:
     """
     for variable in THREAD_VARIABLES:
         os.environ[variable] = "1"
+
+
+def machine_memory() -> float:
+    """MiB that the processes of this machine, or of this container, may use together."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return total
+    return min(total, int(limit) / 2**20) if limit.isdecimal() else total
 
 
 def die_with_parent() -> None:

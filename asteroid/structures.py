@@ -16,6 +16,9 @@ from asteroid.errors import InputError, MissingDependencyError
 CLOSEST = 0.3
 """Å: nuclei nearer than this are a mistake in a file, not a molecule."""
 
+MOST_ATOMS = 1000
+"""More are a slip of the keyboard: no method here labels them."""
+
 
 @dataclass(frozen=True)
 class Composition:
@@ -127,6 +130,8 @@ def read_frames(path: Path, *, index: str = ":") -> list[Any]:
 def _check_numbers(numbers: list[int], found: str) -> None:
     if len(numbers) < 2:
         raise InputError(f"found {found}, which has {len(numbers)} atoms; write a molecule of at least two")
+    if len(numbers) > MOST_ATOMS:
+        raise InputError(f"found {found}, which has {len(numbers)} atoms; write a molecule of at most {MOST_ATOMS}")
     if min(numbers) < 1 or max(numbers) >= len(SYMBOLS):
         raise InputError(f"found {found}, which has atoms of no known element; write elements from H to {SYMBOLS[-1]}")
 

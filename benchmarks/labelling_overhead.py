@@ -1,21 +1,24 @@
-"""What the labelling stages cost beyond the bare computation: wall time against a bare loop over the same frames.
+"""What the labelling stages cost beyond the bare computation, as the ratio of two runs over the same frames.
 
-Bare loop: one process a core, each calling the program's own Python interface on its share of the frames, nothing
-stored. Stage: ``asteroid.stages.label`` with as many workers, audit, ledger and Parquet included. Both are timed from
-start to end, worker start-up included, alternately and several times, so that a noisy machine hits both alike.
+Bare loop: one process a core, each calling the same labeller on its share of the frames, nothing measured, audited or
+stored. Stage: ``asteroid.stages.label`` with as many workers, from Parquet to Parquet, audit and ledger included. Both
+are timed from start to end, worker start-up included, alternately and several times, so that a noisy machine hits both
+alike; CPU seconds are those of all processes. The ratio is that of the bare loop to the stage: 1 means that the stage
+costs nothing. The difference of a long and a short run gives the steady state, without start-up.
 
-    python -m benchmarks.labelling_overhead [--repeats 3] [--cheap 2000] [--accurate 12]
+    python -m benchmarks.labelling_overhead [--repeats 3] [--cheap 2000 20000] [--accurate 16]
 """
 
 import argparse
+import itertools
 import json
-import multiprocessing
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 import numpy as np
 
@@ -25,109 +28,118 @@ from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import single_thread_environment
 from asteroid.store import Store
-from asteroid.units import BOHR
+from benchmarks import bare_loop
 
 CHEAP = LevelOfTheory.parse("gfn2-xtb")
 ACCURATE = LevelOfTheory.parse("ccsd(t)/6-31g*")
 FORMALDEHYDE = Configuration([6, 8, 1, 1], [[0, 0, -0.53], [0, 0, 0.68], [0, 0.94, -1.11], [0, -0.94, -1.11]])
-
-Part = tuple[list[int], list[list[list[float]]]]
-
-
-def bare_cheap(part: Part) -> None:
-    """tblite's own interface and nothing else."""
-    from tblite.interface import Calculator
-
-    numbers, geometries = part
-    for positions in geometries:
-        calculator = Calculator("GFN2-xTB", np.array(numbers), np.array(positions) / BOHR)
-        calculator.set("verbosity", 0)
-        calculator.singlepoint()
-
-
-def bare_accurate(part: Part) -> None:
-    """PySCF's own interface: RHF, frozen-core CCSD(T), its lambda equations and the gradient."""
-    from pyscf import cc, gto, lib, scf
-    from pyscf.cc import ccsd_t_lambda
-    from pyscf.data.elements import chemcore
-    from pyscf.grad import ccsd_t as ccsd_t_grad
-
-    lib.num_threads(1)
-    numbers, geometries = part
-    for positions in geometries:
-        atom = [(int(z), xyz) for z, xyz in zip(numbers, np.array(positions) / BOHR, strict=True)]
-        mol = gto.M(atom=atom, unit="Bohr", basis=ACCURATE.basis, verbose=0)
-        mf = scf.RHF(mol).run(conv_tol=1e-10)
-        mycc = cc.CCSD(mf, frozen=chemcore(mol))
-        mycc.conv_tol, mycc.conv_tol_normt = 1e-8, 1e-6
-        eris = mycc.ao2mo()
-        mycc.kernel(eris=eris)
-        mycc.ccsd_t(eris=eris)
-        _, l1, l2 = ccsd_t_lambda.kernel(mycc, eris, mycc.t1, mycc.t2, tol=1e-6, verbose=0)[:3]
-        ccsd_t_grad.Gradients(mycc).kernel(mycc.t1, mycc.t2, l1, l2, eris=eris)
+ETHANOL = Configuration(
+    [6, 6, 8, 1, 1, 1, 1, 1, 1],
+    [
+        [0.01, -0.57, 0.01],
+        [-1.28, 0.25, 0.01],
+        [1.13, 0.32, -0.01],
+        [0.04, -1.22, 0.90],
+        [0.04, -1.22, -0.88],
+        [-1.33, 0.88, -0.89],
+        [-1.33, 0.88, 0.90],
+        [-2.14, -0.42, 0.01],
+        [1.99, -0.16, 0.05],
+    ],
+)
 
 
-def time_bare(function: Callable[[Part], None], configurations: Sequence[Configuration], workers: int) -> float:
-    """Wall seconds of a plain process pool, each worker given its share at once."""
-    single_thread_environment()
-    parts = [
-        (c[0].numbers.tolist(), [x.positions.tolist() for x in c])
-        for c in (configurations[i::workers] for i in range(workers))
-    ]
-    start = time.perf_counter()
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        pool.map(function, parts, chunksize=1)
-    return time.perf_counter() - start
+@dataclass(frozen=True)
+class Cost:
+    """Wall seconds, and CPU seconds of this process and of all that it waited for."""
+
+    wall: float
+    cpu: float
+
+    def __sub__(self, other: "Cost") -> "Cost":
+        return Cost(self.wall - other.wall, self.cpu - other.cpu)
 
 
-def time_stage(level: LevelOfTheory, configurations: Sequence[Configuration], workers: int) -> float:
-    """Wall seconds of the labelling stage in a fresh store."""
+def measure(function: Callable[[], None]) -> Cost:
+    """What a call costs."""
+
+    def now() -> Cost:
+        usage = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
+        return Cost(time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in usage))
+
+    start = now()
+    function()
+    return now() - start
+
+
+def stage(level: LevelOfTheory, store: Store, workers: int) -> None:
+    """The labelling stage on a store in which everything is still to be labelled."""
+    molecule = MoleculeSettings(name="molecule", smiles="C=O", accurate=ACCURATE)
+    summary = stages.label(store, molecule, level, workers=workers)
+    if summary.ok != len(store.selected("molecule", level)):
+        raise SystemExit(f"{summary}: not every label was accepted")
+
+
+def compare(level: LevelOfTheory, configurations: Sequence[Configuration], workers: int) -> tuple[Cost, Cost]:
+    """Cost of the bare loop and of the stage, one right after the other."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        molecule = MoleculeSettings(name="formaldehyde", smiles="C=O", accurate=ACCURATE)
         frames = [Frame(c, Origin("benchmark"), "benchmark", "train") for c in configurations]
-        store.add_frames("formaldehyde", frames, batch="all")
-        store.select("formaldehyde", level, [f.frame_id for f in frames], name="all", criterion="all")
-        start = time.perf_counter()
-        summary = stages.label(store, molecule, level, workers=workers)
-        seconds = time.perf_counter() - start
-        if summary.ok != len(frames):
-            raise SystemExit(f"{summary}: not every label was accepted")
-        return seconds
+        store.add_frames("molecule", frames, batch="all")
+        store.select("molecule", level, [f.frame_id for f in frames], name="all", criterion="all")
+        plain = measure(lambda: bare_loop.label(level, configurations, workers))
+        return plain, measure(lambda: stage(level, store, workers))
+
+
+def displaced(base: Configuration, count: int) -> list[Configuration]:
+    random = np.random.default_rng(0)
+    shape = base.positions.shape
+    return [base.with_positions(base.positions + random.normal(scale=0.03, size=shape)) for _ in range(count)]
+
+
+def report(what: str, level: LevelOfTheory, frames: int, pairs: Sequence[tuple[Cost, Cost]]) -> None:
+    """Print one line of JSON: medians of the ratios, and all of them."""
+    wall = [plain.wall / ours.wall for plain, ours in pairs]
+    cpu = [plain.cpu / ours.cpu for plain, ours in pairs]
+    line = {
+        "what": what,
+        "level": str(level),
+        "frames": frames,
+        "bare_to_stage_wall": round(statistics.median(wall), 3),
+        "bare_to_stage_cpu": round(statistics.median(cpu), 3),
+        "wall_ratios": [round(ratio, 3) for ratio in wall],
+        "cpu_ratios": [round(ratio, 3) for ratio in cpu],
+        "wall_seconds": [[round(plain.wall, 2), round(ours.wall, 2)] for plain, ours in pairs],
+        "cpu_seconds": [[round(plain.cpu, 2), round(ours.cpu, 2)] for plain, ours in pairs],
+    }
+    print(json.dumps(line), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--cheap", type=int, default=2000, help="frames at the cheap level")
-    parser.add_argument("--accurate", type=int, default=12, help="frames at the accurate level")
+    parser.add_argument("--cheap", type=int, nargs="*", default=[2000, 20000], help="frames at the cheap level")
+    parser.add_argument("--accurate", type=int, nargs="*", default=[16], help="frames at the accurate level")
     arguments = parser.parse_args()
     workers = len(os.sched_getaffinity(0))
-    rng = np.random.default_rng(0)
-    rows: list[dict[str, Any]] = []
-    for level, bare, count, goal in (
-        (CHEAP, bare_cheap, arguments.cheap, 1.5),
-        (ACCURATE, bare_accurate, arguments.accurate, 1.1),
+    single_thread_environment()
+    for name, molecule, level, counts in (
+        ("formaldehyde", FORMALDEHYDE, CHEAP, arguments.cheap),
+        ("ethanol", ETHANOL, CHEAP, arguments.cheap),
+        ("formaldehyde", FORMALDEHYDE, ACCURATE, arguments.accurate),
     ):
-        geometries = FORMALDEHYDE.positions + rng.normal(scale=0.03, size=(count, 4, 3))
-        configurations = [FORMALDEHYDE.with_positions(g) for g in geometries]
-        ratios, times = [], []
+        pairs: dict[int, list[tuple[Cost, Cost]]] = {count: [] for count in counts}
         for _ in range(arguments.repeats):
-            stage, plain = time_stage(level, configurations, workers), time_bare(bare, configurations, workers)
-            ratios.append(stage / plain)
-            times.append((round(stage, 2), round(plain, 2)))
-        rows.append(
-            {
-                "level": str(level),
-                "frames": count,
-                "workers": workers,
-                "ratio": round(statistics.median(ratios), 3),
-                "ratios": [round(r, 3) for r in ratios],
-                "seconds_stage_and_bare": times,
-                "goal": goal,
-            }
-        )
-        print(json.dumps(rows[-1]), flush=True)
+            for count in counts:
+                pairs[count].append(compare(level, displaced(molecule, count), workers))
+        for count in counts:
+            report(name, level, count, pairs[count])
+        for short, long in itertools.pairwise(counts):
+            steady = [
+                (b_long - b_short, s_long - s_short)
+                for (b_short, s_short), (b_long, s_long) in zip(pairs[short], pairs[long], strict=True)
+            ]
+            report(f"{name}, steady state", level, long - short, steady)
 
 
 if __name__ == "__main__":

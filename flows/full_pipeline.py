@@ -16,6 +16,7 @@ from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, 
 
 from asteroid import stages
 from asteroid.errors import AsteroidError
+from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.store import Store
 from flows.artifacts import certificate_markdown
@@ -24,6 +25,9 @@ from flows.site import LocalSite, PoolSite
 
 # Not __name__: Prefect loads a deployed flow from its file, under a name of its own.
 log = logging.getLogger("flows.full_pipeline")
+
+REPLACEMENTS = 3
+"""Times that frames whose accurate label failed are replaced: replacements may fail in turn."""
 
 
 @flow(name="asteroid", flow_run_name="{manifest}")
@@ -65,12 +69,13 @@ async def molecule_pipeline(store: Store, molecule: MoleculeSettings, site: Loca
     """All stages of one molecule, each only as far as the store lacks its result."""
     await site.sample(store, molecule)
     await select(store, molecule)
-    for kind, level in (("cheap", molecule.cheap), ("accurate", molecule.accurate)):
-        missing = len(await asyncio.to_thread(store.pending, molecule.name, level))
-        log.info("%s: %d labels to compute at %s", molecule.name, missing, level)
-        if missing:
-            await site.label(store, molecule, level, occasion=kind)
-            await show_labels(store, molecule)
+    await label_missing(store, molecule, site, molecule.cheap, occasion="cheap")
+    await label_missing(store, molecule, site, molecule.accurate, occasion="accurate")
+    for attempt in range(REPLACEMENTS):
+        # Frames whose label failed or was rejected are replaced by others.
+        await select(store, molecule)
+        if not await label_missing(store, molecule, site, molecule.accurate, occasion=f"accurate-again-{attempt}"):
+            break
     if await asyncio.to_thread(stages.trained_models, store, molecule) is None:
         await site.train(store, molecule)
     models = await asyncio.to_thread(stages.trained_models, store, molecule)
@@ -83,6 +88,21 @@ async def molecule_pipeline(store: Store, molecule: MoleculeSettings, site: Loca
     if not await asyncio.to_thread(stages.is_certified, store, molecule):
         await site.certify(store, molecule)
     return await show_outcome(store, molecule, models)
+
+
+async def label_missing(
+    store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite, level: LevelOfTheory, *, occasion: str
+) -> bool:
+    """Have labelled what is selected at a level and has not been tried; whether that was anything."""
+    forces = molecule.label_settings(level).forces
+    missing = len(await asyncio.to_thread(store.pending, molecule.name, level, forces=forces))
+    log.info("%s: %d labels to compute at %s", molecule.name, missing, level)
+    if missing:
+        await site.label(store, molecule, level, occasion=occasion)
+    await asyncio.to_thread(stages.review_labels, store, molecule, level)
+    if missing:
+        await show_labels(store, molecule)
+    return missing > 0
 
 
 @task(task_run_name="{molecule.name}: select frames")

@@ -49,7 +49,7 @@ class LocalSite:
     async def label(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, occasion: str) -> None:
         async with self.labelling:
             await stage_flows.label(store.url, molecule, str(level))
-        if store.pending(molecule.name, level):
+        if store.pending(molecule.name, level, forces=molecule.label_settings(level).forces):
             raise AsteroidError(f"{molecule.name}: {level} labels are missing after their stage; run again to go on")
 
     async def train(self, store: Store, molecule: MoleculeSettings) -> None:
@@ -80,10 +80,11 @@ class PoolSite:
     async def label(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, occasion: str) -> None:
         deployment = "label/cheap" if level == molecule.cheap else "label/accurate"
         shards = self._shards(store, molecule, level, occasion)
+        forces = molecule.label_settings(level).forces
 
         async def run(shard: int) -> None:
             def missing() -> bool:
-                return bool(store.pending(molecule.name, level, shard=shard, shards=shards))
+                return bool(store.pending(molecule.name, level, forces=forces, shard=shard, shards=shards))
 
             if missing():
                 stage = f"{occasion}-{shard}-{shards}"
@@ -107,7 +108,7 @@ class PoolSite:
         path = f"runs/{self.run_id}/{molecule.name}-{occasion}.json"
         if store.exists(path):
             return int(store.read_json(path)["shards"])
-        missing = len(store.pending(molecule.name, level))
+        missing = len(store.pending(molecule.name, level, forces=molecule.label_settings(level).forces))
         seconds = missing * expected_label_seconds(store, molecule, level) / stage_flows.cores()
         shards = max(1, min(MAX_SHARDS, missing, math.ceil(seconds / SHARD_SECONDS)))
         store.write_json(path, {"level": str(level), "frames": missing, "shards": shards})

@@ -65,7 +65,7 @@ async def train(store: str, molecule: MoleculeSettings) -> None:
     """Train a molecule's models: scratch, which is baseline and teacher, then the strategy of the manifest."""
     title = f"{molecule.name}: training"
     card = await with_progress(title, stages.train_in_child, store, molecule)
-    log.info("%s: model %s, held-out force MAE %.4f eV/Å", title, card["model_id"], card["valid_force_mae"])
+    log.info("%s: model %s, %s", title, card["model_id"], stages.held_out_error(card))
 
 
 @flow(flow_run_name="certify {molecule.name}")

@@ -79,3 +79,19 @@ def test_elements_with_a_core_potential_are_refused_except_where_it_is_proved() 
     for metal in (46, 79):
         with pytest.raises(InputError, match=r"needs relativity .* write a GFN method"):
             LevelOfTheory.parse("mp2/def2-svp").check_elements([metal, 1])
+
+
+@pytest.mark.parametrize("text", ["ccsd(t)-f12/cc-pvdz-f12", "wb97x-d4/def2-tzvpp", "b3lyp-d3/def2-svp", "ani-1ccx"])
+def test_levels_of_other_programs_are_for_imports_alone(text: str) -> None:
+    level = LevelOfTheory.parse(text.upper(), imported=True)
+    assert (str(level), level.family) == (text, "imported")
+    with pytest.raises(InputError):
+        LevelOfTheory.parse(text)
+
+
+def test_an_import_at_a_level_that_asteroid_computes_meets_its_labels() -> None:
+    for text in ("mp2/cc-pvdz", "b3lyp-d3bj/def2-svp", "gfn2-xtb", "wb97m-d3bj/def2-svp"):
+        assert LevelOfTheory.parse(text, imported=True) == LevelOfTheory.parse(text)
+    for text in ("mp2", "gfn2-xtb/cc-pvdz", "", "no level", "../x", "a/b/c"):
+        with pytest.raises(InputError):
+            LevelOfTheory.parse(text, imported=True)

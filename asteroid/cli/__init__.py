@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from asteroid import __version__
-from asteroid.cli import labels, ledger, pipeline
+from asteroid.cli import compact, doctor, exchange, labels, ledger, pipeline, plan
 from asteroid.cli.common import out
 from asteroid.errors import AsteroidError, InputError
 
@@ -25,8 +25,20 @@ app = typer.Typer(
     "Start with [bold]asteroid check manifests/demo.yaml[/], then [bold]asteroid run manifests/demo.yaml[/].",
 )
 
-for command in (pipeline.run, pipeline.check, labels.label, ledger.status):
+for command in (
+    pipeline.run,
+    pipeline.check,
+    plan.plan,
+    labels.label,
+    doctor.doctor,
+    ledger.status,
+    ledger.audit,
+    exchange.export,
+    compact.compact,
+):
     app.command()(command)
+# ``import`` is a word of Python.
+app.command(name="import")(exchange.import_labels)
 
 
 @app.callback(invoke_without_command=True)

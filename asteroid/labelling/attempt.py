@@ -1,87 +1,148 @@
 """One attempt: a labeller is run, measured and audited, and whatever happens becomes a row.
 
-Called in the worker processes of :mod:`asteroid.labelling.campaign`, whose results go to :mod:`asteroid.store`.
+Called in the processes of :mod:`asteroid.labelling.worker`, whose results go to :mod:`asteroid.store`.
 """
 
 import datetime as dt
-import importlib
+import errno
 import resource
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
 
 from asteroid.configuration import Configuration
 from asteroid.errors import LabelFailed
-from asteroid.labelling import Labeller, Result, make_labeller
+from asteroid.labelling import Labeller, Result
 from asteroid.labelling.audit import audit
-from asteroid.levels import LevelOfTheory
-from asteroid.records import Attempt, Status
+from asteroid.labelling.wire import table_to_configurations
+from asteroid.records import LABEL_SCHEMA, Attempt, Status, attempts_to_table
 
 PROCESS_STATUS = Path("/proc/self/status")
 
 REASON_LENGTH = 300
 """Characters of a reason that are kept."""
 
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
+
+
+class _Computation(NamedTuple):
+    """What came of running a labeller, and what that took: a result, or the reason why there is none."""
+
+    configuration: Configuration
+    result: Result | None
+    reason: str | None
+    rungs: tuple[str, ...]
+    wall_seconds: float
+    cpu_seconds: float
+    time: dt.datetime
+
 
 def attempt(labeller: Labeller, configuration: Configuration, *, forces: bool = True) -> Attempt:
     """Compute one label; every failure of the library becomes a failed attempt with a one-line reason.
 
     KeyboardInterrupt and SystemExit pass: they say something about this process, not about the frame.
+
+    Raises:
+        OSError: when the machine cannot hold a scratch file, which says nothing about the frame either.
     """
-    wall, cpu = time.perf_counter(), _cpu_seconds()
+    return _judge(labeller, _compute(labeller, configuration, forces=forces))
+
+
+def label_table(
+    labeller: Labeller,
+    frames: pa.Table,
+    *,
+    forces: bool = True,
+    memory_limit: float | None = None,
+    on_start: Callable[[int], None] = lambda _row: None,
+) -> pa.Table:
+    """Label a few frames.
+
+    Args:
+        frames: of :data:`~asteroid.labelling.wire.CONFIGURATION_SCHEMA`.
+        memory_limit: MiB, under which this process was put.
+        on_start: called with the number of each row before it is computed.
+
+    Returns:
+        Rows of :data:`~asteroid.records.LABEL_SCHEMA`, in the order of the frames.
+
+    Raises:
+        OSError: as :func:`attempt`.
+    """
+    computations = []
+    for row, configuration in enumerate(list(table_to_configurations(frames))):
+        on_start(row)
+        computations.append(_compute(labeller, configuration, forces=forces, memory_limit=memory_limit))
+    # Judged together: each program drives our code out of the processor's caches, where it is three times as fast.
+    table = attempts_to_table([_judge(labeller, one) for one in computations])
+    # Read once for all of them: asking takes a hundredth of a cheap label's time.
+    memory = pa.array(np.full(table.num_rows, peak_memory()))
+    column = LABEL_SCHEMA.get_field_index("peak_memory")
+    return table.set_column(column, LABEL_SCHEMA.field(column), memory)
+
+
+def _compute(
+    labeller: Labeller, configuration: Configuration, *, forces: bool, memory_limit: float | None = None
+) -> _Computation:
+    wall, cpu = time.perf_counter(), time.process_time()
     result: Result | None = None
     reason: str | None = None
     rungs: tuple[str, ...] = ("default",)
-    status: Status
     try:
         result = labeller.compute(configuration, forces=forces)
     except LabelFailed as error:
-        status, reason, rungs = "failed", one_line(str(error)), error.rungs
+        reason, rungs = one_line(str(error)), error.rungs
+    except MemoryError as error:
+        limit = "" if memory_limit is None else f"the memory limit of {memory_limit:g} MiB is reached: "
+        reason = one_line(f"{limit}{error or 'out of memory'}")
     except Exception as error:
+        if is_full(error):
+            raise
         # The programs raise anything from LinAlgError to KeyError; the frame is failed and the campaign goes on.
-        status, reason = "failed", one_line(f"{type(error).__name__}: {error}")
+        reason = one_line(f"{type(error).__name__}: {error}")
     else:
-        reason = audit(labeller.level, configuration, result)
+        rungs = result.rungs
+    elapsed = time.perf_counter() - wall, time.process_time() - cpu
+    return _Computation(configuration, result, reason, rungs, *elapsed, dt.datetime.now(dt.UTC))
+
+
+def _judge(labeller: Labeller, computation: _Computation) -> Attempt:
+    """Audit a computation."""
+    result, reason = computation.result, computation.reason
+    status: Status = "failed"
+    if result is not None:
+        reason = audit(labeller.level, computation.configuration, result)
         status = "rejected" if reason else "ok"
     return Attempt(
-        frame_id=configuration.frame_id,
+        frame_id=computation.configuration.frame_id,
         status=status,
         energy=result.energy if result else None,
         forces=result.forces if result else None,
         dipole=result.dipole if result else None,
         reason=reason,
         spin_square=result.spin_square if result else None,
-        rungs=result.rungs if result else rungs,
-        wall_seconds=time.perf_counter() - wall,
-        cpu_seconds=_cpu_seconds() - cpu,
-        peak_memory=_peak_memory(),
+        rungs=computation.rungs,
+        check_error=result.check_error if result else None,
+        wall_seconds=computation.wall_seconds,
+        cpu_seconds=computation.cpu_seconds,
         program=labeller.program,
         version=labeller.version,
         settings=labeller.settings,
         host=host(),
-        time=dt.datetime.now(dt.UTC),
+        time=computation.time,
     )
 
 
-_worker_labeller = cache(make_labeller)
-
-
-def label_chunk(
-    level: LevelOfTheory, engine: str | None, configurations: Sequence[Configuration], forces: bool
-) -> list[Attempt]:
-    """Label a few frames: what a worker process is sent."""
-    labeller = _worker_labeller(level, engine)
-    # A program that this machine cannot load says nothing about a frame: the error ends the campaign.
-    importlib.import_module(labeller.program)
-    return [attempt(labeller, configuration, forces=forces) for configuration in configurations]
-
-
-def failed_attempt(labeller: Labeller, configuration: Configuration, reason: str, *, wall_seconds: float) -> Attempt:
+def failed_attempt(labeller: Labeller, frame_id: str, reason: str, *, wall_seconds: float) -> Attempt:
     """The attempt of a worker that did not live to report it."""
     return Attempt(
-        frame_id=configuration.frame_id,
+        frame_id=frame_id,
         status="failed",
         reason=one_line(reason),
         wall_seconds=wall_seconds,
@@ -91,6 +152,12 @@ def failed_attempt(labeller: Labeller, configuration: Configuration, reason: str
         host=host(),
         time=dt.datetime.now(dt.UTC),
     )
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a scratch file could not be written or opened for want of room, or on a broken disk."""
+    # HDF5 puts the operating system's number into its message alone.
+    return isinstance(error, OSError) and (error.errno in _FULL or "No space left" in str(error))
 
 
 def one_line(text: str) -> str:
@@ -107,13 +174,7 @@ def host() -> str:
     return socket.gethostname()
 
 
-def _cpu_seconds() -> float:
-    """User and system time of this process, its threads and the children it waited for."""
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-
-def _peak_memory() -> float:
+def peak_memory() -> float:
     """MiB, largest resident size of this process so far.
 
     Linux passes ``ru_maxrss`` on to a spawned process from its parent, so a worker's own peak comes from ``/proc``

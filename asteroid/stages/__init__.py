@@ -9,21 +9,34 @@ and from Prefect's event loop; all others import neither.
 from asteroid.stages.certificates import certify, certify_in_child, is_certified, outcome, report_folder
 from asteroid.stages.labels import expected_label_seconds, label, load_checked, sample, select
 from asteroid.stages.minima import MINIMUM_LABELS, propose_minimum
-from asteroid.stages.models import Models, TrainingFrames, train, train_in_child, trained_models, training_frames
+from asteroid.stages.models import (
+    Models,
+    TrainingFrames,
+    held_out_error,
+    train,
+    train_in_child,
+    trained_models,
+    training_frames,
+)
+from asteroid.stages.review import Audit, audit_labels, review_labels
 
 __all__ = [
     "MINIMUM_LABELS",
+    "Audit",
     "Models",
     "TrainingFrames",
+    "audit_labels",
     "certify",
     "certify_in_child",
     "expected_label_seconds",
+    "held_out_error",
     "is_certified",
     "label",
     "load_checked",
     "outcome",
     "propose_minimum",
     "report_folder",
+    "review_labels",
     "sample",
     "select",
     "train",

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.compute as pc
 
+from asteroid.claims import claim
 from asteroid.errors import InputError
 from asteroid.labelling import check_supported, engines_for
 from asteroid.levels import Family, LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from asteroid.processes import Progress
-from asteroid.stages.common import counted
+from asteroid.stages.common import counted, waiting
 from asteroid.store import Store
 
 if TYPE_CHECKING:
@@ -33,7 +35,8 @@ def load_checked(manifest: str | Path) -> Manifest:
     for index, molecule in enumerate(loaded.molecules):
         for key, level in (("cheap", molecule.cheap), ("accurate", molecule.accurate)):
             try:
-                check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity)
+                forces = molecule.label_settings(level).forces
+                check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity, forces=forces)
             except InputError as error:
                 problems.append(f"{manifest}: molecules[{index}] ({molecule.name}): {key}: {error}")
     if problems:
@@ -50,8 +53,10 @@ def sample(
         InputError: when another molecule has this name in the store.
     """
     from asteroid import sampling
+    from asteroid.exchange import check_same_atoms
     from asteroid.sampling.plan import identity
 
+    check_same_atoms(store, molecule)
     path, this = f"molecules/{molecule.name}.json", identity(molecule)
     if not store.exists(path):
         store.write_json(path, this)
@@ -62,7 +67,8 @@ def sample(
         raise InputError(
             f"{molecule.name}: the store has another molecule of this name, with {different}; write another name"
         )
-    return sampling.sample(store, molecule, workers=workers, on_progress=counted(on_progress))
+    with claim(store, f"sampling {molecule.name}", on_wait=waiting(on_progress)):
+        return sampling.sample(store, molecule, workers=workers, on_progress=counted(on_progress))
 
 
 def select(store: Store, molecule: MoleculeSettings) -> None:
@@ -95,14 +101,21 @@ def label(
         shard=shard,
         shards=shards,
         workers=workers,
+        forces=settings.forces,
         time_limit=settings.time_limit,
+        memory_limit=settings.memory_limit,
         on_progress=counted(on_progress),
     )
 
 
 def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
-    """Core-seconds that one label is likely to take: as measured for this molecule, else a guess for the method."""
+    """Core-seconds that one label is likely to take: as measured for this molecule, else a guess for the method.
+
+    Labels with forces and energies alone are not mixed: for coupled cluster one costs several times the other.
+    """
+    forces = molecule.label_settings(level).forces
     table = store.attempts(molecule.name, level)
+    table = table.filter((pc.field("status") == "ok") & (pc.field("forces").is_valid() == forces))
     if table.num_rows:
         return float(np.mean(table["wall_seconds"].to_numpy() * table["cores"].to_numpy()))
     return _GUESSED_SECONDS[level.family]

@@ -1,20 +1,21 @@
 """Campaigns: nothing is computed twice, a dead worker costs one frame, and workers hold nothing but chemistry."""
 
-import os
-import signal
-import threading
-import time
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.errors import AsteroidError
 from asteroid.labelling.campaign import label_configurations, run_campaign
-from asteroid.processes import call_in_process
+from asteroid.labelling.crew import CHANCES, label_frames
+from asteroid.labelling.wire import configurations_to_table
 from asteroid.store import Store
 from tests.labelling import workers
-from tests.labelling.reference import FORMALDEHYDE, NITROGEN, WATER, level
+from tests.labelling.reference import NITROGEN, WATER, level
 
 GFN2 = level("gfn2-xtb")
 OVERLAPPING = Configuration([8, 1, 1], [[0, 0, 0], [0, 0, 0], [0, 0, 1]])
@@ -84,58 +85,90 @@ def test_coupled_cluster_that_does_not_converge_is_a_failed_attempt():
     assert attempt.wall_seconds > 0
 
 
-def test_a_killed_worker_costs_one_frame_and_its_neighbours_are_labelled(monkeypatch):
-    # The slow frame is found by what its worker does: the one that is still busy when the others are done.
-    slow = FORMALDEHYDE
-    attempts = label_configurations([slow, *displaced(3)], level("ccsd(t)/cc-pvdz"), workers=2)
-    killed = threading.Event()
+# What can go wrong in a worker: frames of hydroxide (oxygen first) are fine, those of hydrogen fluoride are not.
 
-    def kill_the_first_worker() -> None:
-        deadline = time.monotonic() + 60
-        while not killed.is_set() and time.monotonic() < deadline:
-            busy = [pid for pid in children() if cpu_seconds(pid) > 2.5]
-            if busy:
-                os.kill(busy[0], signal.SIGKILL)
-                killed.set()
-            time.sleep(0.02)
-
-    watcher = threading.Thread(target=kill_the_first_worker)
-    watcher.start()
-    outcome = list(attempts)
-    watcher.join()
-    assert killed.is_set()
-    failed = [attempt for attempt in outcome if attempt.status == "failed"]
-    assert len(outcome) == 4
-    assert len(failed) == 1
-    assert "killed by SIGKILL" in (failed[0].reason or "")
+FINE = displaced(12)
+BAD = [Configuration([9, 1], [[0, 0, 0], [0, 0, 0.95]])]
 
 
-def children() -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[1]) == os.getpid() and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
-            found.append(int(stat.parent.name))
-    return found
+def troubled(trouble: str, notes: Path, **limits: float) -> dict[str, tuple[str, str]]:
+    """Status and reason of each frame, when the labeller gets into trouble in the middle of a chunk."""
+    frames = configurations_to_table([*FINE[:6], *BAD, *FINE[6:]])
+    make = workers.Troubled(element=9, trouble=trouble, notes=str(notes))
+    table = pa.concat_tables(label_frames(frames, make, workers=2, **limits))
+    rows = table.to_pylist()
+    assert sorted(row["frame_id"] for row in rows) == sorted(frames["frame_id"].to_pylist())
+    return {row["frame_id"]: (row["status"], row["reason"]) for row in rows}
 
 
-def cpu_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def the_one_failure(outcome: dict[str, tuple[str, str]]) -> str:
+    assert all(outcome[one.frame_id] == ("ok", None) for one in FINE)
+    status, reason = outcome[BAD[0].frame_id]
+    assert status == "failed"
+    return reason
 
 
-def test_a_frame_beyond_the_time_limit_fails_and_the_others_do_not():
-    attempts = list(label_configurations([FORMALDEHYDE, WATER], level("ccsd(t)/cc-pvtz"), time_limit=8.0, forces=False))
-    by_id = {attempt.frame_id: attempt for attempt in attempts}
-    assert by_id[FORMALDEHYDE.frame_id].reason == "not finished within the time limit of 8 s"
-    assert by_id[WATER.frame_id].status == "ok"
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        ("read_address_zero", "was killed by SIGSEGV"),
+        ("leave", "ended with exit code 3"),
+        ("be_killed", "was killed by SIGKILL"),
+        ("take_memory", "the memory limit of 2000 MiB is reached"),
+        ("hang", "not finished within the time limit of 2 s"),
+        ("hang_in_a_library", "not finished within the time limit of 2 s"),
+    ],
+)
+def test_a_frame_that_ends_its_worker_fails_and_its_neighbours_do_not(trouble, reason, tmp_path):
+    outcome = troubled(trouble, tmp_path, time_limit=2.0, memory_limit=2000.0)
+    assert reason in the_one_failure(outcome)
 
 
-def test_workers_hold_no_torch_and_use_one_thread():
-    assert call_in_process(workers.loaded_and_threads) == ([], "1")
+def test_a_frame_whose_worker_is_killed_gets_another_chance(tmp_path):
+    outcome = troubled("be_killed_once", tmp_path)
+    assert set(outcome.values()) == {("ok", None)}
+
+
+def test_a_frame_whose_worker_is_always_killed_fails_in_the_end(tmp_path):
+    assert "was killed by SIGKILL" in the_one_failure(troubled("be_killed", tmp_path))
+    assert (tmp_path / "kills").read_text() == "x" * CHANCES
+
+
+def test_workers_that_are_told_to_end_end_the_campaign(tmp_path):
+    with pytest.raises(AsteroidError, match="told to end; run again to go on"):
+        troubled("be_told_to_end", tmp_path)
+
+
+def test_a_full_scratch_disk_ends_the_campaign_and_condemns_no_frame(tmp_path):
+    with pytest.raises(AsteroidError, match=r"cannot write its temporary files: .*No space left on device.*eri.h5"):
+        troubled("fill_the_disk", tmp_path)
+
+
+def test_a_program_that_cannot_be_loaded_ends_the_campaign(tmp_path):
+    make = replace(workers.Troubled(element=9, trouble="hang", notes=""), program="no_such_program")
+    with pytest.raises(AsteroidError, match="no_such_program cannot be loaded on this machine"):
+        list(label_frames(configurations_to_table(FINE), make))
+
+
+def test_workers_hold_no_torch_and_use_one_thread(tmp_path):
+    assert the_one_failure(troubled("describe_the_process", tmp_path)) == "[] 1"
+
+
+def test_workers_leave_no_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    troubled("be_killed_once", notes)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["notes"]
+
+
+def test_without_a_place_for_temporary_files_a_campaign_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(AsteroidError, match="no place for the temporary files of labelling"):
+        list(label_configurations(FINE, GFN2))
+
+
+def test_a_time_limit_is_that_of_a_label_and_not_of_a_chunk(tmp_path):
+    # Labels of about a millisecond come in chunks of half a second, longer than the limit.
+    outcome = list(label_configurations(displaced(1500), GFN2, time_limit=0.3))
+    assert {attempt.status for attempt in outcome} == {"ok"}

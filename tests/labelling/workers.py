@@ -1,8 +1,21 @@
-"""Functions that tests run in other processes."""
+"""Functions and labellers that tests run in other processes."""
 
+import ctypes
 import os
 import signal
 import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from asteroid.configuration import Configuration
+from asteroid.errors import LabelFailed
+from asteroid.labelling import Result, make_labeller
+from asteroid.levels import LevelOfTheory
+
+GFN2 = LevelOfTheory.parse("gfn2-xtb")
 
 
 def add(a: int, b: int) -> int:
@@ -17,14 +30,76 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def loaded_and_threads() -> tuple[list[str], str | None]:
-    """What a labelling worker has in memory after a label, and the threads it was told to use."""
-    from asteroid.configuration import Configuration
-    from asteroid.labelling.attempt import label_chunk
-    from asteroid.levels import LevelOfTheory
+@dataclass(frozen=True)
+class Troubled:
+    """GFN2-xTB, but for frames with a given first atom, in which something goes wrong.
 
-    water = Configuration([8, 1, 1], [[0, 0, 0], [0, 0.76, 0.59], [0, -0.76, 0.59]])
-    assert label_chunk(LevelOfTheory.parse("gfn2-xtb"), None, [water], True)[0].status == "ok"
-    assert label_chunk(LevelOfTheory.parse("hf/sto-3g"), None, [water], True)[0].status == "ok"
+    Args:
+        element: atomic number of the first atom of such frames.
+        trouble: a function of this module, called with a folder to keep notes in.
+    """
+
+    element: int
+    trouble: str
+    notes: str
+    level: LevelOfTheory = GFN2
+    program: str = "tblite"
+    version: str = "0"
+    settings: str = ""
+
+    def __call__(self) -> "Troubled":
+        return self
+
+    def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
+        if configuration.numbers[0] == self.element:
+            globals()[self.trouble](Path(self.notes))
+        return make_labeller(self.level).compute(configuration, forces=forces)
+
+
+def hang(_notes: Path) -> None:
+    time.sleep(3600)
+
+
+def hang_in_a_library(_notes: Path) -> None:
+    """Holding Python's lock, as a library may."""
+    ctypes.PyDLL(None).sleep(3600)
+
+
+def read_address_zero(_notes: Path) -> None:
+    ctypes.string_at(0)
+
+
+def leave(_notes: Path) -> None:
+    """What Fortran's STOP does."""
+    os._exit(3)
+
+
+def take_memory(_notes: Path) -> None:
+    np.ones(2**30)
+
+
+def be_killed(notes: Path) -> None:
+    with (notes / "kills").open("a") as kills:
+        kills.write("x")
+    die()
+
+
+def be_killed_once(notes: Path) -> None:
+    if not (notes / "kills").exists():
+        be_killed(notes)
+
+
+def be_told_to_end(_notes: Path) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def fill_the_disk(_notes: Path) -> None:
+    raise OSError(28, "No space left on device", "/scratch/eri.h5")
+
+
+def describe_the_process(_notes: Path) -> None:
+    """What a labelling worker has in memory, and the threads it was told to use."""
+    import pyscf  # noqa: F401
+
     heavy = [name for name in ("torch", "pandas", "ase", "prefect") if name in sys.modules]
-    return heavy, os.environ.get("OMP_NUM_THREADS")
+    raise LabelFailed(f"{heavy} {os.environ.get('OMP_NUM_THREADS')}")

@@ -1,0 +1,25 @@
+"""Labels that come from elsewhere and go elsewhere: ``asteroid import`` and ``asteroid export``.
+
+:func:`import_files` reads labelled files (:mod:`~asteroid.exchange.reading`), judges them
+(:mod:`~asteroid.exchange.checks`), finds the frames that the store has already (:mod:`~asteroid.exchange.matching`) and
+adds the rest; :func:`export_labels` writes a molecule's labels at a level for other programs. What is exported and
+imported again is bit for bit the same.
+"""
+
+from asteroid.exchange.exporting import EXPORT_FORMATS, Exported, export_labels
+from asteroid.exchange.importing import check_same_atoms, import_files
+from asteroid.exchange.labelled import ENERGY_UNITS, LENGTH_UNITS, Conventions
+from asteroid.exchange.plan import Imported, ImportSettings
+
+__all__ = [
+    "ENERGY_UNITS",
+    "EXPORT_FORMATS",
+    "LENGTH_UNITS",
+    "Conventions",
+    "Exported",
+    "ImportSettings",
+    "Imported",
+    "check_same_atoms",
+    "export_labels",
+    "import_files",
+]

@@ -1,0 +1,80 @@
+"""Adds labelled files to a store: everything is checked before anything is written, and nothing is added twice.
+
+Files become frames (those that the store does not have), accepted labels, and a selection that makes pipeline and
+status count them. Killed between these three and called again, it adds what is missing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from asteroid.errors import InputError
+from asteroid.exchange.matching import KnownFrames, describe
+from asteroid.exchange.plan import Imported, ImportSettings, Plan, name_of, plan_import
+from asteroid.exchange.reading import read_labelled
+from asteroid.manifest import MoleculeSettings
+from asteroid.records import Attempt, table_to_attempts
+from asteroid.store import Store
+from asteroid.structures import read_geometry, read_smiles
+
+
+def import_files(store: Store, paths: Sequence[Path], settings: ImportSettings) -> list[Imported]:
+    """Add the labels of some files, all at one level, to a molecule of a store.
+
+    Raises:
+        InputError: with up to a few lines, when a file cannot be read or is inconsistent in itself, with the files
+            before it or with the store; nothing has been written then.
+    """
+    known = KnownFrames.of(store, settings.molecule)
+    labels = _stored_labels(store, settings)
+    selected = set(store.selected(settings.molecule, settings.level))
+    plans = []
+    for path in paths:
+        file = read_labelled(path, settings.conventions, settings.level)
+        known.check_atoms(file)
+        plan = plan_import(file, known, labels, settings)
+        known.add([frame.configuration for frame in plan.frames], [frame.split for frame in plan.frames])
+        labels |= {attempt.frame_id: attempt for attempt in plan.attempts}
+        plans.append(plan)
+    for plan in plans:
+        _write(store, plan, selected, settings)
+    return [plan.summary for plan in plans]
+
+
+def check_same_atoms(store: Store, molecule: MoleculeSettings) -> None:
+    """Raise InputError when the frames that were imported under a molecule's name have other atoms than it has."""
+    table = store.frame_table(molecule.name)
+    imported = table.filter(pc.equal(table["origin"], "import")).slice(0, 1)
+    if not imported.num_rows:
+        return
+    if molecule.smiles is not None:
+        numbers = read_smiles(molecule.smiles).numbers
+    else:
+        assert molecule.geometry is not None, "a molecule has one or the other"
+        numbers = tuple(read_geometry(molecule.geometry, charge=molecule.charge).numbers)
+    row = imported.to_pylist()[0]
+    there = describe(row["numbers"], row["charge"], row["multiplicity"])
+    if describe(numbers, molecule.charge, molecule.multiplicity) != there:
+        raise InputError(
+            f"{molecule.name}: the store's imported frames are {there}; write another name, or as geometry: a file "
+            "with these atoms in this order"
+        )
+
+
+def _stored_labels(store: Store, settings: ImportSettings) -> dict[str, Attempt]:
+    """Each frame's accepted label, or the latest that was rejected."""
+    attempts = store.attempts(settings.molecule, settings.level)
+    rejected = attempts.filter(pc.equal(attempts["status"], "rejected"))
+    return {a.frame_id: a for a in table_to_attempts(rejected)} | store.labels(settings.molecule, settings.level)
+
+
+def _write(store: Store, plan: Plan, selected: set[str], settings: ImportSettings) -> None:
+    molecule, level = settings.molecule, settings.level
+    if plan.frames:
+        store.add_frames(molecule, plan.frames, batch=name_of(frame.frame_id for frame in plan.frames))
+    store.add_attempts(molecule, level, plan.attempts)
+    ids = [frame_id for frame_id in plan.frame_ids if frame_id not in selected]
+    if ids:
+        store.select(molecule, level, ids, name=name_of(ids), criterion="import")
+        selected.update(ids)

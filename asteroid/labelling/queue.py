@@ -1,0 +1,45 @@
+"""Which rows are computed next, and how many a worker is sent at once."""
+
+from collections import deque
+from typing import Final
+
+CHUNK_SECONDS: Final = 0.5
+"""Rows go to a worker in chunks of about this much work: sending costs a millisecond, as much as a cheap label."""
+
+LARGEST_CHUNK: Final = 500
+
+
+class Queue:
+    """Rows still to be labelled.
+
+    >>> queue = Queue(rows=40, workers=2)
+    >>> queue.take()
+    range(0, 1)
+    >>> queue.learn(seconds=0.1)
+    >>> queue.take()
+    range(1, 6)
+    """
+
+    def __init__(self, rows: int, workers: int) -> None:
+        self._fresh = range(rows)
+        self._returned: deque[range] = deque()
+        self._workers = workers
+        self._chunk = 1
+
+    def take(self) -> range:
+        """The next rows for a worker, none when all are given out."""
+        if self._returned:
+            return self._returned.popleft()
+        # Near the end smaller chunks keep all workers busy to the last.
+        size = max(1, min(self._chunk, len(self._fresh) // (2 * self._workers)))
+        taken, self._fresh = self._fresh[:size], self._fresh[size:]
+        return taken
+
+    def give_back(self, rows: range) -> None:
+        """Rows that were taken and not computed go out first, as they are."""
+        if rows:
+            self._returned.append(rows)
+
+    def learn(self, seconds: float) -> None:
+        """Choose the size of the next chunks from what a label took."""
+        self._chunk = max(1, min(int(CHUNK_SECONDS / max(seconds, 1e-6)), LARGEST_CHUNK))
