@@ -1,5 +1,6 @@
 """``asteroid import`` and ``asteroid export``: labels from elsewhere, and labels for elsewhere."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,7 +94,10 @@ def import_labels(
 def export(
     molecule: MoleculeOption,
     level: LevelOption,
-    file: Annotated[Path, typer.Option("--out", help="File to write; for mace a folder, one file a split.")],
+    file: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write; for mace a folder, one file a split. Named by molecule and level."),
+    ] = None,
     store: StoreOption = "./store",
     format: Annotated[str, typer.Option("--format", help="extxyz, mace or parquet.")] = "extxyz",
     split: Annotated[str | None, typer.Option(help="Frames of this one alone.")] = None,
@@ -106,7 +110,8 @@ def export(
     from asteroid.exchange import export_labels
     from asteroid.store import Store
 
-    written = export_labels(Store(store), molecule, _level(level), format=format, out=file, split=split)
+    out_path = file or Path(_file_name(molecule, level, format))
+    written = export_labels(Store(store), molecule, _level(level), format=format, out=out_path, split=split)
     if as_json:
         print_json([{**vars(one), "file": str(one.file)} for one in written])
         return
@@ -114,6 +119,16 @@ def export(
     for one in written:
         table.add_row(str(one.file), str(one.labels), str(one.energy_only))
     out.print(table)
+
+
+def _file_name(molecule: str, level: str, format: str) -> str:
+    """Of an export that nobody named; a level holds characters that file names do without.
+
+    >>> _file_name("water", "ccsd(t)/6-31g*", "extxyz")
+    'water-ccsd_t_6-31gs.extxyz'
+    """
+    stem = re.sub(r"[^A-Za-z0-9+-]+", "_", f"{molecule}-{level}".replace("*", "s")).strip("_")
+    return stem if format == "mace" else f"{stem}.{format}"
 
 
 def _level(text: str) -> Any:

@@ -98,9 +98,11 @@ def _npz_arrays(path: Path, data: bytes) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {key: archive[key] for key in ("N", "Z", "R", "E", "F", "Q") if key in archive.files}
-    # Broken zip archives and headers fail in a dozen ways.
-    except Exception as error:
-        raise InputError(f"{path}: not an npz archive of plain arrays ({_one_line(error)})") from None
+    # Broken zip archives and headers fail in a dozen ways, and numpy's own advice is to load pickles.
+    except Exception:
+        raise InputError(
+            f"{path}: not an npz archive of plain arrays, or cut short; write one with numpy.savez and keys Z, R, E, F"
+        ) from None
 
 
 def _broadcast(path: Path, key: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:

@@ -15,7 +15,9 @@ import pytest
 from asteroid.errors import InputError
 from asteroid.exchange import Conventions
 from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings, SamplingSettings
 from asteroid.sampling.select import NEAR, near_copies, sorted_distances
+from asteroid.stages import sample, select
 from asteroid.store import Store
 from tests.exchange.files import CHEAP, FOREIGN, NUMBERS, contents, load, problems, springs, write_npz
 
@@ -340,3 +342,22 @@ def test_a_published_trajectory_imports_with_its_lines(tmp_path: Path) -> None:
     assert [one.labels for one in load(store, *files)] == [500, 650]
     (line, *_) = problems(store, DATA / "acetylacetone" / "isolated_atoms.xyz")
     assert "frame 1 (line 4): has the atoms" in line
+
+
+def test_a_manifest_goes_on_with_imported_frames_of_its_molecule_alone(store: Store, tmp_path: Path) -> None:
+    load(store, write_npz(tmp_path / "a.npz", springs(30)), split="train")
+    manifest = {"name": "m", "cheap": LevelOfTheory.parse("gfn2-xtb"), "accurate": CHEAP}
+    sampling = SamplingSettings(frames=10, methods=("normal-modes",), conformers=1)
+    for smiles in ("O", "O=C"):  # another molecule, and the same with its atoms in another order
+        before = contents(store)
+        with pytest.raises(InputError, match=r"^m: the store's imported frames are C O H H of charge 0 and mult"):
+            sample(store, MoleculeSettings(**manifest, smiles=smiles), workers=1)
+        assert contents(store) == before
+    molecule = MoleculeSettings(**manifest, smiles="C=O", sampling=sampling)
+    sample(store, molecule, workers=1)
+    select(store, molecule)
+    # Every frame gets a cheap label; the imported accurate ones are there.
+    assert len(store.selected("m", molecule.cheap)) == len(store.frames("m")) > 30
+    assert len(store.labels("m", CHEAP)) == 30
+    load(store, tmp_path / "a.npz", level=FOREIGN)
+    assert set(store.levels("m")) == {CHEAP, FOREIGN, molecule.cheap}
