@@ -109,7 +109,8 @@ def _broadcast(path: Path, key: str, array: npt.NDArray[Any], shape: tuple[int, 
     """Whole numbers, one row for all frames or one a frame."""
     if array.shape not in (shape, shape[1:], (1, *shape[1:])):
         raise InputError(f"{path}: {key} has shape {array.shape}; write {shape}")
-    if not (np.isfinite(array) & (np.abs(array) < 1e6) & (array == np.round(array))).all():
+    wide = array.astype(np.float64)
+    if not (np.isfinite(wide) & (np.abs(wide) < 1e6) & (wide == np.round(wide))).all():
         raise InputError(f"{path}: {key} holds values that are not whole numbers")
     return np.broadcast_to(array, shape).astype(np.int64)
 

@@ -17,6 +17,9 @@ SHARDS = 2
 PATIENCE = 180.0
 """s for a server and its workers to get to work."""
 
+RESUBMISSION = 30.0
+"""s after which shards that nobody works on are taken for lost."""
+
 KINDS = {
     "label worker": "multiprocessing.spawn",
     "shard run": "prefect.engine",
@@ -78,16 +81,12 @@ def rampage_on_server(folder: Path, *, kills: int, seed: int, frames: int) -> To
     toll = Toll(f"{GFN2}, Prefect server")
     start = time.monotonic()
     server = LocalServer(folder)
-    add_frames(store, GFN2, frames, seed=seed)
     server.up()
     try:
         kinds = [kind for kind in KINDS for _ in range(kills // len(KINDS))]
         dice.shuffle(kinds)
-        for number, kind in enumerate(kinds):
-            if not store.pending(MOLECULE, level):
-                add_frames(store, GFN2, frames, seed=seed + 1000 * (number + 1))
-            server.submit(store.url)
-            _wait_for_labelling(server)
+        for kind in kinds:
+            _set_to_work(server, store, level, frames, dice)
             time.sleep(dice.uniform(0.1, 2.0))
             if not (victims := server.processes()[kind]):
                 continue
@@ -105,11 +104,19 @@ def rampage_on_server(folder: Path, *, kills: int, seed: int, frames: int) -> To
     return toll
 
 
-def _wait_for_labelling(server: LocalServer) -> None:
+def _set_to_work(server: LocalServer, store: Store, level: LevelOfTheory, frames: int, dice: random.Random) -> None:
+    """Submit shards until one is seen labelling; runs submitted before may have left nothing for them."""
     deadline = time.monotonic() + PATIENCE
+    submitted = -RESUBMISSION
     while not server.processes()["label worker"]:
         if time.monotonic() > deadline:
             raise TimeoutError("no shard was seen at work")
+        if not store.pending(MOLECULE, level):
+            add_frames(store, GFN2, frames, seed=dice.getrandbits(30))
+            submitted = -RESUBMISSION
+        if time.monotonic() - submitted >= RESUBMISSION:
+            server.submit(store.url)
+            submitted = time.monotonic()
         time.sleep(0.2)
 
 
