@@ -11,7 +11,6 @@ from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from asteroid.configuration import Frame, Split
-from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.select import pick_diverse
 from asteroid.store import Store
@@ -41,22 +40,30 @@ def choose_cheap(store: Store, molecule: MoleculeSettings) -> None:
 def choose_accurate(store: Store, molecule: MoleculeSettings) -> None:
     """Select frames for the accurate level: diverse ones to learn from, random ones to measure the error with.
 
+    Frames that have an accurate label already, imported ones say, come first: they cost nothing.
     Called again after labelling, it replaces frames whose label failed or was rejected by others of their split, until
     the budget is met in labels that can be used or :data:`MOST_TRIED` times the budget has been chosen.
     """
     budget = molecule.budget
-    lost = _lost(store, molecule)
-    _choose(store, molecule, "train", budget.train, "diverse", lost)
-    _choose(store, molecule, "valid", budget.valid, "diverse", lost)
-    # Diverse test frames would be outliers; a random subset estimates the error over the sampled distribution.
-    _choose(store, molecule, "test", budget.test, "random", lost)
-
-
-def _lost(store: Store, molecule: MoleculeSettings) -> set[str]:
-    """Frames chosen for the accurate level whose label failed or was rejected."""
     level = molecule.accurate
     pending = store.pending(molecule.name, level, forces=molecule.label_settings(level).forces)
-    return set(store.selected(molecule.name, level)) - set(pending) - set(store.labels(molecule.name, level))
+    known = set(store.labels(molecule.name, level))
+    # Chosen before, and the label failed or was rejected.
+    lost = set(store.selected(molecule.name, level)) - set(pending) - known
+    known -= set(pending)
+    _choose(store, molecule, "train", budget.train, "diverse", known, lost)
+    _choose(store, molecule, "valid", budget.valid, "diverse", known, lost)
+    # Diverse test frames would be outliers; a random subset estimates the error over the sampled distribution.
+    _choose(store, molecule, "test", budget.test, "random", known, lost)
+
+
+def chosen_accurate(store: Store, molecule: MoleculeSettings, split: Split) -> list[str]:
+    """Frame ids of a split that :func:`choose_accurate` has selected, in the order in which they were chosen."""
+    prefix = f"accurate-{split}-"
+    names = store.selections(molecule.name, molecule.accurate)
+    counts = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    largest = max((int(count) for count in counts if count.isdecimal()), default=0)
+    return store.selected(molecule.name, molecule.accurate, name=f"{prefix}{largest}")
 
 
 def _choose(
@@ -65,33 +72,31 @@ def _choose(
     split: Split,
     budget: int,
     criterion: Literal["diverse", "random"],
+    known: AbstractSet[str],
     lost: AbstractSet[str],
 ) -> None:
     level = molecule.accurate
-    prefix = f"accurate-{split}-"
-    earlier_ids = _largest(store, molecule.name, level, prefix)
+    earlier_ids = chosen_accurate(store, molecule, split)
     wanted = min(budget + len(lost & set(earlier_ids)), MOST_TRIED * budget)
     if len(earlier_ids) >= wanted:
         return
     frames = store.frames(molecule.name, split=split)
     by_id = {frame.frame_id: frame for frame in frames}
-    rest = [frame for frame in frames if frame.frame_id not in set(earlier_ids)]
+    taken = lost | set(earlier_ids)
+    rest = [frame for frame in frames if frame.frame_id not in taken]
     earlier = [by_id[frame_id] for frame_id in earlier_ids]
-    picked = _CHOICES[criterion](rest, wanted - len(earlier), molecule.sampling.seed, earlier)
+    choose, picked = _CHOICES[criterion], list[Frame]()
+    for candidates in ([f for f in rest if f.frame_id in known], [f for f in rest if f.frame_id not in known]):
+        missing = wanted - len(earlier) - len(picked)
+        if candidates and missing:
+            picked += choose(candidates, missing, molecule.sampling.seed, [*earlier, *picked])
     total = len(earlier) + len(picked)
     if total < wanted:
         logger.warning("%s: %d %s frames are there of %d wanted at %s", molecule.name, total, split, wanted, level)
     if picked:
         ids = [*earlier_ids, *(frame.frame_id for frame in picked)]
         reason = criterion if len(earlier) < budget else "replacement"
-        store.select(molecule.name, level, ids, name=f"{prefix}{total}", criterion=reason)
-
-
-def _largest(store: Store, molecule: str, level: LevelOfTheory, prefix: str) -> list[str]:
-    """Frame ids of the largest selection whose name is ``prefix`` and a number."""
-    counts = [name.removeprefix(prefix) for name in store.selections(molecule, level) if name.startswith(prefix)]
-    largest = max((int(count) for count in counts if count.isdecimal()), default=0)
-    return store.selected(molecule, level, name=f"{prefix}{largest}")
+        store.select(molecule.name, level, ids, name=f"accurate-{split}-{total}", criterion=reason)
 
 
 def _diverse(frames: Sequence[Frame], count: int, seed: int, earlier: Sequence[Frame]) -> list[Frame]:

@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from asteroid.configuration import Split
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
 from asteroid.records import Attempt
+from asteroid.sampling.choose import chosen_accurate
 from asteroid.stages.common import digest, import_mace, label_key
 from asteroid.stages.minima import find_model_minimum
 from asteroid.store import Store
@@ -55,9 +57,11 @@ def training_frames(
     accurate = store.labels(molecule.name, molecule.accurate)
     cheap = store.labels(molecule.name, molecule.cheap)
     splits = {frame.frame_id: frame.split for frame in store.frames(molecule.name)}
-    chosen = store.selected(molecule.name, molecule.accurate)
+    selected = store.selected(molecule.name, molecule.accurate)
 
-    def of(split: str, most: int) -> tuple[str, ...]:
+    def of(split: Split, most: int) -> tuple[str, ...]:
+        # Selections of other makers, an import's for one, follow.
+        chosen = dict.fromkeys([*chosen_accurate(store, molecule, split), *selected])
         usable = (i for i in chosen if splits[i] == split and i in accurate)
         return tuple(sorted(itertools.islice(usable, most)))
 

@@ -1,0 +1,75 @@
+"""Which frames are bought: labels that are there already come first, lost ones are replaced, none is taken twice."""
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asteroid.configuration import Configuration, Frame, Origin, Split
+from asteroid.manifest import BudgetSettings, MoleculeSettings
+from asteroid.records import Attempt
+from asteroid.sampling.choose import choose_accurate, chosen_accurate
+from asteroid.store import Store
+
+WATER = MoleculeSettings(name="water", smiles="O", budget=BudgetSettings(accurate=10, test=4))
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Thirty distorted waters in each split, none labelled."""
+    random, store = np.random.default_rng(0), Store(tmp_path)
+    geometry = np.array([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
+    for split in SPLITS:
+        frames = [
+            Frame(
+                Configuration([8, 1, 1], geometry + random.normal(scale=0.05, size=(3, 3))), Origin("md"), split, split
+            )
+            for _ in range(30)
+        ]
+        store.add_frames("water", frames, batch=split)
+    return store
+
+
+def label(store: Store, ids: list[str], status: str = "ok") -> None:
+    now = dt.datetime.now(dt.UTC)
+    attempts = [
+        Attempt(
+            frame_id=frame_id,
+            status=status,  # type: ignore[arg-type]
+            energy=-1.0,
+            forces=np.zeros((3, 3)),
+            reason=None if status == "ok" else "net force",
+            time=now,
+        )
+        for frame_id in ids
+    ]
+    store.add_attempts("water", WATER.accurate, attempts)
+
+
+def test_frames_with_an_accurate_label_are_chosen_before_those_that_would_cost_one(store: Store) -> None:
+    ids = {split: [frame.frame_id for frame in store.frames("water", split=split)] for split in SPLITS}
+    labelled = {"train": ids["train"][20:], "valid": ids["valid"][10:25], "test": ids["test"][:3]}
+    for split in SPLITS:
+        store.select("water", WATER.accurate, labelled[split], name=f"import-{split}", criterion="import")
+        label(store, labelled[split])
+    choose_accurate(store, WATER)
+    chosen = {split: chosen_accurate(store, WATER, split) for split in SPLITS}
+    assert {split: len(chosen[split]) for split in SPLITS} == {"train": 8, "valid": 2, "test": 4}
+    assert set(chosen["train"]) <= set(labelled["train"])
+    assert set(chosen["valid"]) <= set(labelled["valid"])
+    # Three of four test labels are there; one frame has to be bought.
+    assert set(labelled["test"]) < set(chosen["test"])
+    assert store.pending("water", WATER.accurate) == [i for i in chosen["test"] if i not in labelled["test"]]
+
+
+def test_a_label_that_was_rejected_is_replaced_by_another_frame_and_never_chosen_again(store: Store) -> None:
+    choose_accurate(store, WATER)
+    first = chosen_accurate(store, WATER, "train")
+    label(store, first[:3], "rejected")
+    label(store, first[3:])
+    choose_accurate(store, WATER)
+    second = chosen_accurate(store, WATER, "train")
+    assert second[: len(first)] == first
+    assert len(second) == len(set(second)) == len(first) + 3
