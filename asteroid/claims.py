@@ -20,7 +20,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import gcd
 from pathlib import Path
 from typing import Final
@@ -34,6 +34,9 @@ RENEWAL: Final = 20.0
 
 LIFETIME: Final = 90.0
 """s without a renewal after which a claim is void: long against a slow store, short against a night."""
+
+TRIES: Final = 10
+"""Looks, a moment apart, after which a claim in the way is one that is held."""
 
 PATIENCE: Final = (0.2, 5.0)
 """s, the shortest and the longest moment to wait for another's claim."""
@@ -64,12 +67,20 @@ class Claim:
             if not self._lost and _now() - self._renewed > LIFETIME / 2:
                 # Nobody may have waited for us so long; but they see us again before we look for them.
                 self._write()
-                self._lost = bool(self._others())
+                self._lost = self._taken_over()
             if self._lost:
                 raise AsteroidError(
                     f"another run has taken over what {self._files.location(self._folder)} names, because this one was "
                     "not heard of; run again to go on"
                 )
+
+    def _taken_over(self) -> bool:
+        """Whether somebody holds this claim now, and does not merely try to: that one takes its own back at once."""
+        for _ in range(TRIES):
+            if not self._others():
+                return False
+            time.sleep(PATIENCE[0])
+        return True
 
     def acquire(self) -> bool:
         """Try once."""
@@ -148,7 +159,9 @@ def claim(
     finally:
         ended.set()
         thread.join()
-        held.release()
+        # What was to be done has been done; a claim that cannot be removed lapses by itself.
+        with suppress(StoreError):
+            held.release()
 
 
 def _keep(held: Claim, ended: threading.Event) -> None:
@@ -178,7 +191,10 @@ def _is_gone(files: Files, path: str) -> bool:
     except (ValueError, KeyError, TypeError):
         # Not written by us, or cut short: its age decides.
         return False
-    return bool(machine) and machine == _machine() and _process(pid) != {"pid": pid, "started": started}
+    if not machine or machine != _machine():
+        return False
+    found = _process(pid)
+    return found != {"pid": pid, "started": started} and (bool(found["started"]) or not _is_hidden(pid))
 
 
 @functools.cache
@@ -189,6 +205,17 @@ def _machine() -> str:
         return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether a process of another user runs that ``/proc`` does not show (mounted with hidepid)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 def _process(pid: int) -> dict[str, int | str]:

@@ -143,15 +143,19 @@ class Store(Files):
                         raise StoreError(f"{self.location(folder)} names no level of theory; move it away") from None
         return sorted(found, key=str)
 
-    def add_attempts(self, molecule: str, level: LevelOfTheory, attempts: Sequence[Attempt] | pa.Table) -> None:
+    def add_attempts(
+        self, molecule: str, level: LevelOfTheory, attempts: Sequence[Attempt] | pa.Table, *, name: str | None = None
+    ) -> None:
         """Append attempts in a file of their own: no two writers ever touch the same one.
 
         Args:
             attempts: as objects, or as a table of :data:`~asteroid.records.LABEL_SCHEMA`.
+            name: of the file, from :func:`asteroid.tables.unique_name`; for a writer who does not know whether a
+                failed attempt to write it has left it behind, and tries again.
         """
         if len(attempts):
             table = attempts if isinstance(attempts, pa.Table) else attempts_to_table(attempts)
-            tables.write(self, f"{_labels(molecule, level)}/{tables.unique_name()}", table.cast(LABEL_SCHEMA))
+            tables.write(self, f"{_labels(molecule, level)}/{name or tables.unique_name()}", table.cast(LABEL_SCHEMA))
 
     def attempts(self, molecule: str, level: LevelOfTheory) -> pa.Table:
         """Every attempt as an Arrow table of :data:`~asteroid.records.LABEL_SCHEMA`, oldest first."""

@@ -80,7 +80,7 @@ async def molecule_pipeline(store: Store, molecule: MoleculeSettings, site: Loca
         await site.train(store, molecule)
     models = await asyncio.to_thread(stages.trained_models, store, molecule)
     if models is None:
-        raise AsteroidError(f"{molecule.name}: training ended without a model")
+        raise AsteroidError(f"{molecule.name}: the labels change faster than models train; run again to go on")
     for step in range(stages.MINIMUM_LABELS):
         if not await compare_minima(store, molecule, models):
             break

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
-from asteroid.stages import expected_label_seconds
+from asteroid.stages import expected_label_seconds, trained_models
 from asteroid.store import Store
 from flows import stages as stage_flows
 
@@ -47,14 +47,21 @@ class LocalSite:
             await stage_flows.sample(store.url, molecule)
 
     async def label(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, occasion: str) -> None:
+        forces = molecule.label_settings(level).forces
+        wanted = set(store.pending(molecule.name, level, forces=forces))
         async with self.labelling:
             await stage_flows.label(store.url, molecule, str(level))
-        if store.pending(molecule.name, level, forces=molecule.label_settings(level).forces):
+        # What another pipeline has asked for meanwhile is that one's work.
+        if wanted.intersection(store.pending(molecule.name, level, forces=forces)):
             raise AsteroidError(f"{molecule.name}: {level} labels are missing after their stage; run again to go on")
 
     async def train(self, store: Store, molecule: MoleculeSettings) -> None:
-        async with self.training:
-            await stage_flows.train(store.url, molecule)
+        for _ in range(ATTEMPTS):
+            async with self.training:
+                await stage_flows.train(store.url, molecule)
+            # Labels may have come or been withdrawn while it trained.
+            if trained_models(store, molecule) is not None:
+                break
 
     async def certify(self, store: Store, molecule: MoleculeSettings) -> None:
         async with self.training:
@@ -94,7 +101,7 @@ class PoolSite:
         await asyncio.gather(*(run(shard) for shard in range(shards)))
 
     async def train(self, store: Store, molecule: MoleculeSettings) -> None:
-        await self._submit("train/gpu", store, molecule, "train")
+        await self._submit("train/gpu", store, molecule, "train", lambda: trained_models(store, molecule) is None)
 
     async def certify(self, store: Store, molecule: MoleculeSettings) -> None:
         await self._submit("certify/gpu", store, molecule, "certify")

@@ -28,6 +28,7 @@ from asteroid.labelling.wire import configurations_to_table
 from asteroid.levels import LevelOfTheory
 from asteroid.records import Attempt, table_to_attempts
 from asteroid.store import Store
+from asteroid.tables import unique_name
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ class _Ledger:
         self._flush_seconds = flush_seconds
         self._flushed = time.monotonic()
         self._tables: list[pa.Table] = []
+        self._name = unique_name()
 
     def __enter__(self) -> Self:
         return self
@@ -138,9 +140,9 @@ class _Ledger:
     def _flush(self) -> None:
         if self._tables:
             self._held.confirm()
-            self._store.add_attempts(self._molecule, self._level, pa.concat_tables(self._tables))
-        # Only now: a store that could not be written gets another chance when the context ends.
-        self._tables, self._flushed = [], time.monotonic()
+            self._store.add_attempts(self._molecule, self._level, pa.concat_tables(self._tables), name=self._name)
+        # Only now: a store that could not be written gets another chance when the context ends, under the same name.
+        self._tables, self._name, self._flushed = [], unique_name(), time.monotonic()
 
 
 def label_configurations(

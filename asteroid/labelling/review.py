@@ -35,7 +35,8 @@ FEWEST: Final = 20
 ENERGY_ABOVE: Final = 60.0
 ENERGY_BELOW: Final = 12.0
 """Robust deviations. 3601 and 4001 formaldehydes sampled at up to 2000 K reach 6.9 and 16.9 above their median, 1150
-acetylacetones at 300 K 4.2. Below, the potential has a bottom: they reach 2.6."""
+acetylacetones at 300 K 4.2. Below, the potential has a bottom: they reach 2.6. A harmonic molecule's bottom lies
+sqrt((3N - 6)/2) standard deviations below its mean energy; twice as much is believed where it is more than this."""
 
 FORCE_ABOVE: Final = 30.0
 """Robust deviations of the largest force. The same sets reach 10.3."""
@@ -78,7 +79,11 @@ def review(store: Store, molecule: str, level: LevelOfTheory, *, cheap: LevelOfT
     other = None
     if cheap is not None and cheap != level and table.num_rows >= FEWEST:
         other = store.label_table(molecule, cheap)
-    reasons = outliers(table, other)
+    atoms = 0
+    if table.num_rows:
+        (frame,) = store.frame_table(molecule, ids=table["frame_id"][:1].to_pylist())["numbers"].to_pylist() or [[]]
+        atoms = len(frame)
+    reasons = outliers(table, other, atoms=atoms)
     withdraw(store, molecule, level, table, reasons)
     if reasons:
         log.warning("%s: %d labels at %s withdrawn as outliers", molecule, len(reasons), level)
@@ -103,7 +108,7 @@ def withdraw(store: Store, molecule: str, level: LevelOfTheory, labels: pa.Table
     store.add_attempts(molecule, level, rows)
 
 
-def outliers(labels: pa.Table, cheap: pa.Table | None = None) -> dict[int, str]:
+def outliers(labels: pa.Table, cheap: pa.Table | None = None, *, atoms: int = 0) -> dict[int, str]:
     """Rows of a label table that stand far outside the others, with the figure that condemns each.
 
     The rest is judged again without them until nothing more stands out, which makes the verdict its own fixed point.
@@ -111,14 +116,16 @@ def outliers(labels: pa.Table, cheap: pa.Table | None = None) -> dict[int, str]:
     Args:
         labels: of one molecule at one level, as :meth:`~asteroid.store.Store.label_table` returns them.
         cheap: of the same molecule at the level to compare with.
+        atoms: of the molecule; a large one's sampled energies lie far above its minimum.
     """
+    below = max(ENERGY_BELOW, 2 * max(1.5 * atoms - 3, 0.0) ** 0.5)
     reasons: dict[int, str] = {}
     energy, largest = _numbers(labels, "energy"), _largest_force(labels["forces"])
     pairs = _pairs(labels, cheap) if cheap is not None else None
     while True:
         kept = np.ones(labels.num_rows, dtype=bool)
         kept[list(reasons)] = False
-        found = dict(_verdicts(energy, largest, pairs, kept))
+        found = dict(_verdicts(energy, largest, pairs, kept, below))
         if not found:
             return reasons
         reasons |= found
@@ -144,13 +151,13 @@ class _Pairs:
 
 
 def _verdicts(
-    energy: Floats, largest: Floats, pairs: _Pairs | None, kept: npt.NDArray[np.bool_]
+    energy: Floats, largest: Floats, pairs: _Pairs | None, kept: npt.NDArray[np.bool_], below: float
 ) -> Iterator[tuple[int, str]]:
     """Rows that stand out among those that are kept."""
     rows = np.flatnonzero(kept)
     excess, score = _scores(energy[rows], SMALLEST_ENERGY)
-    for i in np.flatnonzero((score > ENERGY_ABOVE) | (score < -ENERGY_BELOW)):
-        limits = f"-{ENERGY_BELOW:g} to {ENERGY_ABOVE:g}"
+    for i in np.flatnonzero((score > ENERGY_ABOVE) | (score < -below)):
+        limits = f"-{below:.3g} to {ENERGY_ABOVE:g}"
         yield int(rows[i]), f"energy {excess[i]:+.3g} eV from the median, {_believed(score[i], limits)}"
     rows = np.flatnonzero(kept & np.isfinite(largest))
     _, score = _scores(largest[rows], SMALLEST_FORCE)

@@ -28,7 +28,7 @@ from asteroid.errors import AsteroidError
 from asteroid.labelling import Labeller
 from asteroid.labelling.attempt import is_full, label_table, one_line
 from asteroid.labelling.wire import pack, unpack
-from asteroid.processes import CleanContext, die_with_parent
+from asteroid.processes import CleanContext, die_with_starting_thread
 
 PROGRAM_SHARE: Final = 0.8
 """Part of the memory limit that PySCF plans with: it counts its large arrays, not everything."""
@@ -129,7 +129,7 @@ class Worker:
 
 def _serve(connection: Connection, clock: Any, job: Job) -> None:
     """What runs in the process: answer one table after another until the parent closes the pipe or dies."""
-    die_with_parent()
+    die_with_starting_thread()
     sys.meta_path.insert(0, _WithoutPandas())
     # Ctrl-C reaches the parent too, which first takes in what is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

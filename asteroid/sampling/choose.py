@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from asteroid.configuration import Frame, Split
+from asteroid.errors import StoreError
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.select import pick_diverse
 from asteroid.store import Store
@@ -33,7 +34,7 @@ def choose_cheap(store: Store, molecule: MoleculeSettings) -> None:
     frames = store.frames(molecule.name)
     new = [f.frame_id for f in frames if f.split != "certificate" and f.frame_id not in chosen]
     if new:
-        name = f"cheap-{len(chosen) + len(new)}"
+        name = f"cheap-{hashlib.sha256(''.join(new).encode()).hexdigest()[:16]}"
         store.select(molecule.name, molecule.cheap, new, name=name, criterion="all")
 
 
@@ -82,6 +83,11 @@ def _choose(
         return
     frames = store.frames(molecule.name, split=split)
     by_id = {frame.frame_id: frame for frame in frames}
+    if missing_ids := [frame_id for frame_id in earlier_ids if frame_id not in by_id]:
+        raise StoreError(
+            f"{molecule.name}: {len(missing_ids)} frames that were chosen for {level} are not in the store; "
+            "import them again"
+        )
     taken = lost | set(earlier_ids)
     rest = [frame for frame in frames if frame.frame_id not in taken]
     earlier = [by_id[frame_id] for frame_id in earlier_ids]

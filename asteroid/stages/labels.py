@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from asteroid.claims import claim
 from asteroid.errors import InputError
-from asteroid.labelling import check_supported, engines_for
+from asteroid.labelling import ENGINES, check_supported, engines_for
 from asteroid.levels import Family, LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from asteroid.processes import Progress
@@ -115,6 +116,8 @@ def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: Leve
     """
     forces = molecule.label_settings(level).forces
     table = store.attempts(molecule.name, level)
+    # Imported labels cost nothing here.
+    table = table.filter(pc.is_in(table["program"], pa.array(list(ENGINES))))
     table = table.filter((pc.field("status") == "ok") & (pc.field("forces").is_valid() == forces))
     if table.num_rows:
         return float(np.mean(table["wall_seconds"].to_numpy() * table["cores"].to_numpy()))
@@ -122,10 +125,10 @@ def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: Leve
 
 
 _GUESSED_SECONDS: dict[Family, float] = {
-    "semiempirical": 0.01,
-    "hf": 5.0,
-    "dft": 15.0,
-    "mp2": 15.0,
-    "ccsd": 20.0,
-    "ccsd(t)": 30.0,
+    "semiempirical": 0.001,
+    "hf": 2.0,
+    "dft": 10.0,
+    "mp2": 10.0,
+    "ccsd": 10.0,
+    "ccsd(t)": 10.0,
 }

@@ -73,7 +73,8 @@ def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> 
             return True
         if len(path) == MINIMUM_LABELS or path[-1].frame_id not in labels:
             return False
-        labelled = [(c, forces_of(labels[c.frame_id])) for c in path]
+        # An earlier one may have been withdrawn since.
+        labelled = [(c, forces_of(labels[c.frame_id])) for c in path if c.frame_id in labels]
         if min(float(np.abs(forces).max()) for _, forces in labelled) < CONVERGED:
             return False
         proposed = next_geometry(np.array(found["hessian"]), labelled)

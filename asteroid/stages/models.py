@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from asteroid.claims import claim
 from asteroid.configuration import Split
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
 from asteroid.records import Attempt
 from asteroid.sampling.choose import chosen_accurate
-from asteroid.stages.common import digest, import_mace, label_key
+from asteroid.stages.common import digest, import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
 from asteroid.store import Store
 from asteroid.training.held_out import HeldOut
@@ -62,7 +63,7 @@ def training_frames(
     def of(split: Split, most: int) -> tuple[str, ...]:
         # Selections of other makers, an import's for one, follow.
         chosen = dict.fromkeys([*chosen_accurate(store, molecule, split), *selected])
-        usable = (i for i in chosen if splits[i] == split and i in accurate)
+        usable = (i for i in chosen if splits.get(i) == split and i in accurate)
         return tuple(sorted(itertools.islice(usable, most)))
 
     frames = TrainingFrames(
@@ -76,13 +77,14 @@ def training_frames(
 
 def trained_models(store: Store, molecule: MoleculeSettings) -> Models | None:
     """The models that these settings and the labels now in the store lead to, if they have been trained."""
-    path = _models_path(store, molecule)
+    path = _models_path(molecule, *training_frames(store, molecule))
     return Models(**store.read_json(path)) if store.exists(path) else None
 
 
-def _models_path(store: Store, molecule: MoleculeSettings) -> str:
+def _models_path(
+    molecule: MoleculeSettings, frames: TrainingFrames, accurate: Mapping[str, Attempt], cheap: Mapping[str, Attempt]
+) -> str:
     """An index entry named by everything a training starts from, so that looking it up needs no torch."""
-    frames, accurate, cheap = training_frames(store, molecule)
     foundation = molecule.training.foundation
     inputs = {
         "levels": [str(molecule.cheap), str(molecule.accurate)],
@@ -106,11 +108,20 @@ def train(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress |
         TrainingError: when too few frames have labels.
     """
     import_mace()
+    store = Store(store_url)
+    with claim(store, f"training {molecule.name}", on_wait=waiting(on_progress)):
+        # Somebody else may have trained it while this one waited.
+        if (models := trained_models(store, molecule)) is not None:
+            card: dict[str, Any] = store.read_json(f"models/{molecule.name}/{models.final}/card.json")
+            return card
+        return _train(store, molecule, on_progress)
+
+
+def _train(store: Store, molecule: MoleculeSettings, on_progress: Progress | None) -> dict[str, Any]:
     from asteroid.training.run import train_model
 
-    store = Store(store_url)
-    frames, _, _ = training_frames(store, molecule)
-    path = _models_path(store, molecule)
+    frames, accurate, cheap = training_frames(store, molecule)
+    path = _models_path(molecule, frames, accurate, cheap)
 
     def run(strategy: Any) -> dict[str, Any]:
         return train_model(

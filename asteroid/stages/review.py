@@ -81,7 +81,7 @@ def audit_labels(
     chosen = np.random.default_rng(seed).permutation(ours.num_rows)[:sample]
     drawn = ours.take(pa.array(np.sort(chosen)))
     frames = {f.frame_id: f.configuration for f in store.frames(molecule, ids=drawn["frame_id"].to_pylist())}
-    pairs = [(frames[label.frame_id], label) for label in table_to_attempts(drawn)]
+    pairs = [(frames[label.frame_id], label) for label in table_to_attempts(drawn) if label.frame_id in frames]
     checks = spot_check(pairs, level, seed=seed, workers=workers, on_progress=on_progress)
     withdraw(store, molecule, level, drawn, {row: c.reason for row, c in enumerate(checks) if c.reason})
     return Audit(molecule, level, labels, outliers, table.num_rows - ours.num_rows, checks)

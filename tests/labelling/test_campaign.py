@@ -151,7 +151,7 @@ def test_a_program_that_cannot_be_loaded_ends_the_campaign(tmp_path):
 
 
 def test_workers_hold_no_torch_and_use_one_thread(tmp_path):
-    assert the_one_failure(troubled("describe_the_process", tmp_path)) == "[] 1"
+    assert the_one_failure(troubled("describe_the_process", tmp_path)) == "[] 1 1"
 
 
 def test_workers_leave_no_temporary_files(tmp_path, monkeypatch):

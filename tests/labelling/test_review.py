@@ -193,3 +193,15 @@ def test_a_second_review_withdraws_nothing_more(store):
     assert len(review(store, "ch2o", HF, cheap=GFN2)) == 1
     assert review(store, "ch2o", HF, cheap=GFN2) == []
     assert review(store, "ch2o", GFN2) == []
+
+
+def test_the_minimum_of_a_large_molecule_is_no_outlier_below():
+    # Energies of 3N - 6 classical oscillators at 300 K, and the minimum itself; 400 atoms.
+    atoms, kt = 400, 0.02585
+    energy = np.append(np.random.default_rng(0).gamma((3 * atoms - 6) / 2, kt, size=60), 0.0)
+    rows = [
+        Attempt(frame_id=f"{i:032x}", status="ok", energy=float(e), time=dt.datetime.now(dt.UTC))
+        for i, e in enumerate(energy)
+    ]
+    assert list(outliers(attempts_to_table(rows), atoms=3)) == [60]
+    assert outliers(attempts_to_table(rows), atoms=atoms) == {}

@@ -98,8 +98,9 @@ def fill_the_disk(_notes: Path) -> None:
 
 
 def describe_the_process(_notes: Path) -> None:
-    """What a labelling worker has in memory, and the threads it was told to use."""
+    """What a labelling worker has in memory, the threads it was told to use, and those it has."""
     import pyscf  # noqa: F401
 
     heavy = [name for name in ("torch", "pandas", "ase", "prefect") if name in sys.modules]
-    raise LabelFailed(f"{heavy} {os.environ.get('OMP_NUM_THREADS')}")
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    raise LabelFailed(f"{heavy} {os.environ.get('OMP_NUM_THREADS')} {threads}")

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
-from asteroid.labelling import engines_for
+from asteroid.labelling import ENGINES, engines_for
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.records import Attempt
@@ -89,6 +90,8 @@ def ledger_cost(store: Store, molecule: str, level: LevelOfTheory, *, forces: bo
         forces: of labels with forces, or of energies alone: for coupled cluster one costs several times the other.
     """
     ledger = store.attempts(molecule, level)
+    # Imported labels cost nothing here.
+    ledger = ledger.filter(pc.is_in(ledger["program"], pa.array(list(ENGINES))))
     ledger = ledger.filter((pc.field("status") == "failed") | (pc.field("forces").is_valid() == forces))
     held = ledger["wall_seconds"].to_numpy() * ledger["cores"].to_numpy()
     # Nobody knows the CPU time of a worker that died.
