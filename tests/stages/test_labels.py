@@ -35,7 +35,16 @@ def test_what_a_label_takes_is_learnt_from_labels_of_its_kind(tmp_path: Path) ->
     now = dt.datetime.now(dt.UTC)
     for forces, seconds in ((np.zeros((3, 3)), 20.0), (None, 3.0), (None, 5.0)):
         label = Attempt(
-            frame_id=f"{seconds}", status="ok", energy=-1.0, forces=forces, wall_seconds=seconds, cores=2, time=now
+            frame_id=f"{seconds}",
+            status="ok",
+            energy=-1.0,
+            forces=forces,
+            wall_seconds=seconds,
+            cores=2,
+            program="pyscf",
+            time=now,
         )
-        store.add_attempts("water", level, [label])
+        # An imported one cost nothing here and says nothing.
+        free = dataclasses.replace(label, frame_id=f"free-{seconds}", wall_seconds=0.0, program="import")
+        store.add_attempts("water", level, [label, free])
     assert [expected_label_seconds(store, molecule, level) for molecule in molecules] == [40.0, 8.0]
