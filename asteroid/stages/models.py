@@ -16,7 +16,6 @@ from asteroid.configuration import Split
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
 from asteroid.records import Attempt
-from asteroid.sampling.choose import chosen_accurate
 from asteroid.stages.common import digest, import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
 from asteroid.store import Store
@@ -54,6 +53,8 @@ def training_frames(
     As many accurate ones as the budget says, in the order in which they were chosen: a smaller budget than was once
     spent means a smaller model's data. Cheap labels of held-out frames exist to measure the bias and never train.
     """
+    from asteroid.sampling.choose import chosen_accurate
+
     budget = molecule.budget
     accurate = store.labels(molecule.name, molecule.accurate)
     cheap = store.labels(molecule.name, molecule.cheap)
