@@ -86,6 +86,8 @@ def _expected(kind: str, context: Mapping[str, Any], value: object) -> str:
     if kind in ("tuple_type", "list_type"):
         return f"a list: [{_show(value)}]" if isinstance(value, int | float | str) else "a list"
     return {
+        "bool_type": "true or false",
+        "bool_parsing": "true or false",
         "float_type": "a number",
         "float_parsing": "a number",
         "finite_number": "a finite number",

@@ -106,6 +106,14 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
         ("smiles: O, accurate: mp2/cc-pvbz", "accurate: found 'mp2/cc-pvbz': unknown basis set 'cc-pvbz'; did you"),
         ("smiles: O, accurate: gfn2-xtb", "accurate: found 'gfn2-xtb', which is the cheap level too"),
         ("smiles: 'C[Au]', accurate: mp2/def2-svp", "Au needs relativity"),
+        (
+            "smiles: O, labelling: {accurate: {forces: maybe}}",
+            "labelling.accurate.forces: found 'maybe'; write true or false",
+        ),
+        (
+            "smiles: O, labelling: {accurate: {forces: null}}",
+            "labelling.accurate.forces: found nothing; write true or false",
+        ),
         ("smiles: O, engine: tblit", "engine: found 'tblit'; did you mean 'tblite'?"),
         ("smiles: O, sampling: {framse: 5}", "sampling.framse: unknown key; did you mean 'frames'?"),
         ("smiles: O, sampling: {frames: 1e3}", "sampling.frames: found 1000.0; write a whole number: 1000"),
