@@ -12,7 +12,7 @@ ENTRIES = 5
 
 def hold(store: str, channel: Connection) -> None:
     """Claim the work and never let go."""
-    with claim(Files(store), "work"):
+    with claim(Files(store), "job"):
         channel.send("held")
         time.sleep(600)
 
@@ -20,7 +20,7 @@ def hold(store: str, channel: Connection) -> None:
 def enter_often(store: str, folder: Path) -> None:
     """Claim the work several times; fail when anybody else is in meanwhile."""
     for _ in range(ENTRIES):
-        with claim(Files(store), "work"):
+        with claim(Files(store), "job"):
             with (folder / "inside").open("x"):
                 time.sleep(0.02)
             with (folder / "entries").open("a") as entries:

@@ -30,7 +30,7 @@ def give_up() -> None:
 def is_free(files: Files, *, shard: int = 0, shards: int = 1) -> bool:
     """Whether the work can be claimed at once."""
     try:
-        with claim(files, "work", shard=shard, shards=shards, on_wait=give_up):
+        with claim(files, "job", shard=shard, shards=shards, on_wait=give_up):
             return True
     except GaveUp:
         return False
@@ -38,7 +38,7 @@ def is_free(files: Files, *, shard: int = 0, shards: int = 1) -> bool:
 
 def foreign_claim(files: Files, name: str = "0-of-1-" + 32 * "0" + ".json") -> str:
     """A claim from another machine, as it is while its holder lives."""
-    path = f"claims/work/{name}"
+    path = f"claims/job/{name}"
     files.write_json(path, {"machine": "another", "pid": 1, "started": "1"})
     return path
 
@@ -52,17 +52,17 @@ def age(files: Files, path: str, seconds: float) -> None:
 
 def test_work_that_is_claimed_is_free_again_when_the_claim_ends(store_url):
     files = Files(store_url)
-    with claim(files, "work"):
+    with claim(files, "job"):
         assert not is_free(files)
         with claim(files, "other work", on_wait=give_up):
             pass
     assert is_free(files)
-    assert files.names("claims/work") == []
+    assert files.names("claims/job") == []
 
 
 def test_an_error_ends_a_claim(tmp_path):
     files = Files(tmp_path)
-    with pytest.raises(KeyError), claim(files, "work"):
+    with pytest.raises(KeyError), claim(files, "job"):
         raise KeyError
     assert is_free(files)
 
@@ -73,11 +73,11 @@ def test_whoever_waits_goes_on_when_the_other_has_ended(store_url):
     order: list[str] = []
 
     def second() -> None:
-        with claim(files, "work", on_wait=waited.set):
+        with claim(files, "job", on_wait=waited.set):
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with claim(files, "work"):
+    with claim(files, "job"):
         thread.start()
         assert waited.wait(10)
         order.append("first")
@@ -88,7 +88,7 @@ def test_whoever_waits_goes_on_when_the_other_has_ended(store_url):
 @pytest.mark.parametrize("mine", [(0, 1), (1, 2), (2, 3), (1, 4), (5, 6)])
 def test_shards_are_in_each_others_way_where_a_hash_falls_to_both(mine, tmp_path):
     files = Files(tmp_path)
-    with claim(files, "work", shard=mine[0], shards=mine[1]):
+    with claim(files, "job", shard=mine[0], shards=mine[1]):
         for shards in range(1, 7):
             for shard in range(shards):
                 both = any(h % mine[1] == mine[0] and h % shards == shard for h in range(60))
@@ -122,17 +122,17 @@ def test_the_claim_of_another_machine_is_void_when_it_was_not_renewed_for_long(t
 def test_a_claim_is_renewed_as_long_as_it_is_held(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "RENEWAL", 0.1)
     files = Files(tmp_path)
-    with claim(files, "work") as held:
-        (name,) = files.names("claims/work")
-        before = files.modified(f"claims/work/{name}")
+    with claim(files, "job") as held:
+        (name,) = files.names("claims/job")
+        before = files.modified(f"claims/job/{name}")
         time.sleep(0.5)
-        assert files.modified(f"claims/work/{name}") > before
+        assert files.modified(f"claims/job/{name}") > before
         held.confirm()
 
 
 def test_a_holder_that_slept_goes_on_when_nobody_came(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "LIFETIME", 0.2)
-    with claim(Files(tmp_path), "work") as held:
+    with claim(Files(tmp_path), "job") as held:
         time.sleep(0.3)
         held.confirm()
         held.confirm()
@@ -144,9 +144,9 @@ def test_a_holder_that_slept_while_another_took_over_must_stop(tmp_path, monkeyp
     # As on two machines: the other cannot see that this process lives.
     monkeypatch.setattr(claims, "_machine", lambda: "")
     files = Files(tmp_path)
-    with claim(files, "work") as held:
+    with claim(files, "job") as held:
         time.sleep(3.2)
-        with claim(files, "work", on_wait=give_up):
+        with claim(files, "job", on_wait=give_up):
             with pytest.raises(AsteroidError, match="another run has taken over"):
                 held.confirm()
             with pytest.raises(AsteroidError, match="another run has taken over"):
@@ -165,7 +165,7 @@ def test_claimants_in_several_processes_are_never_in_at_the_same_time(tmp_path):
 
 def test_what_is_no_claim_is_in_nobodys_way(tmp_path):
     files = Files(tmp_path)
-    files.write_json("claims/work/notes.json", {})
+    files.write_json("claims/job/notes.json", {})
     assert is_free(files)
     broken = foreign_claim(files)
     files.write(broken, b'{"machine"')

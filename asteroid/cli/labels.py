@@ -69,9 +69,12 @@ def label(
         )
         for index, (configuration, a) in enumerate(zip(configurations, attempts, strict=True)):
             largest = "" if a.forces is None else f"{abs(a.forces).max():.4f}"
-            energy = a.reason if a.energy is None else f"{a.energy:.6f}"
+            energy = "" if a.energy is None else f"{a.energy:.6f}"
             table.add_row(str(index), configuration.formula, a.status, energy, largest, f"{a.core_seconds:.3f}")
         out.print(table)
+        for index, a in enumerate(attempts):
+            if a.reason:
+                out.print(f"frame {index} {a.status}: {a.reason}", markup=False)
     if any(a.status != "ok" for a in attempts):
         raise typer.Exit(1)
 

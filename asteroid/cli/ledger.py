@@ -58,7 +58,9 @@ def audit(
     workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = os.cpu_count() or 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge the labels of a store, and recompute some of them by finite differences.
+    """Judge the labels of a store, and recompute some of asteroid's own by finite differences.
+
+    Imported labels are judged by their likeness alone.
 
     Labels that stand far outside the others of their molecule, and those whose energy or forces are not what they
     should be, are withdrawn: they are rejected from then on and train no model. Exits with 1 when there are any.
@@ -85,15 +87,19 @@ def audit(
 
 
 def _counts(rows: list[dict[str, Any]], title: str) -> Table:
-    table = _table(
-        title,
-        ("molecule", "level"),
-        ("frames", "ok", "energy only", "failed", "rejected", "core-hours ok", "failed", "rejected", "peak MiB"),
-    )
-    for row in rows:
-        counts = [str(row[name]) for name in ("frames", "ok", "energy_only", "failed", "rejected")]
-        hours = [f"{row['core_hours_by_status'][name]:.4f}" for name in ("ok", "failed", "rejected")]
-        table.add_row(row["molecule"], row["level"], *counts, *hours, f"{row['peak_memory']:.0f}")
+    """Counts and costs; columns in which nothing stands are left out, as a terminal has 80 characters."""
+    columns: dict[str, list[str]] = {}
+    for name in ("frames", "ok", "energy_only", "failed", "rejected"):
+        if name in ("frames", "ok") or any(row[name] for row in rows):
+            columns[name.replace("_", " ")] = [str(row[name]) for row in rows]
+    for name in ("ok", "failed", "rejected"):
+        hours = [row["core_hours_by_status"][name] for row in rows]
+        if name == "ok" or any(hours):
+            columns[f"core-h {name}"] = [f"{value:.4f}" for value in hours]
+    columns["peak MiB"] = [f"{row['peak_memory']:.0f}" for row in rows]
+    table = _table(title, ("molecule", "level"), tuple(columns))
+    for row, figures in zip(rows, zip(*columns.values(), strict=True), strict=True):
+        table.add_row(row["molecule"], row["level"], *figures)
     return table
 
 
@@ -178,5 +184,5 @@ def _table(title: str, names: tuple[str, ...], figures: tuple[str, ...]) -> Tabl
     for name in names:
         table.add_column(name, overflow="fold")
     for name in figures:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -5,6 +5,7 @@ split with ``REF_energy`` and ``REF_forces``. ``parquet`` is one flat table with
 it reads back to the last bit, and :mod:`asteroid.exchange.reading` reads all three.
 """
 
+import contextlib
 import io
 import os
 import uuid
@@ -190,5 +191,6 @@ def _write(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise InputError(f"--out: cannot write '{path}' ({os.strerror(error.errno or 0)})") from None

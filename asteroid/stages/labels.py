@@ -18,6 +18,7 @@ from asteroid.levels import Family, LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from asteroid.processes import Progress
 from asteroid.stages.common import counted, waiting
+from asteroid.stages.imported import check_imported
 from asteroid.store import Store
 
 if TYPE_CHECKING:
@@ -90,9 +91,14 @@ def label(
     workers: int,
     on_progress: Progress | None = None,
 ) -> "CampaignSummary":
-    """Label one shard of the selected frames that have not been tried yet."""
+    """Label one shard of the selected frames that have not been tried yet.
+
+    Raises:
+        AsteroidError: when imported labels at this level are not what is computed here, or workers cannot be started.
+    """
     from asteroid.labelling.campaign import run_campaign
 
+    check_imported(store, molecule, level)
     settings = molecule.label_settings(level)
     return run_campaign(
         store,

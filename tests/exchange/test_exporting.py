@@ -103,6 +103,13 @@ def test_what_is_not_there_is_said(store: Store, tmp_path: Path) -> None:
     assert json.loads(done.stdout) == [{"file": str(out), "labels": 99, "energy_only": 10}]
 
 
+def test_a_file_where_a_folder_is_to_be_is_one_line(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("mine")
+    with pytest.raises(InputError, match="--out: cannot write"):
+        export_labels(store, "m", CHEAP, format="mace", out=tmp_path / "data")
+    assert (tmp_path / "data").read_text() == "mine"
+
+
 @pytest.mark.slow
 def test_mace_trains_on_energies_and_forces_of_the_export_as_it_is(store: Store, tmp_path: Path) -> None:
     export_labels(store, "m", CHEAP, format="mace", out=tmp_path / "data")
