@@ -61,6 +61,8 @@ CHEAP = LevelOfTheory("gfn2-xtb")
 ACCURATE = LevelOfTheory("ccsd(t)", None, "cc-pvdz")
 LONGEST_PROBLEM = 600
 """Characters: a problem quotes what was written, whatever that is."""
+FROM_RANDOM_WEIGHTS: tuple[Strategy, ...] = ("scratch", "delta", "multihead", "corrected", "distilled")
+"""Strategies that a model to start from is no use to; the registry, which is in torch's reach, agrees with this."""
 STORE_SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss", "hdfs")
 
 
@@ -89,6 +91,11 @@ class MoleculeSettings:
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
+
+    @property
+    def ladder(self) -> tuple[LevelOfTheory, ...]:
+        """Levels between cheap and accurate, the lowest first."""
+        return tuple(LevelOfTheory.parse(level, imported=True) for level in self.training.ladder)
 
     def label_settings(self, level: LevelOfTheory) -> LabelSettings:
         """How labels are computed at one of this molecule's two levels."""
@@ -210,11 +217,7 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
     if cheap == accurate:
         problems.append(f"accurate: found '{accurate}', which is the cheap level too; write a more accurate one")
     problems += _check_budget(entry.sampling, entry.budget)
-    if entry.training.strategy == "weighted" and not entry.labelling.cheap.forces:
-        problems.append(
-            "labelling.cheap.forces: found false with the strategy weighted, which weighs labels by their forces; "
-            "write true, or training.strategy: unweighted"
-        )
+    problems += _check_strategy(entry.training, cheap_forces=entry.labelling.cheap.forces)
     training = entry.training
     if training.foundation is not None:
         foundation = (folder / training.foundation).resolve()
@@ -301,6 +304,49 @@ def _check_budget(sampling: SamplingSettings, budget: BudgetSettings) -> list[st
                 f"budget.{key}: found {getattr(budget, key)}, which takes {count} {split} frames where "
                 f"sampling.frames: {sampling.frames} gives {have}; write a smaller budget or more frames"
             )
+    return problems
+
+
+def _check_strategy(training: TrainingSettings, *, cheap_forces: bool) -> list[str]:
+    """Whether a strategy can do with the labels and the model that it will be given."""
+    strategy = training.strategy
+    problems = []
+    if strategy == "delta":
+        # Minimum, MD and test errors of a certificate take a MACE model that stands for itself.
+        problems.append(
+            "training.strategy: found delta, whose model needs the cheap method at run time and gets no certificate; "
+            "write another one here, and try delta with asteroid compare"
+        )
+    if strategy == "weighted" and not cheap_forces:
+        problems.append(
+            "labelling.cheap.forces: found false with the strategy weighted, which weighs labels by their forces; "
+            "write true, or training.strategy: unweighted"
+        )
+    if strategy == "corrected" and not cheap_forces:
+        problems.append(
+            "labelling.cheap.forces: found false with the strategy corrected, which moves cheap forces to "
+            "the accurate level; write true, or training.strategy: unweighted"
+        )
+    for level in training.ladder:
+        try:
+            LevelOfTheory.parse(level, imported=True)
+        except InputError as error:
+            problems.append(f"training.ladder: found {error}")
+    if training.ladder and strategy != "corrected":
+        problems.append(
+            f"training.ladder: found levels with the strategy {strategy}, which does not use them; "
+            "remove them, or write training.strategy: corrected"
+        )
+    if strategy == "foundation" and training.foundation is None:
+        problems.append(
+            "training.foundation: found nothing with the strategy foundation, which fine-tunes it; "
+            "write the path of a MACE model"
+        )
+    if strategy in FROM_RANDOM_WEIGHTS and training.foundation is not None:
+        problems.append(
+            f"training.foundation: found a model with the strategy {strategy}, which starts from random weights; "
+            "remove it, or write training.strategy: foundation"
+        )
     return problems
 
 

@@ -9,7 +9,20 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[float, Field(gt=0)]
-Strategy = Literal["scratch", "unweighted", "weighted"]
+Strategy = Literal[
+    "scratch",
+    "unweighted",
+    "delta",
+    "multihead",
+    "foundation",
+    "weighted",
+    "corrected",
+    "distilled",
+    "score-matching",
+    "score-matching-exact",
+    "score-matching-denoising",
+]
+"""How to train from the labels of both levels; each is a recipe of :mod:`asteroid.training.strategies`."""
 Sampler = Literal["md", "normal-modes"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Engine = Literal["tblite", "xtb"]
@@ -71,6 +84,8 @@ class BudgetSettings(Settings):
     """Part of ``accurate`` that is held out for early stopping and for choosing gamma."""
     test: Annotated[int, Field(ge=1)] = 20
     """Further accurate labels that only measure the error."""
+    ladder: Annotated[int, Field(ge=2)] = 200
+    """Labels at each level of ``training.ladder``, those of the accurate training frames among them."""
 
     @property
     def valid(self) -> int:
@@ -103,9 +118,17 @@ class TrainingSettings(Settings):
     strategy: Strategy = "weighted"
     gamma: Literal["auto"] | Positive = "auto"
     """eV/Å in w = exp(−e/γ); ``auto`` chooses it by a short pretraining on held-out accurate frames."""
+    weights: Literal["frame", "atom"] = "frame"
+    """Whether ``weighted`` weighs the forces of a cheap frame all alike, or those of each atom by their own bias."""
+    teachers: Annotated[int, Field(ge=1, le=16)] = 1
+    """Models whose mean estimates the bias; they differ in their seeds, which count up from ``seed``."""
+    ladder: tuple[str, ...] = ()
+    """Levels of theory between cheap and accurate, the lowest first, whose labels in the store ``corrected`` uses."""
     model: ModelSettings = ModelSettings()
     foundation: str | None = None
-    """Path of a MACE model to start from instead of random weights; a pickle, so only from people you trust."""
+    """Path of a MACE model to start from instead of random weights; a pickle, so only from people you trust.
+
+    Only ``foundation`` needs it; those of :data:`asteroid.manifest.FROM_RANDOM_WEIGHTS` do without it."""
     pretrain_steps: Annotated[int, Field(ge=1)] = 4000
     finetune_steps: Annotated[int, Field(ge=1)] = 2000
     scratch_steps: Annotated[int, Field(ge=1)] | None = None
@@ -128,6 +151,16 @@ class TrainingSettings(Settings):
     precision: Literal["float32", "float64"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Seed = 0
+
+    @property
+    def steps_together(self) -> int:
+        """Steps of pretraining and fine-tuning: what every strategy may spend on its model."""
+        return self.pretrain_steps + self.finetune_steps
+
+    @property
+    def steps_alone(self) -> int:
+        """Steps of a model that is trained on accurate labels alone."""
+        return self.scratch_steps or self.steps_together
 
 
 class ThresholdSettings(Settings):

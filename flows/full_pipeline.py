@@ -76,6 +76,8 @@ async def molecule_pipeline(store: Store, molecule: MoleculeSettings, site: Loca
         await select(store, molecule)
         if not await label_missing(store, molecule, site, molecule.accurate, occasion=f"accurate-again-{attempt}"):
             break
+    for level in molecule.ladder:
+        await label_missing(store, molecule, site, level, occasion=f"ladder-{level}")
     if await asyncio.to_thread(stages.trained_models, store, molecule) is None:
         await site.train(store, molecule)
     models = await asyncio.to_thread(stages.trained_models, store, molecule)

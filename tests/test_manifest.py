@@ -245,6 +245,31 @@ def test_weights_from_forces_that_the_cheap_labels_lack_are_refused(tmp_path: Pa
     assert problems_of(tmp_path, text.replace("}]", ", training: {strategy: unweighted}}]").encode()) == []
 
 
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ("strategy: delta", "training.strategy: found delta, whose model needs the cheap method at run time"),
+        ("strategy: foundation", "training.foundation: found nothing with the strategy foundation"),
+        ("strategy: scratch, foundation: m.model", "with the strategy scratch, which starts from random weights"),
+        ("strategy: multihead, foundation: m.model", "with the strategy multihead, which starts from random weights"),
+        ("strategy: multihed", "training.strategy: found 'multihed'; did you mean 'multihead'?"),
+        ("weights: atoms", "training.weights: found 'atoms'; did you mean 'atom'?"),
+        ("teachers: 0", "training.teachers: found 0; write 1 or more"),
+    ],
+)
+def test_a_strategy_that_cannot_be_had_is_one_line(tmp_path: Path, training: str, expected: str) -> None:
+    (tmp_path / "m.model").write_bytes(b"")
+    assert expected in only(tmp_path, f"smiles: O, training: {{{training}}}")
+
+
+@pytest.mark.parametrize("strategy", ["foundation", "unweighted", "weighted"])
+def test_a_model_to_start_from_is_taken_by_strategies_that_start_from_one(tmp_path: Path, strategy: str) -> None:
+    (tmp_path / "m.model").write_bytes(b"")
+    entry = f"molecules: [{{name: w, smiles: O, training: {{strategy: {strategy}, foundation: m.model}}}}]"
+    (molecule,) = load(tmp_path, entry)
+    assert molecule.training.foundation == str(tmp_path / "m.model")
+
+
 KEYS = st.sampled_from(
     [
         "store",

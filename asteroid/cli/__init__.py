@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from asteroid import __version__
-from asteroid.cli import compact, doctor, exchange, labels, ledger, pipeline, plan
+from asteroid.cli import compact, compare, doctor, exchange, labels, ledger, pipeline, plan
 from asteroid.cli.common import out
 from asteroid.errors import AsteroidError, InputError
 
@@ -34,6 +34,7 @@ for command in (
     ledger.status,
     ledger.audit,
     exchange.export,
+    compare.compare,
     compact.compact,
 ):
     app.command()(command)

@@ -1,10 +1,10 @@
-"""What a report needs from the store: what each level's labels came to and cost, and how far the cheap level is off.
+"""What a report needs from the store: what each level's labels came to and cost, and frames that both levels label.
 
 :mod:`asteroid.report.write` gathers it here and hands it to :mod:`asteroid.report.html`.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asteroid.levels import LevelOfTheory
+from asteroid.report.words import WORDS
 from asteroid.store import Store
 
 MOST_REASONS = 8
 """Reasons of failure shown for a level; the rest are counted."""
 MOST_FRAMES = 300
-"""Frames with both labels that the bias is drawn and measured from: more change neither picture nor mean visibly."""
+"""Frames with both labels that the bias is drawn from: more do not change the picture visibly."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,6 @@ class Bias:
     cheap: tuple[npt.NDArray[np.float64], ...]
     accurate: tuple[npt.NDArray[np.float64], ...]
 
-    @property
-    def force_mae(self) -> float:
-        """eV/Å"""
-        return float(
-            np.mean(np.concatenate([np.abs(c - a).ravel() for c, a in zip(self.cheap, self.accurate, strict=True)]))
-        )
-
 
 def summarise_level(store: Store, molecule: str, level: LevelOfTheory) -> LevelSummary:
     """Counts, costs and reasons of every attempt at one level."""
@@ -108,30 +102,34 @@ def collect_costs(
 ) -> list[Cost]:
     """Core-seconds of the labels and trainings that this model took, and of what only judged it.
 
-    A teacher is part of the model's own cost; when it is also the model compared with, it is counted once.
+    A teacher is part of the model's own cost; when it is also the model compared with, it is counted once. Sampling is
+    not counted, and so a strategy that takes configurations without labels costs nothing at the cheap level.
     """
     costs = []
-    if card["cheap"]:
-        cheap = store.attempts(molecule, LevelOfTheory.parse(card["cheap"]))
+    if WORDS[card["strategy"]].reads_cheap_labels:
+        cheap = store.attempts(molecule, LevelOfTheory.parse(card["cheap"], imported=True))
+        if card.get("adds_to"):
+            # Only the labels of the accurate frames are in the model, however many the store has.
+            cheap = _of_frames(cheap, {*card["frames"]["accurate_train"], *card["frames"]["accurate_valid"]})
         costs.append(Cost(f"cheap labels{_kind(cheap)}", _core_seconds(cheap)))
-    table = store.attempts(molecule, LevelOfTheory.parse(card["accurate"]))
-    ids = table["frame_id"].to_pylist()
+    for level in card["settings"].get("ladder", ()) if card["strategy"] == "corrected" else ():
+        between = store.attempts(molecule, LevelOfTheory.parse(level, imported=True))
+        costs.append(Cost(f"labels of {level}{_kind(between)}", _core_seconds(between)))
+    table = store.attempts(molecule, LevelOfTheory.parse(card["accurate"], imported=True))
+    ids = set(table["frame_id"].to_pylist())
     # By split, not by the frames in the model: a label that failed has cost its time as well.
-    judging = {f.frame_id for f in store.frames(molecule, ids=set(ids)) if f.split in ("test", "certificate")}
-    spent = {
-        judged: _core_seconds(table.filter(pa.array([(i in judging) == judged for i in ids], pa.bool_())))
-        for judged in (False, True)
-    }
+    judging = {f.frame_id for f in store.frames(molecule, ids=ids) if f.split in ("test", "certificate")}
     kind = _kind(table)
-    costs.append(Cost(f"accurate labels{kind} that trained it", spent[False]))
+    costs.append(Cost(f"accurate labels{kind} that trained it", _core_seconds(_of_frames(table, ids - judging))))
     costs.append(Cost("training", card["core_seconds"]))
-    teacher = card["parents"].get("teacher")
-    if teacher:
-        path = f"models/{molecule}/{teacher}/card.json"
-        costs.append(Cost("training its teacher (accurate labels alone)", store.read_json(path)["core_seconds"]))
+    teachers = [model_id for role, model_id in card["parents"].items() if role.startswith("teacher")]
+    if teachers:
+        seconds = [store.read_json(f"models/{molecule}/{teacher}/card.json")["core_seconds"] for teacher in teachers]
+        name = "its teacher" if len(teachers) == 1 else f"its {len(teachers)} teachers"
+        costs.append(Cost(f"training {name} (accurate labels alone)", sum(seconds)))
     if judging:
-        costs.append(Cost(f"accurate labels{kind} that only judge it", spent[True]))
-    if scratch and scratch["model_id"] not in (teacher, card["model_id"]):
+        costs.append(Cost(f"accurate labels{kind} that only judge it", _core_seconds(_of_frames(table, judging))))
+    if scratch and scratch["model_id"] not in (*teachers, card["model_id"]):
         costs.append(Cost("training the model compared with", scratch["core_seconds"]))
     return costs
 
@@ -140,11 +138,15 @@ def collect_bias(store: Store, molecule: str, card: Mapping[str, Any]) -> Bias |
     """Cheap and accurate forces of frames that have both; None when there are none."""
     if not card["cheap"]:
         return None
-    cheap = store.labels(molecule, LevelOfTheory.parse(card["cheap"]))
-    accurate = store.labels(molecule, LevelOfTheory.parse(card["accurate"]))
+    cheap = store.labels(molecule, LevelOfTheory.parse(card["cheap"], imported=True))
+    accurate = store.labels(molecule, LevelOfTheory.parse(card["accurate"], imported=True))
     pairs = [(cheap[i].forces, label.forces) for i, label in accurate.items() if i in cheap]
     both = [(c, a) for c, a in pairs if c is not None and a is not None][:MOST_FRAMES]
     return Bias(tuple(c for c, _ in both), tuple(a for _, a in both)) if both else None
+
+
+def _of_frames(attempts: pa.Table, ids: Collection[str]) -> pa.Table:
+    return attempts.filter(pc.is_in(attempts["frame_id"], value_set=pa.array(sorted(ids), pa.string())))
 
 
 def _kind(attempts: pa.Table) -> str:

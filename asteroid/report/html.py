@@ -3,18 +3,16 @@
 The templates lie beside this module. Everything is escaped: names and reasons come from manifests and other programs.
 """
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from asteroid.report import plots
+from asteroid.report import bias_plots, plots
 from asteroid.report.gather import Bias, Cost, LevelSummary
-from asteroid.report.verdict import benefit_sentence, count, quality_sentence
+from asteroid.report.page import data_uri, page_environment
+from asteroid.report.verdict import benefit_sentence, needs_sentence, quality_sentence
+from asteroid.report.words import WORDS, how_trained
 
 ERROR_ROWS = (
     ("Force MAE", "force_mae", "eV/Å"),
@@ -39,7 +37,8 @@ class ReportContext:
         levels: the labels at each level of the molecule.
         costs: core-seconds by stage.
         bias: forces of frames with both labels; None without such frames.
-        model_location: where the model's file lies, for a person.
+        diagnostics: as :func:`asteroid.training.diagnostics.bias_diagnostics` finds them; None without a cheap level.
+        model_location, store_location: where the model's file and the store lie, for a person.
     """
 
     certificate: Mapping[str, Any]
@@ -48,7 +47,9 @@ class ReportContext:
     levels: Sequence[LevelSummary]
     costs: Sequence[Cost]
     bias: Bias | None
+    diagnostics: Mapping[str, Any] | None
     model_location: str
+    store_location: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def render_report(context: ReportContext) -> str:
     """The page of one model: no script, no request, images inside."""
     certificate, card = context.certificate, context.card
     return (
-        _environment()
+        page_environment()
         .get_template("report.html.j2")
         .render(
             context=context,
@@ -84,10 +85,14 @@ def render_report(context: ReportContext) -> str:
             card=card,
             quality=quality_sentence(certificate),
             benefit=benefit_sentence(certificate, card),
+            needs=needs_sentence(card),
+            how=how_trained(card),
+            aid=WORDS[card["strategy"]].aid,
+            correction=card.get("correction"),
             cost_unit=_cost_unit(context.costs),
             total_core_seconds=sum(cost.core_seconds for cost in context.costs),
             error_rows=ERROR_ROWS,
-            figures={name: _data_uri(image) for name, image in _figures(context).items()},
+            figures={name: data_uri(image) for name, image in _figures(context).items()},
             settings=json.dumps(card["settings"], indent=2, ensure_ascii=False),
         )
     )
@@ -95,7 +100,7 @@ def render_report(context: ReportContext) -> str:
 
 def render_index(rows: Sequence[IndexRow]) -> str:
     """The page that lists every report."""
-    return _environment().get_template("index.html.j2").render(rows=rows)
+    return page_environment().get_template("index.html.j2").render(rows=rows)
 
 
 def _cost_unit(costs: Sequence[Cost]) -> tuple[str, float]:
@@ -120,44 +125,11 @@ def _figures(context: ReportContext) -> dict[str, bytes]:
     if card["history"]:
         images["learning"] = plots.learning_curves(card, scratch_card)
     if card["weights"]:
-        images["weights"] = plots.weight_histogram(card["weights"])
-        images["disagreement"] = plots.weight_against_disagreement(card["weights"])
+        images["disagreement"] = bias_plots.weight_against_disagreement(card["weights"])
     if context.bias:
         levels = (card["cheap"], card["accurate"])
         cheap, accurate = ([a.tolist() for a in side] for side in (context.bias.cheap, context.bias.accurate))
-        images["bias"] = plots.bias_scatter(cheap, accurate, levels)
+        images["bias"] = bias_plots.bias_scatter(cheap, accurate, levels)
+    if context.diagnostics:
+        images |= bias_plots.diagnostic_figures(context.diagnostics)
     return images
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("asteroid.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    environment.globals["count"] = count
-    return environment
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    """Significant digits without an exponent where people read numbers; a dash for what is not known.
-
-    >>> _number(0.0512345), _number(300.0), _number(12345.6), _number(2.5e-7), _number(None)
-    ('0.0512', '300', '12,346', '2.50e−07', '–')
-    """
-    if value is None:
-        return "–"
-    if float(value).is_integer() and abs(value) < 1e6:
-        return f"{value:,.0f}".replace("-", "−")
-    if 1e-4 <= abs(value) < 1e6:
-        text = f"{value:#.{digits}g}" if abs(value) < 10 ** (digits - 1) else f"{value:,.0f}"
-        return text.replace("-", "−")
-    return f"{value:.{digits - 1}e}".replace("-", "−")
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,4 +1,4 @@
-"""The first screen in plain words: how good the model is, and what the cheap labels bought.
+"""The first screen in plain words: how good the model is, and what the cheap labels bought it, or whatever it had.
 
 The words follow the confidence interval: a gain is claimed only where the interval excludes no gain, and a loss is said
 as plainly as a gain. Where the accurate labels are energies alone, all is about energies, and said to be.
@@ -6,6 +6,8 @@ as plainly as a gain. Where the accurate labels are energies alone, all is about
 
 from collections.abc import Mapping
 from typing import Any
+
+from asteroid.report.words import WORDS, count
 
 
 def quality_sentence(certificate: Mapping[str, Any]) -> str:
@@ -30,12 +32,13 @@ def is_checked(line: Mapping[str, Any]) -> bool:
 
 
 def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) -> str:
-    """What pretraining on cheap labels did to the error, as strongly as the test frames allow and no more."""
+    """What a strategy did to the error, as strongly as the test frames allow and no more."""
     if card["strategy"] == "scratch":
         return "This model was trained on accurate labels alone, so no cheap label helped or harmed it."
+    aid = WORDS[card["strategy"]].aid
     ratio, scratch = certificate["improvement"], certificate["scratch_errors"]
     if ratio is None or scratch is None:
-        return "No model was trained on the accurate labels alone, so what the cheap labels bought is not known."
+        return f"No model was trained on the accurate labels alone, so what {aid} bought is not known."
     errors = certificate["errors"]
     labels = len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"])
     frames = count(len(errors["frame_ids"]), "test frame")
@@ -47,31 +50,37 @@ def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) ->
     else:
         kind, unit = "force", "eV/Å"
         ours, theirs = (f"{found['force_mae']['value']:.3g}" for found in (errors, scratch))
-        closing = f" Energy error: {energies[0]} meV/atom with the cheap labels, {energies[1]} without."
+        closing = f" Energy error: {energies[0]} meV/atom with {aid}, {energies[1]} without."
     if ratio["low"] > 1:
         worse = errors["energy_mae"]["value"] > scratch["energy_mae"]["value"]
         opening = "It helped the forces, but not the energies." if worse else "It helped."
         return (
-            f"{opening} With {same}, the {kind} error is {ours} {unit} instead of {theirs} {unit} without the "
-            f"cheap labels: {_times(ratio)} smaller on {frames}.{closing}"
+            f"{opening} With {same}, the {kind} error is {ours} {unit} instead of {theirs} {unit} without {aid}: "
+            f"{_times(ratio)} smaller on {frames}.{closing}"
         )
     if ratio["high"] < 1:
         turned = {"value": 1 / ratio["value"], "low": 1 / ratio["high"], "high": 1 / ratio["low"]}
         return (
-            f"It did not help, it harmed. With {same} and no cheap label at all, the {kind} error is {theirs} {unit}; "
-            f"with them it is {ours} {unit}, {_times(turned)} larger on {frames}. Use the model trained on accurate "
+            f"It did not help, it harmed. With {same} and without {aid}, the {kind} error is {theirs} {unit}; "
+            f"with {aid} it is {ours} {unit}, {_times(turned)} larger on {frames}. Use the model trained on accurate "
             f"labels alone.{closing}"
         )
     return (
-        f"It made no difference that {frames} can show. With {same}, the {kind} error is {ours} {unit} with the cheap "
-        f"labels and {theirs} {unit} without: a ratio of {ratio['value']:.2f} (95% interval {ratio['low']:.2f} to "
+        f"It made no difference that {frames} can show. With {same}, the {kind} error is {ours} {unit} with {aid} "
+        f"and {theirs} {unit} without: a ratio of {ratio['value']:.2f} (95% interval {ratio['low']:.2f} to "
         f"{ratio['high']:.2f}), which includes 1.{closing}"
     )
 
 
-def count(number: int, thing: str) -> str:
-    """``1 label``, ``2 labels``."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+def needs_sentence(card: Mapping[str, Any]) -> str:
+    """What else must run whenever the model does; empty for a model that stands alone."""
+    level = card.get("adds_to")
+    if level is None:
+        return ""
+    return (
+        f"It needs {level} at run time: the model is the difference from that method alone, and every energy and force "
+        "costs one calculation of it."
+    )
 
 
 def name_in_sentence(name: str) -> str:

@@ -58,6 +58,27 @@ def choose_accurate(store: Store, molecule: MoleculeSettings) -> None:
     _choose(store, molecule, "test", budget.test, "random", known, lost)
 
 
+def choose_ladder(store: Store, molecule: MoleculeSettings) -> None:
+    """Select frames for each level between cheap and accurate: the accurate training frames, then diverse others.
+
+    A level that asteroid does not compute has the labels that were imported.
+    """
+    for level in molecule.ladder:
+        earlier = store.selected(molecule.name, level)
+        missing = molecule.budget.ladder - len(earlier)
+        if level.family == "imported" or missing <= 0:
+            continue
+        frames = {frame.frame_id: frame for frame in store.frames(molecule.name, split="train")}
+        taken = set(earlier)
+        first = [i for i in chosen_accurate(store, molecule, "train") if i not in taken][:missing]
+        taken.update(first)
+        rest = [frame for i, frame in frames.items() if i not in taken]
+        known = [frames[i] for i in taken if i in frames]
+        others = _diverse(rest, missing - len(first), molecule.sampling.seed, known) if len(first) < missing else []
+        if ids := [*earlier, *first, *(frame.frame_id for frame in others)]:
+            store.select(molecule.name, level, ids, name=f"ladder-{len(ids)}", criterion="diverse")
+
+
 def chosen_accurate(store: Store, molecule: MoleculeSettings, split: Split) -> list[str]:
     """Frame ids of a split that :func:`choose_accurate` has selected, in the order in which they were chosen."""
     prefix = f"accurate-{split}-"

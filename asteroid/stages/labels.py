@@ -35,7 +35,8 @@ def load_checked(manifest: str | Path) -> Manifest:
     loaded = load_manifest(manifest)
     problems = []
     for index, molecule in enumerate(loaded.molecules):
-        for key, level in (("cheap", molecule.cheap), ("accurate", molecule.accurate)):
+        between = [("training.ladder", level) for level in molecule.ladder if level.family != "imported"]
+        for key, level in (("cheap", molecule.cheap), ("accurate", molecule.accurate), *between):
             try:
                 forces = molecule.label_settings(level).forces
                 check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity, forces=forces)
@@ -75,10 +76,11 @@ def sample(
 
 def select(store: Store, molecule: MoleculeSettings) -> None:
     """Choose which frames get a cheap and which an accurate label."""
-    from asteroid.sampling.choose import choose_accurate, choose_cheap
+    from asteroid.sampling.choose import choose_accurate, choose_cheap, choose_ladder
 
     choose_cheap(store, molecule)
     choose_accurate(store, molecule)
+    choose_ladder(store, molecule)
 
 
 def label(

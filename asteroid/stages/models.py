@@ -51,7 +51,8 @@ def training_frames(
     """Which frames train, stop and judge a model, with the accepted accurate and cheap labels.
 
     As many accurate ones as the budget says, in the order in which they were chosen: a smaller budget than was once
-    spent means a smaller model's data. Cheap labels of held-out frames exist to measure the bias and never train.
+    spent means a smaller model's data. Cheap labels of held-out frames exist to measure the bias and never train; those
+    of the frames that stop a training are part of the held-out difference where a strategy learns that.
     """
     from asteroid.sampling.choose import chosen_accurate
 
@@ -78,12 +79,16 @@ def training_frames(
 
 def trained_models(store: Store, molecule: MoleculeSettings) -> Models | None:
     """The models that these settings and the labels now in the store lead to, if they have been trained."""
-    path = _models_path(molecule, *training_frames(store, molecule))
+    path = _models_path(store, molecule, *training_frames(store, molecule))
     return Models(**store.read_json(path)) if store.exists(path) else None
 
 
 def _models_path(
-    molecule: MoleculeSettings, frames: TrainingFrames, accurate: Mapping[str, Attempt], cheap: Mapping[str, Attempt]
+    store: Store,
+    molecule: MoleculeSettings,
+    frames: TrainingFrames,
+    accurate: Mapping[str, Attempt],
+    cheap: Mapping[str, Attempt],
 ) -> str:
     """An index entry named by everything a training starts from, so that looking it up needs no torch."""
     foundation = molecule.training.foundation
@@ -93,8 +98,19 @@ def _models_path(
         "foundation": hashlib.sha256(Path(foundation).read_bytes()).hexdigest() if foundation else None,
         "accurate": [label_key(accurate[i]) for i in (*frames.train, *frames.valid)],
         "cheap": [label_key(cheap[i]) for i in frames.cheap],
+        # Held-out frames have one part in a training: the difference of their two labels, for strategies that learn it.
+        "paired": [label_key(cheap[i]) for i in frames.valid if i in cheap],
+        "ladder": [
+            [label_key(label) for i, label in sorted(between.items()) if i in cheap]
+            for between in _ladder(store, molecule)
+        ],
     }
     return f"models/{molecule.name}/index/{digest(inputs)}.json"
+
+
+def _ladder(store: Store, molecule: MoleculeSettings) -> list[dict[str, Attempt]]:
+    """Accepted labels at the levels between cheap and accurate."""
+    return [store.labels(molecule.name, level) for level in molecule.ladder]
 
 
 def train_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> dict[str, Any]:
@@ -122,7 +138,7 @@ def _train(store: Store, molecule: MoleculeSettings, on_progress: Progress | Non
     from asteroid.training.run import train_model
 
     frames, accurate, cheap = training_frames(store, molecule)
-    path = _models_path(molecule, frames, accurate, cheap)
+    path = _models_path(store, molecule, frames, accurate, cheap)
 
     def run(strategy: Any) -> dict[str, Any]:
         return train_model(

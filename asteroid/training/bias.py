@@ -2,6 +2,7 @@
 
 Bukharin et al., ICML 2023, arXiv 2306.03109: the teacher, trained on accurate labels alone, estimates the bias of each
 cheap frame, ``e_i = mean |F_cheap − F_teacher|``, and the frame is trained on with the weight ``w_i = exp(−e_i/γ)``.
+Where a bias sits on a few atoms of each frame, the same formula can weigh atom by atom instead.
 :mod:`asteroid.training.strategies` pretrains with these weights.
 """
 
@@ -30,8 +31,17 @@ def frame_disagreement(cheap_forces: Sequence[Floats], teacher_forces: Sequence[
     return np.array([np.abs(c - t).mean() for c, t in zip(cheap_forces, teacher_forces, strict=True)])
 
 
+def atom_disagreement(cheap_forces: Sequence[Floats], teacher_forces: Sequence[Floats]) -> list[Floats]:
+    """e_ij: mean over the 3 components of |F_cheap − F_teacher| of each atom j of frame i, (N,) eV/Å for each frame.
+
+    >>> atom_disagreement([np.zeros((2, 3))], [np.array([[0.3, 0.0, 0.0], [0.0, 0.0, 0.0]])])
+    [array([0.1, 0. ])]
+    """
+    return [np.abs(c - t).mean(axis=1) for c, t in zip(cheap_forces, teacher_forces, strict=True)]
+
+
 def bias_weights(disagreement: Floats, gamma: float) -> Floats:
-    """w_i = exp(−e_i/γ), scaled to mean 1; an infinite γ weighs all frames alike.
+    """w_i = exp(−e_i/γ) of frames or atoms, scaled to mean 1; an infinite γ weighs all alike.
 
     >>> bias_weights(np.array([0.0, 0.1]), gamma=math.inf)
     array([1., 1.])
@@ -39,6 +49,24 @@ def bias_weights(disagreement: Floats, gamma: float) -> Floats:
     # The factor that is taken out cancels in the mean, and without it a small gamma gives 0/0.
     weights = np.exp(-(disagreement - disagreement.min()) / gamma)
     return np.asarray(weights / weights.mean())
+
+
+def split_weights(weights: Floats, sizes: Sequence[int]) -> tuple[Floats, list[Floats]]:
+    """Weights of all atoms as those of the frames, each the mean of its atoms', and relative ones within each frame.
+
+    Their product is the atom's weight; the energy of a frame, which has no atom, has the frame's weight.
+
+    Args:
+        weights: of all atoms, frame after frame.
+        sizes: number of atoms of each frame.
+
+    >>> split_weights(np.array([0.5, 1.5, 0.0, 2.0]), [2, 2])
+    (array([1., 1.]), [array([0.5, 1.5]), array([0., 2.])])
+    """
+    parts = np.split(weights, np.cumsum(sizes)[:-1])
+    frames = np.array([part.mean() for part in parts])
+    # A frame whose atoms all have no weight has none either, whatever its atoms' shares.
+    return frames, [p / w if w > 0 else np.ones_like(p) for p, w in zip(parts, frames, strict=True)]
 
 
 def effective_sample_size(weights: Floats) -> float:
@@ -64,8 +92,8 @@ class Weighting:
         gamma: eV/Å, infinite when no weighting did best.
         candidates: each γ tried with the held-out error of its trial (forces in eV/Å; energies in eV/atom where no
             held-out frame has forces); empty when γ was given.
-        disagreement: e_i of each cheap frame, eV/Å.
-        values: w_i of each cheap frame.
+        disagreement: e_i of each cheap frame (or atom), eV/Å.
+        values: w_i of each cheap frame (or atom).
     """
 
     gamma: float

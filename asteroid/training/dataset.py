@@ -30,7 +30,7 @@ DTYPES: dict[Precision, torch.dtype] = {"float32": torch.float32, "float64": tor
 _GRAPH_KEYS = frozenset(
     [
         *("edge_index", "positions", "shifts", "unit_shifts", "cell", "node_attrs", "head"),
-        *("total_charge", "total_spin", "energy", "forces", "weight", "energy_weight", "forces_weight"),
+        *("total_charge", "total_spin", "energy", "forces", "weight", "energy_weight", "forces_weight", "atom_weight"),
     ]
 )
 """What models and loss read. MACE adds a dozen more (virials, dipoles, …) that would only be collated at each step."""
@@ -44,12 +44,18 @@ class LabelledFrame:
         energy: eV, total.
         forces: (N, 3) eV/Å, None for an energy-only label.
         weight: how much this frame counts in the loss, relative to the others it is trained with.
+        atom_weights: (N,) how much the force on each atom counts besides; None for all alike.
+        head: which readout of a model with several it trains; 0 is the accurate level's.
+        temperature: K, of the Boltzmann distribution that the configuration was drawn from; None where there is none.
     """
 
     configuration: Configuration
     energy: float
     forces: npt.NDArray[np.float64] | None = None
     weight: float = 1.0
+    atom_weights: npt.NDArray[np.float64] | None = None
+    head: int = 0
+    temperature: float | None = None
 
     @property
     def frame_id(self) -> str:
@@ -72,6 +78,20 @@ def labelled_frames(
         if frame_id in frames and label is not None and label.energy is not None:
             found.append(LabelledFrame(frames[frame_id].configuration, label.energy, label.forces))
     return found
+
+
+def sampled_frames(store: Store, molecule: str, ids: Iterable[str]) -> list[LabelledFrame]:
+    """The configurations that were drawn from a Boltzmann distribution, in the order of ``ids`` and without labels.
+
+    Their energy of 0 stands for none.
+    """
+    wanted = list(dict.fromkeys(ids))
+    frames = {frame.frame_id: frame for frame in store.frames(molecule, ids=wanted)}
+    return [
+        LabelledFrame(frame.configuration, 0.0, temperature=frame.origin.temperature)
+        for frame in (frames[frame_id] for frame_id in wanted if frame_id in frames)
+        if frame.origin.temperature is not None
+    ]
 
 
 def fit_reference_energies(
@@ -146,6 +166,7 @@ def to_graph(
     )
     with default_dtype(dtype):
         graph = Graph.from_config(labelled, z_table=AtomicNumberTable(list(numbers)), cutoff=r_max)
+    graph.atom_weight = torch.ones(len(configuration.numbers), dtype=dtype)
     for key in set(graph.keys) - _GRAPH_KEYS:
         graph[key] = None
     return graph

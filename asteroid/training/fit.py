@@ -5,24 +5,23 @@ training that continues from it takes the very steps that the uninterrupted one 
 :mod:`asteroid.training.session` keeps that state in the store.
 """
 
-import argparse
 import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from mace.modules import WeightedEnergyForcesLoss
-from mace.tools.scripts_utils import get_params_options
-from mace.tools.torch_geometric.batch import Batch
-from torch_ema import ExponentialMovingAverage
 
 from asteroid.errors import TrainingError
-from asteroid.training.dataset import Graph, batches, collate, default_dtype, shuffled
+from asteroid.training.dataset import Graph, shuffled
 from asteroid.training.held_out import HeldOut
+from asteroid.training.objectives import LabelLoss, Objective
+from asteroid.training.optimiser import Soap
+from asteroid.training.passes import TRACE_FROM, Batch, Forward, Frames, Gradient, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +35,10 @@ EVALUATION_BATCH = 100
 """Held-out graphs in one batch: larger ones gain nothing on a CPU."""
 
 WARM_UP = 0.05
-"""Part of the steps over which the learning rate rises: Adam's second moments are noise at first."""
+"""Part of the steps over which the learning rate rises: the second moments are noise at first."""
 
 FINAL_LEARNING_RATE = 0.01
 """Part of the learning rate that the cosine ends with."""
-
-WEIGHT_DECAY = 5e-7
-"""As in MACE's training script, and for the parameters that it chooses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,26 +107,41 @@ def learning_rate(step: int, stage: StageSettings) -> float:
     return stage.learning_rate * warm_up * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
 
 
-def evaluate(model: torch.nn.Module, held_out: Sequence[Batch], *, same_level: bool = True) -> HeldOut:
-    """Measure a model on batches that are on its device.
+def evaluate(model: torch.nn.Module, graphs: Sequence[Graph], *, same_level: bool = True) -> HeldOut:
+    """Measure a model on graphs.
 
     Args:
         same_level: False for a model of another level, which differs by a constant: the mean energy error is then
             taken off first.
     """
+    forward, _, (frames,) = prepare(model, graphs)
+    parameters = dict(model.named_parameters())
+    return _measure(forward, parameters, _in_batches(frames), same_level=same_level)
+
+
+def _measure(
+    forward: Forward, parameters: Mapping[str, torch.Tensor], held_out: Sequence[Batch], *, same_level: bool
+) -> HeldOut:
     force_error, components = 0.0, 0
     energy_errors = []
     for batch in held_out:
-        output = model(batch.to_dict(), training=False)
-        atoms = batch.ptr[1:] - batch.ptr[:-1]
-        has_forces = torch.repeat_interleave(batch.forces_weight > 0, atoms)
-        force_error += float((output["forces"] - batch.forces)[has_forces].abs().sum())
+        output = forward(parameters, batch, training=False)
+        atoms = batch["ptr"][1:] - batch["ptr"][:-1]
+        has_forces = (batch["forces_weight"] > 0)[batch["batch"]]
+        force_error += float((output["forces"] - batch["forces"])[has_forces].abs().sum())
         components += 3 * int(has_forces.sum())
-        energy_errors.append((output["energy"].detach() - batch.energy) / atoms)
+        energy_errors.append((output["energy"].detach() - batch["energy"]) / atoms)
     errors = torch.cat(energy_errors)
     if not same_level:
         errors = errors - errors.mean()
     return HeldOut(force_error / components if components else None, float(errors.abs().mean()))
+
+
+def _in_batches(frames: Frames) -> list[Batch]:
+    return [
+        frames.batch(np.arange(start, min(start + EVALUATION_BATCH, len(frames))))
+        for start in range(0, len(frames), EVALUATION_BATCH)
+    ]
 
 
 def _compute_alike_from_the_first_pass() -> None:
@@ -150,6 +161,7 @@ def fit(
     valid: Sequence[Graph],
     stage: StageSettings,
     *,
+    objective: Objective | None = None,
     resume: State | None = None,
     checkpoint: Callable[[State], None] | None = None,
     on_progress: Progress | None = None,
@@ -158,7 +170,8 @@ def fit(
 
     Args:
         model: on the device that is to train it, without reference energies (graphs carry none either).
-        train: with weights of mean 1; MACE's loss divides by the count, not by their sum.
+        train: with weights of mean 1; objectives divide by the count, not by their sum.
+        objective: what is minimised; the error of the labels when not given.
         resume: the state with which ``checkpoint`` was last called, of the same stage on the same graphs.
         checkpoint: called after each evaluation.
 
@@ -167,16 +180,23 @@ def fit(
     """
     _compute_alike_from_the_first_pass()
     device = next(model.parameters()).device
-    held_out = [batch.to(device) for batch in batches(valid, EVALUATION_BATCH)]
-    loop = _Loop(model, stage)
+    objective = objective or LabelLoss(stage.energy_weight, stage.forces_weight)
+    forward, is_lean, (frames, held_out) = prepare(model, train, valid, displaced=objective.needs_noise)
+    # Of the number of steps alone, so that a training that is resumed computes as the uninterrupted one would have.
+    traced = is_lean and stage.steps >= TRACE_FROM
+    loop = _Loop(model, stage, forward, Gradient(model, forward, objective, traced=traced), _in_batches(held_out))
     if resume is not None:
         loop.load(resume)
+    elif stage.keep_best:
+        loop.start()
     started = time.perf_counter() - loop.seconds
     losses = torch.zeros((), device=device)
     since = 0
     while loop.step < stage.steps and not loop.is_stale:
-        indices = shuffled(len(train), stage.batch_size, loop.step, stage.seed)
-        losses += loop.take_step(collate([train[i] for i in indices]).to(device))
+        batch = dict(frames.batch(shuffled(len(train), stage.batch_size, loop.step, stage.seed)))
+        if objective.needs_noise:
+            batch["noise"] = _noise(batch["positions"], stage.seed, loop.step)
+        losses += loop.take_step(batch)
         since += 1
         if loop.step % stage.evaluate_every and loop.step != stage.steps:
             continue
@@ -188,7 +208,7 @@ def fit(
             )
         losses.zero_()
         since = 0
-        loop.evaluate(held_out, loss)
+        loop.evaluate(loss)
         loop.seconds = time.perf_counter() - started
         if checkpoint is not None:
             checkpoint(loop.state())
@@ -205,14 +225,20 @@ def fit(
 class _Loop:
     """The state of one stage, and the steps that change it."""
 
-    def __init__(self, model: torch.nn.Module, stage: StageSettings) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        stage: StageSettings,
+        forward: Forward,
+        gradient: Gradient,
+        held_out: Sequence[Batch],
+    ) -> None:
         self.model = model
         self.stage = stage
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimiser = _optimiser(model, stage.learning_rate)
-        self.average = ExponentialMovingAverage(self.parameters, decay=stage.ema_decay)
-        with default_dtype(self.parameters[0].dtype):
-            self.loss = WeightedEnergyForcesLoss(stage.energy_weight, stage.forces_weight).to(self.parameters[0].device)
+        self.forward, self.gradient, self.held_out = forward, gradient, held_out
+        self.parameters: list[torch.Tensor] = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = Soap(model, self.parameters, stage.learning_rate)
+        self.average = [p.detach().clone() for p in self.parameters]
         self.step = 0
         self.stale = 0
         self.seconds = 0.0
@@ -222,24 +248,32 @@ class _Loop:
 
     def take_step(self, batch: Batch) -> torch.Tensor:
         """One step of the optimiser; returns the loss without waiting for it."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, self.stage)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss: torch.Tensor = self.loss(batch, self.model(batch.to_dict(), training=True))
-        torch.autograd.backward(loss)
+        self.optimiser.learning_rate = learning_rate(self.step, self.stage)
+        loss = self.gradient(batch)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.clip)
         self.optimiser.step()
-        self.average.update()
         self.step += 1
-        return loss.detach()
+        # The first steps are forgotten sooner, as in torch_ema.
+        decay = min(self.stage.ema_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+        return loss
 
-    def evaluate(self, held_out: Sequence[Batch], loss: float) -> None:
+    def start(self) -> None:
+        """Measure the model as it came: a fine-tuning that only spoils it ends where it began."""
+        parameters = dict(self.model.named_parameters())
+        self.best = _measure(self.forward, parameters, self.held_out, same_level=True)
+
+    def evaluate(self, loss: float) -> None:
         """Measure the averaged weights, and keep them if they are the best so far."""
-        with self.average.average_parameters():
-            self.newest = evaluate(self.model, held_out, same_level=self.stage.keep_best)
+        current = [p.detach().clone() for p in self.parameters]
+        self._set(self.average)
+        parameters = dict(self.model.named_parameters())
+        self.newest = _measure(self.forward, parameters, self.held_out, same_level=self.stage.keep_best)
+        self._set(current)
         if self.newest.criterion < self.best.criterion or not self.stage.keep_best:
             self.best, self.stale = self.newest, 0
-            self.best_weights = [p.clone() for p in self.average.shadow_params]
+            self.best_weights = [p.clone() for p in self.average]
         else:
             self.stale += 1
         rate = learning_rate(self.step - 1, self.stage)
@@ -251,9 +285,11 @@ class _Loop:
         return self.stale >= self.stage.patience
 
     def finish(self) -> None:
+        self._set(self.best_weights)
+
+    def _set(self, values: Sequence[torch.Tensor]) -> None:
         with torch.no_grad():
-            for parameter, best in zip(self.parameters, self.best_weights, strict=True):
-                parameter.copy_(best)
+            torch._foreach_copy_(self.parameters, list(values))
 
     def state(self) -> State:
         return {
@@ -264,8 +300,8 @@ class _Loop:
             "best_weights": self.best_weights,
             "history": [dataclasses.asdict(evaluation) for evaluation in self.history],
             "parameters": [p.detach() for p in self.parameters],
-            "optimiser": self.optimiser.state_dict(),
-            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state(),
+            "average": self.average,
         }
 
     def load(self, state: State) -> None:
@@ -273,16 +309,14 @@ class _Loop:
         self.seconds, self.best = state["seconds"], HeldOut(**state["best"])
         self.history = [Evaluation(**evaluation) for evaluation in state["history"]]
         with torch.no_grad():
-            for own, saved in ((self.parameters, state["parameters"]), (self.best_weights, state["best_weights"])):
-                for tensor, value in zip(own, saved, strict=True):
-                    tensor.copy_(value)
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.average.load_state_dict(state["average"])
+            torch._foreach_copy_(self.parameters, state["parameters"])
+            torch._foreach_copy_(self.best_weights, state["best_weights"])
+            torch._foreach_copy_(self.average, state["average"])
+        self.optimiser.load(state["optimiser"])
 
 
-def _optimiser(model: torch.nn.Module, rate: float) -> torch.optim.Adam:
-    """Adam with MACE's own choice of which parameters decay."""
-    arguments = argparse.Namespace(
-        lr=rate, weight_decay=WEIGHT_DECAY, amsgrad=True, beta=0.9, freeze=None, lr_params_factors="{}"
-    )
-    return torch.optim.Adam(**get_params_options(arguments, model), fused=True)
+def _noise(like: torch.Tensor, seed: int, step: int) -> torch.Tensor:
+    """Standard normal numbers that are a function of the step alone, so that a resumed training draws the same."""
+    values = np.random.default_rng((seed, step)).standard_normal(tuple(like.shape))
+    return torch.from_numpy(values).to(like)
+

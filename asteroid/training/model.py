@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from e3nn import o3
 from mace.modules import ScaleShiftMACE
+from mace.tools.scripts_utils import remove_pt_head
 
 from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError
@@ -33,23 +34,27 @@ def build_model(
     settings: ModelSettings,
     reference_energies: Mapping[int, float],
     *,
-    scale: float,
+    scale: float | Sequence[float],
     avg_num_neighbors: float,
     seed: int,
     dtype: torch.dtype,
 ) -> ScaleShiftMACE:
-    """A MACE model with random weights.
+    """A MACE model with random weights, with one head or, where there are several scales, one for each.
 
     What the manifest does not set is as in MACE 0.3.16's training script: polynomial cutoff 5, readout 16x0e, silu.
 
     Args:
         elements: atomic numbers.
         reference_energies: eV by atomic number.
-        scale: eV/Å, root mean square force: the size of what one atom's network must put out.
+        scale: eV/Å, root mean square force: the size of what one atom's network must put out, head by head.
         avg_num_neighbors: mean number of neighbours within r_max, which normalises the messages.
         seed: of the weights; torch's global random state is left as it was.
     """
     numbers = sorted(int(z) for z in elements)
+    scales = scale if isinstance(scale, Sequence) else [scale]
+    several = len(scales) > 1
+    heads = [f"level-{head}" for head in range(len(scales))] if several else ["Default"]
+    energies = np.array([reference_energies.get(z, 0.0) for z in numbers])
     hidden = o3.Irreps([(settings.channels, (degree, (-1) ** degree)) for degree in range(settings.max_l + 1)])
     with default_dtype(dtype), torch.random.fork_rng(), warnings.catch_warnings():
         # e3nn 0.4.4 scripts its code with annotations that newer torch deprecates; nothing a user could act on.
@@ -67,13 +72,23 @@ def build_model(
             hidden_irreps=hidden,
             MLP_irreps=o3.Irreps("16x0e"),
             gate=torch.nn.functional.silu,
-            atomic_energies=np.array([reference_energies.get(z, 0.0) for z in numbers]),
+            atomic_energies=np.tile(energies, (len(heads), 1)) if several else energies,
             avg_num_neighbors=avg_num_neighbors,
             atomic_numbers=numbers,
             correlation=settings.correlation,
-            atomic_inter_scale=scale,
-            atomic_inter_shift=0.0,
+            atomic_inter_scale=list(scales) if several else scales[0],
+            atomic_inter_shift=[0.0] * len(heads) if several else 0.0,
+            heads=heads,
         )
+
+
+def extract_head(model: ScaleShiftMACE, head: int) -> ScaleShiftMACE:
+    """One head of a model with several, as a model of its own that any MACE calculator opens."""
+    with default_dtype(next(model.parameters()).dtype), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        single = remove_pt_head(model, model.heads[head])
+    single.heads = ["Default"]
+    return cast(ScaleShiftMACE, single)
 
 
 def load_foundation(path: str | Path, elements: Sequence[int], *, dtype: torch.dtype) -> ScaleShiftMACE:

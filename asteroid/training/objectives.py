@@ -1,14 +1,23 @@
 """What a stage minimises. :mod:`asteroid.training.fit` differentiates it; a recipe picks it.
 
-An objective is called with the model, a batch and noise, and returns a scalar to minimise. It is written in plain torch
+An objective is called with the model and a batch, and returns a scalar to minimise. It is written in plain torch
 operations, so that the same code runs eagerly and is traced into a compiled graph.
+
+:class:`LabelLoss` compares with labels. The three forms of score matching need none. For configurations drawn from the
+Boltzmann distribution p of a level at the temperature T, the forces of that level are F = k_B T ∇ log p. The expected
+|F_model − F|² is, integrated by parts, |F_model|² + 2 k_B T ∇·F_model and a constant: nothing of p is left but the
+configurations (Hyvärinen, JMLR 6 (2005) 695; Bukharin et al., arXiv 2306.03109). Up to such constants all are squares
+of a force error, on the scale of :class:`LabelLoss`; they are mostly negative.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+
+from asteroid.units import BOLTZMANN
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -31,8 +40,8 @@ class Objective(Protocol):
 class LabelLoss:
     """MACE's ``WeightedEnergyForcesLoss``: squares of the energy error per atom and of the force error.
 
-    Each graph counts with its ``weight``, of mean 1 over the training set; a label that lacks forces has a
-    ``forces_weight`` of 0.
+    Each graph counts with its ``weight``, of mean 1 over the training set, and in it the force on each atom with its
+    ``atom_weight``; a label that lacks forces has a ``forces_weight`` of 0.
     """
 
     energy_weight: float
@@ -44,6 +53,107 @@ class LabelLoss:
         graph = batch["batch"]
         atoms = (batch["ptr"][1:] - batch["ptr"][:-1]).to(batch["energy"].dtype)
         energy = batch["weight"] * batch["energy_weight"] * ((batch["energy"] - output["energy"]) / atoms) ** 2
-        weight = (batch["weight"] * batch["forces_weight"])[graph].unsqueeze(-1)
-        forces = weight * (batch["forces"] - output["forces"]) ** 2
+        weight = (batch["weight"] * batch["forces_weight"])[graph] * batch["atom_weight"]
+        forces = weight.unsqueeze(-1) * (batch["forces"] - output["forces"]) ** 2
         return self.energy_weight * energy.mean() + self.forces_weight * forces.mean()
+
+
+@dataclass(frozen=True)
+class ExactScoreMatching:
+    """|F|² + 2 k_B T ∇·F with the whole trace: 3N second derivatives a step, and the least noise.
+
+    Args:
+        forces_weight: as in :class:`LabelLoss`.
+        atoms: of the largest graph.
+    """
+
+    forces_weight: float
+    atoms: int
+    needs_noise: bool = False
+
+    def __call__(self, model: Model, batch: Tensors) -> torch.Tensor:
+        positions, forces = _differentiable_forces(model, batch)
+        place = torch.arange(len(positions), device=positions.device) - batch["ptr"][batch["batch"]]
+        divergence = torch.zeros_like(forces)
+        for atom, axis in itertools.product(range(self.atoms), range(3)):
+            # Graphs do not see each other, so one derivative serves the same coordinate of all of them.
+            coordinate = (place == atom).unsqueeze(-1) & (torch.arange(3, device=positions.device) == axis)
+            divergence = divergence + _slice(positions, forces, coordinate.to(forces.dtype))
+        return self.forces_weight * _mean(batch, forces**2 + 2 * _thermal_energy(batch) * divergence)
+
+
+@dataclass(frozen=True)
+class SlicedScoreMatching:
+    """|F|² + 2 k_B T v·(∂F/∂x)v: the trace estimated along one random direction v a step (Hutchinson).
+
+    Song, Garg, Shi and Ermon, arXiv 1905.07088. Components of v are −1 or 1: of all random directions with which the
+    estimate is right on average, these make it vary the least.
+
+    Args:
+        forces_weight: as in :class:`LabelLoss`.
+    """
+
+    forces_weight: float
+    needs_noise: bool = True
+
+    def __call__(self, model: Model, batch: Tensors) -> torch.Tensor:
+        positions, forces = _differentiable_forces(model, batch)
+        direction = torch.where(batch["noise"] < 0, -1.0, 1.0).to(forces.dtype)
+        divergence = _slice(positions, forces, direction)
+        return self.forces_weight * _mean(batch, forces**2 + 2 * _thermal_energy(batch) * divergence)
+
+
+@dataclass(frozen=True)
+class DenoisingScoreMatching:
+    """Forces at positions with added Gaussian noise ε, fitted to −k_B T ε/σ²; no second derivatives.
+
+    Vincent, Neural Comput. 23 (2011) 1661. Three things differ from the plain least squares, none of them its minimum:
+
+    - The square of the target is left out: a constant that outgrows everything else as σ falls.
+    - Positions are displaced by ε and by −ε. The product of forces and target then is a difference quotient, whose
+      noise stays finite as σ → 0, where it grows as 1/σ when each displacement stands alone.
+    - Translations and rotations stay in ε and target. A model's forces have neither a net force nor a torque, so those
+      parts of the target are multiplied by zero; without rotations the noise would no longer be Gaussian, and the
+      target wrong.
+
+    What is learnt are the forces of p blurred by σ: an oscillator's force constant k comes out as
+    k_B T / (k_B T / k + σ²).
+
+    Args:
+        forces_weight: as in :class:`LabelLoss`.
+        width: σ in Å.
+    """
+
+    forces_weight: float
+    width: float
+    needs_noise: bool = True
+
+    def __call__(self, model: Model, batch: Tensors) -> torch.Tensor:
+        displacement = self.width * batch["noise"]
+        forward, backward = (
+            model({**batch, "positions": batch["positions"] + sign * displacement})["forces"] for sign in (1, -1)
+        )
+        target = -_thermal_energy(batch) * displacement / self.width**2
+        return self.forces_weight * _mean(batch, (forward**2 + backward**2) / 2 - target * (forward - backward))
+
+
+def _differentiable_forces(model: Model, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+    """Positions and the forces there, ready to be differentiated by them once more."""
+    positions = batch["positions"].detach().requires_grad_(True)
+    return positions, model({**batch, "positions": positions})["forces"]
+
+
+def _slice(positions: torch.Tensor, forces: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+    """Terms of v·(∂F/∂x)v along the direction v, (atoms, 3) as all of these; their sum over a graph is the product."""
+    derivative: torch.Tensor = torch.autograd.grad((forces * direction).sum(), positions, create_graph=True)[0]
+    return derivative * direction
+
+
+def _thermal_energy(batch: Tensors) -> torch.Tensor:
+    """k_B T of each atom's graph, (atoms, 1) eV, from the temperatures (graphs,) in K."""
+    return (BOLTZMANN * batch["temperature"])[batch["batch"]].unsqueeze(-1)
+
+
+def _mean(batch: Tensors, terms: torch.Tensor) -> torch.Tensor:
+    """Mean of terms (atoms, 3) with the weights of their graphs."""
+    return (batch["weight"][batch["batch"]].unsqueeze(-1) * terms).mean()

@@ -11,25 +11,27 @@ import io
 import json
 import logging
 import math
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import torch
+from ase.calculators.calculator import Calculator
 from mace.calculators import MACECalculator
 
 import asteroid
 from asteroid.configuration import SYMBOLS
-from asteroid.errors import InputError, TrainingError, suggest
+from asteroid.errors import InputError, suggest
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import Strategy, TrainingSettings
 from asteroid.store import Store
-from asteroid.training.bias import Weighting, effective_sample_size
-from asteroid.training.dataset import LabelledFrame, Precision, labelled_frames
+from asteroid.training.bias import effective_sample_size
+from asteroid.training.dataset import Precision
+from asteroid.training.difference import difference_calculator
 from asteroid.training.fit import Progress
+from asteroid.training.inputs import determining_settings, label_keys, read_problem, settings_for
 from asteroid.training.model import choose_device
 from asteroid.training.session import Session, StoreCheckpoints
-from asteroid.training.strategies import STRATEGIES, Problem, StrategyDefinition
+from asteroid.training.strategies import STRATEGIES, Problem, Trained
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ def train_model(
 
     Args:
         train_ids, valid_ids: frames whose accurate labels train the model and stop its training.
-        cheap_ids: frames whose cheap labels train it.
+        cheap_ids: frames whose cheap labels train it; of score matching, the configurations alone.
         on_progress: called with stage, step, steps and the held-out errors.
 
     Raises:
@@ -64,46 +66,46 @@ def train_model(
     if strategy not in STRATEGIES:
         raise InputError(f"unknown strategy '{strategy}'; {suggest(strategy, STRATEGIES)}")
     definition = STRATEGIES[strategy]
-    # Sorted: the same frames make the same model, in whatever order they were chosen.
-    accurate_train = labelled_frames(store, molecule, accurate, sorted(train_ids))
-    accurate_valid = labelled_frames(store, molecule, accurate, sorted(valid_ids))
-    cheap_frames = labelled_frames(store, molecule, cheap, sorted(cheap_ids)) if definition.needs_cheap else []
-    _check_counts(molecule, cheap, accurate, accurate_train, accurate_valid, cheap_frames, definition)
-
-    determining = _determining_settings(settings, definition)
-    labels = {
-        "train": [_label(f) for f in accurate_train],
-        "valid": [_label(f) for f in accurate_valid],
-        "cheap": [_label(f) for f in cheap_frames],
-    }
-    levels = [str(accurate), str(cheap) if definition.needs_cheap else None]
+    used = settings_for(settings, definition)
+    problem = read_problem(
+        store,
+        molecule,
+        definition,
+        cheap=cheap,
+        accurate=accurate,
+        train_ids=train_ids,
+        valid_ids=valid_ids,
+        cheap_ids=cheap_ids,
+        settings=used,
+    )
+    reads_cheap = definition.needs_cheap or definition.needs_paired
+    levels = [str(accurate), str(cheap) if reads_cheap else None]
+    determining = determining_settings(used, definition)
+    labels = label_keys(problem)
     model_id = _digest({"strategy": strategy, "levels": levels, "settings": determining, "labels": labels})
     if store.exists(_path(molecule, model_id, "card.json")):
         return read_card(store, molecule, model_id)
 
-    teacher, parents = None, {}
+    parents = {}
     if definition.needs_teacher:
-        parent = train_model(
-            store,
-            molecule,
-            strategy="scratch",
-            cheap=cheap,
-            accurate=accurate,
-            train_ids=[f.frame_id for f in accurate_train],
-            valid_ids=[f.frame_id for f in accurate_valid],
-            cheap_ids=(),
-            settings=settings,
-            on_progress=on_progress,
-        )
-        parents["teacher"] = parent["model_id"]
-        teacher = load_model(store, molecule, parent["model_id"]).to(choose_device(settings.device))
+        parents = _train_teachers(store, molecule, problem, cheap, accurate, settings, on_progress)
+        device = choose_device(settings.device)
+        teachers = [load_model(store, molecule, teacher).to(device) for teacher in parents.values()]
+        problem = dataclasses.replace(problem, teachers=teachers)
 
     checkpoints = StoreCheckpoints(store, molecule, model_id)
-    elements = sorted({int(z) for f in [*accurate_train, *cheap_frames] for z in f.configuration.numbers})
-    session = Session(
-        settings, accurate_train, accurate_valid, elements, checkpoints=checkpoints, on_progress=on_progress
+    labelled = (*problem.accurate_train, *problem.accurate_valid)
+    elements = sorted(
+        {int(z) for f in (*labelled, *problem.cheap, *problem.configurations) for z in f.configuration.numbers}
     )
-    problem = Problem(accurate_train, accurate_valid, cheap_frames, teacher, settings)
+    session = Session(
+        used,
+        problem.accurate_train,
+        problem.accurate_valid,
+        elements,
+        checkpoints=checkpoints,
+        on_progress=on_progress,
+    )
     trained = definition.recipe(problem, session)
     model, reference_energies = session.finish(trained.model)
     last = list(session.results.values())[-1]
@@ -114,21 +116,23 @@ def train_model(
         "strategy": strategy,
         "cheap": levels[1],
         "accurate": levels[0],
+        "adds_to": str(cheap) if definition.learns_difference else None,
         "seed": settings.seed,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "asteroid_version": asteroid.__version__,
-        "settings": {**settings.model_dump(mode="json"), "strategy": strategy},
+        "settings": {**used.model_dump(mode="json"), "strategy": strategy},
         "frames": {
-            "accurate_train": [f.frame_id for f in accurate_train],
-            "accurate_valid": [f.frame_id for f in accurate_valid],
-            "cheap": len(cheap_frames),
-            "energy_only": sum(f.forces is None for f in (*accurate_train, *accurate_valid)),
+            "accurate_train": [f.frame_id for f in problem.accurate_train],
+            "accurate_valid": [f.frame_id for f in problem.accurate_valid],
+            "cheap": len(problem.cheap),
+            "paired": len(problem.paired_cheap),
+            "configurations": len(problem.configurations),
+            "energy_only": sum(f.forces is None for f in labelled),
         },
         "reference_energies": {SYMBOLS[z]: energy for z, energy in reference_energies.items()},
         "history": [dataclasses.asdict(line) for result in session.results.values() for line in result.history],
-        "weights": _weights(
-            trained.weighting, "valid_energy_mae" if last.held_out.force_mae is None else "valid_force_mae"
-        ),
+        "weights": _weights(trained, "valid_energy_mae" if last.held_out.force_mae is None else "valid_force_mae"),
+        "correction": trained.correction,
         "valid_force_mae": last.held_out.force_mae,
         "valid_energy_mae": last.held_out.energy_mae,
         "seconds": seconds,
@@ -154,7 +158,10 @@ def read_card(store: Store, molecule: str, model_id: str) -> Card:
 
 
 def load_model(store: Store, molecule: str, model_id: str) -> torch.nn.Module:
-    """The MACE module of a finished model, in double precision on the CPU."""
+    """The MACE module of a finished model, in double precision on the CPU.
+
+    Of a model whose card says what it ``adds_to``, it is the difference from that level alone.
+    """
     model: torch.nn.Module = torch.load(
         io.BytesIO(store.read(_path(molecule, model_id, "model.model"))), map_location="cpu", weights_only=False
     )
@@ -163,69 +170,66 @@ def load_model(store: Store, molecule: str, model_id: str) -> torch.nn.Module:
 
 def load_calculator(
     store: Store, molecule: str, model_id: str, *, device: str = "auto", dtype: Precision = "float64"
-) -> MACECalculator:
-    """An ASE calculator of a finished model."""
+) -> Calculator:
+    """An ASE calculator of a finished model, together with the cheap method where the model needs that.
+
+    Raises:
+        InputError: when the model needs a cheap method that cannot be computed here.
+    """
     model = load_model(store, molecule, model_id)
-    return MACECalculator(
+    calculator = MACECalculator(
         models=[model.float() if dtype == "float32" else model],
         device=choose_device(device).type,
         default_dtype=dtype,
     )
+    card = read_card(store, molecule, model_id)
+    # Cards of before there were such models do not have the key.
+    if card.get("adds_to") is None:
+        return calculator
+    (frame,) = store.frames(molecule, ids=card["frames"]["accurate_train"][:1])
+    return difference_calculator(calculator, card["adds_to"], frame.configuration)
 
 
-def _check_counts(
+def _train_teachers(
+    store: Store,
     molecule: str,
+    problem: Problem,
     cheap: LevelOfTheory,
     accurate: LevelOfTheory,
-    accurate_train: Sequence[LabelledFrame],
-    accurate_valid: Sequence[LabelledFrame],
-    cheap_frames: Sequence[LabelledFrame],
-    definition: StrategyDefinition,
-) -> None:
-    if len(accurate_train) < 2:
-        raise TrainingError(
-            f"{molecule}: {len(accurate_train)} labels at {accurate} to train from; label at least 2 training frames"
+    settings: TrainingSettings,
+    on_progress: Progress | None,
+) -> dict[str, str]:
+    """Model ids of the teachers by their role; the first is the scratch model of any comparison with the same seed."""
+    parents = {}
+    for index in range(settings.teachers):
+        card = train_model(
+            store,
+            molecule,
+            strategy="scratch",
+            cheap=cheap,
+            accurate=accurate,
+            train_ids=[f.frame_id for f in problem.accurate_train],
+            valid_ids=[f.frame_id for f in problem.accurate_valid],
+            cheap_ids=(),
+            settings=settings.model_copy(update={"seed": settings.seed + index}),
+            on_progress=on_progress,
         )
-    if not accurate_valid:
-        raise TrainingError(f"{molecule}: no held-out label at {accurate}; label at least 1 such frame")
-    if definition.needs_cheap and len(cheap_frames) < 2:
-        raise TrainingError(f"{molecule}: {len(cheap_frames)} labels at {cheap} to pretrain on; label at least 2")
+        parents["teacher" if index == 0 else f"teacher-{index + 1}"] = card["model_id"]
+    return parents
 
 
-def _determining_settings(settings: TrainingSettings, definition: StrategyDefinition) -> dict[str, Any]:
-    """Those settings that change the finished model of a strategy: others must not give it another name."""
-    values = settings.model_dump(mode="json", exclude={"strategy", "device"})
-    if settings.foundation is not None:
-        path = Path(settings.foundation).expanduser()
-        if not path.is_file():
-            raise InputError(f"foundation: '{path}' is not a file; write the path of a MACE model")
-        values["foundation"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    if not definition.weighs:
-        values.pop("gamma")
-    if definition.needs_cheap and not definition.needs_teacher:
-        values.pop("scratch_steps")
-    if not definition.needs_cheap:
-        steps = values.pop("scratch_steps") or settings.pretrain_steps + settings.finetune_steps
-        for name in ("pretrain_steps", "finetune_steps", "batch_size", "finetune_learning_rate"):
-            values.pop(name)
-        values["steps"] = steps
-    return values
-
-
-def _label(frame: LabelledFrame) -> list[Any]:
-    """What of a label determines a model; forces come with their energy, but may be lacking."""
-    return [frame.frame_id, frame.energy] if frame.forces is not None else [frame.frame_id, frame.energy, "energy only"]
-
-
-def _weights(weighting: Weighting | None, error: str) -> dict[str, Any] | None:
+def _weights(trained: Trained, error: str) -> dict[str, Any] | None:
+    weighting = trained.weighting
     if weighting is None:
         return None
     return {
         "gamma": _finite(weighting.gamma),
         "candidates": [{"gamma": _finite(gamma), error: value} for gamma, value in weighting.candidates],
         "effective_sample_size": effective_sample_size(weighting.values),
+        "frame_ids": list(trained.weighted_ids),
         "disagreement": weighting.disagreement.tolist(),
         "values": weighting.values.tolist(),
+        "atoms": None if trained.atom_weights is None else [weights.tolist() for weights in trained.atom_weights],
     }
 
 

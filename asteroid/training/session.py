@@ -32,12 +32,14 @@ from asteroid.training.model import (
     accelerate,
     build_model,
     choose_device,
+    extract_head,
     load_foundation,
     model_cutoff,
     model_elements,
     plain,
     set_reference_energies,
 )
+from asteroid.training.objectives import Objective
 from asteroid.training.predict import predict
 
 
@@ -106,19 +108,23 @@ class Session:
         self._checkpoints = checkpoints
         self._on_progress = on_progress
         self._graphs: dict[tuple[str, float], Graph] = {}
-        self._built: dict[tuple[float, float], ScaleShiftMACE] = {}
+        self._built: dict[tuple[tuple[float, ...], float], ScaleShiftMACE] = {}
         self._foundation: ScaleShiftMACE | None = None
         if settings.foundation is not None:
             self._foundation = load_foundation(settings.foundation, elements, dtype=self._dtype)
             set_reference_energies(self._foundation, {})
         self._cutoff = model_cutoff(self._foundation) if self._foundation else settings.model.r_max
         self._numbers = model_elements(self._foundation) if self._foundation else sorted(elements)
+        self._accurate_ids = {frame.frame_id for frame in accurate_train}
         self._accurate_references = self._references(accurate_train)
-        self._valid = self._to_graphs(accurate_valid, self._accurate_references)
+        self._valid = self._to_graphs(accurate_valid, {0: self._accurate_references})
         self._state = self._load()
 
     def new_model(self, frames: Sequence[LabelledFrame]) -> torch.nn.Module:
-        """A model ready to be fitted to these frames first: the user's, or one with the random weights of our seed."""
+        """A model ready to be fitted to these frames first: the user's, or one with the random weights of our seed.
+
+        Where the frames train several heads, the model has as many.
+        """
         start = self._foundation or self._random_model(frames)
         return accelerate(copy.deepcopy(start), self.device)
 
@@ -133,14 +139,17 @@ class Session:
         learning_rate: float,
         accurate: bool,
         keep: bool = True,
+        objective: Objective | None = None,
     ) -> FitResult:
         """Fit ``model`` in place in a stage of this name, or take over what an earlier process made of that stage.
 
         Args:
-            frames: all of one level; their weights are scaled to mean 1, as MACE's loss expects.
+            frames: all of one level, or each level with a head of its own; their weights are scaled to mean 1, as
+                MACE's loss expects.
             accurate: whether their level is the accurate one: only then can the held-out frames choose the weights, see
                 ``keep_best`` of :class:`~asteroid.training.fit.StageSettings`.
             keep: False for a stage of which only the error is wanted: its model is then not restored later.
+            objective: what is minimised; the error of the labels when not given.
         """
         if name in self._state["finished"]:
             return self._restore(name, model)
@@ -170,9 +179,10 @@ class Session:
             self._on_progress(name, 0, steps, None)
         result = fit(
             model,
-            self._to_graphs(frames, self._references(frames)),
+            self._to_graphs(frames, self._references_by_head(frames)),
             self._valid,
             stage,
+            objective=objective,
             resume=self._state["open"].get(name),
             checkpoint=lambda state: self._save({**self._state, "open": {name: state}}),
             on_progress=self._on_progress,
@@ -186,44 +196,63 @@ class Session:
     def finish(self, model: torch.nn.Module) -> tuple[ScaleShiftMACE, dict[int, float]]:
         """The finished model, on the CPU and with the accurate level's reference energies, which come second (eV)."""
         finished = plain(model)
+        if len(getattr(finished, "heads", ())) > 1:
+            finished = extract_head(finished, 0)
         set_reference_energies(finished, self._accurate_references)
         return finished, self._accurate_references
 
     def _random_model(self, frames: Sequence[LabelledFrame]) -> ScaleShiftMACE:
         """The untrained model for these frames: building one takes a second, so all trials start from one copy."""
-        graphs = self._to_graphs(frames, self._references(frames))
+        graphs = self._to_graphs(frames, self._references_by_head(frames))
         atoms = sum(int(graph.num_nodes) for graph in graphs)
-        forces = [frame.forces for frame in frames if frame.forces is not None]
-        scale = float(np.sqrt(np.mean(np.square(np.concatenate(forces))))) if forces else 1.0
+        scales = tuple(_force_scale(level) for level in _by_head(frames).values())
         neighbours = max(1.0, sum(graph.edge_index.shape[1] for graph in graphs) / atoms)
-        if (scale, neighbours) not in self._built:
-            self._built[scale, neighbours] = build_model(
+        if (scales, neighbours) not in self._built:
+            self._built[scales, neighbours] = build_model(
                 self._elements,
                 self.settings.model,
                 {},
-                scale=scale,
+                scale=scales,
                 avg_num_neighbors=neighbours,
                 seed=self.settings.seed,
                 dtype=self._dtype,
             )
-        return self._built[scale, neighbours]
+        return self._built[scales, neighbours]
 
     def _references(self, frames: Sequence[LabelledFrame]) -> dict[int, float]:
-        """Reference energies of these frames; those of a foundation model fill what it does not already predict."""
+        """Reference energies of these frames; those of a foundation model fill what it does not already predict.
+
+        Frames that have an accurate label fix them where there are any: the zeros of all levels then belong to the same
+        geometries. From different samples of one surface they differ by as much as the mean energies do, and a
+        pretrained model would have to unlearn that.
+        """
+        frames = [frame for frame in frames if frame.frame_id in self._accurate_ids] or frames
         if self._foundation is None:
             return fit_reference_energies(frames)
         baseline, _ = predict(self._foundation, [frame.configuration for frame in frames])
         return fit_reference_energies(frames, baseline)
 
-    def _to_graphs(self, frames: Sequence[LabelledFrame], references: dict[int, float]) -> list[Graph]:
-        """Graphs of these frames with weights of mean 1; each graph is made once, whatever its weight."""
+    def _references_by_head(self, frames: Sequence[LabelledFrame]) -> dict[int, dict[int, float]]:
+        return {head: self._references(level) for head, level in _by_head(frames).items()}
+
+    def _to_graphs(self, frames: Sequence[LabelledFrame], references: dict[int, dict[int, float]]) -> list[Graph]:
+        """Graphs of these frames with weights of mean 1; each graph is made once, whatever its weight.
+
+        Args:
+            references: of each head's level.
+        """
         mean = float(np.mean([frame.weight for frame in frames]))
         graphs = []
         for frame in frames:
-            energy = frame.energy - reference_energy(frame.configuration, references)
+            energy = frame.energy - reference_energy(frame.configuration, references[frame.head])
             graph = self._graph(frame.configuration, energy, frame)
             weighted = copy.copy(graph)
             weighted.weight = torch.tensor(frame.weight / mean, dtype=self._dtype)
+            weighted.head = torch.tensor(frame.head)
+            if frame.atom_weights is not None:
+                weighted.atom_weight = torch.tensor(frame.atom_weights, dtype=self._dtype)
+            if frame.temperature is not None:
+                weighted.temperature = torch.tensor([frame.temperature], dtype=self._dtype)
             graphs.append(weighted)
         return graphs
 
@@ -261,3 +290,14 @@ class Session:
         )
         self.results[name] = result
         return result
+
+
+def _by_head(frames: Sequence[LabelledFrame]) -> dict[int, list[LabelledFrame]]:
+    """The frames that train each head, the first head first."""
+    return {head: [f for f in frames if f.head == head] for head in sorted({f.head for f in frames})}
+
+
+def _force_scale(frames: Sequence[LabelledFrame]) -> float:
+    """Root mean square force, eV/Å; 1 where there are none."""
+    forces = [frame.forces for frame in frames if frame.forces is not None]
+    return float(np.sqrt(np.mean(np.square(np.concatenate(forces))))) if forces else 1.0

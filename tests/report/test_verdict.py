@@ -1,7 +1,10 @@
+from typing import get_args
+
 import pytest
 
-from asteroid.report.verdict import benefit_sentence, quality_sentence
-from asteroid.settings import ThresholdSettings
+from asteroid.report.verdict import benefit_sentence, needs_sentence, quality_sentence
+from asteroid.report.words import WORDS, how_trained
+from asteroid.settings import Strategy, ThresholdSettings
 from tests.validation.certificates import (
     make_card,
     make_certificate,
@@ -74,3 +77,27 @@ def test_a_benefit_in_energies_alone_claims_nothing_about_forces(ratio, opening)
     assert "the energy error is" in sentence
     assert "force error" not in sentence
     assert sentence.endswith("What it did to the forces is not known: the accurate labels are energies alone.")
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.5, 2.5), (0.4, 0.8), (0.9, 1.1)])
+@pytest.mark.parametrize("strategy", get_args(Strategy))
+def test_cheap_labels_are_praised_and_blamed_only_where_the_model_saw_them(strategy, low, high):
+    sentence = benefit_sentence(with_ratio((low * high) ** 0.5, low, high), make_card(strategy=strategy))
+    sees_labels = strategy in ("unweighted", "weighted", "corrected", "multihead")
+    assert ("the cheap labels" in sentence) == sees_labels
+    assert WORDS[strategy].aid in sentence
+
+
+def test_every_strategy_says_how_it_trained_with_its_own_numbers():
+    frames = make_card()["frames"] | {"cheap": 50, "configurations": 1200}
+    how = {s: how_trained(make_card(strategy=s, frames=frames)) for s in get_args(Strategy)}
+    assert len(set(how.values())) == len(how)
+    assert how["weighted"] == "pretrained on 50 labels of gfn1-xtb, weighted by their estimated bias"
+    assert "1,200 configurations without labels" in how["score-matching"]
+    assert "gfn1-xtb" in how["delta"]
+
+
+def test_only_a_model_of_a_difference_needs_something_at_run_time():
+    assert needs_sentence(make_card()) == ""
+    assert needs_sentence(make_card(adds_to=None)) == ""
+    assert needs_sentence(make_card(strategy="delta", adds_to="gfn1-xtb")).startswith("It needs gfn1-xtb at run time:")

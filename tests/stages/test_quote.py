@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from asteroid import stages
 from asteroid.configuration import Configuration
 from asteroid.levels import LevelOfTheory
-from asteroid.manifest import MoleculeSettings
+from asteroid.manifest import MoleculeSettings, TrainingSettings
 from asteroid.stages.quote import Line, Quote, quote
 from asteroid.stages.quote.labels import ENOUGH, growth, ledger_cost
 from asteroid.stages.quote.schedule import Task, lay_out
-from asteroid.stages.quote.work import remaining
+from asteroid.stages.quote.work import _phases, remaining
 from asteroid.store import Store
 from tests.flows.conftest import WATER
 
@@ -68,6 +68,16 @@ def test_quoting_writes_nothing_and_counts_what_the_manifest_asks_for(water, bef
     assert line(before, "training").count == (20 + 20) + 4 * 2 + 20 + 20
     assert 0 < before.least_core_seconds <= before.core_seconds
     assert before.spent_core_seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("strategy", "steps"),
+    # Scratch is the baseline of all, each strategy may spend as many steps as it, and three teachers are three of it.
+    [("scratch", 600), ("unweighted", 1200), ("multihead", 1200), ("foundation", 1200), ("weighted", 3 * 600 + 600)],
+)
+def test_each_strategy_is_quoted_the_steps_that_it_takes(strategy, steps):
+    settings = TrainingSettings(strategy=strategy, pretrain_steps=400, finetune_steps=200, teachers=3, gamma=0.1)
+    assert sum(phase.steps for phase in _phases(settings, has_scratch=False)) == steps
 
 
 def test_labels_cost_what_was_quoted(water, before, labelled):

@@ -75,12 +75,12 @@ def tiny_settings(**changes: Any) -> TrainingSettings:
     return TrainingSettings(**values)
 
 
-def fill(store: Store, labels: Labels, molecule: str = "water") -> list[str]:
+def fill(store: Store, labels: Labels, molecule: str = "water", *, cheap: LevelOfTheory = CHEAP) -> list[str]:
     """Put frames and labels into a store; returns the frame ids."""
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    frames = [Frame(f.configuration, Origin("test"), "group", "train") for f in labels.accurate]
+    frames = [Frame(f.configuration, Origin("test", temperature=300.0), "group", "train") for f in labels.accurate]
     store.add_frames(molecule, frames, batch="test")
-    for level, labelled in ((CHEAP, labels.cheap), (ACCURATE, labels.accurate)):
+    for level, labelled in ((cheap, labels.cheap), (ACCURATE, labels.accurate)):
         attempts = [
             Attempt(frame_id=f.frame_id, status="ok", energy=f.energy, forces=f.forces, time=now) for f in labelled
         ]

@@ -1,4 +1,4 @@
-"""Training in a process of its own, where TorchScript has compiled nothing yet: for :mod:`tests.training.test_fit`."""
+"""Training in a process of its own, where nothing has been compiled yet: for :mod:`tests.training.test_fit`."""
 
 import dataclasses
 import io
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from asteroid.manifest import ModelSettings
+from asteroid.training import fit as fit_module
 from asteroid.training.dataset import LabelledFrame, fit_reference_energies, reference_energy, to_graph
 from asteroid.training.fit import StageSettings, State, fit
 from asteroid.training.model import build_model
@@ -22,6 +23,7 @@ def train(
     held_out: Sequence[LabelledFrame],
     stage: StageSettings,
     *,
+    traced: bool,
     resume: bytes | None = None,
     die_after: int | None = None,
 ) -> tuple[list[dict[str, Any]], bytes]:
@@ -52,6 +54,7 @@ def train(
         if len(kept) == die_after:
             raise Killed
 
+    fit_module.TRACE_FROM = 1 if traced else stage.steps + 1
     state = None if resume is None else torch.load(io.BytesIO(resume), weights_only=True)
     try:
         result = fit(model, train, valid, stage, resume=state, checkpoint=keep)

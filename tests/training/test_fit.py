@@ -18,7 +18,6 @@ from asteroid.training.dataset import (
     Graph,
     LabelledFrame,
     Precision,
-    batches,
     collate,
     default_dtype,
     fit_reference_energies,
@@ -132,7 +131,7 @@ def test_training_lowers_the_held_out_error(water: Labels) -> None:
     assert maes[-1] is not None
     assert maes[-1] < 0.7 * maes[0]
     assert result.held_out.force_mae == min(m for m in maes if m is not None)
-    held_out = batches(to_graphs(water.accurate[20:30]), 100)
+    held_out = to_graphs(water.accurate[20:30])
     # The model is left with the weights that gave its best evaluation; only summation order may differ.
     assert evaluate(model, held_out).force_mae == pytest.approx(result.held_out.force_mae, rel=1e-12)
 
@@ -158,13 +157,14 @@ def test_a_killed_training_continues_bit_for_bit(water: Labels, precision: Preci
     assert result.history == expected.history
 
 
-def test_a_training_killed_in_one_process_continues_bit_for_bit_in_another(water: Labels) -> None:
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_training_killed_in_one_process_continues_bit_for_bit_in_another(water: Labels, traced: bool) -> None:
     # TorchScript profiles its first passes and computes later ones otherwise, which a resumed training would notice.
     stage = dataclasses.replace(STAGE, steps=240, evaluate_every=40, batch_size=5)
     frames, held_out = water.accurate[:20], water.accurate[20:30]
-    whole, _ = call_in_process(fresh_process.train, frames, held_out, stage)
-    _, checkpoint = call_in_process(fresh_process.train, frames, held_out, stage, die_after=3)
-    continued, _ = call_in_process(fresh_process.train, frames, held_out, stage, resume=checkpoint)
+    whole, _ = call_in_process(fresh_process.train, frames, held_out, stage, traced=traced)
+    _, checkpoint = call_in_process(fresh_process.train, frames, held_out, stage, traced=traced, die_after=3)
+    continued, _ = call_in_process(fresh_process.train, frames, held_out, stage, traced=traced, resume=checkpoint)
     assert len(whole) == 6
     assert continued == whole
 
@@ -179,7 +179,7 @@ def test_a_stage_that_does_not_keep_its_best_runs_to_its_end_and_keeps_its_last_
     result = fit(model, to_graphs(water.accurate[:20]), held_out, stage)
     assert result.history[-1].step == stage.steps
     assert result.held_out.force_mae == result.history[-1].valid_force_mae
-    found = evaluate(model, batches(held_out, 100))
+    found = evaluate(model, held_out)
     assert found.force_mae == pytest.approx(result.held_out.force_mae, rel=1e-12)
 
 
@@ -225,13 +225,13 @@ def test_a_training_on_energies_alone_lowers_and_keeps_the_held_out_energy_error
     assert {line.valid_force_mae for line in result.history} == {None}
     assert result.held_out == HeldOut(None, min(energies))
     assert min(energies) < 0.7 * energies[0]
-    assert evaluate(model, batches(valid, 100)).energy_mae == pytest.approx(min(energies), rel=1e-12)
+    assert evaluate(model, valid).energy_mae == pytest.approx(min(energies), rel=1e-12)
 
 
 def test_held_out_forces_decide_where_some_frames_have_them(water: Labels) -> None:
     held_out = to_graphs([*without_forces(water.accurate[20:25]), *water.accurate[25:27]])
-    found = evaluate(untrained("float64"), batches(held_out, 3))
-    alone = evaluate(untrained("float64"), batches(held_out[5:], 3))
+    found = evaluate(untrained("float64"), held_out)
+    alone = evaluate(untrained("float64"), held_out[5:])
     # Rounding of sums in another order.
     assert found.force_mae == pytest.approx(alone.force_mae, rel=1e-12)
     assert found.criterion == found.force_mae
@@ -244,10 +244,7 @@ def test_a_constant_between_levels_is_no_error_of_a_model_of_the_other_level(wat
     for graph in shifted:
         graph.energy = graph.energy + 12.0
     same, other = (
-        [
-            evaluate(untrained("float64"), batches(graphs, 4), same_level=level).energy_mae
-            for graphs in (held_out, shifted)
-        ]
+        [evaluate(untrained("float64"), graphs, same_level=level).energy_mae for graphs in (held_out, shifted)]
         for level in (True, False)
     )
     # 12 eV over three atoms; 1e-9 eV is rounding.

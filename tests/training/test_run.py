@@ -17,13 +17,14 @@ from asteroid.training.held_out import HeldOut
 from asteroid.training.predict import predict
 from asteroid.training.run import Card, load_calculator, load_model, read_card, train_model
 from asteroid.training.session import StoreCheckpoints
+from asteroid.training.strategies import STRATEGIES
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 
 CARD_KEYS = {
     *("model_id", "molecule", "strategy", "cheap", "accurate", "seed", "created", "asteroid_version", "settings"),
     *("frames", "reference_energies", "history", "weights", "seconds", "core_seconds", "device"),
-    *("valid_force_mae", "valid_energy_mae", "precision", "parameters", "parents"),
+    *("valid_force_mae", "valid_energy_mae", "precision", "parameters", "parents", "adds_to"),
 }
 
 
@@ -66,8 +67,15 @@ def test_a_card_says_what_the_model_was_made_from(trained: tuple[Store, list[str
     store, ids, card = trained
     assert set(card) == CARD_KEYS
     assert read_card(store, "water", card["model_id"]) == card
-    expected = {"accurate_train": sorted(ids[:8]), "accurate_valid": sorted(ids[8:12]), "cheap": 36, "energy_only": 0}
-    assert card["frames"] == expected
+    assert card["frames"] == {
+        "accurate_train": sorted(ids[:8]),
+        "accurate_valid": sorted(ids[8:12]),
+        "cheap": 36,
+        "paired": 0,
+        "configurations": 0,
+        "energy_only": 0,
+    }
+    assert card["adds_to"] is None, "the model stands for itself"
     accurate = sorted(water.accurate[:8], key=lambda f: f.frame_id)
     references = fit_reference_energies(accurate)
     assert card["reference_energies"] == {"H": references[1], "O": references[8]}
@@ -176,11 +184,16 @@ def energy_only(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
     return [dataclasses.replace(frame, forces=None) for frame in frames]
 
 
-@pytest.mark.parametrize("strategy", ["scratch", "unweighted", "weighted"])
-def test_every_strategy_trains_on_accurate_energies_alone(water: Labels, tmp_path: Path, strategy: Strategy) -> None:
-    store = Store(tmp_path)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_trains_on_accurate_energies_alone(
+    water: Labels, trained: tuple[Store, list[str], Card], tmp_path: Path, strategy: Strategy
+) -> None:
+    store = Store(tmp_path / "store")
     ids = fill(store, Labels(water.cheap, energy_only(water.accurate)))
-    card = train(store, ids, strategy=strategy, settings=tiny_settings(gamma="auto"))
+    foundation = tmp_path / "foundation.model"
+    foundation.write_bytes(trained[0].read(f"models/water/{trained[2]['model_id']}/model.model"))
+    path = str(foundation) if STRATEGIES[strategy].starts_from == "foundation" else None
+    card = train(store, ids, strategy=strategy, settings=tiny_settings(gamma="auto", foundation=path))
     assert card["valid_force_mae"] is None
     last = [line for line in card["history"] if line["stage"] == card["history"][-1]["stage"]]
     assert card["valid_energy_mae"] == min(line["valid_energy_mae"] for line in last)
@@ -241,20 +254,6 @@ def test_energies_alone_mend_the_forces_of_a_model_of_another_level(water: Label
         _, forces = predict(load_model(store, "water", card["model_id"]), [f.configuration for f in test])
         errors.append(np.mean([np.abs(f - np.array(t.forces)).mean() for f, t in zip(forces, test, strict=True)]))
     assert errors[1] < 0.7 * errors[0], errors
-
-
-def test_a_foundation_model_is_where_training_starts(
-    water: Labels, trained: tuple[Store, list[str], Card], tmp_path: Path
-) -> None:
-    store, ids, card = trained
-    foundation = tmp_path / "foundation.model"
-    foundation.write_bytes(store.read(f"models/water/{card['model_id']}/model.model"))
-    settings = tiny_settings(foundation=str(foundation), scratch_steps=1, learning_rate=1e-9, evaluate_every=1)
-    started = train(store, ids, strategy="scratch", settings=settings)
-    # One step of a vanishing rate changes nothing: the error is that of the model it started from.
-    assert started["valid_force_mae"] == pytest.approx(card["valid_force_mae"], rel=1e-3)
-    with pytest.raises(InputError, match="not a file"):
-        train(store, ids, settings=tiny_settings(foundation=str(tmp_path / "absent")))
 
 
 def test_only_the_newest_checkpoint_is_kept(tmp_path: Path) -> None:

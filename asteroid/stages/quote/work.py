@@ -6,7 +6,7 @@ minimum is often found before its last label.
 
 import math
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asteroid.groups import plan_groups
 from asteroid.levels import LevelOfTheory
@@ -159,7 +159,8 @@ def _md_steps(settings: ValidationSettings) -> int:
 def _has_scratch_model(store: Store, molecule: MoleculeSettings) -> bool:
     """Whether a model of these settings was trained on the accurate labels alone before the pipeline was stopped."""
     frames, _, _ = training_frames(store, molecule)
-    settings = {**molecule.training.model_dump(mode="json"), "strategy": "scratch"}
+    # It starts from random weights, whatever the manifest's strategy starts from.
+    settings = {**molecule.training.model_dump(mode="json"), "strategy": "scratch", "foundation": None}
     for model_id in store.names(f"models/{molecule.name}"):
         path = f"models/{molecule.name}/{model_id}/card.json"
         if store.exists(path):
@@ -176,12 +177,16 @@ def _phases(settings: TrainingSettings, has_scratch: bool) -> tuple[Phase, ...]:
     def phase(name: str, steps: int, batch_size: int, *, stops: bool) -> Phase:
         return Phase(name, steps, min(steps, patience) if stops else steps, batch_size)
 
-    phases = []
-    if not has_scratch:
-        steps = settings.scratch_steps or settings.pretrain_steps + settings.finetune_steps
-        phases.append(phase("scratch", steps, settings.finetune_batch_size, stops=True))
+    alone = phase("scratch", settings.steps_alone, settings.finetune_batch_size, stops=True)
+    phases = [] if has_scratch else [alone]
     if settings.strategy == "scratch":
         return tuple(phases)
+    if settings.strategy == "foundation":
+        return (*phases, replace(alone, name="finetune"))
+    if settings.strategy == "multihead":
+        return (*phases, phase("multihead", settings.steps_together, settings.batch_size, stops=True))
+    if settings.strategy == "weighted":
+        phases += [alone] * (settings.teachers - 1)
     if settings.strategy == "weighted" and settings.gamma == "auto":
         trial = max(1, round(TRIAL_STEPS * settings.pretrain_steps))
         phases += [phase("gamma", trial, settings.batch_size, stops=False)] * (len(QUANTILES) + 1)

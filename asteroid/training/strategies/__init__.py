@@ -5,15 +5,56 @@ Adding a strategy is a file and a line in :data:`STRATEGIES`. :mod:`asteroid.tra
 """
 
 from asteroid.manifest import Strategy
+from asteroid.training.strategies.corrected import corrected, distilled
+from asteroid.training.strategies.foundation import foundation
+from asteroid.training.strategies.multihead import multihead
 from asteroid.training.strategies.problem import Problem, StrategyDefinition, Trained
+from asteroid.training.strategies.score_matching import (
+    score_matching,
+    score_matching_denoising,
+    score_matching_exact,
+)
 from asteroid.training.strategies.scratch import scratch
 from asteroid.training.strategies.unweighted import unweighted
 from asteroid.training.strategies.weighted import weighted
 
 __all__ = ["STRATEGIES", "Problem", "StrategyDefinition", "Trained"]
 
+_ALONE = frozenset({"steps_alone", "finetune_batch_size", "learning_rate"})
+"""Settings of a training on few labels from random weights."""
+
+_TUNED = frozenset({"foundation", "finetune_batch_size", "finetune_learning_rate"})
+"""Settings of a training that ends with the accurate labels."""
+
+_PRETRAINED = _TUNED | {"pretrain_steps", "finetune_steps", "batch_size", "learning_rate"}
+
+_LABELLED = _PRETRAINED - {"foundation"}
+
 STRATEGIES: dict[Strategy, StrategyDefinition] = {
-    "scratch": StrategyDefinition(scratch, needs_cheap=False, needs_teacher=False),
-    "unweighted": StrategyDefinition(unweighted, needs_cheap=True, needs_teacher=False),
-    "weighted": StrategyDefinition(weighted, needs_cheap=True, needs_teacher=True, weighs=True),
+    "scratch": StrategyDefinition(scratch, reads=_ALONE),
+    "unweighted": StrategyDefinition(unweighted, needs_cheap=True, starts_from="either", reads=_PRETRAINED),
+    # What it learns from is all that sets it apart from scratch.
+    "delta": StrategyDefinition(scratch, needs_paired=True, learns_difference=True, reads=_ALONE),
+    "multihead": StrategyDefinition(
+        multihead, needs_cheap=True, reads=frozenset({"steps_together", "batch_size", "learning_rate"})
+    ),
+    "foundation": StrategyDefinition(foundation, starts_from="foundation", reads=_TUNED | {"steps_alone"}),
+    "weighted": StrategyDefinition(
+        weighted,
+        needs_cheap=True,
+        needs_teacher=True,
+        starts_from="either",
+        reads=_PRETRAINED | {"gamma", "weights", "teachers"},
+    ),
+    "corrected": StrategyDefinition(corrected, needs_cheap=True, needs_paired=True, reads=_LABELLED | {"ladder"}),
+    "distilled": StrategyDefinition(distilled, needs_cheap=True, reads=_LABELLED),
+    "score-matching": StrategyDefinition(
+        score_matching, needs_configurations=True, starts_from="either", reads=_PRETRAINED
+    ),
+    "score-matching-exact": StrategyDefinition(
+        score_matching_exact, needs_configurations=True, starts_from="either", reads=_PRETRAINED
+    ),
+    "score-matching-denoising": StrategyDefinition(
+        score_matching_denoising, needs_configurations=True, starts_from="either", reads=_PRETRAINED
+    ),
 }

@@ -1,12 +1,13 @@
 """What a recipe is given and what it returns: the vocabulary of :mod:`asteroid.training.strategies`."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 
 from asteroid.manifest import TrainingSettings
-from asteroid.training.bias import Weighting
+from asteroid.training.bias import Floats, Weighting
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.session import Session
 
@@ -18,29 +19,65 @@ class Problem:
     Args:
         accurate_train, accurate_valid: accurate labels to learn from, and those held out to stop and to choose by.
         cheap: cheap labels; those of the held-out configurations are not among them.
-        teacher: the model trained on accurate labels alone, for recipes that need one.
+        teachers: models trained on accurate labels alone, from different random weights, for recipes that need one.
+        paired_cheap: cheap labels of the configurations of ``accurate_train`` and ``accurate_valid``, by frame id, for
+            recipes that learn the difference of the levels. Nothing but differences may be learnt from those of
+            ``accurate_valid``.
+        ladder: labels of training frames at the levels between, by frame id, the lowest level first.
+        configurations: drawn from a Boltzmann distribution, each with its temperature and without labels (an energy of
+            0), for recipes that need none.
     """
 
     accurate_train: Sequence[LabelledFrame]
     accurate_valid: Sequence[LabelledFrame]
     cheap: Sequence[LabelledFrame]
-    teacher: torch.nn.Module | None
     settings: TrainingSettings
+    teachers: Sequence[torch.nn.Module] = ()
+    paired_cheap: Mapping[str, LabelledFrame] = field(default_factory=dict)
+    ladder: Sequence[Mapping[str, LabelledFrame]] = ()
+    configurations: Sequence[LabelledFrame] = ()
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a recipe made: a model as the session left it, and the weights of its pretraining."""
+    """What a recipe made.
+
+    Args:
+        model: as the session left it.
+        weighting: of its pretraining, frame by frame.
+        weighted_ids: the frame ids of the weighting, in its order.
+        atom_weights: (N,) for each frame of the weighting, where atoms were weighed; of mean 1 within each frame.
+        correction: what a correction of cheap labels was made from and how far off it is, as plain JSON.
+    """
 
     model: torch.nn.Module
     weighting: Weighting | None = None
+    weighted_ids: Sequence[str] = ()
+    atom_weights: Sequence[Floats] | None = None
+    correction: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class StrategyDefinition:
-    """A recipe and what it needs."""
+    """A recipe and what it needs.
+
+    Args:
+        needs_cheap: cheap labels of training configurations.
+        needs_teacher: models trained on accurate labels alone.
+        needs_paired: cheap labels of the accurate configurations, see ``paired_cheap`` of :class:`Problem`.
+        needs_configurations: training configurations of a known temperature; their labels are not read.
+        learns_difference: learns accurate − cheap: the accurate labels of its problem, the held-out ones too, are
+            already differences, and its model works together with the cheap method only.
+        starts_from: ``random`` weights always; ``either`` these or a model of the user's, when there is one; or only
+            that model, the ``foundation``.
+        reads: names of the training settings that change its model while other strategies do without them.
+    """
 
     recipe: Callable[[Problem, Session], Trained]
-    needs_cheap: bool
-    needs_teacher: bool
-    weighs: bool = False
+    needs_cheap: bool = False
+    needs_teacher: bool = False
+    needs_paired: bool = False
+    needs_configurations: bool = False
+    learns_difference: bool = False
+    starts_from: Literal["random", "either", "foundation"] = "random"
+    reads: frozenset[str] = frozenset()

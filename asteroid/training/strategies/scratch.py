@@ -12,7 +12,7 @@ def scratch(problem: Problem, session: Session) -> Trained:
         "scratch",
         model,
         problem.accurate_train,
-        steps=settings.scratch_steps or settings.pretrain_steps + settings.finetune_steps,
+        steps=settings.steps_alone,
         batch_size=settings.finetune_batch_size,
         learning_rate=settings.learning_rate,
         accurate=True,

@@ -1,0 +1,238 @@
+"""``asteroid compare``: which strategy is better on one store, by how much, and at what cost."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from asteroid.cli.common import JsonOption, out, print_json
+from asteroid.errors import AsteroidError, InputError, suggest
+
+if TYPE_CHECKING:
+    from asteroid.comparison.plan import ComparisonSettings
+    from asteroid.levels import LevelOfTheory
+    from asteroid.manifest import MoleculeSettings
+    from asteroid.store import Store
+
+T = TypeVar("T")
+
+
+def compare(
+    molecule: Annotated[str, typer.Option("--molecule", help="Its name in the store.")],
+    n_accurate: Annotated[
+        str, typer.Option("--n-accurate", help="Accurate labels, held-out ones included: 50, or 25,50,100.")
+    ],
+    out_file: Annotated[Path, typer.Option("--out", help="JSON file to write.")],
+    cheap: Annotated[
+        str | None, typer.Option("--cheap", help="Level of theory with many labels; the manifest's when not given.")
+    ] = None,
+    accurate: Annotated[
+        str | None, typer.Option("--accurate", help="Level of theory with few labels; the manifest's when not given.")
+    ] = None,
+    arms: Annotated[
+        str, typer.Option("--arms", help="Strategies, separated by commas.")
+    ] = "scratch,unweighted,weighted,corrected",
+    seeds: Annotated[
+        str, typer.Option("--seeds", help="Each draws frames and random weights anew: 0, or 0,1,2.")
+    ] = "0,1,2",
+    test_frames: Annotated[int, typer.Option("--test-frames", help="At most so many frames judge.")] = 1000,
+    cheap_frames: Annotated[
+        int | None, typer.Option("--cheap-frames", help="At most so many cheap labels train; all when not given.")
+    ] = None,
+    valid_fraction: Annotated[
+        float, typer.Option("--valid-fraction", help="Part of the accurate labels that stops the training.")
+    ] = 0.2,
+    manifest: Annotated[
+        Path | None, typer.Option("--manifest", help="YAML file with training settings of this molecule.")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option("--store", help="Folder or URL; the manifest's, else ./store, when not given.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Page to write; beside --out when not given.")] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Trainings at a time, one core each; this machine's cores when 0.")
+    ] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Train each strategy from the same accurate labels and compare their errors and costs.
+
+    Strategies × label counts × seeds on one store, judged on its test frames. Can be stopped or killed at any moment;
+    run it again and it does what is missing. Cheap labels that are missing are computed if the level is semiempirical.
+
+    Writes a JSON file and a page; errors in eV and eV/Å. Exits with 1 when no strategy gave a model, or when a training
+    broke that another run may finish.
+    """
+    from asteroid.comparison.cheap_labels import label_cheaply
+    from asteroid.comparison.plan import ComparisonSettings, check_store, make_plan
+    from asteroid.comparison.run import run_comparison
+    from asteroid.manifest import TrainingSettings
+    from asteroid.store import Store
+
+    chosen, manifest_store = _from_manifest(manifest, molecule)
+    settings = ComparisonSettings(
+        molecule=molecule,
+        cheap=_level("--cheap", cheap, chosen.cheap if chosen else None),
+        accurate=_level("--accurate", accurate, chosen.accurate if chosen else None),
+        arms=_listed("--arms", arms, str),  # type: ignore[arg-type]  # checked there
+        n_accurate=_listed("--n-accurate", n_accurate, int),
+        seeds=_listed("--seeds", seeds, int),
+        test_frames=test_frames,
+        cheap_frames=cheap_frames,
+        valid_fraction=valid_fraction,
+        training=chosen.training if chosen else TrainingSettings(),
+    )
+    page = html or out_file.with_suffix(".html")
+    _check_files(out_file, page)
+    opened = Store(store or manifest_store or "./store")
+    check_store(opened, settings)
+    cores = workers or len(os.sched_getaffinity(0))
+    with _Bar(quiet=as_json) as bar:
+        label_cheaply(opened, settings, workers=cores, on_progress=bar.count)
+        plan = make_plan(opened, settings)
+        outcome = run_comparison(opened, plan, workers=cores, on_progress=bar.show)
+    _write(opened, settings, outcome.data, out_file, page)
+    if as_json:
+        print_json(outcome.data)
+    else:
+        _print(outcome.data)
+        out.print(f"\nWritten: {out_file} and {page}", markup=False)
+    if outcome.broken or all(row["reason"] for row in outcome.data["results"]):
+        raise typer.Exit(1)
+
+
+class _Bar:
+    """What is done, of how much, and what is being done, on standard error; a pipe does not see it."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        console = Console(stderr=True)
+        columns = (MofNCompleteColumn(), BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))
+        self._progress = Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def count(self, done: int, total: int) -> None:
+        self.show(done, total, "cheap labels")
+
+    def show(self, done: int, total: int, note: str) -> None:
+        self._progress.update(self._task, completed=done, total=total, description=note)
+
+
+def _from_manifest(path: Path | None, molecule: str) -> tuple["MoleculeSettings | None", str | None]:
+    """This molecule's settings and the store, of a manifest if there is one."""
+    from asteroid.manifest import load_manifest
+
+    if path is None:
+        return None, None
+    loaded = load_manifest(path)
+    by_name = {each.name: each for each in loaded.molecules}
+    if molecule not in by_name:
+        raise InputError(f"--molecule: {path} has no '{molecule}'; {suggest(molecule, by_name)}")
+    return by_name[molecule], loaded.store
+
+
+def _level(option: str, text: str | None, default: "LevelOfTheory | None") -> "LevelOfTheory":
+    from asteroid.levels import LevelOfTheory
+
+    if text is None:
+        if default is None:
+            raise InputError(f"{option}: not there; write a level of theory, such as gfn2-xtb, or name a --manifest")
+        return default
+    try:
+        return LevelOfTheory.parse(text, imported=True)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
+
+
+def _listed(option: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...]:
+    try:
+        return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InputError(f"{option}: found '{text}'; write whole numbers, separated by commas") from None
+
+
+def _check_files(*paths: Path) -> None:
+    """Hours of training must not end at a folder that is not there."""
+    for path in paths:
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise InputError(f"--out: '{path}' cannot be written; write a file in a folder that is there")
+
+
+def _write(store: "Store", settings: "ComparisonSettings", data: dict[str, Any], out_file: Path, page: Path) -> None:
+    """The JSON, the page, and both in the store."""
+    from asteroid.report.comparison import render_comparison
+    from asteroid.stages.common import digest
+
+    rendered = render_comparison(data).encode()
+    folder = f"reports/{settings.molecule}/comparison-{digest(data['results'])}"
+    store.write_json(f"{folder}/comparison.json", data)
+    store.write(f"{folder}/comparison.html", rendered)
+    try:
+        out_file.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        page.write_bytes(rendered)
+    except OSError as error:
+        raise AsteroidError(
+            f"cannot write {error.filename}: {error.strerror}; the store has both in {folder}"
+        ) from None
+
+
+def _print(data: dict[str, Any]) -> None:
+    quantity = data["quantity"]
+    unit = "meV/Å" if quantity == "force_mae" else "meV"
+    settings = data["settings"]
+    table = Table(title=f"{settings['molecule']}: {settings['cheap']} for {settings['accurate']}")
+    table.add_column("arm", overflow="fold")
+    names = ("labels", f"{quantity.partition('_')[0]} MAE\n{unit}", "over\nscratch", "over un-\nweighted")
+    for name in (*names, "labels of\nscratch", "core-h"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in data["summary"]:
+        error, core_hours = row[quantity], row["core_hours"]
+        table.add_row(
+            row["arm"],
+            str(row["n_accurate"]),
+            "none" if error is None else _with_error(error),
+            *(_ratio(row[f"ratio_to_{name}"]) for name in ("scratch", "unweighted")),
+            _worth(row["scratch_labels"]) if row["arm"] != "scratch" else "",
+            "" if core_hours is None else f"{core_hours:.3g}",
+        )
+    out.print(table)
+    for said in data["sentences"]:
+        out.print(f"• {said['sentence']}", markup=False)
+    for note in (data["basis"], *settings["notes"]):
+        if note:
+            out.print(note, markup=False)
+
+
+def _with_error(error: dict[str, float | None]) -> str:
+    """
+    >>> _with_error({"mean": 0.00821, "standard_error": 0.0003})
+    '8.21 ± 0.30'
+    """
+    mean = 1000 * (error["mean"] or 0.0)
+    digits = 2 if mean < 100 else 0
+    spread = error["standard_error"]
+    return f"{mean:.{digits}f}" + ("" if spread is None else f" ± {1000 * spread:.{digits}f}")
+
+
+def _ratio(ratio: dict[str, float] | None) -> str:
+    """With a star where the 95% interval leaves no difference open."""
+    if ratio is None:
+        return ""
+    return f"{ratio['value']:.2f}" + ("" if ratio["low"] <= 1 <= ratio["high"] else "*")
+
+
+def _worth(worth: dict[str, Any] | None) -> str:
+    if worth is None:
+        return ""
+    return {"exact": "", "at least": "≥ ", "at most": "≤ "}[worth["bound"]] + f"{worth['labels']:.0f}"

@@ -1,0 +1,139 @@
+"""One cell of a comparison in a process of its own: train, judge, and keep the result in the store.
+
+:mod:`asteroid.comparison.run` starts these processes and names the file; torch is imported only here, inside.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from asteroid.claims import claim
+from asteroid.comparison.plan import Cell, ComparisonSettings
+from asteroid.comparison.result import Result
+from asteroid.configuration import Frame
+from asteroid.errors import TrainingError
+from asteroid.levels import LevelOfTheory
+from asteroid.processes import Progress
+from asteroid.stages.common import digest, import_mace
+from asteroid.store import Store
+from asteroid.training.held_out import HeldOut
+
+
+def run_cell(
+    store_url: str,
+    settings: ComparisonSettings,
+    cell: Cell,
+    test: Sequence[str],
+    path: str,
+    *,
+    on_progress: Progress,
+) -> dict[str, Any]:
+    """The result of a cell as JSON, from the store if somebody else has made it meanwhile.
+
+    A training that the data does not allow is a result, with its reason; whatever else goes wrong raises.
+
+    Args:
+        test: frame ids that judge.
+        path: of the result in the store.
+    """
+    # The parent stops a process when it hears from it, so it must hear from it before anything takes long.
+    on_progress("starting", 0, 0)
+    store = Store(store_url)
+    with claim(store, _work(settings, cell), on_wait=lambda: on_progress("waiting for another training", 0, 0)):
+        if not store.exists(path):
+            store.write_json(path, _compute(store, settings, cell, test, on_progress).to_json())
+        content: dict[str, Any] = store.read_json(path)
+        return content
+
+
+def _work(settings: ComparisonSettings, cell: Cell) -> str:
+    """Names what nobody else may do meanwhile: ``weighted`` trains the model of ``scratch`` if it is not there."""
+    kind = "teacher" if cell.arm in ("scratch", "weighted") else cell.arm
+    levels = [str(settings.cheap), str(settings.accurate)]
+    return f"comparison {settings.molecule} {kind} {digest([levels, cell.seed, cell.train, cell.valid])}"
+
+
+def _compute(
+    store: Store, settings: ComparisonSettings, cell: Cell, test: Sequence[str], on_progress: Progress
+) -> Result:
+    import_mace()
+    from asteroid.comparison.evaluate import measure
+    from asteroid.training.run import train_model
+
+    def note(stage: str, step: int, steps: int, held_out: HeldOut | None) -> None:
+        on_progress(stage, step, steps)
+
+    blank = Result(settings.molecule, str(settings.cheap), str(settings.accurate), cell.arm, cell.n_accurate, cell.seed)
+    try:
+        card = train_model(
+            store,
+            settings.molecule,
+            strategy=cell.arm,
+            cheap=settings.cheap,
+            accurate=settings.accurate,
+            train_ids=cell.train,
+            valid_ids=cell.valid,
+            cheap_ids=cell.cheap,
+            settings=settings.training.model_copy(update={"strategy": cell.arm, "seed": cell.seed}),
+            on_progress=note,
+        )
+    except TrainingError as error:
+        return dataclasses.replace(blank, reason=str(error))
+    on_progress("judging", 0, 0)
+    frames = store.frames(settings.molecule, ids=test)
+    device = settings.training.device
+    errors = vars(measure(store, card, frames, device=device))
+    parents = [store.read_json(f"models/{settings.molecule}/{i}/card.json") for i in card["parents"].values()]
+    levels = _labels_used(store, settings, cell, card)
+    return dataclasses.replace(
+        blank,
+        **errors,
+        model_id=card["model_id"],
+        needs=card["adds_to"],
+        cheap_labels=len(levels.get(str(settings.cheap), ())),
+        label_core_hours=sum(_core_hours(store, settings.molecule, level, len(ids)) for level, ids in levels.items()),
+        training_core_hours=sum(each["core_seconds"] for each in (card, *parents)) / 3600,
+        seconds=sum(sum(each["seconds"].values()) for each in (card, *parents)),
+        diagnostics=_diagnose(store, card, frames, device),
+    )
+
+
+def _labels_used(
+    store: Store, settings: ComparisonSettings, cell: Cell, card: Mapping[str, Any]
+) -> dict[str, set[str]]:
+    """Frame ids of the labels that a model learnt from, by level."""
+    accurate = {*cell.train, *cell.valid}
+    levels = {str(settings.accurate): accurate}
+    if card["cheap"] is None:
+        return levels
+    cheap = set(cell.cheap) if card["frames"]["cheap"] else set()
+    levels[card["cheap"]] = cheap | (accurate if card["frames"]["paired"] else set())
+    # A model whose strategy reads no ladder has an empty one, or one that it did not read.
+    if cell.arm == "corrected":
+        for between in settings.training.ladder:
+            there = store.labels(settings.molecule, LevelOfTheory.parse(between, imported=True))
+            levels[between] = {i for i in (*cell.train, *cell.cheap) if i in there}
+    return levels
+
+
+def _core_hours(store: Store, molecule: str, level: str, labels: int) -> float:
+    """What so many labels take: as the ledger says, with its share of the attempts that gave none."""
+    parsed = LevelOfTheory.parse(level, imported=True)
+    attempts = store.attempts(molecule, parsed)
+    seconds = float(np.sum(attempts["wall_seconds"].to_numpy() * attempts["cores"].to_numpy()))
+    accepted: int = store.label_table(molecule, parsed).num_rows
+    return labels * seconds / max(accepted, 1) / 3600
+
+
+def _diagnose(store: Store, card: dict[str, Any], frames: Sequence[Frame], device: str) -> dict[str, Any] | None:
+    """Of a model that was weighted; its teacher is asked about the test frames, which it never met."""
+    if card["weights"] is None:
+        return None
+    from asteroid.comparison.evaluate import mean_forces
+    from asteroid.training.diagnostics import bias_diagnostics
+
+    teachers = [model_id for role, model_id in card["parents"].items() if role.startswith("teacher")]
+    forces = mean_forces(store, card["molecule"], teachers, frames, device=device) if teachers else None
+    return bias_diagnostics(store, card["molecule"], card, teacher_forces=forces)

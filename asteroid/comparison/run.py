@@ -1,0 +1,176 @@
+"""All cells of a comparison, several at once, each result kept as soon as it is there.
+
+A comparison that was stopped or killed does, when it is run again, only what is missing; a training that was under way
+goes on from its checkpoint. Each cell is a process of its own, with one thread: :mod:`asteroid.comparison.cell`. What
+comes out is the JSON that ``asteroid compare`` writes and that :mod:`asteroid.report` makes a page of.
+"""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import asteroid
+from asteroid.comparison.cell import run_cell
+from asteroid.comparison.plan import Cell, Plan
+from asteroid.comparison.result import Result
+from asteroid.comparison.sentences import basis_sentence
+from asteroid.comparison.summary import summarise, summary_lines
+from asteroid.errors import AsteroidError
+from asteroid.processes import call_in_process
+from asteroid.stages.common import digest, label_key
+from asteroid.store import Store
+
+logger = logging.getLogger(__name__)
+
+Follow = Callable[[int, int, str], None]
+"""Called with the number of cells that are done, that of all, and what is being done."""
+
+
+class _Stopped(AsteroidError):
+    """Ends a cell's process when the comparison ends before it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a comparison came to.
+
+    Args:
+        data: the JSON that others read.
+        broken: cells that gave no result for no reason of the data's; another run tries them again.
+    """
+
+    data: dict[str, Any]
+    broken: int
+
+
+def run_comparison(store: Store, plan: Plan, *, workers: int, on_progress: Follow | None = None) -> Outcome:
+    """Train and judge what the store does not have, and sum it all up.
+
+    Args:
+        workers: processes at a time, one thread each.
+    """
+    paths = dict(zip(plan.cells, result_paths(store, plan), strict=True))
+    results = {cell: _stored(store, path) for cell, path in paths.items() if store.exists(path)}
+    missing = [cell for cell in plan.cells if cell not in results]
+    logger.info("%s: %d of %d results are there", plan.settings.molecule, len(results), len(plan.cells))
+    broken = 0
+    stopped = threading.Event()
+
+    def follow(note: str = "") -> None:
+        if on_progress:
+            on_progress(len(results), len(plan.cells), note)
+
+    def run(cell: Cell) -> Result:
+        def hear(note: str, step: int, steps: int) -> None:
+            if stopped.is_set():
+                raise _Stopped
+            follow(f"{cell}: {note}" + (f" {step} of {steps}" if steps else ""))
+
+        if stopped.is_set():
+            raise _Stopped
+        return Result.from_json(
+            call_in_process(run_cell, store.url, plan.settings, cell, plan.test, paths[cell], on_progress=hear)
+        )
+
+    follow()
+    with ThreadPoolExecutor(workers, thread_name_prefix="comparison") as pool:
+        try:
+            running: dict[Future[Result], Cell] = {pool.submit(run, cell): cell for cell in missing}
+            for future in as_completed(running):
+                cell = running[future]
+                try:
+                    results[cell] = future.result()
+                except Exception as error:  # One cell must not take the others along, whatever went wrong in it.
+                    logger.warning("%s: %s", cell, error)
+                    results[cell] = _broken(plan, cell, error)
+                    broken += 1
+                follow()
+        finally:
+            # An interrupt ends the processes: they go on from their checkpoints another time.
+            stopped.set()
+    ordered = [results[cell] for cell in _in_order(plan)]
+    return Outcome(_data(store, plan, ordered), broken)
+
+
+def result_paths(store: Store, plan: Plan) -> list[str]:
+    """Where the result of each cell is kept: named by everything that determines it."""
+    settings = plan.settings
+    keys = {
+        level: {i: label_key(label) for i, label in store.labels(settings.molecule, level).items()}
+        for level in (settings.accurate, settings.cheap)
+    }
+    foundation = settings.training.foundation
+    common = {
+        "levels": [str(settings.cheap), str(settings.accurate)],
+        "training": settings.training.model_dump(mode="json", exclude={"strategy", "seed", "device", "foundation"}),
+        "foundation": hashlib.sha256(Path(foundation).expanduser().read_bytes()).hexdigest() if foundation else None,
+        "test": [[keys[settings.accurate][i], keys[settings.cheap][i]] for i in sorted(plan.test)],
+    }
+    paths = []
+    for cell in plan.cells:
+        inputs = {
+            "common": common,
+            "arm": cell.arm,
+            "seed": cell.seed,
+            "accurate": [[keys[level][i] for i in sorted(ids)] for level in keys for ids in (cell.train, cell.valid)],
+            "cheap": [keys[settings.cheap][i] for i in sorted(cell.cheap)],
+        }
+        paths.append(f"comparisons/{settings.molecule}/{digest(inputs)}.json")
+    return paths
+
+
+def _stored(store: Store, path: str) -> Result:
+    try:
+        return Result.from_json(store.read_json(path))
+    except (KeyError, TypeError) as error:
+        raise store.damaged(path, repr(error)) from error
+
+
+def _broken(plan: Plan, cell: Cell, error: Exception) -> Result:
+    settings = plan.settings
+    reason = str(error) or type(error).__name__
+    return Result(
+        settings.molecule,
+        str(settings.cheap),
+        str(settings.accurate),
+        cell.arm,
+        cell.n_accurate,
+        cell.seed,
+        reason=" ".join(reason.split()),
+    )
+
+
+def _in_order(plan: Plan) -> Sequence[Cell]:
+    """Arm after arm as they were asked for, then by number of labels and seed."""
+    settings = plan.settings
+    return sorted(plan.cells, key=lambda c: (settings.arms.index(c.arm), c.n_accurate, settings.seeds.index(c.seed)))
+
+
+def _data(store: Store, plan: Plan, results: Sequence[Result]) -> dict[str, Any]:
+    """What ``asteroid compare`` writes."""
+    settings = plan.settings
+    lines = summary_lines(results)
+    said = {
+        "molecule": settings.molecule,
+        "cheap": str(settings.cheap),
+        "accurate": str(settings.accurate),
+        "arms": list(settings.arms),
+        "n_accurate": list(settings.n_accurate),
+        "seeds": list(settings.seeds),
+        "valid_fraction": settings.valid_fraction,
+        "test_frames": len(plan.test),
+        "test_groups": max((len(result.energy_groups) for result in results), default=0),
+        "cheap_frames": max(len(cell.cheap) for cell in plan.cells),
+        "training": settings.training.model_dump(mode="json", exclude={"strategy", "seed"}),
+        "notes": list(plan.notes),
+        "store": store.location("").rstrip("/"),
+        "asteroid_version": asteroid.__version__,
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
+    return {"settings": said, "basis": basis_sentence(lines), **summarise(results)}

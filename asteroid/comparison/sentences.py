@@ -1,0 +1,111 @@
+"""What a comparison found of each arm, as plain sentences that claim no more than the intervals allow.
+
+A gain or a loss is claimed only where the 95% interval of the ratio excludes 1. Reads the lines of
+:mod:`asteroid.comparison.summary`.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from asteroid.comparison.statistics import Ratio, Worth
+
+if TYPE_CHECKING:
+    from asteroid.comparison.summary import Line, Quantity
+
+_NOUNS = {"force_mae": "force error", "energy_mae": "energy error"}
+_BOUNDS = {"exact": "", "at least": "at least ", "at most": "at most "}
+
+
+def arm_sentence(lines: Sequence["Line"], quantity: "Quantity", reason: str | None) -> str:
+    """One arm against each baseline, at all numbers of labels.
+
+    Args:
+        lines: of this arm, by number of labels.
+        reason: why one of its trainings gave no model, if one did.
+    """
+    arm = lines[0].arm
+    known = [line for line in lines if line.seeds]
+    if not known:
+        return f"{arm} gave no model: {reason}."
+    if arm == "scratch":
+        parts = ["trained on accurate labels alone; the others are held against it."]
+    else:
+        baselines = known[0].ratios
+        parts = [sentence for baseline in baselines for sentence in _against(baseline, known, _NOUNS[quantity])]
+        parts = parts or ["There is nothing to hold it against."]
+    parts += _worth(known)
+    if level := known[0].needs:
+        parts.append(f"It needs {level} at run time.")
+    if failed := sum(line.failed for line in lines):
+        parts.append(
+            f"{failed} of {failed + sum(len(line.seeds) for line in lines)} trainings gave no model: {reason}."
+        )
+    return f"{arm}: {' '.join(parts)}"
+
+
+def basis_sentence(lines: Sequence["Line"]) -> str:
+    """What the intervals of a comparison are worth; empty where there are none."""
+    ratios = [ratio for line in lines for ratio in line.ratios.values() if ratio is not None]
+    if not ratios:
+        return ""
+    if any(ratio.over == "test groups" for ratio in ratios):
+        return (
+            "With one seed, intervals are over groups of test frames alone: they do not say what another draw of "
+            "labels or of random weights would give. Use three seeds or more."
+        )
+    seeds = min(ratio.seeds for ratio in ratios)
+    opening = f"Intervals are 95%, over {seeds} seeds, paired seed by seed."
+    # Student's factor: 12.7 standard errors with 2 seeds, 4.3 with 3, 2.8 with 5.
+    return f"{opening} So few seeds make them wide: a real difference may not show." if seeds < 5 else opening
+
+
+def _against(baseline: str, lines: Sequence["Line"], noun: str) -> list[str]:
+    """With which numbers of labels an arm is better, worse, or not to be told from a baseline."""
+    compared = [(line.n_accurate, ratio) for line in lines if (ratio := line.ratios[baseline]) is not None]
+    better = [(n, ratio) for n, ratio in compared if ratio.high < 1]
+    worse = [(n, ratio) for n, ratio in compared if ratio.low > 1]
+    neither = [(n, ratio) for n, ratio in compared if ratio.low <= 1 <= ratio.high]
+    found = []
+    if better:
+        sizes = [_interval(1 / r.value, 1 / r.high, 1 / r.low) for _, r in better]
+        found.append(f"Better than {baseline} {_labels(better)}: its {noun} is {_listed(sizes)} times smaller.")
+    if worse:
+        sizes = [_interval(r.value, r.low, r.high) for _, r in worse]
+        found.append(f"Worse than {baseline} {_labels(worse)}: its {noun} is {_listed(sizes)} times larger.")
+    if neither:
+        sizes = [_interval(r.value, r.low, r.high) for _, r in neither]
+        found.append(
+            f"No difference from {baseline} that can be shown {_labels(neither)}: {_listed(sizes)} times its {noun}."
+        )
+    return found
+
+
+def _worth(lines: Sequence["Line"]) -> list[str]:
+    """How many labels of ``scratch`` the labels of an arm are worth."""
+    found = [(line, line.worth) for line in lines if line.worth is not None and line.arm != "scratch"]
+    if not found:
+        return []
+    worth = _listed([f"{_BOUNDS[worth.bound]}{worth.labels:.0f}" for _, worth in found])
+    counts = _listed([str(line.n_accurate) for line, _ in found])
+    return [f"To match it with {counts} labels, scratch needs {worth}{_edge([worth for _, worth in found])}."]
+
+
+def _edge(found: Sequence[Worth]) -> str:
+    """Bounds are ends of what was measured."""
+    return "" if all(worth.bound == "exact" for worth in found) else " (its curve ends there)"
+
+
+def _labels(compared: Sequence[tuple[int, Ratio]]) -> str:
+    return f"with {_listed([str(n) for n, _ in compared])} labels"
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _listed(words: Sequence[str]) -> str:
+    """
+    >>> _listed(["25", "50", "100"])
+    '25, 50 and 100'
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

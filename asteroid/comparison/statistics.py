@@ -1,0 +1,159 @@
+"""Means, paired ratios and the worth of labels, each with an interval that says how far it can be trusted.
+
+Seeds draw the frames and the random weights, so the spread over seeds is what a second user would meet. Two arms with
+the same seed have the same frames: ratios are taken seed by seed, and what a lucky draw gives to both cancels. Works on
+:class:`~asteroid.comparison.result.Result`; :mod:`asteroid.comparison.summary` puts it together.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Groups = Sequence[tuple[float, int]]
+Bound = Literal["exact", "at least", "at most"]
+
+RESAMPLES = 2000
+"""Bootstrap samples: the ends of a 95% interval then move by about 1% of their value from seed to seed."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Over seeds, with Student's 95% interval; the last three are None for a single seed."""
+
+    mean: float
+    standard_error: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The error of one arm over that of another: below 1, the first is better.
+
+    Args:
+        value: geometric mean over the seeds that both have.
+        low, high: 95% interval.
+        p: of a two-sided paired test that the ratio is 1; None where there is a single seed.
+        seeds: how many.
+        over: what the interval is over. With one seed that is groups of test frames, and says nothing about other draws
+            of labels.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float | None
+    seeds: int
+    over: Literal["seeds", "test groups"]
+
+
+@dataclass(frozen=True)
+class Worth:
+    """How many accurate labels ``scratch`` needs for the same error.
+
+    Args:
+        labels: by interpolation on the learning curve of ``scratch``, or an end of it, which the curve does not leave.
+        bound: which of the two it is.
+    """
+
+    labels: float
+    bound: Bound
+
+
+def mean_over_seeds(values: Sequence[float]) -> Mean:
+    """Mean, its standard error and the 95% interval of Student's t.
+
+    >>> found = mean_over_seeds([1.0, 2.0, 3.0])
+    >>> found.mean, round(found.standard_error, 4), round(found.high - found.mean, 4)
+    (2.0, 0.5774, 2.4841)
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Mean(mean, None, None, None)
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = _student(len(values) - 1) * error
+    return Mean(mean, error, mean - half, mean + half)
+
+
+def paired_ratio(
+    ours: Mapping[int, float], theirs: Mapping[int, float], groups: Mapping[int, tuple[Groups, Groups]]
+) -> Ratio | None:
+    """The ratio of two arms by their errors with each seed; None without a seed that both have.
+
+    The mean, the interval and the test are those of the logarithms: errors scale, and a ratio of 2 is as far from 1 as
+    one of 1/2.
+
+    Args:
+        groups: the sums and counts of both arms by group of test frames, for a comparison with one seed.
+    """
+    from scipy.stats import t
+
+    seeds = sorted(ours.keys() & theirs.keys())
+    if not seeds:
+        return None
+    logs = np.log([ours[seed] / theirs[seed] for seed in seeds])
+    mean = float(logs.mean())
+    if len(seeds) == 1:
+        low, high = _over_groups(*groups[seeds[0]])
+        return Ratio(math.exp(mean), low, high, None, 1, "test groups")
+    error = float(logs.std(ddof=1)) / math.sqrt(len(seeds))
+    half = _student(len(seeds) - 1) * error
+    # Two arms that came to the very same model differ by nothing at all.
+    p = float(2 * t.sf(abs(mean) / error, len(seeds) - 1)) if error > 0 else float(mean == 0)
+    return Ratio(math.exp(mean), math.exp(mean - half), math.exp(mean + half), p, len(seeds), "seeds")
+
+
+def labels_of_scratch(error: float, curve: Mapping[int, float]) -> Worth | None:
+    """With how many labels ``scratch`` reaches an error, on straight lines between its points in logarithms.
+
+    A curve that rises somewhere is cut level there: more labels are never taken to be worse. None where it has fewer
+    than two points.
+
+    Args:
+        curve: the error of ``scratch`` by number of labels.
+
+    >>> labels_of_scratch(0.5, {25: 2.0, 100: 0.5, 400: 0.125})
+    Worth(labels=100.0, bound='exact')
+    >>> labels_of_scratch(0.1, {25: 2.0, 100: 0.5})
+    Worth(labels=100.0, bound='at least')
+    """
+    if len(curve) < 2:
+        return None
+    counts = np.array(sorted(curve), dtype=float)
+    errors = np.minimum.accumulate([curve[int(count)] for count in counts])
+    if error > errors[0]:
+        return Worth(float(counts[0]), "at most")
+    if error < errors[-1]:
+        return Worth(float(counts[-1]), "at least")
+    # The fewest labels with which it is reached: of a level stretch, the beginning.
+    last = int(np.argmax(errors <= error))
+    if last == 0:
+        return Worth(float(counts[0]), "exact")
+    fraction = math.log(errors[last - 1] / error) / math.log(errors[last - 1] / errors[last])
+    return Worth(float(counts[last - 1] * (counts[last] / counts[last - 1]) ** fraction), "exact")
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(values))))
+
+
+def _over_groups(ours: Groups, theirs: Groups) -> tuple[float, float]:
+    """95% percentile bootstrap of a ratio of mean errors: whole groups, as their frames are near copies."""
+    sums = np.array([[a, b] for (a, _), (b, _) in zip(ours, theirs, strict=True)])
+    picks = np.random.default_rng(0).integers(0, len(sums), size=(RESAMPLES, len(sums)))
+    # The counts of both are the same and cancel.
+    resampled = sums[picks].sum(axis=1)
+    low, high = np.percentile(resampled[:, 0] / resampled[:, 1], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _student(freedom: int) -> float:
+    """Half the width of a 95% interval in standard errors."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, freedom))

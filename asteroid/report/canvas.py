@@ -1,0 +1,91 @@
+"""What every figure shares: axes, points, and the way to a PNG, without pyplot and its global state.
+
+The colours are those of Okabe and Ito, which colour-blind people can tell apart.
+:mod:`asteroid.report.plots` and its neighbours draw on these axes.
+"""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#777777"
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE)
+
+MOST_POINTS = 20_000
+"""Points drawn in a scatter at most: more change nothing that the eye can see."""
+
+Arrays = Sequence[Sequence[Sequence[float]]]
+
+
+def new_axes(xlabel: str, ylabel: str, *, size: tuple[float, float] = (5.0, 3.8)) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes; the size is in inches."""
+    figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def to_png(figure: Figure) -> bytes:
+    """The picture; equal data give equal bytes."""
+    buffer = io.BytesIO()
+    # Figure.savefig without pyplot uses Agg; no software tag, so that no version is in the bytes.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def plain_numbers(axis: Axis, values: Sequence[float] | None = None) -> None:
+    """Ticks of a logarithmic axis as people write numbers, at these values or where there is room for them."""
+    if values is not None:
+        axis.set_ticks(list(values))
+        axis.set_minor_locator(NullLocator())
+    else:
+        low, high = sorted(axis.get_view_interval())
+        # Over more than three decades, the numbers between powers of ten run into each other.
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1000 * low else (1.0,), numticks=12))
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+
+
+def flatten(arrays: Arrays) -> npt.NDArray[np.float64]:
+    """All components of all frames."""
+    return np.concatenate([np.asarray(a, dtype=float).ravel() for a in arrays])
+
+
+def draw_points(
+    axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], name: str, colour: str, marker: str
+) -> None:
+    """Points without a line, thinned out where they are too many."""
+    every = -(-len(x) // MOST_POINTS)
+    axes.plot(
+        x[::every],
+        y[::every],
+        linestyle="none",
+        marker=marker,
+        markersize=4,
+        markeredgewidth=0,
+        alpha=0.5,
+        color=colour,
+        label=name,
+    )
+
+
+def draw_diagonal(axes: Axes) -> None:
+    """The line on which both agree, equal ranges, and the legend."""
+    limits = axes.dataLim
+    low, high = min(limits.x0, limits.y0), max(limits.x1, limits.y1)
+    pad = 0.04 * (high - low) or 1.0
+    axes.plot([low - pad, high + pad], [low - pad, high + pad], color=GREY, linewidth=1, zorder=0)
+    axes.set_xlim(low - pad, high + pad)
+    axes.set_ylim(low - pad, high + pad)
+    axes.set_aspect("equal")
+    axes.legend(frameon=False, fontsize=9, markerscale=1.5)

@@ -1,0 +1,78 @@
+"""An ASE calculator that adds a model of the difference of two levels to the cheap one.
+
+The cheap method runs in a process of its own (:mod:`asteroid.labelling.apart`), because quantum chemistry and torch do
+not share one. :func:`asteroid.training.run.load_calculator` hands it out for models of the strategy ``delta``.
+"""
+
+from typing import Any, ClassVar
+
+from ase import Atoms
+from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+
+from asteroid.configuration import Configuration
+from asteroid.errors import InputError, LabelFailed
+from asteroid.labelling import Labeller, check_supported
+from asteroid.labelling.apart import LabellerApart
+from asteroid.levels import LevelOfTheory
+
+
+class DifferenceCalculator(Calculator):  # type: ignore[misc]
+    """Energy (eV) and forces (eV/Å): the cheap level's, plus what a model says is missing.
+
+    Args:
+        difference: an ASE calculator of accurate − cheap.
+        cheap: computes the cheap level.
+        charge, multiplicity: of the molecule, which ASE's atoms do not know.
+
+    Raises:
+        CalculationFailed: from ASE's ``get_*`` methods, when the cheap method finds no result.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
+
+    def __init__(self, difference: Calculator, cheap: Labeller, *, charge: int, multiplicity: int) -> None:
+        super().__init__()
+        self.difference = difference
+        self.cheap = cheap
+        self.charge = charge
+        self.multiplicity = multiplicity
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Any = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Both properties at once, whichever is asked for: MD needs them for the same geometry."""
+        super().calculate(atoms, properties, system_changes)
+        configuration = Configuration.from_atoms(self.atoms, charge=self.charge, multiplicity=self.multiplicity)
+        try:
+            cheap = self.cheap.compute(configuration)
+        except LabelFailed as error:
+            raise CalculationFailed(str(error)) from error
+        # A copy: the calculator that is asked remembers the atoms it was asked for.
+        missing = self.atoms.copy()
+        self.results = {
+            "energy": cheap.energy + self.difference.get_potential_energy(missing),
+            "forces": cheap.forces + self.difference.get_forces(missing),
+        }
+
+
+def difference_calculator(difference: Calculator, level: str, configuration: Configuration) -> DifferenceCalculator:
+    """The calculator of a model that adds to this cheap level.
+
+    Args:
+        configuration: any one of the molecule: it says charge and multiplicity.
+
+    Raises:
+        InputError: when asteroid does not compute this level.
+    """
+    cheap = LevelOfTheory.parse(level, imported=True)
+    charge, multiplicity = configuration.charge, configuration.multiplicity
+    if cheap.family == "imported":
+        raise InputError(
+            f"this model adds to '{level}', whose labels were imported and which asteroid does not compute; "
+            "train with a strategy that needs no cheap method at run time, or with a cheap level that it computes"
+        )
+    check_supported(cheap, charge=charge, multiplicity=multiplicity)
+    return DifferenceCalculator(difference, LabellerApart(cheap), charge=charge, multiplicity=multiplicity)

@@ -1,0 +1,137 @@
+"""What a strategy trains from, read from the store: the labels that its recipe needs, and what of them names its model.
+
+:mod:`asteroid.training.run` calls this before a training; :mod:`asteroid.training.strategies` says what each needs.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from asteroid.errors import InputError, TrainingError
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import TrainingSettings
+from asteroid.store import Store
+from asteroid.training.dataset import LabelledFrame, labelled_frames, sampled_frames
+from asteroid.training.strategies import STRATEGIES, Problem, StrategyDefinition
+from asteroid.training.strategies.delta import differences
+
+
+def read_problem(
+    store: Store,
+    molecule: str,
+    definition: StrategyDefinition,
+    *,
+    cheap: LevelOfTheory,
+    accurate: LevelOfTheory,
+    train_ids: Iterable[str],
+    valid_ids: Iterable[str],
+    cheap_ids: Iterable[str],
+    settings: TrainingSettings,
+) -> Problem:
+    """The labels that a recipe needs, without teachers; see :func:`asteroid.training.run.train_model`.
+
+    Raises:
+        TrainingError: when too few of these frames have labels.
+    """
+    # Sorted: the same frames make the same model, in whatever order they were chosen.
+    train = labelled_frames(store, molecule, accurate, sorted(train_ids))
+    valid = labelled_frames(store, molecule, accurate, sorted(valid_ids))
+    below = labelled_frames(store, molecule, cheap, sorted(cheap_ids)) if definition.needs_cheap else []
+    paired: dict[str, LabelledFrame] = {}
+    if definition.needs_paired:
+        both = [frame.frame_id for frame in (*train, *valid)]
+        paired = {frame.frame_id: frame for frame in labelled_frames(store, molecule, cheap, both)}
+    ladder = []
+    if "ladder" in definition.reads:
+        below_accurate = sorted({frame.frame_id for frame in (*train, *below)})
+        for level in settings.ladder:
+            found = labelled_frames(store, molecule, LevelOfTheory.parse(level, imported=True), below_accurate)
+            ladder.append({frame.frame_id: frame for frame in found})
+    configurations = _configurations(store, molecule, cheap_ids) if definition.needs_configurations else []
+    _check_counts(f"{molecule}: ", f"at {accurate}", train, valid)
+    if definition.needs_cheap and len(below) < 2:
+        raise TrainingError(f"{molecule}: {len(below)} labels at {cheap} to pretrain on; label at least 2")
+    if definition.learns_difference:
+        train, valid = differences(train, paired), differences(valid, paired)
+        _check_counts(f"{molecule}: ", f"at both {accurate} and {cheap}", train, valid)
+    return Problem(train, valid, below, settings, paired_cheap=paired, ladder=ladder, configurations=configurations)
+
+
+def _configurations(store: Store, molecule: str, ids: Iterable[str]) -> list[LabelledFrame]:
+    """Those of these frames that were drawn at a known temperature.
+
+    Raises:
+        TrainingError: when there are fewer than two.
+    """
+    wanted = sorted(ids)
+    found = sampled_frames(store, molecule, wanted)
+    if len(found) < 2:
+        raise TrainingError(
+            f"{molecule}: {len(found)} of {len(wanted)} training configurations were drawn at a known temperature, and "
+            "score matching learns from no others; sample with sampling.methods: [md] or import with --temperature"
+        )
+    return found
+
+
+def _check_counts(where: str, which: str, train: Sequence[LabelledFrame], valid: Sequence[LabelledFrame]) -> None:
+    if len(train) < 2:
+        raise TrainingError(f"{where}{len(train)} labels {which} to train from; label at least 2 training frames")
+    if not valid:
+        raise TrainingError(f"{where}no held-out label {which}; label at least 1 such frame")
+
+
+def label_keys(problem: Problem) -> dict[str, list[Any]]:
+    """What of the labels determines a model."""
+    return {
+        "train": [_label(f) for f in problem.accurate_train],
+        "valid": [_label(f) for f in problem.accurate_valid],
+        "cheap": [_label(f) for f in problem.cheap],
+        "paired": [_label(f) for _, f in sorted(problem.paired_cheap.items())],
+        "ladder": [[_label(f) for _, f in sorted(level.items())] for level in problem.ladder],
+        "configurations": [[f.frame_id, f.temperature] for f in problem.configurations],
+    }
+
+
+def _label(frame: LabelledFrame) -> list[Any]:
+    """Forces come with their energy, but may be lacking."""
+    return [frame.frame_id, frame.energy] if frame.forces is not None else [frame.frame_id, frame.energy, "energy only"]
+
+
+def determining_settings(settings: TrainingSettings, definition: StrategyDefinition) -> dict[str, Any]:
+    """Those settings that change the finished model of a strategy: others must not give it another name.
+
+    A setting that some strategies name in ``reads`` counts for these alone; one that none of them names, for all.
+
+    Args:
+        settings: as :func:`settings_for` returns them.
+    """
+    read = definition.reads | (STRATEGIES["scratch"].reads if definition.needs_teacher else frozenset())
+    particular = frozenset().union(*(other.reads for other in STRATEGIES.values()))
+    # The steps of scratch count as ``steps_alone``, which is derived from them.
+    values = settings.model_dump(mode="json", exclude={"strategy", "device", "scratch_steps", *(particular - read)})
+    values |= {name: getattr(settings, name) for name in sorted(read) if name not in values}
+    if settings.foundation is not None:
+        values["foundation"] = hashlib.sha256(Path(settings.foundation).read_bytes()).hexdigest()
+        # What is started from has its own size; only a teacher is built.
+        if not definition.needs_teacher:
+            values.pop("model")
+    return values
+
+
+def settings_for(settings: TrainingSettings, definition: StrategyDefinition) -> TrainingSettings:
+    """The settings that a strategy trains with: a model to start from only where it starts from one.
+
+    Raises:
+        InputError: when there is no such model and the strategy is to fine-tune it, or when it is not a file.
+    """
+    if definition.starts_from == "random":
+        return settings.model_copy(update={"foundation": None})
+    if settings.foundation is None:
+        if definition.starts_from == "foundation":
+            raise InputError("foundation: found nothing, with the strategy foundation; write the path of a MACE model")
+        return settings
+    path = Path(settings.foundation).expanduser()
+    if not path.is_file():
+        raise InputError(f"foundation: '{path}' is not a file; write the path of a MACE model")
+    return settings.model_copy(update={"foundation": str(path)})

@@ -1,0 +1,137 @@
+"""``corrected``: cheap labels, moved to the accurate level by what the few frames with both labels teach.
+
+The difference of two levels is smoother than either, so a :class:`~asteroid.training.kernel.KernelModel` learns it from
+few frames; added to every cheap label, it leaves labels whose error is that of the correction alone. Levels in between
+make a ladder, on which each step is corrected by its own kernel. A model trained on such labels needs no cheap method
+at run time.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from asteroid.errors import TrainingError
+from asteroid.training.dataset import LabelledFrame
+from asteroid.training.kernel import MOST_NUMBERS, KernelModel
+from asteroid.training.session import Session
+from asteroid.training.strategies.delta import differences
+from asteroid.training.strategies.problem import Problem, Trained
+from asteroid.training.strategies.steps import finetune
+from asteroid.training.symmetry import equivalent_permutations
+
+Labels = Mapping[str, LabelledFrame]
+"""Of one level, by frame id."""
+
+
+def corrected(problem: Problem, session: Session) -> Trained:
+    """Pretrain on corrected cheap labels and the accurate ones together, then fine-tune on the accurate ones."""
+    known = {frame.frame_id for frame in problem.accurate_train}
+    cheap = _by_id(problem.cheap) | {i: frame for i, frame in problem.paired_cheap.items() if i in known}
+    levels = [cheap, *problem.ladder, _by_id(problem.accurate_train)]
+    corrections = _learn_steps(levels)
+    labels = _lift(levels, corrections)
+    held_out = [frame for frame in problem.accurate_valid if frame.frame_id in problem.paired_cheap]
+    below = [problem.paired_cheap[frame.frame_id] for frame in held_out]
+    above = _lift([_by_id(below), *[{} for _ in corrections]], corrections)
+    summary = {"raw_force_mae": _force_mae(below, held_out), "valid_force_mae": _force_mae(above, held_out)}
+    return Trained(_train(problem, session, labels), correction=summary | _describe(corrections))
+
+
+def distilled(problem: Problem, session: Session) -> Trained:
+    """The same without any cheap label: a kernel that knows accurate labels alone labels the cheap configurations."""
+    accurate = _by_id(problem.accurate_train)
+    nothing = {frame.frame_id: _zero(frame) for frame in (*problem.cheap, *problem.accurate_train)}
+    levels = [nothing, accurate]
+    corrections = _learn_steps(levels)
+    held_out = list(problem.accurate_valid)
+    zeros = [_zero(frame) for frame in held_out]
+    above = _lift([_by_id(zeros), {}], corrections)
+    summary = {"raw_force_mae": _force_mae(zeros, held_out), "valid_force_mae": _force_mae(above, held_out)}
+    return Trained(_train(problem, session, _lift(levels, corrections)), correction=summary | _describe(corrections))
+
+
+def _learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
+    """The difference of each level from the one below, from the frames that have both.
+
+    Raises:
+        TrainingError: when two neighbouring levels share fewer than two frames.
+    """
+    permutations = equivalent_permutations([frame.configuration for level in levels for frame in level.values()])
+    corrections = []
+    for below, above in itertools.pairwise(levels):
+        pairs = differences(list(above.values()), below)
+        if len(pairs) < 2:
+            raise TrainingError(
+                f"{len(pairs)} frames have labels at two neighbouring levels, whose difference corrected learns; "
+                "label the accurate frames at every level below"
+            )
+        # As many as take a minute; those that have forces first.
+        pairs.sort(key=lambda frame: frame.forces is None)
+        most = MOST_NUMBERS // (1 + 3 * len(pairs[0].configuration.numbers))
+        corrections.append(KernelModel(pairs[:most], permutations))
+    return corrections
+
+
+def _lift(levels: Sequence[Labels], corrections: Sequence[KernelModel]) -> list[LabelledFrame]:
+    """Each frame's label at the highest level it has, with the corrections of the steps above it added."""
+    labels = dict(levels[0])
+    for correction, above in zip(corrections, levels[1:], strict=True):
+        rest = [frame for i, frame in labels.items() if i not in above]
+        if rest:
+            energies, forces = correction.predict([frame.configuration for frame in rest])
+            for frame, energy, force in zip(rest, energies.tolist(), forces, strict=True):
+                labels[frame.frame_id] = dataclasses.replace(
+                    frame, energy=frame.energy + energy, forces=None if frame.forces is None else frame.forces + force
+                )
+        labels |= above
+    return list(labels.values())
+
+
+def _train(problem: Problem, session: Session, labels: Sequence[LabelledFrame]) -> torch.nn.Module:
+    """All labels are of the accurate level here, so the held-out frames choose the weights from the first stage on."""
+    settings = problem.settings
+    model = session.new_model(labels)
+    session.fit(
+        "pretrain",
+        model,
+        labels,
+        steps=settings.pretrain_steps,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        accurate=True,
+    )
+    finetune(problem, session, model)
+    return model
+
+
+def _by_id(frames: Sequence[LabelledFrame]) -> dict[str, LabelledFrame]:
+    return {frame.frame_id: frame for frame in frames}
+
+
+def _zero(frame: LabelledFrame) -> LabelledFrame:
+    return dataclasses.replace(frame, energy=0.0, forces=np.zeros_like(frame.configuration.positions))
+
+
+def _force_mae(found: Sequence[LabelledFrame], truth: Sequence[LabelledFrame]) -> float | None:
+    """Mean absolute difference of forces, eV/Å, of frames in the same order; None where no two have forces."""
+    pairs = [(f.forces, t.forces) for f, t in zip(found, truth, strict=True)]
+    errors = [np.abs(f - t).mean() for f, t in pairs if f is not None and t is not None]
+    return float(np.mean(errors)) if errors else None
+
+
+def _describe(corrections: Sequence[KernelModel]) -> dict[str, Any]:
+    """What the card says of the kernels; ``labels`` is the count of the last step, that to the accurate level."""
+    steps = [
+        {
+            "labels": correction.labels,
+            "left_out_error": correction.left_out_error,
+            "permutations": len(correction.permutations),
+            **dataclasses.asdict(correction.hyperparameters),
+        }
+        for correction in corrections
+    ]
+    return {"labels": corrections[-1].labels, "steps": steps}

@@ -1,0 +1,131 @@
+"""The Gaussian process behind corrected labels: exactness, symmetries, and its own estimate of its error."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from asteroid.configuration import Configuration
+from asteroid.errors import TrainingError
+from asteroid.training.dataset import LabelledFrame
+from asteroid.training.kernel import Hyperparameters, KernelModel
+from asteroid.training.symmetry import equivalent_permutations
+from tests.training.conftest import Labels
+
+SHAPE = Hyperparameters("gaussian", 0.5, 1e-10)
+
+
+@pytest.fixture(scope="module")
+def model(water: Labels) -> KernelModel:
+    return KernelModel(water.accurate[:20])
+
+
+def test_the_labels_it_was_fitted_to_are_reproduced(water: Labels) -> None:
+    frames = water.accurate[:10]
+    energies, forces = KernelModel(frames, hyperparameters=SHAPE).predict([f.configuration for f in frames])
+    np.testing.assert_allclose(energies, [f.energy for f in frames], atol=5e-4)  # labels span 2 eV
+    np.testing.assert_allclose(forces, [f.forces for f in frames], atol=5e-3)  # and 9 eV/Å
+
+
+def test_other_geometries_are_predicted_to_a_few_hundredths_of_their_forces(model: KernelModel, water: Labels) -> None:
+    rest = water.accurate[20:]
+    energies, forces = model.predict([f.configuration for f in rest])
+    truth = np.array([f.forces for f in rest])
+    assert np.abs(np.array(forces) - truth).mean() < 0.03 * np.abs(truth).mean()
+    assert np.abs(energies - [f.energy for f in rest]).mean() < 0.02
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "matern"])
+def test_forces_are_minus_the_finite_difference_of_energy(water: Labels, kind: str) -> None:
+    model = KernelModel(water.accurate[:8], hyperparameters=Hyperparameters(kind, 0.5, 1e-6))  # type: ignore[arg-type]
+    configuration = water.accurate[30].configuration
+    _, (forces,) = model.predict([configuration])
+    step = 1e-4
+    for atom, axis in np.ndindex(3, 3):
+        energies = []
+        for sign in (1, -1):
+            positions = configuration.positions.copy()
+            positions[atom, axis] += sign * step
+            energies.append(model.predict([Configuration(configuration.numbers, positions)])[0][0])
+        assert forces[atom, axis] == pytest.approx(-(energies[0] - energies[1]) / (2 * step), abs=1e-5)
+
+
+def test_rotated_moved_and_exchanged_atoms_have_the_same_energy_and_turned_forces(
+    model: KernelModel, water: Labels
+) -> None:
+    configuration = water.accurate[30].configuration
+    rotation = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    exchanged = [0, 2, 1]
+    turned = Configuration(configuration.numbers, (configuration.positions @ rotation.T + 2.5)[exchanged])
+    (energy, other), (forces, turned_forces) = model.predict([configuration, turned])
+    assert energy == pytest.approx(other, abs=1e-8)
+    np.testing.assert_allclose(turned_forces, (forces @ rotation.T)[exchanged], atol=1e-8)
+
+
+def test_the_error_of_leaving_out_a_frame_is_that_of_a_model_without_it(water: Labels) -> None:
+    frames = water.accurate[:8]
+    shape = Hyperparameters("gaussian", 0.5, 1e-4)
+    permutations = equivalent_permutations([f.configuration for f in frames])
+    errors = []
+    for left_out in frames:
+        others = [frame for frame in frames if frame is not left_out]
+        _, (forces,) = KernelModel(others, permutations, shape).predict([left_out.configuration])
+        errors.append(np.abs(forces - left_out.forces).mean())
+    # The mean of the energies and the scale of the noise, too, change a little when a frame is left out.
+    assert KernelModel(frames, permutations, shape).left_out_error == pytest.approx(np.mean(errors), rel=0.02)
+
+
+def test_the_deviation_is_nothing_at_a_label_and_follows_the_error_elsewhere(water: Labels) -> None:
+    model = KernelModel(water.accurate[:12])
+    known = model.deviation([f.configuration for f in water.accurate[:12]])
+    rest = water.accurate[12:]
+    unknown = model.deviation([f.configuration for f in rest])
+    assert known.mean() < 0.2 * unknown.mean()
+    _, forces = model.predict([f.configuration for f in rest])
+    errors = np.array([np.abs(found - f.forces).mean() for found, f in zip(forces, rest, strict=True)])
+    assert np.corrcoef(np.argsort(np.argsort(unknown)), np.argsort(np.argsort(errors)))[0, 1] > 0.5
+
+
+def test_energies_alone_teach_forces(water: Labels) -> None:
+    energies_alone = [dataclasses.replace(frame, forces=None) for frame in water.accurate[:30]]
+    model = KernelModel(energies_alone)
+    _, forces = model.predict([f.configuration for f in water.accurate[30:]])
+    truth = np.array([f.forces for f in water.accurate[30:]])
+    assert np.abs(np.array(forces) - truth).mean() < 0.25 * np.abs(truth).mean()
+
+
+def test_a_constant_in_the_energy_changes_no_force(water: Labels) -> None:
+    shifted = [dataclasses.replace(frame, energy=frame.energy + 1000.0) for frame in water.accurate[:8]]
+    configuration = [water.accurate[30].configuration]
+    energy, forces = KernelModel(water.accurate[:8], hyperparameters=SHAPE).predict(configuration)
+    other, same = KernelModel(shifted, hyperparameters=SHAPE).predict(configuration)
+    assert other[0] == pytest.approx(energy[0] + 1000, abs=1e-6)
+    np.testing.assert_allclose(forces, same, atol=1e-6)
+
+
+def test_atoms_in_another_order_are_refused(model: KernelModel) -> None:
+    with pytest.raises(TrainingError, match="orders"):
+        model.predict([Configuration([1, 8, 1], [[0, 0, 0], [0.96, 0, 0], [1.2, 0.93, 0]])])
+
+
+def test_a_methyl_group_gives_six_permutations_and_a_moving_proton_doubles_them() -> None:
+    numbers = [6, 8, 1, 1, 1, 1]
+    methanol = np.array(
+        [[0, 0, 0], [1.42, 0, 0], [-0.36, 1.03, 0], [-0.36, -0.51, 0.89], [-0.36, -0.51, -0.89], [1.74, 0.9, 0]]
+    )
+    assert len(equivalent_permutations([Configuration(numbers, methanol)])) == 6
+    # Malonate-like: O–H…O, with the proton at either end.
+    here = np.array([[0.0, 0, 0], [2.4, 0, 0], [1.0, 0, 0]])
+    there = here.copy()
+    there[2, 0] = 1.4
+    chain = [Configuration([8, 8, 1], positions, multiplicity=2) for positions in (here, there)]
+    assert len(equivalent_permutations(chain[:1])) == 1
+    assert len(equivalent_permutations(chain)) == 2
+
+
+def test_permutations_form_a_group() -> None:
+    numbers = [6, 1, 1, 1, 1]
+    methane = np.array([[0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * [[1.0]] * 0.63
+    group = set(equivalent_permutations([Configuration(numbers, methane)]))
+    assert len(group) == 24
+    assert {tuple(a[i] for i in b) for a in group for b in group} == group
