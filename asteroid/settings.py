@@ -115,7 +115,7 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """How models are trained."""
 
-    strategy: Strategy = "weighted"
+    strategy: Strategy = "corrected"
     gamma: Literal["auto"] | Positive = "auto"
     """eV/Å in w = exp(−e/γ); ``auto`` chooses it by a short pretraining on held-out accurate frames."""
     weights: Literal["frame", "atom"] = "frame"
@@ -129,13 +129,13 @@ class TrainingSettings(Settings):
     """Path of a MACE model to start from instead of random weights; a pickle, so only from people you trust.
 
     Only ``foundation`` needs it; those of :data:`asteroid.manifest.FROM_RANDOM_WEIGHTS` do without it."""
-    pretrain_steps: Annotated[int, Field(ge=1)] = 4000
-    finetune_steps: Annotated[int, Field(ge=1)] = 2000
+    pretrain_steps: Annotated[int, Field(ge=1)] = 3000
+    finetune_steps: Annotated[int, Field(ge=1)] = 1000
     scratch_steps: Annotated[int, Field(ge=1)] | None = None
     """Steps of the model trained on accurate labels alone; as many as the two above together when not given."""
     batch_size: Annotated[int, Field(ge=1)] = 20
     finetune_batch_size: Annotated[int, Field(ge=1)] = 5
-    learning_rate: Positive = 0.01
+    learning_rate: Positive = 0.02
     finetune_learning_rate: Positive = 0.005
     """A fifth of it where some accurate labels are energies alone."""
     energy_weight: Positive = 1.0

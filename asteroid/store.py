@@ -12,7 +12,8 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     …/compacted/<unique>.parquet                            many small files of these three kinds as one large file
     models/<molecule>/<model id>/model.model, card.json     a card is written last: with it the model is complete
     checkpoints/<molecule>/<model id>/…                     of trainings that have not finished
-    reports/<molecule>/…                                    certificate.json, report.html
+    comparisons/<molecule>/<digest>.json                    what one model of a comparison came to
+    reports/<molecule>/…                                    certificate.json, report.html, comparison.json and .html
 
 Below it lie :mod:`asteroid.records`, which knows the columns, :mod:`asteroid.ledger`, which knows what attempts amount
 to, and :mod:`asteroid.tables`, which keeps rows in files.

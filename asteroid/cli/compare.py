@@ -1,6 +1,5 @@
 """``asteroid compare``: which strategy is better on one store, by how much, and at what cost."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +36,7 @@ def compare(
     ] = None,
     arms: Annotated[
         str, typer.Option("--arms", help="Strategies, separated by commas.")
-    ] = "scratch,unweighted,weighted,corrected",
+    ] = "scratch,unweighted,weighted,distilled,corrected",
     seeds: Annotated[
         str, typer.Option("--seeds", help="Each draws frames and random weights anew: 0, or 0,1,2.")
     ] = "0,1,2",
@@ -174,17 +173,20 @@ def _write(store: "Store", settings: "ComparisonSettings", data: dict[str, Any],
     from asteroid.report.comparison import render_comparison
     from asteroid.stages.common import digest
 
-    rendered = render_comparison(data).encode()
     folder = f"reports/{settings.molecule}/comparison-{digest(data['results'])}"
+    # The numbers first: they are there even if no page can be drawn of them.
     store.write_json(f"{folder}/comparison.json", data)
+    _write_file(out_file, store.read(f"{folder}/comparison.json"), folder)
+    rendered = render_comparison(data).encode()
     store.write(f"{folder}/comparison.html", rendered)
+    _write_file(page, rendered, folder)
+
+
+def _write_file(path: Path, content: bytes, folder: str) -> None:
     try:
-        out_file.write_text(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-        page.write_bytes(rendered)
+        path.write_bytes(content)
     except OSError as error:
-        raise AsteroidError(
-            f"cannot write {error.filename}: {error.strerror}; the store has both in {folder}"
-        ) from None
+        raise AsteroidError(f"cannot write {path}: {error.strerror}; the store has it in {folder}") from None
 
 
 def _print(data: dict[str, Any]) -> None:

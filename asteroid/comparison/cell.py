@@ -106,7 +106,8 @@ def _labels_used(
     """Frame ids of the labels that a model learnt from, by level."""
     accurate = {*cell.train, *cell.valid}
     levels = {str(settings.accurate): accurate}
-    if card["cheap"] is None:
+    # Of cheap frames, distilled reads the geometries alone.
+    if card["cheap"] is None or cell.arm == "distilled":
         return levels
     cheap = set(cell.cheap) if card["frames"]["cheap"] else set()
     levels[card["cheap"]] = cheap | (accurate if card["frames"]["paired"] else set())

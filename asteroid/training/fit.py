@@ -162,6 +162,7 @@ def fit(
     stage: StageSettings,
     *,
     objective: Objective | None = None,
+    traced: bool | None = None,
     resume: State | None = None,
     checkpoint: Callable[[State], None] | None = None,
     on_progress: Progress | None = None,
@@ -172,6 +173,8 @@ def fit(
         model: on the device that is to train it, without reference energies (graphs carry none either).
         train: with weights of mean 1; objectives divide by the count, not by their sum.
         objective: what is minimised; the error of the labels when not given.
+        traced: whether to trace the steps where that is possible, see :mod:`asteroid.training.traced`; when not given,
+            from :data:`~asteroid.training.passes.TRACE_FROM` steps on.
         resume: the state with which ``checkpoint`` was last called, of the same stage on the same graphs.
         checkpoint: called after each evaluation.
 
@@ -183,8 +186,9 @@ def fit(
     objective = objective or LabelLoss(stage.energy_weight, stage.forces_weight)
     forward, is_lean, (frames, held_out) = prepare(model, train, valid, displaced=objective.needs_noise)
     # Of the number of steps alone, so that a training that is resumed computes as the uninterrupted one would have.
-    traced = is_lean and stage.steps >= TRACE_FROM
-    loop = _Loop(model, stage, forward, Gradient(model, forward, objective, traced=traced), _in_batches(held_out))
+    pays = stage.steps >= TRACE_FROM if traced is None else traced
+    gradient = Gradient(model, forward, objective, traced=is_lean and pays)
+    loop = _Loop(model, stage, forward, gradient, _in_batches(held_out))
     if resume is not None:
         loop.load(resume)
     elif stage.keep_best:
@@ -319,4 +323,3 @@ def _noise(like: torch.Tensor, seed: int, step: int) -> torch.Tensor:
     """Standard normal numbers that are a function of the step alone, so that a resumed training draws the same."""
     values = np.random.default_rng((seed, step)).standard_normal(tuple(like.shape))
     return torch.from_numpy(values).to(like)
-

@@ -54,6 +54,9 @@ class Soap:
     def step(self) -> None:
         """Take one step; the first only sets up the eigenbases."""
         gradient = torch.cat([_gradient(parameter) for parameter in self._parameters])
+        if self._steps == 0 and not torch.isfinite(gradient).all():
+            # An eigenbasis of what is no number cannot be found; the loss will say so.
+            return
         self._steps += 1
         updates = [group.update(gradient[group.index], self._steps).flatten() for group in self._groups]
         if self._steps == 1:
@@ -160,9 +163,7 @@ def _gradient(parameter: Tensor) -> Tensor:
     return (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad).flatten()
 
 
-def _blocks(
-    model: torch.nn.Module, parameters: Sequence[Tensor]
-) -> list[tuple[tuple[int, int], list[Tensor]]]:
+def _blocks(model: torch.nn.Module, parameters: Sequence[Tensor]) -> list[tuple[tuple[int, int], list[Tensor]]]:
     """Indices into the flat parameters of the matrices of each shape; what is no matrix is one of a single row."""
     shapes = {id(parameter): shape for parameter, shape in _flattened(model)}
     found: dict[tuple[int, int], list[Tensor]] = {}

@@ -1,6 +1,7 @@
 """Which frames are bought: labels that are there already come first, lost ones are replaced, none is taken twice."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from asteroid.configuration import Configuration, Frame, Origin, Split
 from asteroid.manifest import BudgetSettings, MoleculeSettings
 from asteroid.records import Attempt
-from asteroid.sampling.choose import choose_accurate, chosen_accurate
+from asteroid.sampling.choose import choose_accurate, choose_ladder, chosen_accurate
 from asteroid.store import Store
 
 WATER = MoleculeSettings(name="water", smiles="O", budget=BudgetSettings(accurate=10, test=4))
@@ -73,3 +74,21 @@ def test_a_label_that_was_rejected_is_replaced_by_another_frame_and_never_chosen
     second = chosen_accurate(store, WATER, "train")
     assert second[: len(first)] == first
     assert len(second) == len(set(second)) == len(first) + 3
+
+
+def test_a_level_in_between_gets_the_accurate_training_frames_and_diverse_others_of_their_split(store: Store) -> None:
+    ladder = WATER.training.model_copy(update={"strategy": "corrected", "ladder": ("mp2/cc-pvdz", "ccsd(t)-f12/x")})
+    budget = WATER.budget.model_copy(update={"ladder": 20})
+    molecule = replace(WATER, training=ladder, budget=budget)
+    choose_accurate(store, molecule)
+    choose_ladder(store, molecule)
+    computed, imported = molecule.ladder
+    chosen = store.selected("water", computed)
+    train = [frame.frame_id for frame in store.frames("water", split="train")]
+    assert chosen[:8] == chosen_accurate(store, molecule, "train")
+    assert len(chosen) == len(set(chosen)) == 20
+    assert set(chosen) <= set(train)
+    # A level that asteroid does not compute has what was imported.
+    assert store.selected("water", imported) == []
+    choose_ladder(store, molecule)
+    assert store.selected("water", computed) == chosen

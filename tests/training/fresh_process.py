@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from asteroid.manifest import ModelSettings
-from asteroid.training import fit as fit_module
 from asteroid.training.dataset import LabelledFrame, fit_reference_energies, reference_energy, to_graph
 from asteroid.training.fit import StageSettings, State, fit
 from asteroid.training.model import build_model
@@ -54,10 +53,9 @@ def train(
         if len(kept) == die_after:
             raise Killed
 
-    fit_module.TRACE_FROM = 1 if traced else stage.steps + 1
     state = None if resume is None else torch.load(io.BytesIO(resume), weights_only=True)
     try:
-        result = fit(model, train, valid, stage, resume=state, checkpoint=keep)
+        result = fit(model, train, valid, stage, traced=traced, resume=state, checkpoint=keep)
     except Killed:
         return [], kept[-1]
     return [dataclasses.asdict(line) for line in result.history], kept[-1]

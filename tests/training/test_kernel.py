@@ -7,7 +7,6 @@ import pytest
 
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
-from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import Hyperparameters, KernelModel
 from asteroid.training.symmetry import equivalent_permutations
 from tests.training.conftest import Labels

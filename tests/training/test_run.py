@@ -24,7 +24,7 @@ from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 CARD_KEYS = {
     *("model_id", "molecule", "strategy", "cheap", "accurate", "seed", "created", "asteroid_version", "settings"),
     *("frames", "reference_energies", "history", "weights", "seconds", "core_seconds", "device"),
-    *("valid_force_mae", "valid_energy_mae", "precision", "parameters", "parents", "adds_to"),
+    *("valid_force_mae", "valid_energy_mae", "precision", "parameters", "parents", "adds_to", "correction"),
 }
 
 
@@ -196,7 +196,8 @@ def test_every_strategy_trains_on_accurate_energies_alone(
     card = train(store, ids, strategy=strategy, settings=tiny_settings(gamma="auto", foundation=path))
     assert card["valid_force_mae"] is None
     last = [line for line in card["history"] if line["stage"] == card["history"][-1]["stage"]]
-    assert card["valid_energy_mae"] == min(line["valid_energy_mae"] for line in last)
+    # Or better, where a fine-tuning only spoilt what it began with.
+    assert card["valid_energy_mae"] <= min(line["valid_energy_mae"] for line in last)
     assert card["frames"]["energy_only"] == 12
     if strategy == "weighted":
         assert {key for candidate in card["weights"]["candidates"] for key in candidate} == {

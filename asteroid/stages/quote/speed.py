@@ -180,7 +180,15 @@ def _time_training(settings: TrainingSettings, start: Configuration, batch_sizes
             evaluate_every=TRAINING_STEPS,
             seed=settings.seed,
         )
-        fit(on_device, graphs, graphs[:1], stage, on_progress=lambda *_, times=times: times.append(clock()))
+        # Traced, as long trainings are.
+        fit(
+            on_device,
+            graphs,
+            graphs[:1],
+            stage,
+            traced=True,
+            on_progress=lambda *_, times=times: times.append(clock()),
+        )
         first, *others = np.diff(times)
         steps[size] = statistics.median(others) / TRAINING_STEPS
         extra.append(max(0.0, first - statistics.median(others)))

@@ -32,11 +32,11 @@ def corrected(problem: Problem, session: Session) -> Trained:
     known = {frame.frame_id for frame in problem.accurate_train}
     cheap = _by_id(problem.cheap) | {i: frame for i, frame in problem.paired_cheap.items() if i in known}
     levels = [cheap, *problem.ladder, _by_id(problem.accurate_train)]
-    corrections = _learn_steps(levels)
-    labels = _lift(levels, corrections)
+    corrections = learn_steps(levels)
+    labels = lift(levels, corrections)
     held_out = [frame for frame in problem.accurate_valid if frame.frame_id in problem.paired_cheap]
     below = [problem.paired_cheap[frame.frame_id] for frame in held_out]
-    above = _lift([_by_id(below), *[{} for _ in corrections]], corrections)
+    above = lift([_by_id(below), *[{} for _ in corrections]], corrections)
     summary = {"raw_force_mae": _force_mae(below, held_out), "valid_force_mae": _force_mae(above, held_out)}
     return Trained(_train(problem, session, labels), correction=summary | _describe(corrections))
 
@@ -46,15 +46,15 @@ def distilled(problem: Problem, session: Session) -> Trained:
     accurate = _by_id(problem.accurate_train)
     nothing = {frame.frame_id: _zero(frame) for frame in (*problem.cheap, *problem.accurate_train)}
     levels = [nothing, accurate]
-    corrections = _learn_steps(levels)
+    corrections = learn_steps(levels)
     held_out = list(problem.accurate_valid)
     zeros = [_zero(frame) for frame in held_out]
-    above = _lift([_by_id(zeros), {}], corrections)
+    above = lift([_by_id(zeros), {}], corrections)
     summary = {"raw_force_mae": _force_mae(zeros, held_out), "valid_force_mae": _force_mae(above, held_out)}
-    return Trained(_train(problem, session, _lift(levels, corrections)), correction=summary | _describe(corrections))
+    return Trained(_train(problem, session, lift(levels, corrections)), correction=summary | _describe(corrections))
 
 
-def _learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
+def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
     """The difference of each level from the one below, from the frames that have both.
 
     Raises:
@@ -76,7 +76,7 @@ def _learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
     return corrections
 
 
-def _lift(levels: Sequence[Labels], corrections: Sequence[KernelModel]) -> list[LabelledFrame]:
+def lift(levels: Sequence[Labels], corrections: Sequence[KernelModel]) -> list[LabelledFrame]:
     """Each frame's label at the highest level it has, with the corrections of the steps above it added."""
     labels = dict(levels[0])
     for correction, above in zip(corrections, levels[1:], strict=True):

@@ -1,0 +1,113 @@
+"""Corrected labels: what a few pairs make of many cheap labels, one level at a time."""
+
+import dataclasses
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asteroid.configuration import Configuration
+from asteroid.errors import TrainingError
+from asteroid.levels import LevelOfTheory
+from asteroid.records import Attempt
+from asteroid.store import Store
+from asteroid.training.dataset import LabelledFrame
+from asteroid.training.run import train_model
+from asteroid.training.strategies.corrected import learn_steps, lift
+from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
+
+
+def by_id(frames: list[LabelledFrame]) -> dict[str, LabelledFrame]:
+    return {frame.frame_id: frame for frame in frames}
+
+
+def force_mae(frames: list[LabelledFrame], truth: list[LabelledFrame]) -> float:
+    known = by_id(truth)
+    errors = [np.abs(f.forces - known[f.frame_id].forces).mean() for f in frames if f.forces is not None]
+    return float(np.mean(errors))
+
+
+def test_ten_pairs_move_cheap_labels_most_of_the_way_to_the_accurate_level(water: Labels) -> None:
+    levels = [by_id(water.cheap), by_id(water.accurate[:10])]
+    labels = lift(levels, learn_steps(levels))
+    assert force_mae(labels, water.accurate) < 0.1 * force_mae(water.cheap, water.accurate)
+
+
+def test_accurate_labels_take_the_place_of_corrected_ones(water: Labels) -> None:
+    levels = [by_id(water.cheap), by_id(water.accurate[:10])]
+    labels = by_id(lift(levels, learn_steps(levels)))
+    assert len(labels) == len(water.cheap)
+    for frame in water.accurate[:10]:
+        assert labels[frame.frame_id] is frame
+
+
+def test_a_level_in_between_that_has_more_labels_halves_the_error(water: Labels) -> None:
+    # Between the levels: what GFN2 says, softened by a smooth and simple error of its own.
+    between = [
+        dataclasses.replace(frame, energy=0.99 * frame.energy, forces=0.99 * frame.forces)
+        for frame in water.accurate
+        if frame.forces is not None
+    ]
+    two = [by_id(water.cheap), by_id(water.accurate[:5])]
+    three = [by_id(water.cheap), by_id(between[:30]), by_id(water.accurate[:5])]
+    direct, climbed = (force_mae(lift(levels, learn_steps(levels)), water.accurate) for levels in (two, three))
+    assert climbed < 0.5 * direct
+
+
+def test_levels_that_share_no_frames_cannot_be_corrected(water: Labels) -> None:
+    with pytest.raises(TrainingError, match="neighbouring levels"):
+        learn_steps([by_id(water.cheap[:10]), by_id(water.accurate[20:])])
+
+
+def test_cheap_labels_without_forces_gain_only_a_corrected_energy(water: Labels) -> None:
+    cheap = [*water.cheap[:10], *(dataclasses.replace(frame, forces=None) for frame in water.cheap[10:])]
+    levels = [by_id(cheap), by_id(water.accurate[:10])]
+    labels = lift(levels, learn_steps(levels))
+    truth = by_id(water.accurate)
+    for frame in labels[10:]:
+        assert frame.forces is None
+    offsets = [frame.energy - truth[frame.frame_id].energy for frame in labels]
+    assert np.abs(offsets).max() < 0.1
+
+
+def test_a_ladder_in_the_store_trains_another_model_and_its_card_names_each_step(water: Labels, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    ids = fill(store, water)
+    level = LevelOfTheory.parse("hf/sto-3g")
+    attempts = [
+        Attempt(frame_id=f.frame_id, status="ok", energy=f.energy, forces=f.forces, time=store_time())
+        for f in water.accurate[:20]
+    ]
+    store.add_attempts("water", level, attempts)
+    cards = [
+        train_model(
+            store,
+            "water",
+            strategy="corrected",
+            cheap=CHEAP,
+            accurate=ACCURATE,
+            train_ids=ids[:8],
+            valid_ids=ids[8:12],
+            cheap_ids=[*ids[:8], *ids[12:]],
+            settings=tiny_settings(ladder=ladder),
+        )
+        for ladder in ((), ("hf/sto-3g",))
+    ]
+    assert cards[0]["model_id"] != cards[1]["model_id"]
+    assert [step["labels"] for step in cards[0]["correction"]["steps"]] == [8]
+    # Of the twenty, those of held-out frames have no part.
+    assert [step["labels"] for step in cards[1]["correction"]["steps"]] == [16, 8]
+    assert cards[0]["correction"]["valid_force_mae"] < 0.2 * cards[0]["correction"]["raw_force_mae"]
+
+
+def test_a_kernel_is_asked_about_no_other_molecule(water: Labels) -> None:
+    levels = [by_id(water.cheap), by_id(water.accurate[:5])]
+    corrections = learn_steps(levels)
+    other = LabelledFrame(Configuration([1, 1], [[0, 0, 0], [0, 0, 0.74]]), -31.0, np.zeros((2, 3)))
+    with pytest.raises(TrainingError, match="order"):
+        lift([by_id([other]), {}], corrections)
+
+
+def store_time() -> dt.datetime:
+    return dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
