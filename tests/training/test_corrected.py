@@ -101,6 +101,31 @@ def test_a_ladder_in_the_store_trains_another_model_and_its_card_names_each_step
     assert cards[0]["correction"]["valid_force_mae"] < 0.2 * cards[0]["correction"]["raw_force_mae"]
 
 
+def test_broken_cheap_labels_are_not_used(water: Labels, tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    order = random.permutation(len(water.cheap))
+    # Each configuration has the cheap label of another.
+    broken = [
+        dataclasses.replace(frame, energy=water.cheap[i].energy, forces=water.cheap[i].forces)
+        for frame, i in zip(water.cheap, order, strict=True)
+    ]
+    store = Store(tmp_path / "store")
+    ids = fill(store, Labels(broken, water.accurate))
+    card = train_model(
+        store,
+        "water",
+        strategy="corrected",
+        cheap=CHEAP,
+        accurate=ACCURATE,
+        train_ids=ids[:15],
+        valid_ids=ids[15:20],
+        cheap_ids=[*ids[:15], *ids[20:]],
+        settings=tiny_settings(),
+    )
+    assert card["correction"]["alone"]
+    assert card["correction"]["valid_force_mae"] < 0.1 * card["correction"]["raw_force_mae"]
+
+
 def test_a_kernel_is_asked_about_no_other_molecule(water: Labels) -> None:
     levels = [by_id(water.cheap), by_id(water.accurate[:5])]
     corrections = learn_steps(levels)

@@ -8,7 +8,8 @@ at run time.
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,35 +24,41 @@ from asteroid.training.strategies.problem import Problem, Trained
 from asteroid.training.strategies.steps import finetune
 from asteroid.training.symmetry import equivalent_permutations
 
+logger = logging.getLogger(__name__)
+
 Labels = Mapping[str, LabelledFrame]
 """Of one level, by frame id."""
 
 
 def corrected(problem: Problem, session: Session) -> Trained:
-    """Pretrain on corrected cheap labels and the accurate ones together, then fine-tune on the accurate ones."""
+    """Pretrain on corrected cheap labels and the accurate ones together, then fine-tune on the accurate ones.
+
+    Where a kernel of the accurate labels alone does better on the frames that are left out of it, as it does when cheap
+    labels are broken or a molecule is as small as its labels are many, the recipe is :func:`distilled`.
+    """
     known = {frame.frame_id for frame in problem.accurate_train}
     cheap = _by_id(problem.cheap) | {i: frame for i, frame in problem.paired_cheap.items() if i in known}
     levels = [cheap, *problem.ladder, _by_id(problem.accurate_train)]
     corrections = learn_steps(levels)
+    alone = learn_steps([_zeros(levels[0].values()), levels[-1]])
+    # Of the last step, whose frames are the same.
+    if alone[0].left_out_error < corrections[-1].left_out_error:
+        logger.info("the accurate labels say more without the cheap ones: these are not used")
+        return distilled(problem, session)
     labels = lift(levels, corrections)
     held_out = [frame for frame in problem.accurate_valid if frame.frame_id in problem.paired_cheap]
     below = [problem.paired_cheap[frame.frame_id] for frame in held_out]
-    above = lift([_by_id(below), *[{} for _ in corrections]], corrections)
-    summary = {"raw_force_mae": _force_mae(below, held_out), "valid_force_mae": _force_mae(above, held_out)}
-    return Trained(_train(problem, session, labels), correction=summary | _describe(corrections))
+    return Trained(_train(problem, session, labels), correction=_describe(corrections, below, held_out))
 
 
 def distilled(problem: Problem, session: Session) -> Trained:
     """The same without any cheap label: a kernel that knows accurate labels alone labels the cheap configurations."""
-    accurate = _by_id(problem.accurate_train)
-    nothing = {frame.frame_id: _zero(frame) for frame in (*problem.cheap, *problem.accurate_train)}
-    levels = [nothing, accurate]
+    levels = [_zeros([*problem.cheap, *problem.accurate_train]), _by_id(problem.accurate_train)]
     corrections = learn_steps(levels)
     held_out = list(problem.accurate_valid)
-    zeros = [_zero(frame) for frame in held_out]
-    above = lift([_by_id(zeros), {}], corrections)
-    summary = {"raw_force_mae": _force_mae(zeros, held_out), "valid_force_mae": _force_mae(above, held_out)}
-    return Trained(_train(problem, session, lift(levels, corrections)), correction=summary | _describe(corrections))
+    below = list(_zeros(held_out).values())
+    model = _train(problem, session, lift(levels, corrections))
+    return Trained(model, correction={"alone": True} | _describe(corrections, below, held_out))
 
 
 def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
@@ -112,8 +119,10 @@ def _by_id(frames: Sequence[LabelledFrame]) -> dict[str, LabelledFrame]:
     return {frame.frame_id: frame for frame in frames}
 
 
-def _zero(frame: LabelledFrame) -> LabelledFrame:
-    return dataclasses.replace(frame, energy=0.0, forces=np.zeros_like(frame.configuration.positions))
+def _zeros(frames: Collection[LabelledFrame]) -> dict[str, LabelledFrame]:
+    """Labels that say nothing: the difference of an accurate label from them is the label itself."""
+    nothing = {frame.frame_id: np.zeros_like(frame.configuration.positions) for frame in frames}
+    return {f.frame_id: dataclasses.replace(f, energy=0.0, forces=nothing[f.frame_id]) for f in frames}
 
 
 def _force_mae(found: Sequence[LabelledFrame], truth: Sequence[LabelledFrame]) -> float | None:
@@ -123,8 +132,15 @@ def _force_mae(found: Sequence[LabelledFrame], truth: Sequence[LabelledFrame]) -
     return float(np.mean(errors)) if errors else None
 
 
-def _describe(corrections: Sequence[KernelModel]) -> dict[str, Any]:
-    """What the card says of the kernels; ``labels`` is the count of the last step, that to the accurate level."""
+def _describe(
+    corrections: Sequence[KernelModel], below: Sequence[LabelledFrame], held_out: Sequence[LabelledFrame]
+) -> dict[str, Any]:
+    """What the card says of the kernels; ``labels`` is the count of the last step, that to the accurate level.
+
+    Args:
+        below: labels at the lowest level of ``held_out``, whose accurate labels judge.
+    """
+    above = lift([_by_id(below), *[{} for _ in corrections]], corrections)
     steps = [
         {
             "labels": correction.labels,
@@ -134,4 +150,9 @@ def _describe(corrections: Sequence[KernelModel]) -> dict[str, Any]:
         }
         for correction in corrections
     ]
-    return {"labels": corrections[-1].labels, "steps": steps}
+    return {
+        "raw_force_mae": _force_mae(below, held_out),
+        "valid_force_mae": _force_mae(above, held_out),
+        "labels": corrections[-1].labels,
+        "steps": steps,
+    }
