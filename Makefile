@@ -48,8 +48,9 @@ lint: $(VENV)/.installed-dev  ## style, types and import contracts
 test: lint  ## lint, then every test
 	@$(BIN)/python -m pytest
 
-proofs: $(VENV)/.installed-dev  ## every label method against published values, those that take minutes included
-	@$(BIN)/python -m pytest -m 'long or not long' tests/physics/test_labels.py tests/physics/test_labels_published.py
+proofs: $(VENV)/.installed-dev  ## every label method and form of score matching against known answers, those that take minutes included
+	@$(BIN)/python -m pytest -m 'long or not long' tests/physics/test_labels.py tests/physics/test_labels_published.py \
+		tests/training/test_objectives.py tests/training/test_score_matching.py
 
 chaos: $(VENV)/.installed-dev  ## a hundred kills of label workers, shards, pipelines and the server (ten minutes)
 	@$(BIN)/python -m pytest tests/chaos

@@ -129,7 +129,7 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
         ("smiles: O, training: {gamma: atuo}", "training.gamma: found 'atuo'; did you mean 'auto'?"),
         ("smiles: O, training: {gamma: 0}", "training.gamma: found 0; write 'auto' or a number above 0"),
         ("smiles: O, training: {model: {max_l: 9}}", "training.model.max_l: found 9; write 3 or less"),
-        ("smiles: O, training: {foundation: x.model}", "training.foundation: found"),
+        ("smiles: O, training: {strategy: unweighted, foundation: x.model}", "training.foundation: found"),
         ("smiles: O, budget: {test: 500}", "which takes 500 test frames where sampling.frames: 1000 gives 200"),
         ("smiles: O, sampling: {frames: 100}, budget: {accurate: 10, test: 21}", "gives 20; write a smaller budget"),
     ],
@@ -239,10 +239,11 @@ def test_the_first_frame_of_a_trajectory_is_taken(tmp_path: Path) -> None:
 
 
 def test_weights_from_forces_that_the_cheap_labels_lack_are_refused(tmp_path: Path) -> None:
-    text = "molecules: [{name: w, smiles: O, labelling: {cheap: {forces: false}}}]"
-    (problem,) = problems_of(tmp_path, text.encode())
-    assert "labelling.cheap.forces: found false with the strategy weighted" in problem
-    assert problems_of(tmp_path, text.replace("}]", ", training: {strategy: unweighted}}]").encode()) == []
+    text = "molecules: [{{name: w, smiles: O, labelling: {{cheap: {{forces: false}}}}, training: {{strategy: {}}}}}]"
+    for strategy in ("weighted", "corrected"):
+        (problem,) = problems_of(tmp_path, text.format(strategy).encode())
+        assert f"labelling.cheap.forces: found false with the strategy {strategy}" in problem
+    assert problems_of(tmp_path, text.format("unweighted").encode()) == []
 
 
 @pytest.mark.parametrize(
