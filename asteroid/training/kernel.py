@@ -115,21 +115,6 @@ class KernelModel:
             forces.append(-np.einsum("nd,ndc->nc", gradient / count, jacobian).reshape(len(x), -1, 3))
         return np.concatenate(energies), list(np.concatenate(forces))
 
-    def deviation(self, configurations: Sequence[Configuration]) -> Floats:
-        """Root mean posterior variance of each configuration's force components, eV/Å."""
-        found = []
-        for start in range(0, len(configurations), 50):
-            x, jacobian = self._describe(configurations[start : start + 50])
-            size = jacobian.shape[2] + 1
-            cross = self._covariance((x, jacobian), self._known)[:, self._kept]
-            prior = np.concatenate(
-                [np.diag(self._covariance((x[i : i + 1], jacobian[i : i + 1]))) for i in range(len(x))]
-            )
-            explained = np.square(scipy.linalg.solve_triangular(self._factor[0], cross.T, lower=True)).sum(0)
-            variance = np.maximum(prior - explained, 0).reshape(len(x), size)[:, 1:].mean(1)
-            found.append(np.sqrt(self._amplitude * variance))
-        return np.concatenate(found)
-
     def _choose(self, frames: Sequence[LabelledFrame]) -> Hyperparameters:
         chosen = frames[: max(8, CHOICE_NUMBERS // (1 + 3 * len(self._numbers)))]
         x, _ = self._describe([frame.configuration for frame in chosen])
@@ -151,7 +136,7 @@ class KernelModel:
         """Covariance of all energies and gradients of these frames, without noise."""
         self.hyperparameters = hyperparameters
         self._known = self._describe([frame.configuration for frame in frames])
-        return self._covariance(self._known)
+        return self._prior_covariance()
 
     def _condition(self, frames: Sequence[LabelledFrame], hyperparameters: Hyperparameters, prior: Floats) -> None:
         """Solve for what makes the process pass through the labels."""
@@ -168,7 +153,6 @@ class KernelModel:
         covariance[np.diag_indices_from(covariance)] += hyperparameters.noise * scale
         self._factor = scipy.linalg.cho_factor(covariance, lower=True)
         self._coefficients = scipy.linalg.cho_solve(self._factor, target)
-        self._amplitude = float(target @ self._coefficients) / len(target)
         flat = np.zeros(len(frames) * size)
         flat[self._kept] = self._coefficients
         full = flat.reshape(len(frames), size)
@@ -177,26 +161,25 @@ class KernelModel:
         pulls = np.einsum("ndc,nc->nd", jacobian, full[:, 1:])
         self._conditioned = [(x[:, pairs], pulls[:, pairs], full[:, 0]) for pairs in self._pairs]
 
-    def _covariance(self, one: tuple[Floats, Floats], other: tuple[Floats, Floats] | None = None) -> Floats:
-        """Prior covariance of (energy, gradient) of every two configurations: ((1 + 3N) n, (1 + 3N) m)."""
-        (x, g), (y, h) = one, other or one
-        n, m, c = len(x), len(y), g.shape[2]
-        total = np.zeros((n, c + 1, m, c + 1))
+    def _prior_covariance(self) -> Floats:
+        """Of (energy, gradient) of every two known configurations, without noise: ((1 + 3N) n, (1 + 3N) n)."""
+        x, jacobian = self._known
+        n, c = len(x), jacobian.shape[2]
+        total = np.zeros((n, c + 1, n, c + 1))
+        rows = jacobian.transpose(0, 2, 1).reshape(n * c, -1)
         for pairs in self._pairs:
-            yp, hp = y[:, pairs], h[:, pairs]
-            difference = x[:, None] - yp[None]
+            y, permuted = x[:, pairs], jacobian[:, pairs]
+            difference = x[:, None] - y[None]
             k, a, b = _radial(self.hyperparameters, np.square(difference).sum(-1))
-            u = difference @ g  # (n, m, c): row i uses g[i]
-            v = np.einsum("jid,jdc->ijc", difference.transpose(1, 0, 2), hp, optimize=True)
-            products = (g.transpose(0, 2, 1).reshape(n * c, -1) @ hp.transpose(1, 0, 2).reshape(-1, m * c)).reshape(
-                n, c, m, c
-            )
+            u = difference @ jacobian  # (n, n, c): along the gradient of the first configuration
+            v = np.einsum("jid,jdc->ijc", difference.transpose(1, 0, 2), permuted, optimize=True)
+            products = (rows @ permuted.transpose(1, 0, 2).reshape(-1, n * c)).reshape(n, c, n, c)
             total[:, 0, :, 0] += k + OFFSET_VARIANCE
             total[:, 0, :, 1:] += a[..., None] * v
             total[:, 1:, :, 0] -= (a[..., None] * u).transpose(0, 2, 1)
             total[:, 1:, :, 1:] += products * a[:, None, :, None]
             total[:, 1:, :, 1:] -= (b[..., None] * u).transpose(0, 2, 1)[..., None] * v[:, None]
-        return (total / len(self._pairs)).reshape(n * (c + 1), m * (c + 1))
+        return (total / len(self._pairs)).reshape(n * (c + 1), n * (c + 1))
 
     def _describe(self, configurations: Sequence[Configuration]) -> tuple[Floats, Floats]:
         """Logarithms of the distances (n, pairs), and their derivatives (n, pairs, 3N) in 1/Å."""

@@ -74,17 +74,6 @@ def test_the_error_of_leaving_out_a_frame_is_that_of_a_model_without_it(water: L
     assert KernelModel(frames, permutations, shape).left_out_error == pytest.approx(np.mean(errors), rel=0.02)
 
 
-def test_the_deviation_is_nothing_at_a_label_and_follows_the_error_elsewhere(water: Labels) -> None:
-    model = KernelModel(water.accurate[:12])
-    known = model.deviation([f.configuration for f in water.accurate[:12]])
-    rest = water.accurate[12:]
-    unknown = model.deviation([f.configuration for f in rest])
-    assert known.mean() < 0.2 * unknown.mean()
-    _, forces = model.predict([f.configuration for f in rest])
-    errors = np.array([np.abs(found - f.forces).mean() for found, f in zip(forces, rest, strict=True)])
-    assert np.corrcoef(np.argsort(np.argsort(unknown)), np.argsort(np.argsort(errors)))[0, 1] > 0.5
-
-
 def test_energies_alone_teach_forces(water: Labels) -> None:
     energies_alone = [dataclasses.replace(frame, forces=None) for frame in water.accurate[:30]]
     model = KernelModel(energies_alone)
