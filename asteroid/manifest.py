@@ -7,7 +7,7 @@ labellers' knowledge and is asked there (``asteroid.labelling.check_supported``)
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,8 @@ class MoleculeSettings:
 
     def label_settings(self, level: LevelOfTheory) -> LabelSettings:
         """How labels are computed at one of this molecule's two levels."""
+        if level in self.ladder and level not in (self.cheap, self.accurate):
+            return self.labelling.accurate.model_copy(update={"forces": True})
         return self.labelling.cheap if level == self.cheap else self.labelling.accurate
 
     def __post_init__(self) -> None:
@@ -218,6 +220,7 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
         problems.append(f"accurate: found '{accurate}', which is the cheap level too; write a more accurate one")
     problems += _check_budget(entry.sampling, entry.budget)
     problems += _check_strategy(entry.training, cheap_forces=entry.labelling.cheap.forces)
+    problems += _check_ladder(entry.training, (cheap, accurate))
     training = entry.training
     if training.foundation is not None:
         foundation = (folder / training.foundation).resolve()
@@ -327,16 +330,6 @@ def _check_strategy(training: TrainingSettings, *, cheap_forces: bool) -> list[s
             "labelling.cheap.forces: found false with the strategy corrected, which moves cheap forces to "
             "the accurate level; write true, or training.strategy: unweighted"
         )
-    for level in training.ladder:
-        try:
-            LevelOfTheory.parse(level, imported=True)
-        except InputError as error:
-            problems.append(f"training.ladder: found {error}")
-    if training.ladder and strategy != "corrected":
-        problems.append(
-            f"training.ladder: found levels with the strategy {strategy}, which does not use them; "
-            "remove them, or write training.strategy: corrected"
-        )
     if strategy == "foundation" and training.foundation is None:
         problems.append(
             "training.foundation: found nothing with the strategy foundation, which fine-tunes it; "
@@ -346,6 +339,30 @@ def _check_strategy(training: TrainingSettings, *, cheap_forces: bool) -> list[s
         problems.append(
             f"training.foundation: found a model with the strategy {strategy}, which starts from random weights; "
             "remove it, or write training.strategy: foundation"
+        )
+    return problems
+
+
+def _check_ladder(training: TrainingSettings, ends: Sequence[LevelOfTheory]) -> list[str]:
+    """Whether the levels in between are levels, are in between, and are used."""
+    problems = []
+    seen = list(ends)
+    for text in training.ladder:
+        try:
+            level = LevelOfTheory.parse(text, imported=True)
+        except InputError as error:
+            problems.append(f"training.ladder: found {error}")
+            continue
+        if level in seen:
+            problems.append(
+                f"training.ladder: found '{level}', which is there already; write levels between cheap and accurate, "
+                "each once"
+            )
+        seen.append(level)
+    if training.ladder and training.strategy != "corrected":
+        problems.append(
+            f"training.ladder: found levels with the strategy {training.strategy}, which does not use them; "
+            "remove them, or write training.strategy: corrected"
         )
     return problems
 

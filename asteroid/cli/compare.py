@@ -163,6 +163,8 @@ def _listed(option: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...]:
 
 def _check_files(*paths: Path) -> None:
     """Hours of training must not end at a folder that is not there."""
+    if len({path.absolute() for path in paths}) < len(paths):
+        raise InputError(f"--out: '{paths[0]}' is where the page goes too; write a .json file, or another --html")
     for path in paths:
         if path.is_dir() or not path.absolute().parent.is_dir():
             raise InputError(f"--out: '{path}' cannot be written; write a file in a folder that is there")

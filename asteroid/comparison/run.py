@@ -22,6 +22,7 @@ from asteroid.comparison.result import Result
 from asteroid.comparison.sentences import basis_sentence
 from asteroid.comparison.summary import summarise, summary_lines
 from asteroid.errors import AsteroidError
+from asteroid.levels import LevelOfTheory
 from asteroid.processes import call_in_process
 from asteroid.stages.common import digest, label_key
 from asteroid.store import Store
@@ -112,6 +113,10 @@ def result_paths(store: Store, plan: Plan) -> list[str]:
         "foundation": hashlib.sha256(Path(foundation).expanduser().read_bytes()).hexdigest() if foundation else None,
         "test": [[keys[settings.accurate][i], keys[settings.cheap][i]] for i in sorted(plan.test)],
     }
+    ladder = [
+        [label_key(label) for _, label in sorted(store.labels(settings.molecule, level).items())]
+        for level in (LevelOfTheory.parse(text, imported=True) for text in settings.training.ladder)
+    ]
     paths = []
     for cell in plan.cells:
         inputs = {
@@ -120,6 +125,7 @@ def result_paths(store: Store, plan: Plan) -> list[str]:
             "seed": cell.seed,
             "accurate": [[keys[level][i] for i in sorted(ids)] for level in keys for ids in (cell.train, cell.valid)],
             "cheap": [keys[settings.cheap][i] for i in sorted(cell.cheap)],
+            "ladder": ladder if cell.arm == "corrected" else [],
         }
         paths.append(f"comparisons/{settings.molecule}/{digest(inputs)}.json")
     return paths

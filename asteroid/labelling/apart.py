@@ -51,6 +51,10 @@ class LabellerApart:
             self.close()
             ended = describe_exit(self._process.exitcode)
             raise AsteroidError(f"the process that computes {self.level} {ended}") from None
+        except BaseException:
+            # Interrupted while it waited: the answer that is still to come is not that of the next question.
+            self.close()
+            raise
         if isinstance(answer, Exception):
             raise answer
         return answer

@@ -12,7 +12,7 @@ from asteroid.report import bias_plots, plots
 from asteroid.report.gather import Bias, Cost, LevelSummary
 from asteroid.report.page import data_uri, page_environment
 from asteroid.report.verdict import benefit_sentence, needs_sentence, quality_sentence
-from asteroid.report.words import WORDS, how_trained
+from asteroid.report.words import how_trained, words_of
 
 ERROR_ROWS = (
     ("Force MAE", "force_mae", "eV/Å"),
@@ -87,7 +87,7 @@ def render_report(context: ReportContext) -> str:
             benefit=benefit_sentence(certificate, card),
             needs=needs_sentence(card),
             how=how_trained(card),
-            aid=WORDS[card["strategy"]].aid,
+            aid=words_of(card).aid,
             correction=card.get("correction"),
             cost_unit=_cost_unit(context.costs),
             total_core_seconds=sum(cost.core_seconds for cost in context.costs),

@@ -7,7 +7,7 @@ as plainly as a gain. Where the accurate labels are energies alone, all is about
 from collections.abc import Mapping
 from typing import Any
 
-from asteroid.report.words import WORDS, count
+from asteroid.report.words import count, words_of
 
 
 def quality_sentence(certificate: Mapping[str, Any]) -> str:
@@ -35,7 +35,7 @@ def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) ->
     """What a strategy did to the error, as strongly as the test frames allow and no more."""
     if card["strategy"] == "scratch":
         return "This model was trained on accurate labels alone, so no cheap label helped or harmed it."
-    aid = WORDS[card["strategy"]].aid
+    aid = words_of(card).aid
     ratio, scratch = certificate["improvement"], certificate["scratch_errors"]
     if ratio is None or scratch is None:
         return f"No model was trained on the accurate labels alone, so what {aid} bought is not known."

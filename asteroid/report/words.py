@@ -49,10 +49,16 @@ WORDS: dict[Strategy, StrategyWords] = {
 }
 
 
+def words_of(card: Mapping[str, Any]) -> StrategyWords:
+    """Of a model: one that was to be corrected and did better without cheap labels was distilled."""
+    alone = (card.get("correction") or {}).get("alone", False)
+    return WORDS["distilled"] if alone else WORDS[card["strategy"]]
+
+
 def how_trained(card: Mapping[str, Any]) -> str:
     """What a model was trained from besides its accurate labels, with the numbers of its card."""
     frames = card["frames"]
-    return WORDS[card["strategy"]].how.format(
+    return words_of(card).how.format(
         labels=count(frames["cheap"], "label"),
         # Score matching counts them apart; cards of before it do not have the key.
         configurations=count(frames.get("configurations") or frames["cheap"], "configuration"),

@@ -65,7 +65,7 @@ class KernelModel:
         hyperparameters: chosen by leaving out one frame at a time when not given.
 
     Raises:
-        TrainingError: for frames whose atoms differ.
+        TrainingError: for frames whose atoms differ, or to whose labels no kernel can be fitted.
     """
 
     def __init__(
@@ -119,7 +119,8 @@ class KernelModel:
         chosen = frames[: max(8, CHOICE_NUMBERS // (1 + 3 * len(self._numbers)))]
         x, _ = self._describe([frame.configuration for frame in chosen])
         distances = np.linalg.norm(x[:, None] - x[None], axis=-1)
-        median = float(np.median(distances[np.triu_indices(len(x), 1)]))
+        # Copies of one geometry have no distance.
+        median = max(float(np.median(distances[np.triu_indices(len(x), 1)])), 1e-3)
         kinds: tuple[Kind, ...] = ("gaussian", "matern")
         scores = []
         for kind, length in itertools.product(kinds, LENGTHS):
@@ -130,6 +131,8 @@ class KernelModel:
                 with contextlib.suppress(np.linalg.LinAlgError):
                     self._condition(chosen, candidate, prior)
                     scores.append((self.left_out_error, candidate))
+        if not scores:
+            raise TrainingError("no kernel can be fitted to these labels; use the strategy unweighted")
         return min(scores, key=lambda score: score[0])[1]
 
     def _prior(self, frames: Sequence[LabelledFrame], hyperparameters: Hyperparameters) -> Floats:

@@ -110,6 +110,8 @@ def train_model(
     model, reference_energies = session.finish(trained.model)
     last = list(session.results.values())[-1]
     seconds = {name: result.seconds for name, result in session.results.items()}
+    if trained.correction is not None:
+        seconds["correction"] = trained.correction["seconds"]
     card: Card = {
         "model_id": model_id,
         "molecule": molecule,

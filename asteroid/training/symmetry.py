@@ -16,7 +16,7 @@ from asteroid.bonds import bonded
 from asteroid.configuration import Configuration
 
 MOST = 144
-"""Permutations at most; a symmetry group that is larger (neopentane's has 31 104) is not worth its time."""
+"""Permutations at most: of a larger symmetry group (neopentane's has 31 104) a part that is a group itself is taken."""
 
 COMMON = 0.02
 """Part of the configurations that must share a bond graph for it to count: others are stretched bonds."""
@@ -46,7 +46,7 @@ def equivalent_permutations(configurations: Sequence[Configuration]) -> list[tup
     found = dict.fromkeys([identity])
     for one, other in itertools.product(common, repeat=2):
         found.update(dict.fromkeys(itertools.islice(_isomorphisms(one, other), MOST)))
-    return _closed(list(found))
+    return _subgroup(list(found))
 
 
 def _isomorphisms(one: nx.Graph, other: nx.Graph) -> Iterator[tuple[int, ...]]:
@@ -55,12 +55,28 @@ def _isomorphisms(one: nx.Graph, other: nx.Graph) -> Iterator[tuple[int, ...]]:
         yield tuple(mapping[atom] for atom in range(len(mapping)))
 
 
-def _closed(permutations: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """All products of these, which makes the average over them exactly invariant, or the first :data:`MOST`."""
-    group = dict.fromkeys(permutations)
-    for first in permutations:
-        for second in list(group):
-            if len(group) >= MOST:
-                return list(group)[:MOST]
-            group.setdefault(tuple(second[atom] for atom in first))
-    return list(group) if len(group) == len(permutations) else _closed(list(group))
+def _subgroup(permutations: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """All products of these, so that the average over them is exactly invariant.
+
+    One whose products would be more than :data:`MOST` is left out: what stays is a group still.
+    """
+    generators: list[tuple[int, ...]] = []
+    group = dict.fromkeys(permutations[:1])
+    for permutation in permutations[1:]:
+        if permutation not in group and (larger := _generated([*generators, permutation])) is not None:
+            generators.append(permutation)
+            group = larger
+    return list(group)
+
+
+def _generated(generators: list[tuple[int, ...]]) -> dict[tuple[int, ...], None] | None:
+    """The group of these permutations, the identity first; None when it has more than :data:`MOST` elements."""
+    identity = tuple(range(len(generators[0])))
+    group, newest = dict.fromkeys([identity]), [identity]
+    while newest:
+        products = [tuple(element[atom] for atom in generator) for element in newest for generator in generators]
+        newest = [product for product in dict.fromkeys(products) if product not in group]
+        group.update(dict.fromkeys(newest))
+        if len(group) > MOST:
+            return None
+    return group

@@ -136,3 +136,13 @@ def test_a_kernel_is_asked_about_no_other_molecule(water: Labels) -> None:
 
 def store_time() -> dt.datetime:
     return dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def test_an_accurate_energy_without_forces_leaves_the_corrected_forces_in_place(water: Labels) -> None:
+    bare = [dataclasses.replace(frame, forces=None) for frame in water.accurate[:5]]
+    levels = [by_id(water.cheap), by_id([*bare, *water.accurate[5:15]])]
+    labels = by_id(lift(levels, learn_steps(levels)))
+    truth = by_id(water.accurate)
+    for frame in bare:
+        assert labels[frame.frame_id].energy == frame.energy
+        assert force_mae([labels[frame.frame_id]], [truth[frame.frame_id]]) < 0.2

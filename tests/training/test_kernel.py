@@ -8,7 +8,7 @@ import pytest
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
 from asteroid.training.kernel import Hyperparameters, KernelModel
-from asteroid.training.symmetry import equivalent_permutations
+from asteroid.training.symmetry import MOST, equivalent_permutations
 from tests.training.conftest import Labels
 
 SHAPE = Hyperparameters("gaussian", 0.5, 1e-10)
@@ -117,3 +117,25 @@ def test_permutations_form_a_group() -> None:
     group = set(equivalent_permutations([Configuration(numbers, methane)]))
     assert len(group) == 24
     assert {tuple(a[i] for i in b) for a in group for b in group} == group
+
+
+@pytest.mark.parametrize("smiles", ["CN(C)C", "CC(C)C", "C[N+](C)(C)C"])
+def test_of_a_symmetry_group_that_is_too_large_a_part_is_taken_that_is_a_group(smiles: str) -> None:
+    from rdkit import Chem
+    from rdkit.Chem import AllChem
+
+    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    AllChem.EmbedMolecule(molecule, randomSeed=1)
+    numbers = [atom.GetAtomicNum() for atom in molecule.GetAtoms()]
+    charge = Chem.GetFormalCharge(molecule)
+    configuration = Configuration(numbers, molecule.GetConformer().GetPositions(), charge=charge)
+    group = equivalent_permutations([configuration])
+    assert 6 <= len(group) <= MOST
+    assert group[0] == tuple(range(len(numbers)))
+    assert {tuple(a[i] for i in b) for a in group for b in group} == set(group)
+
+
+def test_two_copies_of_one_geometry_are_fitted_all_the_same(water: Labels) -> None:
+    model = KernelModel([water.accurate[0]] * 2)
+    energies, _ = model.predict([water.accurate[0].configuration])
+    assert energies[0] == pytest.approx(water.accurate[0].energy, abs=1e-3)

@@ -109,7 +109,13 @@ class LeanMACE:
 
 def _known(model: Any) -> Any:
     """The model, if all its parts are those that are computed here."""
+    try:
+        return _checked(model)
+    except AttributeError as error:
+        raise Unsupported(f"a model of another MACE: {error}") from error
 
+
+def _checked(model: Any) -> Any:
     def require(condition: bool, reason: str) -> None:
         if not condition:
             raise Unsupported(reason)

@@ -9,6 +9,7 @@ at run time.
 import dataclasses
 import itertools
 import logging
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -39,26 +40,44 @@ def corrected(problem: Problem, session: Session) -> Trained:
     known = {frame.frame_id for frame in problem.accurate_train}
     cheap = _by_id(problem.cheap) | {i: frame for i, frame in problem.paired_cheap.items() if i in known}
     levels = [cheap, *problem.ladder, _by_id(problem.accurate_train)]
+    started = time.perf_counter()
     corrections = learn_steps(levels)
-    alone = learn_steps([_zeros(levels[0].values()), levels[-1]])
-    # Of the last step, whose frames are the same.
-    if alone[0].left_out_error < corrections[-1].left_out_error:
+    if not problem.ladder and _is_better_alone(levels[0], levels[1], corrections[0]):
         logger.info("the accurate labels say more without the cheap ones: these are not used")
         return distilled(problem, session)
     labels = lift(levels, corrections)
+    seconds = time.perf_counter() - started
     held_out = [frame for frame in problem.accurate_valid if frame.frame_id in problem.paired_cheap]
     below = [problem.paired_cheap[frame.frame_id] for frame in held_out]
-    return Trained(_train(problem, session, labels), correction=_describe(corrections, below, held_out))
+    about = {"seconds": seconds} | _describe(corrections, below, held_out)
+    return Trained(_train(problem, session, labels), correction=about)
 
 
 def distilled(problem: Problem, session: Session) -> Trained:
     """The same without any cheap label: a kernel that knows accurate labels alone labels the cheap configurations."""
     levels = [_zeros([*problem.cheap, *problem.accurate_train]), _by_id(problem.accurate_train)]
+    started = time.perf_counter()
     corrections = learn_steps(levels)
+    labels = lift(levels, corrections)
+    seconds = time.perf_counter() - started
     held_out = list(problem.accurate_valid)
     below = list(_zeros(held_out).values())
-    model = _train(problem, session, lift(levels, corrections))
-    return Trained(model, correction={"alone": True} | _describe(corrections, below, held_out))
+    about = {"alone": True, "seconds": seconds} | _describe(corrections, below, held_out)
+    return Trained(_train(problem, session, labels), correction=about)
+
+
+def _is_better_alone(cheap: Labels, accurate: Labels, correction: KernelModel) -> bool:
+    """Whether the accurate labels predict those that are left out of them better than their difference from cheap ones.
+
+    Of the same frames and the same kind of label: where a cheap label lacks forces, so does the difference.
+    """
+    same = {
+        i: frame if cheap[i].forces is not None else dataclasses.replace(frame, forces=None)
+        for i, frame in accurate.items()
+        if i in cheap
+    }
+    (alone,) = learn_steps([_zeros(same.values()), same])
+    return alone.left_out_error < correction.left_out_error
 
 
 def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
@@ -87,14 +106,17 @@ def lift(levels: Sequence[Labels], corrections: Sequence[KernelModel]) -> list[L
     """Each frame's label at the highest level it has, with the corrections of the steps above it added."""
     labels = dict(levels[0])
     for correction, above in zip(corrections, levels[1:], strict=True):
-        rest = [frame for i, frame in labels.items() if i not in above]
+        # A label without forces takes the place of the energy alone.
+        rest = [frame for i, frame in labels.items() if i not in above or above[i].forces is None]
         if rest:
             energies, forces = correction.predict([frame.configuration for frame in rest])
             for frame, energy, force in zip(rest, energies.tolist(), forces, strict=True):
                 labels[frame.frame_id] = dataclasses.replace(
                     frame, energy=frame.energy + energy, forces=None if frame.forces is None else frame.forces + force
                 )
-        labels |= above
+        for i, frame in above.items():
+            forces_below = labels[i].forces if i in labels and frame.forces is None else None
+            labels[i] = frame if forces_below is None else dataclasses.replace(frame, forces=forces_below)
     return list(labels.values())
 
 
