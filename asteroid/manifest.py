@@ -7,7 +7,7 @@ labellers' knowledge and is asked there (``asteroid.labelling.check_supported``)
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from asteroid.settings import (
     TrainingSettings,
     ValidationSettings,
 )
+from asteroid.strategy_rules import check_ladder, check_strategy
 from asteroid.strict_yaml import read_yaml
 from asteroid.structures import Composition, read_geometry, read_smiles
 
@@ -61,8 +62,6 @@ CHEAP = LevelOfTheory("gfn2-xtb")
 ACCURATE = LevelOfTheory("ccsd(t)", None, "cc-pvdz")
 LONGEST_PROBLEM = 600
 """Characters: a problem quotes what was written, whatever that is."""
-FROM_RANDOM_WEIGHTS: tuple[Strategy, ...] = ("scratch", "delta", "multihead", "corrected", "distilled")
-"""Strategies that a model to start from is no use to; the registry, which is in torch's reach, agrees with this."""
 STORE_SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss", "hdfs")
 
 
@@ -219,8 +218,8 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
     if cheap == accurate:
         problems.append(f"accurate: found '{accurate}', which is the cheap level too; write a more accurate one")
     problems += _check_budget(entry.sampling, entry.budget)
-    problems += _check_strategy(entry.training, cheap_forces=entry.labelling.cheap.forces)
-    problems += _check_ladder(entry.training, (cheap, accurate))
+    problems += check_strategy(entry.training, entry.sampling, cheap_forces=entry.labelling.cheap.forces)
+    problems += check_ladder(entry.training, (cheap, accurate))
     training = entry.training
     if training.foundation is not None:
         foundation = (folder / training.foundation).resolve()
@@ -307,63 +306,6 @@ def _check_budget(sampling: SamplingSettings, budget: BudgetSettings) -> list[st
                 f"budget.{key}: found {getattr(budget, key)}, which takes {count} {split} frames where "
                 f"sampling.frames: {sampling.frames} gives {have}; write a smaller budget or more frames"
             )
-    return problems
-
-
-def _check_strategy(training: TrainingSettings, *, cheap_forces: bool) -> list[str]:
-    """Whether a strategy can do with the labels and the model that it will be given."""
-    strategy = training.strategy
-    problems = []
-    if strategy == "delta":
-        # Minimum, MD and test errors of a certificate take a MACE model that stands for itself.
-        problems.append(
-            "training.strategy: found delta, whose model needs the cheap method at run time and gets no certificate; "
-            "write another one here, and try delta with asteroid compare"
-        )
-    if strategy == "weighted" and not cheap_forces:
-        problems.append(
-            "labelling.cheap.forces: found false with the strategy weighted, which weighs labels by their forces; "
-            "write true, or training.strategy: unweighted"
-        )
-    if strategy == "corrected" and not cheap_forces:
-        problems.append(
-            "labelling.cheap.forces: found false with the strategy corrected, which moves cheap forces to "
-            "the accurate level; write true, or training.strategy: unweighted"
-        )
-    if strategy == "foundation" and training.foundation is None:
-        problems.append(
-            "training.foundation: found nothing with the strategy foundation, which fine-tunes it; "
-            "write the path of a MACE model"
-        )
-    if strategy in FROM_RANDOM_WEIGHTS and training.foundation is not None:
-        problems.append(
-            f"training.foundation: found a model with the strategy {strategy}, which starts from random weights; "
-            "remove it, or write training.strategy: foundation"
-        )
-    return problems
-
-
-def _check_ladder(training: TrainingSettings, ends: Sequence[LevelOfTheory]) -> list[str]:
-    """Whether the levels in between are levels, are in between, and are used."""
-    problems = []
-    seen = list(ends)
-    for text in training.ladder:
-        try:
-            level = LevelOfTheory.parse(text, imported=True)
-        except InputError as error:
-            problems.append(f"training.ladder: found {error}")
-            continue
-        if level in seen:
-            problems.append(
-                f"training.ladder: found '{level}', which is there already; write levels between cheap and accurate, "
-                "each once"
-            )
-        seen.append(level)
-    if training.ladder and training.strategy != "corrected":
-        problems.append(
-            f"training.ladder: found levels with the strategy {training.strategy}, which does not use them; "
-            "remove them, or write training.strategy: corrected"
-        )
     return problems
 
 

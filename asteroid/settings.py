@@ -128,7 +128,7 @@ class TrainingSettings(Settings):
     foundation: str | None = None
     """Path of a MACE model to start from instead of random weights; a pickle, so only from people you trust.
 
-    Only ``foundation`` needs it; those of :data:`asteroid.manifest.FROM_RANDOM_WEIGHTS` do without it."""
+    Only ``foundation`` needs it; those of :data:`asteroid.strategy_rules.FROM_RANDOM_WEIGHTS` do without it."""
     pretrain_steps: Annotated[int, Field(ge=1)] = 3000
     finetune_steps: Annotated[int, Field(ge=1)] = 1000
     scratch_steps: Annotated[int, Field(ge=1)] | None = None

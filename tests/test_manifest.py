@@ -253,6 +253,7 @@ def test_weights_from_forces_that_the_cheap_labels_lack_are_refused(tmp_path: Pa
         ("strategy: foundation", "training.foundation: found nothing with the strategy foundation"),
         ("strategy: scratch, foundation: m.model", "with the strategy scratch, which starts from random weights"),
         ("strategy: multihead, foundation: m.model", "with the strategy multihead, which starts from random weights"),
+        ("strategy: score-matching}, sampling: {methods: [normal-modes]", "sampling.methods: found normal-modes with"),
         ("ladder: [gfn2-xtb]", "training.ladder: found 'gfn2-xtb', which is there already"),
         ("ladder: [mp2/cc-pvdz, mp2/cc-pvdz]", "training.ladder: found 'mp2/cc-pvdz', which is there already"),
         ("ladder: [mp3/cc-pvdz!]", "training.ladder: found"),

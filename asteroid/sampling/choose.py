@@ -65,17 +65,19 @@ def choose_ladder(store: Store, molecule: MoleculeSettings) -> None:
     """
     for level in molecule.ladder:
         earlier = store.selected(molecule.name, level)
-        missing = molecule.budget.ladder - len(earlier)
-        if level.family == "imported" or missing <= 0:
+        if level.family == "imported":
             continue
         frames = {frame.frame_id: frame for frame in store.frames(molecule.name, split="train")}
         taken = set(earlier)
-        first = [i for i in chosen_accurate(store, molecule, "train") if i not in taken][:missing]
+        # All of them, whatever the budget: an accurate label without one below it corrects nothing.
+        first = [i for i in chosen_accurate(store, molecule, "train") if i not in taken]
         taken.update(first)
+        missing = max(0, molecule.budget.ladder - len(earlier) - len(first))
         rest = [frame for i, frame in frames.items() if i not in taken]
         known = [frames[i] for i in taken if i in frames]
-        others = _diverse(rest, missing - len(first), molecule.sampling.seed, known) if len(first) < missing else []
-        if ids := [*earlier, *first, *(frame.frame_id for frame in others)]:
+        others = _diverse(rest, missing, molecule.sampling.seed, known)
+        ids = [*earlier, *first, *(frame.frame_id for frame in others)]
+        if len(ids) > len(earlier):
             store.select(molecule.name, level, ids, name=f"ladder-{len(ids)}", criterion="diverse")
 
 

@@ -145,7 +145,7 @@ class Session:
 
         Args:
             frames: all of one level, or each level with a head of its own; their weights are scaled to mean 1, as
-                MACE's loss expects.
+                objectives expect.
             accurate: whether their level is the accurate one: only then can the held-out frames choose the weights, see
                 ``keep_best`` of :class:`~asteroid.training.fit.StageSettings`.
             keep: False for a stage of which only the error is wanted: its model is then not restored later.
@@ -154,9 +154,9 @@ class Session:
         if name in self._state["finished"]:
             return self._restore(name, model)
         settings = self.settings
-        # Energies alone take over the weight of the forces. With their own small one the gradients sink to Adam's
-        # epsilon, and learning ends early: fine-tuned on 120 CCSD(T) energies of formaldehyde, a model was left with a
-        # force error of 34 meV/Å instead of 23.
+        # Energies alone take over the weight of the forces. With their own small one the gradients sink to the
+        # optimiser's epsilon, and learning ends early: fine-tuned on 120 CCSD(T) energies of formaldehyde, a model was
+        # left with a force error of 34 meV/Å instead of 23 (with Adam, whose epsilon was the same).
         energies_alone = all(frame.forces is None for frame in frames)
         energy_weight = (
             max(settings.energy_weight, settings.forces_weight) if energies_alone else settings.energy_weight

@@ -92,3 +92,8 @@ def test_a_level_in_between_gets_the_accurate_training_frames_and_diverse_others
     assert store.selected("water", imported) == []
     choose_ladder(store, molecule)
     assert store.selected("water", computed) == chosen
+    # Accurate frames that come later are labelled below as well, also when the budget is spent.
+    more = replace(molecule, budget=budget.model_copy(update={"accurate": 25}))
+    choose_accurate(store, more)
+    choose_ladder(store, more)
+    assert set(chosen_accurate(store, more, "train")) <= set(store.selected("water", computed))

@@ -12,8 +12,9 @@ import torch
 from asteroid.errors import InputError, TrainingError
 from asteroid.labelling.apart import LabellerApart
 from asteroid.levels import LevelOfTheory
-from asteroid.manifest import FROM_RANDOM_WEIGHTS, Strategy
+from asteroid.manifest import Strategy
 from asteroid.store import Store
+from asteroid.strategy_rules import FROM_RANDOM_WEIGHTS
 from asteroid.training.bias import split_weights
 from asteroid.training.dataset import LabelledFrame, collate, to_graph
 from asteroid.training.held_out import HeldOut

@@ -22,7 +22,7 @@ from asteroid.training.kernel import MOST_NUMBERS, KernelModel
 from asteroid.training.session import Session
 from asteroid.training.strategies.delta import differences
 from asteroid.training.strategies.problem import Problem, Trained
-from asteroid.training.strategies.steps import finetune
+from asteroid.training.strategies.steps import finetune, pretrain
 from asteroid.training.symmetry import equivalent_permutations
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def corrected(problem: Problem, session: Session) -> Trained:
     corrections = learn_steps(levels)
     if not problem.ladder and _is_better_alone(levels[0], levels[1], corrections[0]):
         logger.info("the accurate labels say more without the cheap ones: these are not used")
-        return distilled(problem, session)
+        return _distil(problem, session, started)
     labels = lift(levels, corrections)
     seconds = time.perf_counter() - started
     held_out = [frame for frame in problem.accurate_valid if frame.frame_id in problem.paired_cheap]
@@ -55,8 +55,16 @@ def corrected(problem: Problem, session: Session) -> Trained:
 
 def distilled(problem: Problem, session: Session) -> Trained:
     """The same without any cheap label: a kernel that knows accurate labels alone labels the cheap configurations."""
+    return _distil(problem, session, time.perf_counter())
+
+
+def _distil(problem: Problem, session: Session, started: float) -> Trained:
+    """See :func:`distilled`.
+
+    Args:
+        started: s, when the first kernel was begun: one that was tried in vain has its cost as well.
+    """
     levels = [_zeros([*problem.cheap, *problem.accurate_train]), _by_id(problem.accurate_train)]
-    started = time.perf_counter()
     corrections = learn_steps(levels)
     labels = lift(levels, corrections)
     seconds = time.perf_counter() - started
@@ -121,18 +129,7 @@ def lift(levels: Sequence[Labels], corrections: Sequence[KernelModel]) -> list[L
 
 
 def _train(problem: Problem, session: Session, labels: Sequence[LabelledFrame]) -> torch.nn.Module:
-    """All labels are of the accurate level here, so the held-out frames choose the weights from the first stage on."""
-    settings = problem.settings
-    model = session.new_model(labels)
-    session.fit(
-        "pretrain",
-        model,
-        labels,
-        steps=settings.pretrain_steps,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        accurate=True,
-    )
+    model = pretrain(problem, session, labels, accurate=True)
     finetune(problem, session, model)
     return model
 

@@ -23,8 +23,15 @@ def with_weights(frames: Sequence[LabelledFrame], weights: npt.NDArray[np.float6
     return [dataclasses.replace(f, weight=w) for f, w in zip(frames, weights.tolist(), strict=True)]
 
 
-def pretrain(problem: Problem, session: Session, frames: Sequence[LabelledFrame]) -> torch.nn.Module:
-    """A new model, trained on these frames of another level than the accurate one."""
+def pretrain(
+    problem: Problem, session: Session, frames: Sequence[LabelledFrame], *, accurate: bool = False
+) -> torch.nn.Module:
+    """A new model, trained on these frames.
+
+    Args:
+        accurate: whether their labels are of the accurate level, computed or corrected: the held-out frames choose the
+            weights then.
+    """
     settings = problem.settings
     model = session.new_model(frames)
     session.fit(
@@ -34,20 +41,20 @@ def pretrain(problem: Problem, session: Session, frames: Sequence[LabelledFrame]
         steps=settings.pretrain_steps,
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
-        accurate=False,
+        accurate=accurate,
     )
     return model
 
 
-def finetune(problem: Problem, session: Session, model: torch.nn.Module) -> None:
-    """Train a model on, in place, with the accurate labels."""
+def finetune(problem: Problem, session: Session, model: torch.nn.Module, *, steps: int | None = None) -> None:
+    """Train a model on, in place, with the accurate labels; for ``finetune_steps`` when ``steps`` are not given."""
     settings = problem.settings
     with_forces = all(frame.forces is not None for frame in problem.accurate_train)
     session.fit(
         "finetune",
         model,
         problem.accurate_train,
-        steps=settings.finetune_steps,
+        steps=steps or settings.finetune_steps,
         batch_size=settings.finetune_batch_size,
         learning_rate=settings.finetune_learning_rate * (1.0 if with_forces else ENERGY_ONLY_RATE),
         accurate=True,
