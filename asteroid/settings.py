@@ -24,6 +24,8 @@ Strategy = Literal[
 ]
 """How to train from the labels of both levels; each is a recipe of :mod:`asteroid.training.strategies`."""
 Sampler = Literal["md", "normal-modes"]
+Criterion = Literal["random", "diverse", "committee", "bias", "committee+diverse"]
+"""How frames are picked for accurate labels; each is a function of :mod:`asteroid.acquisition.criteria`."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Engine = Literal["tblite", "xtb"]
 """The program that computes a semiempirical level."""
@@ -129,8 +131,10 @@ class TrainingSettings(Settings):
     """Path of a MACE model to start from instead of random weights; a pickle, so only from people you trust.
 
     Only ``foundation`` needs it; those of :data:`asteroid.strategy_rules.FROM_RANDOM_WEIGHTS` do without it."""
-    pretrain_steps: Annotated[int, Field(ge=1)] = 3000
+    pretrain_steps: Annotated[int, Field(ge=1)] = 5000
     finetune_steps: Annotated[int, Field(ge=1)] = 1000
+    correction_steps: Annotated[int, Field(ge=1)] = 2500
+    """Of the network that ``corrected`` blends with its kernel, of molecules for which the kernel is not nearly exact."""
     scratch_steps: Annotated[int, Field(ge=1)] | None = None
     """Steps of the model trained on accurate labels alone; as many as the two above together when not given."""
     batch_size: Annotated[int, Field(ge=1)] = 20
@@ -178,6 +182,20 @@ class ThresholdSettings(Settings):
     """eV/Å, largest accurate force component left at the model's minimum"""
     minimum_rmsd: Positive = 0.02
     """Å, between the model's minimum and the accurate one"""
+    on_policy_mae: Positive = 0.05
+    """eV/Å on frames of the model's own MD"""
+    frequency_mean: Positive = 20.0
+    """cm⁻¹, mean deviation of the model's harmonic frequencies from the accurate ones"""
+    frequency_worst: Positive = 60.0
+    """cm⁻¹, largest deviation of one of them"""
+    torsion: Positive = 20.0
+    """meV, largest error of the energies along a torsion; at 300 K, k_B T is 26"""
+    bonds: Positive = 0.01
+    """Å, largest distance between a distribution of bond lengths in MD and its reference"""
+    angles: Positive = 2.0
+    """degrees, likewise of bond angles"""
+    dihedrals: Positive = 15.0
+    """degrees, likewise of dihedral angles"""
 
 
 class ValidationSettings(Settings):
@@ -188,6 +206,45 @@ class ValidationSettings(Settings):
     timestep: Positive = 0.5
     """fs"""
     nve_ps: Positive = 1.0
+    """With the time step above, and again with half of it."""
     nvt_ps: Positive = 2.0
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 8
+    """NVT trajectories at each temperature, all in one batch."""
+    on_policy: Annotated[int, Field(ge=0)] = 6
+    """Fresh accurate labels of frames from the model's own MD, which score it where it leads itself; 0: none."""
+    torsion_points: Annotated[int, Field(ge=0, le=24)] = 2
+    """Accurate labels along each rotatable bond, at geometries that the model relaxed: the top of the barrier, then
+    others; 0: none. A molecule without a rotatable bond takes none."""
+    frequencies: bool = False
+    """Whether to compute the accurate harmonic frequencies: as many labels as six times the number of atoms."""
+    curve: bool = True
+    """Whether to train on half the accurate labels alone as well, which tells how many of them the cheap ones save."""
     thresholds: ThresholdSettings = ThresholdSettings()
+    seed: Seed = 0
+
+
+class AcquisitionSettings(Settings):
+    """How accurate labels are bought in rounds, each picked by the model of the round before."""
+
+    criterion: Criterion = "committee+diverse"
+    initial: Annotated[int, Field(ge=5)] = 20
+    """Accurate labels of the first round, picked by diversity; held-out ones included."""
+    batch: Annotated[int, Field(ge=1)] = 10
+    """Accurate labels of each later round."""
+    rounds: Annotated[int, Field(ge=1)] = 10
+    """At most so many, the first included."""
+    core_hours: Positive | None = None
+    """For labels, training and exploration of all rounds together; no limit when not given."""
+    target: Positive | None = None
+    """eV/Å: stop when the force MAE on held-out frames is below it with 95 % confidence."""
+    least_gain: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Part of the error that the next core-hour, or the next round where that costs more, must promise to take off."""
+    committee: Annotated[int, Field(ge=2, le=16)] = 3
+    """Models whose disagreement is the uncertainty."""
+    temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)] = (300.0, 600.0, 900.0)
+    """K, of the MD that explores."""
+    ps: Positive = 1.0
+    """Length of a replica."""
+    replicas: Annotated[int, Field(ge=1)] = 8
+    """At each temperature."""
     seed: Seed = 0

@@ -98,34 +98,44 @@ def _label(frame: LabelledFrame) -> list[Any]:
     return [frame.frame_id, frame.energy] if frame.forces is not None else [frame.frame_id, frame.energy, "energy only"]
 
 
-def determining_settings(settings: TrainingSettings, definition: StrategyDefinition) -> dict[str, Any]:
+def determining_settings(
+    settings: TrainingSettings, definition: StrategyDefinition, start: str | None = None
+) -> dict[str, Any]:
     """Those settings that change the finished model of a strategy: others must not give it another name.
 
     A setting that some strategies name in ``reads`` counts for these alone; one that none of them names, for all.
 
     Args:
         settings: as :func:`settings_for` returns them.
+        start: id of the model that the training goes on from.
     """
     read = definition.reads | (STRATEGIES["scratch"].reads if definition.needs_teacher else frozenset())
     particular = frozenset().union(*(other.reads for other in STRATEGIES.values()))
     # The steps of scratch count as ``steps_alone``, which is derived from them.
     values = settings.model_dump(mode="json", exclude={"strategy", "device", "scratch_steps", *(particular - read)})
     values |= {name: getattr(settings, name) for name in sorted(read) if name not in values}
-    if settings.foundation is not None:
+    if start is not None:
+        values["start"] = start
+    elif settings.foundation is not None:
         values["foundation"] = hashlib.sha256(Path(settings.foundation).read_bytes()).hexdigest()
-        # What is started from has its own size; only a teacher is built.
-        if not definition.needs_teacher:
-            values.pop("model")
+    # What is started from has its own size; only a teacher is built.
+    if (start is not None or settings.foundation is not None) and not definition.needs_teacher:
+        values.pop("model")
     return values
 
 
-def settings_for(settings: TrainingSettings, definition: StrategyDefinition) -> TrainingSettings:
+def settings_for(
+    settings: TrainingSettings, definition: StrategyDefinition, start: str | None = None
+) -> TrainingSettings:
     """The settings that a strategy trains with: a model to start from only where it starts from one.
+
+    Args:
+        start: id of a model of the store, which comes before any of the user's.
 
     Raises:
         InputError: when there is no such model and the strategy is to fine-tune it, or when it is not a file.
     """
-    if definition.starts_from == "random":
+    if definition.starts_from == "random" or start is not None:
         return settings.model_copy(update={"foundation": None})
     if settings.foundation is None:
         if definition.starts_from == "foundation":

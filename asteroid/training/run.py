@@ -12,11 +12,12 @@ import json
 import logging
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from ase.calculators.calculator import Calculator
 from mace.calculators import MACECalculator
+from mace.modules import ScaleShiftMACE
 
 import asteroid
 from asteroid.configuration import SYMBOLS
@@ -31,7 +32,7 @@ from asteroid.training.fit import Progress
 from asteroid.training.inputs import determining_settings, label_keys, read_problem, settings_for
 from asteroid.training.model import choose_device
 from asteroid.training.session import Session, StoreCheckpoints
-from asteroid.training.strategies import STRATEGIES, Problem, Trained
+from asteroid.training.strategies import MEMBER, STRATEGIES, Problem, Trained
 
 logger = logging.getLogger(__name__)
 
@@ -43,30 +44,36 @@ def train_model(
     store: Store,
     molecule: str,
     *,
-    strategy: Strategy,
+    strategy: Strategy | Literal["member"],
     cheap: LevelOfTheory,
     accurate: LevelOfTheory,
     train_ids: Iterable[str],
     valid_ids: Iterable[str],
     cheap_ids: Iterable[str],
     settings: TrainingSettings,
+    start: str | None = None,
     on_progress: Progress | None = None,
 ) -> Card:
     """Train a model, or return the card of the one that is already there.
 
     Args:
+        strategy: or the recipe of a committee's members, see :func:`asteroid.acquisition.committee.train_committee`.
         train_ids, valid_ids: frames whose accurate labels train the model and stop its training.
         cheap_ids: frames whose cheap labels train it; of score matching, the configurations alone.
+        start: id of a finished model of this molecule whose weights the recipe starts from, in place of random ones or
+            a foundation model.
         on_progress: called with stage, step, steps and the held-out errors.
 
     Raises:
         TrainingError: when too few of these frames have labels.
-        InputError: for an unknown strategy, or a foundation model that cannot be used.
+        InputError: for an unknown strategy, or a model to start from that cannot be used.
     """
-    if strategy not in STRATEGIES:
+    if strategy != "member" and strategy not in STRATEGIES:
         raise InputError(f"unknown strategy '{strategy}'; {suggest(strategy, STRATEGIES)}")
-    definition = STRATEGIES[strategy]
-    used = settings_for(settings, definition)
+    if strategy == "multihead" and start is not None:
+        raise InputError("start: found a model with the strategy multihead, which trains two heads; leave it out")
+    definition = MEMBER if strategy == "member" else STRATEGIES[strategy]
+    used = settings_for(settings, definition, start)
     problem = read_problem(
         store,
         molecule,
@@ -80,7 +87,7 @@ def train_model(
     )
     reads_cheap = definition.needs_cheap or definition.needs_paired
     levels = [str(accurate), str(cheap) if reads_cheap else None]
-    determining = determining_settings(used, definition)
+    determining = determining_settings(used, definition, start)
     labels = label_keys(problem)
     model_id = _digest({"strategy": strategy, "levels": levels, "settings": determining, "labels": labels})
     if store.exists(_path(molecule, model_id, "card.json")):
@@ -104,6 +111,7 @@ def train_model(
         problem.accurate_valid,
         elements,
         checkpoints=checkpoints,
+        start=None if start is None else cast(ScaleShiftMACE, load_model(store, molecule, start)),
         on_progress=on_progress,
     )
     trained = definition.recipe(problem, session)
@@ -142,7 +150,7 @@ def train_model(
         "device": session.device.type,
         "precision": settings.precision,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "parents": parents,
+        "parents": parents if start is None else {**parents, "start": start},
     }
     buffer = io.BytesIO()
     torch.save(model, buffer)

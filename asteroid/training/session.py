@@ -88,6 +88,7 @@ class Session:
     Args:
         accurate_train, accurate_valid: define the reference energies and the error that training minimises.
         elements: all atomic numbers that the models must know.
+        start: what :meth:`new_model` returns a copy of, with one head, in place of random weights or the foundation.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Session:
         elements: Sequence[int],
         *,
         checkpoints: CheckpointKeeper,
+        start: ScaleShiftMACE | None = None,
         on_progress: Progress | None = None,
     ) -> None:
         self.settings = settings
@@ -109,24 +111,29 @@ class Session:
         self._on_progress = on_progress
         self._graphs: dict[tuple[str, float], Graph] = {}
         self._built: dict[tuple[tuple[float, ...], float], ScaleShiftMACE] = {}
-        self._foundation: ScaleShiftMACE | None = None
-        if settings.foundation is not None:
-            self._foundation = load_foundation(settings.foundation, elements, dtype=self._dtype)
-            set_reference_energies(self._foundation, {})
-        self._cutoff = model_cutoff(self._foundation) if self._foundation else settings.model.r_max
-        self._numbers = model_elements(self._foundation) if self._foundation else sorted(elements)
+        if start is None and settings.foundation is not None:
+            start = load_foundation(settings.foundation, elements, dtype=self._dtype)
+        self._start = start
+        if self._start is not None:
+            set_reference_energies(self._start.to(self._dtype), {})
+        self._cutoff = model_cutoff(self._start) if self._start else settings.model.r_max
+        self._numbers = model_elements(self._start) if self._start else sorted(elements)
         self._accurate_ids = {frame.frame_id for frame in accurate_train}
         self._accurate_references = self._references(accurate_train)
         self._valid = self._to_graphs(accurate_valid, {0: self._accurate_references})
         self._state = self._load()
 
     def new_model(self, frames: Sequence[LabelledFrame]) -> torch.nn.Module:
-        """A model ready to be fitted to these frames first: the user's, or one with the random weights of our seed.
+        """A model ready to be fitted to these frames first: the one to start from, or one with the weights of our seed.
 
         Where the frames train several heads, the model has as many.
         """
-        start = self._foundation or self._random_model(frames)
+        start = self._start or self._random_model(frames)
         return accelerate(copy.deepcopy(start), self.device)
+
+    def random_model(self, frames: Sequence[LabelledFrame]) -> torch.nn.Module:
+        """A model with the random weights of our seed, whatever others start from."""
+        return accelerate(copy.deepcopy(self._random_model(frames)), self.device)
 
     def fit(
         self,
@@ -140,6 +147,7 @@ class Session:
         accurate: bool,
         keep: bool = True,
         objective: Objective | None = None,
+        held_out: Sequence[LabelledFrame] | None = None,
     ) -> FitResult:
         """Fit ``model`` in place in a stage of this name, or take over what an earlier process made of that stage.
 
@@ -150,6 +158,8 @@ class Session:
                 ``keep_best`` of :class:`~asteroid.training.fit.StageSettings`.
             keep: False for a stage of which only the error is wanted: its model is then not restored later.
             objective: what is minimised; the error of the labels when not given.
+            held_out: where ``frames`` are of a level of their own, of differences say: frames of that level, for a
+                :meth:`random_model`.
         """
         if name in self._state["finished"]:
             return self._restore(name, model)
@@ -177,10 +187,12 @@ class Session:
         )
         if self._on_progress is not None:
             self._on_progress(name, 0, steps, None)
+        own = held_out is not None
+        references = {0: fit_reference_energies(frames)} if own else self._references_by_head(frames)
         result = fit(
             model,
-            self._to_graphs(frames, self._references_by_head(frames)),
-            self._valid,
+            self._to_graphs(frames, references),
+            self._valid if held_out is None else self._to_graphs(held_out, references),
             stage,
             objective=objective,
             resume=self._state["open"].get(name),
@@ -201,6 +213,12 @@ class Session:
         set_reference_energies(finished, self._accurate_references)
         return finished, self._accurate_references
 
+    def with_references(self, model: torch.nn.Module, frames: Sequence[LabelledFrame]) -> ScaleShiftMACE:
+        """A :meth:`random_model` on the CPU, with the reference energies of the frames that it was fitted to."""
+        fitted = plain(model)
+        set_reference_energies(fitted, fit_reference_energies(frames))
+        return fitted
+
     def _random_model(self, frames: Sequence[LabelledFrame]) -> ScaleShiftMACE:
         """The untrained model for these frames: building one takes a second, so all trials start from one copy."""
         graphs = self._to_graphs(frames, self._references_by_head(frames))
@@ -220,16 +238,16 @@ class Session:
         return self._built[scales, neighbours]
 
     def _references(self, frames: Sequence[LabelledFrame]) -> dict[int, float]:
-        """Reference energies of these frames; those of a foundation model fill what it does not already predict.
+        """Reference energies of these frames; with a model to start from, they fill what it does not already predict.
 
         Frames that have an accurate label fix them where there are any: the zeros of all levels then belong to the same
         geometries. From different samples of one surface they differ by as much as the mean energies do, and a
         pretrained model would have to unlearn that.
         """
         frames = [frame for frame in frames if frame.frame_id in self._accurate_ids] or frames
-        if self._foundation is None:
+        if self._start is None:
             return fit_reference_energies(frames)
-        baseline, _ = predict(self._foundation, [frame.configuration for frame in frames])
+        baseline, _ = predict(self._start, [frame.configuration for frame in frames])
         return fit_reference_energies(frames, baseline)
 
     def _references_by_head(self, frames: Sequence[LabelledFrame]) -> dict[int, dict[int, float]]:

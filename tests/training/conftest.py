@@ -64,6 +64,7 @@ def tiny_settings(**changes: Any) -> TrainingSettings:
         "model": ModelSettings(channels=4, max_l=0, max_ell=1, correlation=2, radial=4, r_max=3.0),
         "pretrain_steps": 20,
         "finetune_steps": 20,
+        "correction_steps": 20,
         "evaluate_every": 10,
         "batch_size": 8,
         "finetune_batch_size": 4,

@@ -7,6 +7,7 @@ Adding a strategy is a file and a line in :data:`STRATEGIES`. :mod:`asteroid.tra
 from asteroid.manifest import Strategy
 from asteroid.training.strategies.corrected import corrected, distilled
 from asteroid.training.strategies.foundation import foundation
+from asteroid.training.strategies.member import member
 from asteroid.training.strategies.multihead import multihead
 from asteroid.training.strategies.problem import Problem, StrategyDefinition, Trained
 from asteroid.training.strategies.score_matching import (
@@ -18,7 +19,7 @@ from asteroid.training.strategies.scratch import scratch
 from asteroid.training.strategies.unweighted import unweighted
 from asteroid.training.strategies.weighted import weighted
 
-__all__ = ["STRATEGIES", "Problem", "StrategyDefinition", "Trained"]
+__all__ = ["MEMBER", "STRATEGIES", "Problem", "StrategyDefinition", "Trained"]
 
 _ALONE = frozenset({"steps_alone", "finetune_batch_size", "learning_rate"})
 """Settings of a training on few labels from random weights."""
@@ -46,7 +47,9 @@ STRATEGIES: dict[Strategy, StrategyDefinition] = {
         starts_from="either",
         reads=_PRETRAINED | {"gamma", "weights", "teachers"},
     ),
-    "corrected": StrategyDefinition(corrected, needs_cheap=True, needs_paired=True, reads=_LABELLED | {"ladder"}),
+    "corrected": StrategyDefinition(
+        corrected, needs_cheap=True, needs_paired=True, reads=_LABELLED | {"ladder", "correction_steps"}
+    ),
     "distilled": StrategyDefinition(distilled, needs_cheap=True, reads=_LABELLED),
     "score-matching": StrategyDefinition(
         score_matching, needs_configurations=True, starts_from="either", reads=_PRETRAINED
@@ -58,3 +61,10 @@ STRATEGIES: dict[Strategy, StrategyDefinition] = {
         score_matching_denoising, needs_configurations=True, starts_from="either", reads=_PRETRAINED
     ),
 }
+
+MEMBER = StrategyDefinition(
+    member,
+    starts_from="foundation",
+    reads=frozenset({"finetune_steps", "finetune_batch_size", "finetune_learning_rate"}),
+)
+"""Of a committee that shares a model: not a strategy that a manifest may ask for."""

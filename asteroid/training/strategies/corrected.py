@@ -20,6 +20,7 @@ from asteroid.errors import TrainingError
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import MOST_NUMBERS, KernelModel
 from asteroid.training.session import Session
+from asteroid.training.strategies.blend import Blend, Correction, blend, wants_network
 from asteroid.training.strategies.delta import differences
 from asteroid.training.strategies.problem import Problem, Trained
 from asteroid.training.strategies.steps import finetune, pretrain
@@ -29,6 +30,11 @@ logger = logging.getLogger(__name__)
 
 Labels = Mapping[str, LabelledFrame]
 """Of one level, by frame id."""
+
+BROKEN = 10.0
+"""A label that is off by so many times the usual is hardly one of its frame: of exchanged GFN2 labels of formaldehyde
+nearly all are, of sound ones of acetylacetone one in 2200. On formaldehyde sound ones are off by up to 40 times the
+tiny usual, but never by as much as GFN2 itself is, which :func:`set_aside_broken` asks as well."""
 
 
 def corrected(problem: Problem, session: Session) -> Trained:
@@ -45,11 +51,13 @@ def corrected(problem: Problem, session: Session) -> Trained:
     if not problem.ladder and _is_better_alone(levels[0], levels[1], corrections[0]):
         logger.info("the accurate labels say more without the cheap ones: these are not used")
         return _distil(problem, session, started)
-    labels = lift(levels, corrections)
     seconds = time.perf_counter() - started
+    # Only at the ends of a ladder are there held-out labels that could choose between kernel and network.
+    steps = corrections if problem.ladder else [_with_network(problem, session, levels, corrections[0])]
+    labels, broken = set_aside_broken(lift(levels, steps), levels[0], levels[-1])
     held_out = [frame for frame in problem.accurate_valid if frame.frame_id in problem.paired_cheap]
     below = [problem.paired_cheap[frame.frame_id] for frame in held_out]
-    about = {"seconds": seconds} | _describe(corrections, below, held_out)
+    about = {"seconds": seconds, "broken": broken} | _describe(corrections, steps, below, held_out)
     return Trained(_train(problem, session, labels), correction=about)
 
 
@@ -70,7 +78,7 @@ def _distil(problem: Problem, session: Session, started: float) -> Trained:
     seconds = time.perf_counter() - started
     held_out = list(problem.accurate_valid)
     below = list(_zeros(held_out).values())
-    about = {"alone": True, "seconds": seconds} | _describe(corrections, below, held_out)
+    about = {"alone": True, "seconds": seconds} | _describe(corrections, corrections, below, held_out)
     return Trained(_train(problem, session, labels), correction=about)
 
 
@@ -110,7 +118,7 @@ def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
     return corrections
 
 
-def lift(levels: Sequence[Labels], corrections: Sequence[KernelModel]) -> list[LabelledFrame]:
+def lift(levels: Sequence[Labels], corrections: Sequence[Correction]) -> list[LabelledFrame]:
     """Each frame's label at the highest level it has, with the corrections of the steps above it added."""
     labels = dict(levels[0])
     for correction, above in zip(corrections, levels[1:], strict=True):
@@ -126,6 +134,49 @@ def lift(levels: Sequence[Labels], corrections: Sequence[KernelModel]) -> list[L
             forces_below = labels[i].forces if i in labels and frame.forces is None else None
             labels[i] = frame if forces_below is None else dataclasses.replace(frame, forces=forces_below)
     return list(labels.values())
+
+
+def set_aside_broken(
+    labels: Sequence[LabelledFrame], cheap: Labels, accurate: Labels
+) -> tuple[list[LabelledFrame], int]:
+    """The labels without those that stand apart from all others, and how many of these there were.
+
+    A correction moves a cheap label by what labels of such geometries are off; one that is off by far more (another
+    electronic state, a unit, another geometry's) stays as wrong as it was, and no pair may have said so. A kernel that
+    knows accurate labels alone is rough, but alike for all: a label is set aside where the two differ :data:`BROKEN`
+    times as much as they usually do, and more than cheap labels are off at all.
+
+    Args:
+        labels: of all frames, corrected and accurate.
+        cheap, accurate: labels of the lowest and of the highest level, by frame id.
+    """
+    doubted = [(f, f.forces) for f in labels if f.forces is not None and f.frame_id not in accurate]
+    off = [
+        np.abs(pair.forces).mean() for pair in differences(list(accurate.values()), cheap) if pair.forces is not None
+    ]
+    if not doubted or not off:
+        return list(labels), 0
+    (alone,) = learn_steps([_zeros(accurate.values()), accurate])
+    _, rough = alone.predict([frame.configuration for frame, _ in doubted])
+    apart = np.array([np.abs(forces - others).mean() for (_, forces), others in zip(doubted, rough, strict=True)])
+    limit = max(BROKEN * float(np.median(apart)), float(np.median(off)))
+    broken = {frame.frame_id for (frame, _), distance in zip(doubted, apart, strict=True) if distance > limit}
+    if broken:
+        logger.warning(
+            "%d of %d corrected labels stand apart from all others and are not used", len(broken), len(doubted)
+        )
+    return [frame for frame in labels if frame.frame_id not in broken], len(broken)
+
+
+def _with_network(problem: Problem, session: Session, levels: Sequence[Labels], kernel: KernelModel) -> Correction:
+    """The kernel, or where that leaves much its blend with a network."""
+    pairs = differences(list(levels[1].values()), levels[0])
+    held_out = [pair for pair in differences(problem.accurate_valid, problem.paired_cheap) if pair.forces is not None]
+    if not held_out or not wants_network(kernel, pairs):
+        return kernel
+    blended = blend(session, kernel, pairs, held_out)
+    logger.info("correction: %.0f %% of a network, the rest of a kernel", 100 * blended.part)
+    return blended
 
 
 def _train(problem: Problem, session: Session, labels: Sequence[LabelledFrame]) -> torch.nn.Module:
@@ -152,26 +203,31 @@ def _force_mae(found: Sequence[LabelledFrame], truth: Sequence[LabelledFrame]) -
 
 
 def _describe(
-    corrections: Sequence[KernelModel], below: Sequence[LabelledFrame], held_out: Sequence[LabelledFrame]
+    kernels: Sequence[KernelModel],
+    corrections: Sequence[Correction],
+    below: Sequence[LabelledFrame],
+    held_out: Sequence[LabelledFrame],
 ) -> dict[str, Any]:
     """What the card says of the kernels; ``labels`` is the count of the last step, that to the accurate level.
 
     Args:
+        corrections: with which labels are moved: the kernels, or what blends them with networks.
         below: labels at the lowest level of ``held_out``, whose accurate labels judge.
     """
     above = lift([_by_id(below), *[{} for _ in corrections]], corrections)
     steps = [
         {
-            "labels": correction.labels,
-            "left_out_error": correction.left_out_error,
-            "permutations": len(correction.permutations),
-            **dataclasses.asdict(correction.hyperparameters),
+            "labels": kernel.labels,
+            "left_out_error": kernel.left_out_error,
+            "permutations": len(kernel.permutations),
+            "network": correction.part if isinstance(correction, Blend) else 0.0,
+            **dataclasses.asdict(kernel.hyperparameters),
         }
-        for correction in corrections
+        for kernel, correction in zip(kernels, corrections, strict=True)
     ]
     return {
         "raw_force_mae": _force_mae(below, held_out),
         "valid_force_mae": _force_mae(above, held_out),
-        "labels": corrections[-1].labels,
+        "labels": kernels[-1].labels,
         "steps": steps,
     }

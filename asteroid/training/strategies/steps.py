@@ -49,13 +49,18 @@ def pretrain(
 def finetune(problem: Problem, session: Session, model: torch.nn.Module, *, steps: int | None = None) -> None:
     """Train a model on, in place, with the accurate labels; for ``finetune_steps`` when ``steps`` are not given."""
     settings = problem.settings
-    with_forces = all(frame.forces is not None for frame in problem.accurate_train)
     session.fit(
         "finetune",
         model,
         problem.accurate_train,
         steps=steps or settings.finetune_steps,
         batch_size=settings.finetune_batch_size,
-        learning_rate=settings.finetune_learning_rate * (1.0 if with_forces else ENERGY_ONLY_RATE),
+        learning_rate=finetuning_rate(problem),
         accurate=True,
     )
+
+
+def finetuning_rate(problem: Problem) -> float:
+    """Learning rate for the accurate labels; see :data:`ENERGY_ONLY_RATE`."""
+    with_forces = all(frame.forces is not None for frame in problem.accurate_train)
+    return problem.settings.finetune_learning_rate * (1.0 if with_forces else ENERGY_ONLY_RATE)
