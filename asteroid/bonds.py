@@ -4,6 +4,8 @@ How far a bond may stretch is decided where the geometries come from: :mod:`aste
 :mod:`asteroid.validation.dynamics`.
 """
 
+from collections import deque
+
 import numpy as np
 import numpy.typing as npt
 
@@ -35,3 +37,24 @@ def radius_sums(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 def distances(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """(N, N) Å"""
     return np.asarray(np.linalg.norm(positions[:, None] - positions[None, :], axis=-1))
+
+
+def turning_side(bonds: npt.NDArray[np.bool_], fixed: int, turning: int) -> npt.NDArray[np.bool_]:
+    """(N,) atoms on the turning atom's side of the bond to the fixed one, itself included.
+
+    Args:
+        bonds: (N, N) of :func:`bonded`.
+
+    >>> chain = np.array([[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]], dtype=bool)
+    >>> turning_side(chain, 1, 2).tolist()
+    [False, False, True, True]
+    """
+    reached = np.zeros(len(bonds), dtype=bool)
+    reached[[fixed, turning]] = True
+    waiting = deque([turning])
+    while waiting:
+        for neighbour in np.flatnonzero(bonds[waiting.popleft()] & ~reached):
+            reached[neighbour] = True
+            waiting.append(int(neighbour))
+    reached[fixed] = False
+    return reached

@@ -20,6 +20,7 @@ from asteroid.groups import planned_frames
 from asteroid.levels import LevelOfTheory
 from asteroid.problems import printable, validate
 from asteroid.settings import (
+    AcquisitionSettings,
     BudgetSettings,
     Engine,
     LabellingSettings,
@@ -38,6 +39,7 @@ from asteroid.strict_yaml import read_yaml
 from asteroid.structures import Composition, read_geometry, read_smiles
 
 __all__ = [
+    "AcquisitionSettings",
     "BudgetSettings",
     "Engine",
     "LabelSettings",
@@ -75,6 +77,7 @@ class MoleculeSettings:
         charge: e.
         multiplicity: 2S + 1.
         engine: the program that computes semiempirical levels; None for the default of the level.
+        acquisition: how accurate labels are bought in rounds; None where all are chosen before any model is trained.
     """
 
     name: str
@@ -90,6 +93,7 @@ class MoleculeSettings:
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
+    acquisition: AcquisitionSettings | None = None
 
     @property
     def ladder(self) -> tuple[LevelOfTheory, ...]:
@@ -131,6 +135,7 @@ class _Defaults(Settings):
     budget: BudgetSettings = BudgetSettings()
     training: TrainingSettings = TrainingSettings()
     validation: ValidationSettings = ValidationSettings()
+    acquisition: AcquisitionSettings | None = None
 
 
 class _Molecule(_Defaults):
@@ -220,6 +225,7 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
     problems += _check_budget(entry.sampling, entry.budget)
     problems += check_strategy(entry.training, entry.sampling, cheap_forces=entry.labelling.cheap.forces)
     problems += check_ladder(entry.training, (cheap, accurate))
+    problems += _check_acquisition(entry)
     training = entry.training
     if training.foundation is not None:
         foundation = (folder / training.foundation).resolve()
@@ -258,6 +264,7 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
             budget=entry.budget,
             training=training,
             validation=entry.validation,
+            acquisition=entry.acquisition,
         ),
         [],
     )
@@ -306,6 +313,30 @@ def _check_budget(sampling: SamplingSettings, budget: BudgetSettings) -> list[st
                 f"budget.{key}: found {getattr(budget, key)}, which takes {count} {split} frames where "
                 f"sampling.frames: {sampling.frames} gives {have}; write a smaller budget or more frames"
             )
+    return problems
+
+
+def _check_acquisition(entry: _Molecule) -> list[str]:
+    """Whether a loop of rounds can begin, and can judge its models."""
+    rounds, budget = entry.acquisition, entry.budget
+    if rounds is None:
+        return []
+    problems = []
+    if rounds.initial > budget.accurate:
+        problems.append(
+            f"acquisition.initial: found {rounds.initial}, more than budget.accurate: {budget.accurate}; "
+            f"write {budget.accurate} or less"
+        )
+    elif not budget.model_copy(update={"accurate": rounds.initial}).valid:
+        problems.append(
+            f"acquisition.initial: found {rounds.initial}, of which budget.valid_fraction: {budget.valid_fraction:g} "
+            "holds out none; write more"
+        )
+    if not entry.labelling.accurate.forces:
+        problems.append(
+            "acquisition: found with labelling.accurate.forces: false, but rounds are judged by their force errors; "
+            "write forces: true, or acquisition: null"
+        )
     return problems
 
 

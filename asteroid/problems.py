@@ -6,7 +6,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -66,10 +66,15 @@ def _locate(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str,
             key += f".{part}" if key else part
             owner = inside
             field = owner.model_fields.get(part)
-            kind = None if field is None else field.annotation
-            inside = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+            inside = None if field is None else _block(field.annotation)
         # Below a plain value, text names an alternative of a union, which means nothing to people.
     return key, owner
+
+
+def _block(annotation: Any) -> type[BaseModel] | None:
+    """The block of settings that a key holds, where it is one, or one or null."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _expected(kind: str, context: Mapping[str, Any], value: object) -> str:

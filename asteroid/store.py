@@ -13,6 +13,8 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     models/<molecule>/<model id>/model.model, card.json     a card is written last: with it the model is complete
     checkpoints/<molecule>/<model id>/…                     of trainings that have not finished
     comparisons/<molecule>/<digest>.json                    what one model of a comparison came to
+    acquisition/<molecule>/<digest>/…                       rounds of labels: what explored, was picked, came of it
+    quotes/<molecule>/<digest>/<budget>.json                what was quoted before anything was spent
     reports/<molecule>/…                                    certificate.json, report.html, comparison.json and .html
 
 Below it lie :mod:`asteroid.records`, which knows the columns, :mod:`asteroid.ledger`, which knows what attempts amount

@@ -4,7 +4,7 @@ Sampling displaces conformers along the modes of the cheap level (:mod:`asteroid
 judges the modes of a model (:mod:`asteroid.validation.minimum`) and keeps rigid motions out of starting velocities.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,15 +51,32 @@ def hessian(forces: Callable[[Configuration], Floats], configuration: Configurat
         forces: (N, 3) eV/Å of a configuration.
         step: Å.
     """
-    size = configuration.positions.size
-    rows = np.empty((size, size))
-    for coordinate in range(size):
-        sides = []
+    return hessian_from_forces([forces(shifted) for shifted in displacements(configuration, step=step)], step=step)
+
+
+def displacements(configuration: Configuration, *, step: float = STEP) -> list[Configuration]:
+    """The 6N geometries whose forces make a Hessian: each coordinate forth and back.
+
+    Args:
+        step: Å.
+    """
+    shifted = []
+    for coordinate in range(configuration.positions.size):
         for sign in (1.0, -1.0):
-            shifted = configuration.positions.copy()
-            shifted.flat[coordinate] += sign * step
-            sides.append(forces(configuration.with_positions(shifted)).ravel())
-        rows[coordinate] = (sides[1] - sides[0]) / (2 * step)
+            positions = configuration.positions.copy()
+            positions.flat[coordinate] += sign * step
+            shifted.append(configuration.with_positions(positions))
+    return shifted
+
+
+def hessian_from_forces(forces: Sequence[Floats], *, step: float = STEP) -> Floats:
+    """The Hessian, (3N, 3N) eV/Å², from the forces (N, 3) eV/Å at :func:`displacements`, in their order.
+
+    Args:
+        step: Å.
+    """
+    sides = np.array([one.ravel() for one in forces])
+    rows: Floats = (sides[1::2] - sides[::2]) / (2 * step)
     return (rows + rows.T) / 2
 
 

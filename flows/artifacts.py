@@ -1,16 +1,16 @@
-"""What the UI shows of a finished molecule: the certificate as Markdown, with its most telling plots."""
+"""What the UI shows of a finished molecule: the report's three answers and the certificate, as Markdown."""
 
 import base64
 from typing import Any
 
 from asteroid.manifest import MoleculeSettings
-from asteroid.report.plots import energy_parity, force_parity
-from asteroid.report.verdict import is_checked
+from asteroid.report.answers import PICTURES, QUESTIONS
+from asteroid.report.groups import is_checked
 from asteroid.store import Store
 
 
 def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> str:
-    """Verdict, errors against the scratch model, the certificate's lines and the parity plot of forces or energies.
+    """Verdict, the three answers with their pictures, errors against the scratch model, and the certificate's lines.
 
     Args:
         outcome: of :func:`asteroid.stages.outcome`.
@@ -29,8 +29,7 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
         [
             f"# {molecule.name}: {verdict}",
             "",
-            f"{outcome['quality']} {outcome['benefit']}",
-            "",
+            *_answers(store, outcome["report_path"].rpartition("/")[0]),
             f"| on held-out frames | {molecule.training.strategy} | accurate labels alone |",
             "|---|---:|---:|",
             *(f"| {name} | {_number(ours)} | {_number(scratch)} |" for name, ours, scratch in rows),
@@ -39,13 +38,28 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
             "|---|---:|---|---|",
             *lines,
             "",
-            f"![accurate against predicted values](data:image/png;base64,{_parity(store, outcome)})",
-            "",
             f"Model: `{outcome['model']}`",
             "",
             f"Report: `{outcome['report']}`",
         ]
     )
+
+
+def _answers(store: Store, folder: str) -> list[str]:
+    """How good, what it cost and what that bought, as the report has them."""
+    answers = store.read_json(f"{folder}/answers.json")
+    lines = []
+    for name, question in QUESTIONS.items():
+        answer = answers[name]
+        lines += [f"## {question}", ""]
+        if answer["figure"]:
+            lines += [f"**{answer['figure']}** {answer['about']}", ""]
+        lines += [" ".join(answer["sentences"]), ""]
+        path = f"{folder}/{PICTURES[name]}"
+        if store.exists(path):
+            picture = base64.b64encode(store.read(path)).decode()
+            lines += [f"![{question}](data:image/png;base64,{picture})", ""]
+    return lines
 
 
 def _result(line: dict[str, Any]) -> str:
@@ -56,9 +70,3 @@ def _result(line: dict[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.4g}"
-
-
-def _parity(store: Store, outcome: dict[str, Any]) -> str:
-    certificate = store.read_json(outcome["certificate_path"])
-    parity = energy_parity if outcome["force_mae"] is None else force_parity
-    return base64.b64encode(parity(certificate["errors"], certificate["scratch_errors"])).decode()

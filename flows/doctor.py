@@ -23,6 +23,8 @@ DEPLOYMENTS = (
     "label/cheap",
     "label/accurate",
     "train/gpu",
+    "explore/gpu",
+    "propose/gpu",
     "certify/gpu",
 )
 """What ``prefect.yaml`` deploys and :mod:`flows.site` runs."""

@@ -12,22 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, runtime, task
-from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact, acreate_table_artifact
+from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 
 from asteroid import stages
 from asteroid.errors import AsteroidError
-from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.store import Store
 from flows.artifacts import certificate_markdown
+from flows.labels import label_and_train, show_labels
 from flows.progress import artifact_key
+from flows.rounds import run_rounds
 from flows.site import LocalSite, PoolSite
 
 # Not __name__: Prefect loads a deployed flow from its file, under a name of its own.
 log = logging.getLogger("flows.full_pipeline")
-
-REPLACEMENTS = 3
-"""Times that frames whose accurate label failed are replaced: replacements may fail in turn."""
 
 
 @flow(name="asteroid", flow_run_name="{manifest}")
@@ -68,66 +66,36 @@ async def asteroid(manifest: str = "manifests/demo.yaml", store: str | None = No
 async def molecule_pipeline(store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite) -> dict[str, Any]:
     """All stages of one molecule, each only as far as the store lacks its result."""
     await site.sample(store, molecule)
-    await select(store, molecule)
-    await label_missing(store, molecule, site, molecule.cheap, occasion="cheap")
-    await label_missing(store, molecule, site, molecule.accurate, occasion="accurate")
-    for attempt in range(REPLACEMENTS):
-        # Frames whose label failed or was rejected are replaced by others.
-        await select(store, molecule)
-        if not await label_missing(store, molecule, site, molecule.accurate, occasion=f"accurate-again-{attempt}"):
-            break
-    for level in molecule.ladder:
-        await label_missing(store, molecule, site, level, occasion=f"ladder-{level}")
-    if await asyncio.to_thread(stages.trained_models, store, molecule) is None:
-        await site.train(store, molecule)
-    models = await asyncio.to_thread(stages.trained_models, store, molecule)
-    if models is None:
-        raise AsteroidError(f"{molecule.name}: the labels change faster than models train; run again to go on")
-    for step in range(stages.MINIMUM_LABELS):
-        if not await compare_minima(store, molecule, models):
-            break
-        await site.label(store, molecule, molecule.accurate, occasion=f"minimum-{models.final}-{step}")
+    if molecule.acquisition is not None:
+        molecule = await run_rounds(store, molecule, site)
+    models = await label_and_train(store, molecule, site)
+    await gather_evidence(store, molecule, site, models)
     if not await asyncio.to_thread(stages.is_certified, store, molecule):
         await site.certify(store, molecule)
     return await show_outcome(store, molecule, models)
 
 
-async def label_missing(
-    store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite, level: LevelOfTheory, *, occasion: str
-) -> bool:
-    """Have labelled what is selected at a level and has not been tried; whether that was anything."""
-    forces = molecule.label_settings(level).forces
-    missing = len(await asyncio.to_thread(store.pending, molecule.name, level, forces=forces))
-    log.info("%s: %d labels to compute at %s", molecule.name, missing, level)
-    if missing:
-        await site.label(store, molecule, level, occasion=occasion)
-    await asyncio.to_thread(stages.review_labels, store, molecule, level)
-    if missing:
-        await show_labels(store, molecule)
-    return missing > 0
-
-
-@task(task_run_name="{molecule.name}: select frames")
-async def select(store: Store, molecule: MoleculeSettings) -> None:
-    """Choose which frames get cheap and accurate labels."""
-    await asyncio.to_thread(stages.select, store, molecule)
+async def gather_evidence(
+    store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite, models: stages.Models
+) -> None:
+    """Accurate labels that the certificate asks for: of the model's own MD, torsions, minimum and vibrations."""
+    if await asyncio.to_thread(stages.read_asked, store, molecule, models.final) is None:
+        await site.propose(store, molecule)
+    for step in range(stages.MINIMUM_LABELS):
+        if not await compare_minima(store, molecule, models):
+            break
+        # What the model's own MD asked for is pending as well, and labelled with the first of these.
+        await site.label(store, molecule, molecule.accurate, occasion=f"minimum-{models.final}-{step}")
+    await asyncio.to_thread(stages.propose_hessian, store, molecule, models.final)
+    forces = molecule.label_settings(molecule.accurate).forces
+    if await asyncio.to_thread(store.pending, molecule.name, molecule.accurate, forces=forces):
+        await site.label(store, molecule, molecule.accurate, occasion=f"evidence-{models.final}")
 
 
 @task(task_run_name="{molecule.name}: compare minima")
 async def compare_minima(store: Store, molecule: MoleculeSettings, models: stages.Models) -> bool:
     """Ask for the next accurate label on the way to the accurate minimum; whether one is pending."""
     return await asyncio.to_thread(stages.propose_minimum, store, molecule, models.final)
-
-
-@task(task_run_name="{molecule.name}: label counts and cost")
-async def show_labels(store: Store, molecule: MoleculeSettings) -> None:
-    """A table of labels and their cost, in the UI."""
-    rows = [row for row in await asyncio.to_thread(store.status) if row["molecule"] == molecule.name]
-    await acreate_table_artifact(
-        [{**row, "core_hours": round(row["core_hours"], 4)} for row in rows],
-        key=artifact_key("labels", molecule.name),
-        description=f"Labels of {molecule.name} and what they cost",
-    )
 
 
 @task(task_run_name="{molecule.name}: outcome")

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
-from asteroid.stages import expected_label_seconds, trained_models
+from asteroid.stages import Step, expected_label_seconds, trained_models
 from asteroid.store import Store
 from flows import stages as stage_flows
 
@@ -63,6 +63,14 @@ class LocalSite:
             if trained_models(store, molecule) is not None:
                 break
 
+    async def explore(self, store: Store, molecule: MoleculeSettings, step: Step, number: int) -> None:
+        async with self.training:
+            await stage_flows.explore(store.url, molecule, step)
+
+    async def propose(self, store: Store, molecule: MoleculeSettings) -> None:
+        async with self.training:
+            await stage_flows.propose(store.url, molecule)
+
     async def certify(self, store: Store, molecule: MoleculeSettings) -> None:
         async with self.training:
             await stage_flows.certify(store.url, molecule)
@@ -101,7 +109,15 @@ class PoolSite:
         await asyncio.gather(*(run(shard) for shard in range(shards)))
 
     async def train(self, store: Store, molecule: MoleculeSettings) -> None:
-        await self._submit("train/gpu", store, molecule, "train", lambda: trained_models(store, molecule) is None)
+        # In a loop of rounds each budget is another training.
+        stage = f"train-{molecule.budget.accurate}"
+        await self._submit("train/gpu", store, molecule, stage, lambda: trained_models(store, molecule) is None)
+
+    async def explore(self, store: Store, molecule: MoleculeSettings, step: Step, number: int) -> None:
+        await self._submit("explore/gpu", store, molecule, f"{step}-{number}", step=step)
+
+    async def propose(self, store: Store, molecule: MoleculeSettings) -> None:
+        await self._submit("propose/gpu", store, molecule, "propose")
 
     async def certify(self, store: Store, molecule: MoleculeSettings) -> None:
         await self._submit("certify/gpu", store, molecule, "certify")

@@ -68,6 +68,22 @@ async def train(store: str, molecule: MoleculeSettings) -> None:
     log.info("%s: model %s, %s", title, card["model_id"], stages.held_out_error(card))
 
 
+@flow(flow_run_name="{step} {molecule.name}")
+async def explore(store: str, molecule: MoleculeSettings, step: stages.Step) -> None:
+    """Explore with a molecule's model of the last round, pick the next batch of labels, or record what it brought."""
+    title = f"{molecule.name}: {step}"
+    result = await with_progress(title, stages.acquire_in_child, store, molecule, step)
+    log.info("%s: %s", title, result)
+
+
+@flow(flow_run_name="propose {molecule.name}")
+async def propose(store: str, molecule: MoleculeSettings) -> None:
+    """Let a molecule's finished model run by itself, and ask for accurate labels of where it went."""
+    title = f"{molecule.name}: the model's own MD"
+    asked = await with_progress(title, stages.propose_evidence_in_child, store, molecule)
+    log.info("%s: %d accurate labels asked for", title, asked)
+
+
 @flow(flow_run_name="certify {molecule.name}")
 async def certify(store: str, molecule: MoleculeSettings) -> None:
     """Judge a molecule's finished model and write its certificate and report."""

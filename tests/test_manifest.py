@@ -334,3 +334,41 @@ def test_no_yaml_gives_a_traceback(
 @example(b"=: 1")
 def test_no_bytes_give_a_traceback(tmp_path: Path, data: bytes) -> None:
     assert problems_of(tmp_path, data)
+
+
+def test_a_loop_of_rounds_is_off_by_default_and_may_be_switched_on_for_all_and_off_for_one(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL)[0].acquisition is None
+    first, second, third = load(
+        tmp_path,
+        "defaults: {acquisition: {batch: 3}}\n"
+        "molecules: [{name: a, smiles: O}, {name: b, smiles: O, acquisition: null}, "
+        "{name: c, smiles: O, acquisition: {initial: 7}}]",
+    )
+    assert first.acquisition is not None
+    assert (first.acquisition.batch, first.acquisition.initial) == (3, 20)
+    assert second.acquisition is None
+    assert third.acquisition is not None
+    assert (third.acquisition.batch, third.acquisition.initial) == (3, 7)
+
+
+def test_rounds_that_cannot_begin_or_cannot_be_judged_are_one_line_each(tmp_path: Path) -> None:
+    begins = "smiles: O, acquisition: {initial: 30}, budget: {accurate: 20}"
+    assert only(tmp_path, begins) == (
+        "molecules[0] (water): acquisition.initial: found 30, more than budget.accurate: 20; write 20 or less"
+    )
+    held_out = "smiles: O, acquisition: {initial: 5}, budget: {valid_fraction: 0.05}"
+    assert only(tmp_path, held_out) == (
+        "molecules[0] (water): acquisition.initial: found 5, of which budget.valid_fraction: 0.05 holds out none; "
+        "write more"
+    )
+    energies = "smiles: O, acquisition: {}, labelling: {accurate: {forces: false}}, training: {strategy: unweighted}"
+    assert only(tmp_path, energies) == (
+        "molecules[0] (water): acquisition: found with labelling.accurate.forces: false, but rounds are judged by "
+        "their force errors; write forces: true, or acquisition: null"
+    )
+    assert only(tmp_path, "smiles: O, acquisition: {criterion: comittee}") == (
+        "molecules[0] (water): acquisition.criterion: found 'comittee'; did you mean 'committee'?"
+    )
+    assert "acquisition.batchs: unknown key; did you mean 'batch'?" in only(
+        tmp_path, "smiles: O, acquisition: {batchs: 3}"
+    )

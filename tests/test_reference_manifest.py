@@ -4,7 +4,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from asteroid.manifest import MoleculeSettings, load_manifest
+from asteroid.manifest import AcquisitionSettings, MoleculeSettings, load_manifest
 
 REFERENCE = Path(__file__).parent.parent / "manifests" / "reference.yaml"
 
@@ -15,6 +15,15 @@ def test_the_reference_manifest_shows_every_key_with_its_default() -> None:
     written = yaml.safe_load(REFERENCE.read_text())["defaults"]
     for block in ("sampling", "labelling", "budget", "training", "validation"):
         assert _keys(written[block]) == _fields(getattr(molecule, block))
+
+
+def test_the_reference_manifest_shows_every_key_of_acquisition_in_comments_with_its_default() -> None:
+    lines = REFERENCE.read_text().splitlines()
+    first = lines.index("  # acquisition:")
+    block = [line.removeprefix("  # ") for line in lines[first : lines.index("", first)]]
+    written = yaml.safe_load("\n".join(block))["acquisition"]
+    assert _keys(written) == _fields(AcquisitionSettings())
+    assert AcquisitionSettings.model_validate(written) == AcquisitionSettings()
 
 
 def _keys(block: dict[str, Any]) -> set[str]:

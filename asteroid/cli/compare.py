@@ -171,8 +171,9 @@ def _check_files(*paths: Path) -> None:
 
 
 def _write(store: "Store", settings: "ComparisonSettings", data: dict[str, Any], out_file: Path, page: Path) -> None:
-    """The JSON, the page, and both in the store."""
+    """The JSON, the page, and both in the store and its index."""
     from asteroid.report.comparison import render_comparison
+    from asteroid.report.index import write_index
     from asteroid.stages.common import digest
 
     folder = f"reports/{settings.molecule}/comparison-{digest(data['results'])}"
@@ -181,6 +182,7 @@ def _write(store: "Store", settings: "ComparisonSettings", data: dict[str, Any],
     _write_file(out_file, store.read(f"{folder}/comparison.json"), folder)
     rendered = render_comparison(data).encode()
     store.write(f"{folder}/comparison.html", rendered)
+    write_index(store)
     _write_file(page, rendered, folder)
 
 

@@ -27,10 +27,11 @@ def plan(
     """Quote what a manifest will cost before anything is spent.
 
     Labels a few frames at each level, times a few steps of MD and of training, and multiplies by what the store still
-    lacks: on a half-finished store it quotes the rest. What the store already knows is not measured again. Nothing is
-    written.
+    lacks: on a half-finished store it quotes the rest. What the store already knows is not measured again. Only the
+    quote itself is written, for the report to hold the cost against.
     """
     from asteroid.stages import load_checked
+    from asteroid.stages.kept_quotes import keep_quote
     from asteroid.stages.quote import quote
     from asteroid.store import Store
 
@@ -46,6 +47,7 @@ def plan(
             cores=cores,
             note=lambda text: status.update(f"measuring {text}"),
         )
+    keep_quote(where, loaded.molecules, found)
     if as_json:
         print_json(_as_json(found))
         return

@@ -76,6 +76,10 @@ def review(store: Store, molecule: str, level: LevelOfTheory, *, cheap: LevelOfT
         cheap: compare with the labels at this level, too.
     """
     table = store.label_table(molecule, level)
+    # Those that judge a model (a minimum, displacements about it) are no sample of the molecule's geometries: many of
+    # them would make all others outliers.
+    judging = store.frame_table(molecule, split="certificate")["frame_id"].combine_chunks()
+    table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
     other = None
     if cheap is not None and cheap != level and table.num_rows >= FEWEST:
         other = store.label_table(molecule, cheap)

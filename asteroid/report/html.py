@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asteroid.report import bias_plots, plots
-from asteroid.report.gather import Bias, Cost, LevelSummary
+from asteroid.report.answers import QUESTIONS, Answers, cost_unit
+from asteroid.report.cost import Cost
+from asteroid.report.figures import report_figures
+from asteroid.report.gather import Bias, LevelSummary
 from asteroid.report.page import data_uri, page_environment
-from asteroid.report.verdict import benefit_sentence, needs_sentence, quality_sentence
-from asteroid.report.words import how_trained, words_of
+from asteroid.report.rounds import RoundsContext
+from asteroid.report.verdict import needs_sentence
+from asteroid.report.words import how_trained
 
 ERROR_ROWS = (
     ("Force MAE", "force_mae", "eV/Å"),
@@ -25,6 +28,13 @@ ERROR_ROWS = (
 )
 """Label, key of the certificate, unit."""
 
+_ALTERNATIVES = {
+    "good": "each group of requirements: what was found over what was asked for",
+    "cost": "cost of each stage, with what had been quoted",
+    "bought": "error against accurate labels, of this model and of models of accurate labels alone",
+}
+"""What each picture shows, for those who cannot see it."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ReportContext:
@@ -36,6 +46,10 @@ class ReportContext:
         scratch_card: of the model trained on accurate labels alone; None without one.
         levels: the labels at each level of the molecule.
         costs: core-seconds by stage.
+        answers: the first screen in words.
+        pictures: PNG of each answer, by its name in :class:`~asteroid.report.answers.Answers`; one that has none is
+            left out.
+        rounds: what the loop of rounds did; None for a model of one round.
         bias: forces of frames with both labels; None without such frames.
         diagnostics: as :func:`asteroid.training.diagnostics.bias_diagnostics` finds them; None without a cheap level.
         model_location, store_location: where the model's file and the store lie, for a person.
@@ -46,6 +60,9 @@ class ReportContext:
     scratch_card: Mapping[str, Any] | None
     levels: Sequence[LevelSummary]
     costs: Sequence[Cost]
+    answers: Answers
+    pictures: Mapping[str, bytes]
+    rounds: RoundsContext | None
     bias: Bias | None
     diagnostics: Mapping[str, Any] | None
     model_location: str
@@ -57,8 +74,7 @@ class IndexRow:
     """One model in the index; ``report`` is the page's path from the index.
 
     Args:
-        force_mae: eV/Å; None where forces were never checked.
-        energy_mae: eV/atom.
+        answers: as :meth:`asteroid.report.answers.Answers.to_json` makes them.
     """
 
     molecule: str
@@ -67,10 +83,25 @@ class IndexRow:
     accurate: str
     created: str
     passed: bool
-    force_mae: float | None
-    energy_mae: float
-    improvement: float | None
+    answers: Mapping[str, Any]
     report: str
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """One comparison of strategies in the index; ``page`` is its path from the index.
+
+    Args:
+        arms: strategies.
+        labels: numbers of accurate labels.
+    """
+
+    molecule: str
+    levels: str
+    arms: str
+    labels: str
+    seeds: int
+    page: str
 
 
 def render_report(context: ReportContext) -> str:
@@ -83,53 +114,36 @@ def render_report(context: ReportContext) -> str:
             context=context,
             certificate=certificate,
             card=card,
-            quality=quality_sentence(certificate),
-            benefit=benefit_sentence(certificate, card),
+            questions=QUESTIONS,
+            alternatives=_ALTERNATIVES,
             needs=needs_sentence(card),
             how=how_trained(card),
-            aid=words_of(card).aid,
             correction=card.get("correction"),
-            cost_unit=_cost_unit(context.costs),
-            total_core_seconds=sum(cost.core_seconds for cost in context.costs),
+            cost_unit=cost_unit(context.costs),
             error_rows=ERROR_ROWS,
-            figures={name: data_uri(image) for name, image in _figures(context).items()},
+            figures={name: data_uri(image) for name, image in _images(context).items()},
             settings=json.dumps(card["settings"], indent=2, ensure_ascii=False),
         )
     )
 
 
-def render_index(rows: Sequence[IndexRow]) -> str:
-    """The page that lists every report."""
-    return page_environment().get_template("index.html.j2").render(rows=rows)
+def render_index(rows: Sequence[IndexRow], comparisons: Sequence[ComparisonRow]) -> str:
+    """The page that lists every report and every comparison."""
+    template = page_environment().get_template("index.html.j2")
+    return template.render(rows=rows, comparisons=comparisons, questions=QUESTIONS)
 
 
-def _cost_unit(costs: Sequence[Cost]) -> tuple[str, float]:
-    """Core-hours, or core-seconds when all stages together are a few minutes: the unit's name and its seconds."""
-    return ("core-hours", 3600.0) if sum(cost.core_seconds for cost in costs) >= 360 else ("core-seconds", 1.0)
-
-
-def _figures(context: ReportContext) -> dict[str, bytes]:
-    """The images for which there are data, by the names that the template uses."""
-    certificate, card = context.certificate, context.card
-    # The comparison with itself would draw every point twice.
-    scratch = certificate["scratch_errors"] if card["strategy"] != "scratch" else None
-    scratch_card = context.scratch_card if card["strategy"] != "scratch" else None
-    images = {
-        "energies": plots.energy_parity(certificate["errors"], scratch),
-        "nve": plots.nve_energy(certificate["dynamics"]["nve"], certificate["errors"]["atoms"][0]),
-        "nvt": plots.nvt_temperature(certificate["dynamics"]["nvt"]),
-        "cost": plots.cost_bar([(cost.stage, cost.core_seconds) for cost in context.costs]),
+def _images(context: ReportContext) -> dict[str, bytes]:
+    """All images of the page, by the names that the template uses."""
+    return {
+        **{f"answer_{name}": picture for name, picture in context.pictures.items()},
+        **(context.rounds.figures if context.rounds else {}),
+        **report_figures(
+            context.certificate,
+            context.card,
+            context.scratch_card,
+            costs=context.costs,
+            bias=context.bias,
+            diagnostics=context.diagnostics,
+        ),
     }
-    if certificate["errors"]["force_mae"] is not None:
-        images["forces"] = plots.force_parity(certificate["errors"], scratch)
-    if card["history"]:
-        images["learning"] = plots.learning_curves(card, scratch_card)
-    if card["weights"]:
-        images["disagreement"] = bias_plots.weight_against_disagreement(card["weights"])
-    if context.bias:
-        levels = (card["cheap"], card["accurate"])
-        cheap, accurate = ([a.tolist() for a in side] for side in (context.bias.cheap, context.bias.accurate))
-        images["bias"] = bias_plots.bias_scatter(cheap, accurate, levels)
-    if context.diagnostics:
-        images |= bias_plots.diagnostic_figures(context.diagnostics)
-    return images

@@ -1,14 +1,21 @@
-"""The index of all reports of a store, made again from the certificates whenever one is written."""
+"""The index of all reports of a store, made again from what lies there whenever one is written.
 
-from asteroid.report.html import IndexRow, render_index
+Models with their three answers, and the comparisons of strategies that ``asteroid compare`` left.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from asteroid.report.html import ComparisonRow, IndexRow, render_index
+from asteroid.report.page import format_number
 from asteroid.store import Store
 
 INDEX = "reports/index.html"
 
 
 def write_index(store: Store) -> str:
-    """Write ``reports/index.html`` from every certificate that has a report; return where it lies."""
-    store.write(INDEX, render_index(_rows(store)).encode())
+    """Write ``reports/index.html`` from every certificate and comparison that has a page; return where it lies."""
+    store.write(INDEX, render_index(_rows(store), _comparisons(store)).encode())
     return store.location(INDEX)
 
 
@@ -21,7 +28,8 @@ def _rows(store: Store) -> list[IndexRow]:
             if not (store.exists(f"{folder}/certificate.json") and store.exists(f"{folder}/report.html")):
                 continue
             certificate = store.read_json(f"{folder}/certificate.json")
-            force_mae = certificate["errors"]["force_mae"]
+            path = f"{folder}/answers.json"
+            answers = store.read_json(path) if store.exists(path) else _without_answers(certificate)
             rows.append(
                 IndexRow(
                     molecule=molecule,
@@ -30,11 +38,40 @@ def _rows(store: Store) -> list[IndexRow]:
                     accurate=certificate["levels"]["accurate"],
                     created=certificate["created"],
                     passed=certificate["passed"],
-                    force_mae=force_mae and force_mae["value"],
-                    energy_mae=certificate["errors"]["energy_mae"]["value"],
-                    improvement=certificate["improvement"] and certificate["improvement"]["value"],
+                    answers=answers,
                     report=f"{molecule}/{model_id}/report.html",
                 )
             )
     newest_first = sorted(rows, key=lambda row: row.created, reverse=True)
     return sorted(newest_first, key=lambda row: row.molecule)
+
+
+def _without_answers(certificate: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the certificate of a report says that was written before answers were kept."""
+    force, energy = certificate["errors"]["force_mae"], certificate["errors"]["energy_mae"]
+    good = f"{format_number(force['value'])} eV/Å" if force else f"{format_number(1000 * energy['value'])} meV/atom"
+    ratio = certificate["improvement"]
+    figures = {"good": good, "cost": "", "bought": f"{format_number(ratio['value'])} ×" if ratio else ""}
+    return {name: {"figure": figure, "about": "", "sentences": []} for name, figure in figures.items()}
+
+
+def _comparisons(store: Store) -> list[ComparisonRow]:
+    """By molecule, in the order of their names; one without its page is left out."""
+    rows = []
+    for molecule in store.molecules():
+        for name in store.names(f"reports/{molecule}"):
+            folder = f"reports/{molecule}/{name}"
+            if store.exists(f"{folder}/comparison.json") and store.exists(f"{folder}/comparison.html"):
+                data = store.read_json(f"{folder}/comparison.json")
+                results = data["results"]
+                rows.append(
+                    ComparisonRow(
+                        molecule=molecule,
+                        levels=f"{results[0]['cheap']} for {results[0]['accurate']}",
+                        arms=", ".join(dict.fromkeys(row["arm"] for row in results)),
+                        labels=", ".join(map(str, sorted({row["n_accurate"] for row in results}))),
+                        seeds=len({row["seed"] for row in results}),
+                        page=f"{molecule}/{name}/comparison.html",
+                    )
+                )
+    return rows

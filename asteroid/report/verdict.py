@@ -4,31 +4,27 @@ The words follow the confidence interval: a gain is claimed only where the inter
 as plainly as a gain. Where the accurate labels are energies alone, all is about energies, and said to be.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asteroid.report.words import count, words_of
+from asteroid.report.groups import group_lines, is_checked
+from asteroid.report.words import count, rounded, words_of
 
 
 def quality_sentence(certificate: Mapping[str, Any]) -> str:
     """Whether the certificate was passed, if not, by what, and what was never checked."""
     lines = [line for line in certificate["lines"] if is_checked(line)]
     failed = [name_in_sentence(line["name"]) for line in lines if not line["passed"]]
-    unchecked = [name_in_sentence(line["name"]) for line in certificate["lines"] if not is_checked(line)]
-    checked = "that were checked" if unchecked else ""
+    checked = "that were checked" if len(lines) < len(certificate["lines"]) else ""
     if failed:
         verdict = f"The model misses {len(failed)} of {len(lines)} requirements {checked}".rstrip()
         verdict += f": {', '.join(failed)}."
     else:
         verdict = f"The model meets all {len(lines)} requirements {checked}".rstrip() + "."
-    if not unchecked:
-        return verdict
-    return f"{verdict} Its forces were never checked against the accurate level: {', '.join(unchecked)}."
-
-
-def is_checked(line: Mapping[str, Any]) -> bool:
-    """Whether a line of the certificate says anything; certificates of earlier versions checked all of theirs."""
-    return bool(line.get("checked", True))
+    if any(line["name"] == "Force MAE" and not is_checked(line) for line in certificate["lines"]):
+        verdict += " Its forces were never checked against the accurate level."
+    unchecked = [name_in_sentence(group.name) for group in group_lines(certificate) if group.passed is None]
+    return f"{verdict} Not checked: {', '.join(unchecked)}." if unchecked else verdict
 
 
 def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) -> str:
@@ -72,6 +68,40 @@ def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) ->
     )
 
 
+def worth_sentence(card: Mapping[str, Any], curve: Mapping[str, Any], label_seconds: float | None) -> str:
+    """How many accurate labels alone would have done as well, and how sure that is; empty where nothing tells.
+
+    Args:
+        curve: what :func:`asteroid.stages.curve.measure_curve` found.
+        label_seconds: core-seconds of an accurate label.
+    """
+    worth, points = curve["worth"], [point["labels"] for point in curve["points"]]
+    if worth is None:
+        return ""
+    had = len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"])
+    aid, models = words_of(card).aid, f"models with {_listed(points)} labels, one training each"
+    how = f"read off {models}" if worth["measured"] else f"a power law through {models}"
+    if worth["labels"] is None:
+        return (
+            f"How many labels would have done as well without {aid} cannot be said: with more labels the error falls "
+            f"too slowly ({how})."
+        )
+    needed = worth["labels"]
+    low, high = (None if worth[end] is None else rounded(worth[end]) for end in ("low", "high"))
+    if low and high:
+        interval = f"{low} to {high}"
+    else:
+        interval = f"at least {low}" if low else f"at most {high}" if high else "open at both ends"
+    sentence = (
+        f"Without {aid}, about {rounded(needed)} accurate labels would have been needed for the same error, "
+        f"{needed / had:.1f} times as many (95% interval {interval}; {how})."
+    )
+    if label_seconds is not None and needed > had:
+        hours = (needed - had) * label_seconds / 3600
+        sentence += f" The further labels would have cost about {hours:.2g} core-hours."
+    return sentence
+
+
 def needs_sentence(card: Mapping[str, Any]) -> str:
     """What else must run whenever the model does; empty for a model that stands alone."""
     level = card.get("adds_to")
@@ -86,6 +116,14 @@ def needs_sentence(card: Mapping[str, Any]) -> str:
 def name_in_sentence(name: str) -> str:
     """A requirement's name in the middle of a sentence; abbreviations keep their capitals."""
     return name if name[:2].isupper() else name[0].lower() + name[1:]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """
+    >>> _listed([13, 26]), _listed([10, 20, 30])
+    ('13 and 26', '10, 20 and 30')
+    """
+    return f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
 
 
 def _times(ratio: Mapping[str, float]) -> str:

@@ -74,3 +74,12 @@ def how_an_arm_trains(arm: Strategy, cheap: str) -> str:
 def count(number: int, thing: str) -> str:
     """``1 label``, ``2 labels``."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def rounded(labels: float) -> str:
+    """A number of labels that is an estimate, to the two digits that can be known of it.
+
+    >>> rounded(71.3), rounded(1234.0)
+    ('71', '1,200')
+    """
+    return f"{float(f'{labels:.2g}'):,.0f}"

@@ -1,15 +1,22 @@
 """Write a model's report into the store, and bring the index up to date.
 
-The last step of the data flow: :mod:`asteroid.report.gather` reads, :mod:`asteroid.report.html` makes the page.
+The last step of the data flow: :mod:`asteroid.report.gather` reads, :mod:`asteroid.report.answers` finds the words
+of its first screen and :mod:`asteroid.report.html` makes the page.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asteroid.report.gather import collect_bias, collect_costs, summarise_level
+from asteroid.report import answer_plots
+from asteroid.report.answers import PICTURES, answer, cost_unit
+from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
+from asteroid.report.gather import LevelSummary, collect_bias, summarise_level
+from asteroid.report.groups import group_lines
 from asteroid.report.html import ReportContext, render_report
 from asteroid.report.index import write_index
+from asteroid.report.rounds import collect_rounds, rounds_context
+from asteroid.report.words import words_of
 from asteroid.store import Store
 from asteroid.training.diagnostics import bias_diagnostics
 
@@ -24,22 +31,41 @@ def write_report(
     scratch_card: Mapping[str, Any] | None,
     *,
     folder: str,
+    curve: Mapping[str, Any] | None = None,
+    quote: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write ``report.html`` beside ``certificate.json``, and the index; return where the report lies.
+    """Write ``report.html`` beside ``certificate.json``, its answers and their pictures, and the index.
 
     Args:
         certificate: as :meth:`~asteroid.validation.certificate.Certificate.to_json` made it.
         card: of the model.
         scratch_card: of the model trained on the same accurate labels alone; None without one.
         folder: below ``reports/<molecule>/``.
+        curve: as :func:`asteroid.stages.curve.measure_curve` measured it; None in certificates of before it.
+        quote: as :func:`asteroid.stages.kept_quotes.find_quote` found it; None without one.
+
+    Returns:
+        Where the report lies.
     """
     model_id = card["model_id"]
+    levels = [summarise_level(store, molecule, level) for level in store.levels(molecule)]
+    rounds = collect_rounds(store, molecule, model_id)
+    compared = [point["model_id"] for point in curve["points"]] if curve else []
+    costs = collect_costs(store, molecule, card, scratch_card, rounds=rounds, compared=compared)
+    quoted = read_quote(quote, costs) if quote else None
+    answers = answer(
+        certificate, card, costs, quoted=quoted, curve=curve, label_seconds=_label_seconds(levels, card["accurate"])
+    )
+    pictures = _pictures(certificate, card, costs, quoted, curve)
     context = ReportContext(
         certificate=certificate,
         card=card,
         scratch_card=scratch_card,
-        levels=[summarise_level(store, molecule, level) for level in store.levels(molecule)],
-        costs=collect_costs(store, molecule, card, scratch_card),
+        levels=levels,
+        costs=costs,
+        answers=answers,
+        pictures=pictures,
+        rounds=rounds_context(rounds),
         bias=collect_bias(store, molecule, card),
         diagnostics=bias_diagnostics(
             store, molecule, card, teacher_forces=teacher_forces(certificate, card, scratch_card)
@@ -47,11 +73,40 @@ def write_report(
         model_location=store.location(f"models/{molecule}/{model_id}/model.model"),
         store_location=store.location("").rstrip("/"),
     )
-    path = f"{folder}/report.html"
-    store.write(path, render_report(context).encode())
+    page = render_report(context).encode()
+    for name, picture in pictures.items():
+        store.write(f"{folder}/{PICTURES[name]}", picture)
+    store.write_json(f"{folder}/answers.json", answers.to_json())
+    # Last: with the page, the report is complete.
+    store.write(f"{folder}/report.html", page)
     write_index(store)
     logger.info("%s: report of model %s written", molecule, model_id)
-    return store.location(path)
+    return store.location(f"{folder}/report.html")
+
+
+def _pictures(
+    certificate: Mapping[str, Any],
+    card: Mapping[str, Any],
+    costs: Sequence[Cost],
+    quoted: Quoted | None,
+    curve: Mapping[str, Any] | None,
+) -> dict[str, bytes]:
+    unit, seconds = cost_unit(costs)
+    pictures = {
+        "good": answer_plots.how_good(group_lines(certificate)),
+        "cost": answer_plots.what_it_cost(costs, quoted, unit=unit, unit_seconds=seconds),
+    }
+    labels = len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"])
+    if card["strategy"] != "scratch" and certificate["scratch_errors"] is not None:
+        pictures["bought"] = answer_plots.what_it_bought(certificate, labels, curve, aid=words_of(card).aid)
+    return pictures
+
+
+def _label_seconds(levels: Sequence[LevelSummary], accurate: str) -> float | None:
+    """Core-seconds of an attempt at the accurate level."""
+    found = next((level for level in levels if level.level == accurate), None)
+    attempts = found.ok + found.failed + found.rejected if found else 0
+    return found.core_seconds / attempts if found and attempts else None
 
 
 def teacher_forces(

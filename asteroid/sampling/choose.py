@@ -90,6 +90,17 @@ def chosen_accurate(store: Store, molecule: MoleculeSettings, split: Split) -> l
     return store.selected(molecule.name, molecule.accurate, name=f"{prefix}{largest}")
 
 
+def extend_accurate(
+    store: Store, molecule: MoleculeSettings, split: Split, frame_ids: Sequence[str], *, criterion: str, round: int
+) -> None:
+    """Choose these frames of a split, too, after those that are chosen already; done again, it adds nothing."""
+    earlier = chosen_accurate(store, molecule, split)
+    ids = list(dict.fromkeys([*earlier, *frame_ids]))
+    if len(ids) > len(earlier):
+        name = f"accurate-{split}-{len(ids)}"
+        store.select(molecule.name, molecule.accurate, ids, name=name, criterion=criterion, round=round)
+
+
 def _choose(
     store: Store,
     molecule: MoleculeSettings,

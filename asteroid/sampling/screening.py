@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from asteroid.bonds import bonded, distances, radius_sums
 from asteroid.configuration import Configuration
+from asteroid.units import BOLTZMANN
 
 FORMED = 1.1
 """Atoms that were not bonded have fused below this; far enough below a hydrogen bond's 1.7."""
@@ -49,3 +50,11 @@ class Screen:
         if (ratio[~self.bonds] < FORMED).any():
             return "bond formed"
         return None
+
+
+def highest_energy(atoms: int, temperature: float) -> float:
+    """eV above the minimum that a geometry may have: twice what MD at this temperature (K) has on average.
+
+    Harmonic vibrations hold (3N − 6) k_B T / 2 on average; a geometry far above it is none that a trajectory visits.
+    """
+    return max(1, 3 * atoms - 6) * BOLTZMANN * temperature

@@ -1,5 +1,6 @@
 """Judging a finished model: certificate and report, and what to tell a person."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -7,9 +8,14 @@ import numpy as np
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import counted, digest, import_mace, label_key
+from asteroid.stages.common import digest, import_mace, label_key
+from asteroid.stages.curve import measure_curve
+from asteroid.stages.evidence import Asked, gather_evidence, read_asked
+from asteroid.stages.hessians import hessian_frames
+from asteroid.stages.kept_quotes import find_quote
 from asteroid.stages.minima import compare_to_accurate
 from asteroid.stages.models import Models, trained_models, training_frames
+from asteroid.stages.own_md import own_md
 from asteroid.store import Store
 
 
@@ -22,6 +28,10 @@ def report_folder(store: Store, molecule: MoleculeSettings, models: Models) -> s
     }
     if not molecule.label_settings(molecule.accurate).forces:
         judged["minimum"] = "the model's alone"
+    asked = read_asked(store, molecule, models.final) or Asked()
+    if further := [*asked.frame_ids, *hessian_frames(store, molecule, models.final)]:
+        labels = store.labels(molecule.name, molecule.accurate)
+        judged["evidence"] = [label_key(labels[i]) for i in further if i in labels]
     return f"reports/{molecule.name}/{models.final}-{digest(judged)[:8]}"
 
 
@@ -39,9 +49,8 @@ def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress
     """Judge the final model on held-out frames, in MD and at its minimum; write certificate and report. Needs torch."""
     import_mace()
     from asteroid.report.write import write_report
-    from asteroid.training.run import load_calculator, read_card
+    from asteroid.training.run import read_card
     from asteroid.validation.certificate import certify as judge
-    from asteroid.validation.dynamics import run_dynamics
 
     store = Store(store_url)
     models = trained_models(store, molecule)
@@ -51,22 +60,35 @@ def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress
         on_progress("errors on held-out frames", 0, 1)
     folder = report_folder(store, molecule, models)
     card, scratch_card = (read_card(store, molecule.name, i) for i in (models.final, models.scratch))
-    calculator = load_calculator(store, molecule.name, models.final, device=molecule.training.device)
     if not store.exists(f"{folder}/certificate.json"):
-        minimum, start, note = compare_to_accurate(store, molecule, models.final)
+        minimum, rest, note = compare_to_accurate(store, molecule, models.final)
+        trajectories = own_md(store, molecule, models.final, on_progress=on_progress)
         certificate = judge(
             card,
             errors=_errors(store, molecule, models.final),
             scratch_errors=_errors(store, molecule, models.scratch) if models.scratch != models.final else None,
-            dynamics=run_dynamics(calculator, start, molecule.validation, on_progress=counted(on_progress, "MD")),
+            dynamics=trajectories.dynamics,
             minimum=minimum,
             thresholds=molecule.validation.thresholds,
             minimum_note=note,
+            evidence=gather_evidence(store, molecule, models.final, rest, trajectories),
             accurate_forces=molecule.label_settings(molecule.accurate).forces,
         )
         store.write_json(f"{folder}/certificate.json", certificate.to_json())
+    if not store.exists(f"{folder}/curve.json"):
+        curve = measure_curve(store, molecule, models, partial(_errors, store, molecule), on_progress=on_progress)
+        store.write_json(f"{folder}/curve.json", curve)
     content = store.read_json(f"{folder}/certificate.json")
-    write_report(store, molecule.name, certificate=content, card=card, scratch_card=scratch_card, folder=folder)
+    write_report(
+        store,
+        molecule.name,
+        certificate=content,
+        card=card,
+        scratch_card=scratch_card,
+        folder=folder,
+        curve=store.read_json(f"{folder}/curve.json"),
+        quote=find_quote(store, molecule),
+    )
     return bool(content["passed"])
 
 

@@ -51,6 +51,13 @@ def starting_structure(store: Store, molecule: MoleculeSettings) -> Configuratio
     return conformers[0]
 
 
+def minimum_or_start(store: Store, molecule: MoleculeSettings, model_id: str) -> Configuration:
+    """The model's minimum; where its optimisation did not converge, the structure that this started from."""
+    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
+    start = starting_structure(store, molecule)
+    return start.with_positions(np.array(found["positions"])) if found["converged"] else start
+
+
 def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> bool:
     """Ask for the next accurate label on the way from the model's minimum to the accurate one, if one is needed.
 

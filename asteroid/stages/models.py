@@ -151,7 +151,7 @@ def _train(store: Store, molecule: MoleculeSettings, on_progress: Progress | Non
             valid_ids=frames.valid,
             cheap_ids=frames.cheap,
             settings=molecule.training,
-            on_progress=_training_notes(on_progress),
+            on_progress=training_notes(on_progress),
         )
 
     scratch = run("scratch")
@@ -166,7 +166,7 @@ def held_out_error(card: Mapping[str, Any]) -> str:
     return str(HeldOut(card["valid_force_mae"], card["valid_energy_mae"]))
 
 
-def _training_notes(on_progress: Progress | None) -> Callable[[str, int, int, HeldOut | None], None] | None:
+def training_notes(on_progress: Progress | None) -> Callable[[str, int, int, HeldOut | None], None] | None:
     """Turn a callback with a note into the one that training calls."""
     if on_progress is None:
         return None

@@ -1,8 +1,8 @@
 """The certificate: a pass or fail for one model of one molecule, line by line, with the numbers behind each.
 
-It sums up what :mod:`asteroid.validation.errors`, ``dynamics`` and ``minimum`` measured. A quantity that could not be
-measured does not pass. One that nobody meant to measure (forces, of accurate labels that are energies alone) is listed
-as not checked: it neither passes nor fails. As a plain dict it is stored beside the report, which
+It sums up what :mod:`asteroid.validation.errors`, ``dynamics``, ``minimum`` and ``evidence`` measured. A quantity that
+could not be measured does not pass. One that nobody meant to measure (forces, of accurate labels that are energies
+alone) is listed as not checked: it neither passes nor fails. As a plain dict it is stored beside the report, which
 :mod:`asteroid.report` makes from it.
 """
 
@@ -11,44 +11,24 @@ import importlib.metadata
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from asteroid.settings import ThresholdSettings
 from asteroid.validation.dynamics import Dynamics, unstable
 from asteroid.validation.errors import Errors, Estimate, improvement
+from asteroid.validation.evidence import Evidence, evidence_lines
+from asteroid.validation.line import NO_FORCES, Line
 from asteroid.validation.minimum import MinimumComparison, ModelMinimum
 
 IMAGINARY_NOISE = 50.0
 """cm⁻¹: an optimisation that ends at a small force leaves a free methyl rotor with an imaginary mode of a few tens."""
 
-NO_FORCES = "the accurate labels are energies alone"
+LISTED = 4
+"""Failed trajectories that a note names; the report's table has them all."""
 
 _PACKAGES = ("asteroid", "mace-torch", "torch", "ase", "numpy")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One requirement: ``value comparison threshold``; a value of None could not be measured and does not pass.
-
-    Args:
-        checked: False where the labels that were asked for cannot tell; such a line says nothing about the model.
-    """
-
-    name: str
-    value: float | None
-    unit: str
-    threshold: float
-    comparison: Literal["<=", ">="]
-    note: str = ""
-    checked: bool = True
-
-    @property
-    def passed(self) -> bool:
-        if self.value is None or not math.isfinite(self.value):
-            return False
-        return self.value <= self.threshold if self.comparison == "<=" else self.value >= self.threshold
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,6 +41,7 @@ class Certificate:
         improvement: force MAE of the scratch model over that of this one, on the same frames (energy MAE where no
             label has forces); None without a scratch model, or where this model is the scratch model.
         minimum: None when the minimum could not be compared.
+        evidence: from the model's own MD, its vibrations, torsions and ensembles.
     """
 
     model_id: str
@@ -75,6 +56,7 @@ class Certificate:
     improvement: Estimate | None
     dynamics: Dynamics
     minimum: MinimumComparison | ModelMinimum | None
+    evidence: Evidence
 
     @property
     def passed(self) -> bool:
@@ -98,6 +80,7 @@ def certify(
     minimum: MinimumComparison | ModelMinimum | None,
     thresholds: ThresholdSettings,
     minimum_note: str = "",
+    evidence: Evidence | None = None,
     accurate_forces: bool = True,
 ) -> Certificate:
     """Compare what was measured with the thresholds.
@@ -106,9 +89,11 @@ def certify(
         card: of the model, from the store.
         scratch_errors: of the model trained on accurate labels alone, on the same frames.
         minimum_note: why ``minimum`` is no comparison.
+        evidence: None where nothing further was gathered.
         accurate_forces: False where only energies were asked for at the accurate level: what needs its forces is then
             not checked.
     """
+    evidence = evidence or Evidence()
     return Certificate(
         model_id=card["model_id"],
         molecule=card["molecule"],
@@ -120,12 +105,14 @@ def certify(
             *_error_lines(errors, thresholds),
             *_dynamics_lines(dynamics, thresholds),
             *_minimum_lines(minimum, minimum_note, thresholds, accurate_forces),
+            *evidence_lines(evidence, thresholds),
         ),
         errors=errors,
         scratch_errors=scratch_errors,
         improvement=improvement(errors, scratch_errors) if scratch_errors else None,
         dynamics=dynamics,
         minimum=minimum,
+        evidence=evidence,
     )
 
 
@@ -151,12 +138,20 @@ def _interval(estimate: Estimate, frames: int) -> str:
 
 
 def _dynamics_lines(dynamics: Dynamics, thresholds: ThresholdSettings) -> tuple[Line, ...]:
-    nve = dynamics.nve
+    nve, half = dynamics.nve, dynamics.nve_half
     drift = None if nve.drift is None else abs(nve.drift)
     setting = f"{nve.requested:g} ps from {nve.temperature:.0f} K, time step {nve.timestep:g} fs"
-    note = "; ".join([setting, *unstable([nve])])
-    runs = (nve, *dynamics.nvt)
-    survival = "; ".join([f"{sum(t.stable for t in runs)} of {len(runs)}", *unstable(runs)])
+    finer = "" if half.drift is None else f"{half.drift:.2g} with {half.timestep:g} fs"
+    note = "; ".join(filter(None, [setting, finer, *unstable([nve, half])]))
+    runs = dynamics.trajectories
+    certain = [
+        f"at {at.temperature:.0f} K {at.surviving:.2g} survive {at.survival.until:g} ps, "
+        f"95% interval {at.low:.2g} to {at.high:.2g} of {at.survival.replicas} replicas"
+        for at in dynamics.survival
+    ]
+    failures = unstable(runs)
+    more = [f"and {len(failures) - LISTED} more"] if len(failures) > LISTED else []
+    survival = "; ".join([f"{sum(t.stable for t in runs)} of {len(runs)}", *certain, *failures[:LISTED], *more])
     return (
         Line("NVE energy drift", drift, "eV/atom/ps", thresholds.nve_drift, "<=", note),
         Line("Trajectories that survived", dynamics.stable_fraction, "", thresholds.nvt_stable, ">=", survival),

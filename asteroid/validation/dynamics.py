@@ -1,14 +1,15 @@
 """Molecular dynamics with a model: does it conserve energy, and does the molecule survive.
 
 A model can have small errors on held-out frames and still hold a hole in its energy surface that a trajectory finds; so
-a certificate needs both. A trajectory that fails is a result with a time and a reason, not an exception.
+a certificate needs both. A trajectory that fails is a result with a time and a reason, not an exception. The replicas
+are run by :mod:`asteroid.simulation`, all NVT temperatures in one batch; how sure their number makes is said by
+:mod:`asteroid.validation.survival`.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,30 +17,26 @@ import numpy.typing as npt
 from asteroid.bonds import BONDED, bonded, radius_sums
 from asteroid.configuration import Configuration
 from asteroid.settings import ValidationSettings
-from asteroid.units import BOLTZMANN, FEMTOSECOND
-from asteroid.vibrations import external_modes
+from asteroid.simulation.replicas import Ensemble, Floats, Judge, Progress, Replica
+from asteroid.validation.survival import Survival, kaplan_meier
 
-Floats = npt.NDArray[np.float64]
-Progress = Callable[[int, int], None]
-"""Called with the steps done and the steps in all."""
+if TYPE_CHECKING:
+    from asteroid.simulation.trajectories import StoredTrajectories
 
 BROKEN = 1.75
 """A bond longer than this times the sum of the radii is broken: 1.87 Å for C–H, beyond any vibration below 1000 K."""
 FUSED = 0.5
 """Atoms closer than this times the sum of the radii have fused: 0.54 Å for C–H, hundreds of eV uphill in reality."""
-RUNAWAY = 5.0
-"""The temperature ran away when it stays above this times its target for RUNAWAY_TIME: noise that large never lasts."""
-RUNAWAY_TIME = 50.0
-"""fs"""
-FRICTION = 0.01
-"""1/fs, of the Langevin thermostat: it equilibrates within the first tenth of a picosecond or two."""
-SAMPLES = 400
+INTERVAL = {"nve": 1.0, "nvt": 5.0}
+"""fs between the frames that are recorded and judged. 5 are half a period of the fastest stretch; a drift is told from
+the oscillations of velocity Verlet's energy, which takes more frames."""
+SAMPLES = 200
 """Points at most in a recorded series: enough for a plot."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Trajectory:
-    """One trajectory of a model.
+    """One trajectory of a model, without its positions.
 
     Args:
         ensemble: ``nve`` (velocity Verlet) or ``nvt`` (Langevin).
@@ -51,13 +48,12 @@ class Trajectory:
         drift: eV/atom/ps, slope of the total energy; None unless ``nve`` and stable.
         fluctuation: eV/atom, standard deviation about that slope; None with the drift.
         mean_temperature: K, over the second half of the steps.
-        steps_per_second: speed on the machine that ran it.
         times: (K,) fs; the series are thinned for plots.
         total_energies: (K,) eV, kinetic and potential.
         temperatures: (K,) K.
     """
 
-    ensemble: Literal["nve", "nvt"]
+    ensemble: Ensemble
     temperature: float
     timestep: float
     seed: int
@@ -67,7 +63,6 @@ class Trajectory:
     drift: float | None
     fluctuation: float | None
     mean_temperature: float | None
-    steps_per_second: float
     times: Floats
     total_energies: Floats
     temperatures: Floats
@@ -76,137 +71,148 @@ class Trajectory:
     def stable(self) -> bool:
         return self.reason is None
 
+    @classmethod
+    def of(cls, replica: Replica) -> "Trajectory":
+        """What a certificate keeps of a replica."""
+        fit = None
+        if replica.ensemble == "nve" and replica.stable:
+            atoms = replica.positions.shape[1]
+            fit = energy_drift(replica.times, replica.total_energies, atoms=atoms)
+        count = len(replica.times)
+        thin = slice(None, None, -(-count // SAMPLES) or 1)
+        return cls(
+            ensemble=replica.ensemble,
+            temperature=replica.temperature,
+            timestep=replica.timestep,
+            seed=replica.seed,
+            requested=replica.requested,
+            survived=replica.survived,
+            reason=replica.reason,
+            drift=fit[0] if fit else None,
+            fluctuation=fit[1] if fit else None,
+            mean_temperature=float(replica.temperatures[count // 2 :].mean()) if count else None,
+            times=replica.times[thin],
+            total_energies=replica.total_energies[thin],
+            temperatures=replica.temperatures[thin],
+        )
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
+class SurvivalAt:
+    """How many replicas survived at one temperature.
+
+    Args:
+        temperature: K.
+        survival: times in ps.
+        surviving, low, high: part that survives to the end, with its 95 % interval.
+    """
+
+    temperature: float
+    survival: Survival
+    surviving: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
 class Dynamics:
-    """All trajectories of a validation: one NVE at the highest temperature, one NVT at each."""
+    """All trajectories of a validation. In a certificate's JSON it has these keys, and those of the classes above.
+
+    Args:
+        nve: at the highest temperature, with the time step of the settings.
+        nve_half: the same start and velocities with half the time step: velocity Verlet then fluctuates a quarter as
+            much on a smooth energy surface, and what drifts in both is the model's fault, not the integrator's.
+        nvt: ``replicas`` at each temperature, one temperature after another.
+        survival: of the NVT replicas, one a temperature.
+        verlet_ratio: fluctuation of ``nve`` over that of ``nve_half``: 4 in theory; None where one has none.
+        steps_per_second: of all NVT replicas together, on the machine that ran them; None where they were stored.
+    """
 
     nve: Trajectory
+    nve_half: Trajectory
     nvt: tuple[Trajectory, ...]
+    survival: tuple[SurvivalAt, ...]
+    verlet_ratio: float | None
+    steps_per_second: float | None
 
     @property
     def stable_fraction(self) -> float:
         """Part of all trajectories that survived."""
-        trajectories = (self.nve, *self.nvt)
-        return sum(t.stable for t in trajectories) / len(trajectories)
+        return sum(t.stable for t in self.trajectories) / len(self.trajectories)
+
+    @property
+    def trajectories(self) -> tuple[Trajectory, ...]:
+        return (self.nve, self.nve_half, *self.nvt)
 
 
 def run_dynamics(
-    calculator: Any, start: Configuration, settings: ValidationSettings, *, on_progress: Progress | None = None
+    model: Any,
+    start: Configuration,
+    settings: ValidationSettings,
+    *,
+    stored: "StoredTrajectories | None" = None,
+    on_progress: Progress | None = None,
 ) -> Dynamics:
-    """Run one NVE trajectory at the highest temperature and one NVT trajectory at each.
+    """NVE at the highest temperature with two time steps, and NVT replicas at each temperature.
 
     Args:
-        calculator: an ASE calculator.
+        model: a MACE module or its calculator, or any other ASE calculator.
         start: usually the model's minimum.
-        on_progress: called with the steps done and the steps in all.
+        stored: where trajectories are kept, so that a killed run goes on; None to keep nothing.
+        on_progress: called with the steps done and the steps in all, NVT replicas counted as one.
     """
-    plan: list[tuple[Literal["nve", "nvt"], float, float]] = [("nve", max(settings.temperatures), settings.nve_ps)]
-    plan += [("nvt", temperature, settings.nvt_ps) for temperature in settings.temperatures]
-    steps = [_steps(duration, settings.timestep) for _, _, duration in plan]
-    trajectories = []
-    for index, (ensemble, temperature, duration) in enumerate(plan):
-        trajectories.append(
-            run_trajectory(
-                calculator,
-                start,
+    highest = max(settings.temperatures)
+    step = settings.timestep
+    hot = [temperature for temperature in settings.temperatures for _ in range(settings.replicas)]
+    plan: dict[str, tuple[Ensemble, float, float, list[float], int]] = {
+        "nve": ("nve", step, settings.nve_ps, [highest], settings.seed),
+        "nve-half": ("nve", step / 2, settings.nve_ps, [highest], settings.seed),
+        "nvt": ("nvt", step, settings.nvt_ps, hot, settings.seed + 1),
+    }
+    steps = [round(1000 * duration / timestep) for _, timestep, duration, _, _ in plan.values()]
+    found: dict[str, list[Replica]] = {}
+    speed = None
+    for index, (name, (ensemble, timestep, duration, temperatures, seed)) in enumerate(plan.items()):
+        replicas = stored.load(name) if stored else None
+        if replicas is None:
+            from asteroid.simulation.run import simulate
+
+            began = time.perf_counter()
+            replicas = simulate(
+                model,
+                [start] * len(temperatures),
                 ensemble=ensemble,
-                temperature=temperature,
-                timestep=settings.timestep,
+                temperatures=temperatures,
+                timestep=timestep,
                 duration=duration,
-                seed=settings.seed + index,
+                interval=INTERVAL[ensemble],
+                seeds=range(seed, seed + len(temperatures)),
+                judge=bond_judge(start),
+                checkpoints=stored.checkpoints(name) if stored else None,
                 on_progress=_shifted(on_progress, sum(steps[:index]), sum(steps)),
             )
-        )
-    return Dynamics(trajectories[0], tuple(trajectories[1:]))
+            done = 1000 * sum(replica.survived for replica in replicas) / timestep
+            speed = done / max(time.perf_counter() - began, 1e-9)
+            if stored:
+                stored.save(name, replicas)
+        found[name] = replicas
+    return summarise(found["nve"][0], found["nve-half"][0], found["nvt"], steps_per_second=speed)
 
 
-def run_trajectory(
-    calculator: Any,
-    start: Configuration,
-    *,
-    ensemble: Literal["nve", "nvt"],
-    temperature: float,
-    timestep: float,
-    duration: float,
-    seed: int,
-    on_progress: Progress | None = None,
-) -> Trajectory:
-    """Run one trajectory from Maxwell–Boltzmann velocities without linear and angular momentum.
-
-    Args:
-        calculator: an ASE calculator.
-        temperature: K.
-        timestep: fs.
-        duration: ps.
-        seed: of the velocities and the thermostat.
-        on_progress: called with the steps done and the steps in all.
-    """
-    from ase.calculators.calculator import CalculatorError
-    from ase.md.langevin import Langevin
-    from ase.md.verlet import VelocityVerlet
-
-    rng = np.random.default_rng(seed)
-    atoms: Any = start.to_atoms()
-    atoms.calc = calculator
-    freedom = set_velocities(atoms, temperature, rng)
-    if ensemble == "nve":
-        integrator: Any = VelocityVerlet(atoms, timestep * FEMTOSECOND)
-    else:
-        # Without fixcm, which ASE deprecates for sampling a wrong distribution; all 3N degrees of freedom then warm up.
-        integrator = Langevin(
-            atoms,
-            timestep * FEMTOSECOND,
-            temperature_K=temperature,
-            friction=FRICTION / FEMTOSECOND,
-            fixcm=False,
-            rng=rng,
-        )
-        freedom = 3 * len(atoms)
-
-    watch = _Watch(start, temperature, timestep)
-    steps = _steps(duration, timestep)
-    total, kelvin = np.full(steps + 1, np.nan), np.full(steps + 1, np.nan)
-    reason: str | None = None
-    began, done = time.perf_counter(), 0
-    try:
-        forces = atoms.get_forces()
-        for done in count():
-            kinetic = float(atoms.get_kinetic_energy())
-            total[done] = kinetic + float(atoms.get_potential_energy())
-            kelvin[done] = 2 * kinetic / (freedom * BOLTZMANN) if freedom else 0.0
-            reason = watch.failure(atoms.positions, total[done], kelvin[done])
-            if reason or done == steps:
-                break
-            forces = integrator.step(forces)
-            if on_progress:
-                on_progress(done + 1, steps)
-    # What calculators raise at an absurd geometry (an SCF or a neighbour list that fails) ends the trajectory.
-    except (CalculatorError, RuntimeError, ValueError, ArithmeticError) as error:
-        reason = f"the calculator failed: {' '.join(str(error).split()) or type(error).__name__}"
-
-    recorded = np.flatnonzero(np.isfinite(total) & np.isfinite(kelvin))
-    times = recorded * timestep
-    fit = None
-    if ensemble == "nve" and reason is None:
-        fit = energy_drift(times, total[recorded], atoms=len(atoms))
-    thin = recorded[:: -(-len(recorded) // SAMPLES) or 1]
-    return Trajectory(
-        ensemble=ensemble,
-        temperature=temperature,
-        timestep=timestep,
-        seed=seed,
-        requested=duration,
-        survived=done * timestep / 1000,
-        reason=reason,
-        drift=fit[0] if fit else None,
-        fluctuation=fit[1] if fit else None,
-        mean_temperature=float(kelvin[recorded[len(recorded) // 2 :]].mean()) if len(recorded) else None,
-        steps_per_second=done / max(time.perf_counter() - began, 1e-9),
-        times=np.asarray(thin * timestep, dtype=np.float64),
-        total_energies=total[thin],
-        temperatures=kelvin[thin],
-    )
+def summarise(
+    nve: Replica, nve_half: Replica, nvt: Sequence[Replica], *, steps_per_second: float | None = None
+) -> Dynamics:
+    """What replicas say about a model."""
+    whole, half = Trajectory.of(nve), Trajectory.of(nve_half)
+    ratio = None
+    if whole.fluctuation is not None and half.fluctuation:
+        ratio = whole.fluctuation / half.fluctuation
+    by_temperature = []
+    for temperature in dict.fromkeys(replica.temperature for replica in nvt):
+        alike = [replica for replica in nvt if replica.temperature == temperature]
+        survival = kaplan_meier([r.survived for r in alike], [not r.stable for r in alike])
+        by_temperature.append(SurvivalAt(temperature, survival, *survival.at_end))
+    return Dynamics(whole, half, tuple(map(Trajectory.of, nvt)), tuple(by_temperature), ratio, steps_per_second)
 
 
 def energy_drift(times: npt.ArrayLike, total_energies: npt.ArrayLike, *, atoms: int) -> tuple[float, float]:
@@ -228,77 +234,39 @@ def energy_drift(times: npt.ArrayLike, total_energies: npt.ArrayLike, *, atoms: 
     return float(slope), float(np.std(energies - slope * picoseconds - intercept))
 
 
-def _shifted(on_progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Progress of one trajectory as progress of all."""
-    return on_progress and (lambda done, _: on_progress(before + done, total))
+def bond_judge(start: Configuration) -> Judge:
+    """Ends a replica whose atoms fused, or whose bonds, against those of this configuration, broke."""
+    symbols = start.symbols
+    first, second = np.triu_indices(len(start.numbers), 1)
+    radii = radius_sums(start.numbers)[first, second]
+    bonds = bonded(start)[first, second]
 
+    def judge(positions: Floats) -> list[str | None]:
+        lengths = np.linalg.norm(positions[:, first] - positions[:, second], axis=2)
+        return [reason(ratios) for ratios in lengths / radii]
 
-def _steps(duration: float, timestep: float) -> int:
-    return max(2, round(1000 * duration / timestep))
-
-
-def set_velocities(atoms: Any, temperature: float, rng: np.random.Generator) -> int:
-    """Give ASE atoms exactly this temperature in K, at rest as a whole; return the degrees of freedom."""
-    masses = atoms.get_masses()
-    roots = np.repeat(np.sqrt(masses), 3)
-    external = external_modes(atoms.positions, masses)
-    # In mass-weighted coordinates the rigid motions are a linear space, so what is left after projection has none.
-    momenta = rng.standard_normal(roots.size)
-    momenta -= external @ (external.T @ momenta)
-    freedom = int(roots.size - external.shape[1])
-    if freedom == 0:
-        momenta[:] = 0.0
-    else:
-        momenta *= np.sqrt(freedom * BOLTZMANN * temperature / (momenta @ momenta))
-    atoms.set_momenta((momenta * roots).reshape(-1, 3))
-    return freedom
-
-
-class _Watch:
-    """Says when a trajectory has left what the molecule can do."""
-
-    def __init__(self, start: Configuration, temperature: float, timestep: float) -> None:
-        self._symbols = start.symbols
-        self._first, self._second = np.triu_indices(len(start.numbers), 1)
-        self._radii = radius_sums(start.numbers)[self._first, self._second]
-        self._bonded = bonded(start)[self._first, self._second]
-        self._limit = RUNAWAY * temperature
-        self._patience = round(RUNAWAY_TIME / timestep)
-        self._hot = 0
-
-    def failure(self, positions: Floats, energy: float, temperature: float) -> str | None:
-        """Why the trajectory must end here, or None."""
-        if not (np.isfinite(energy) and np.isfinite(temperature) and np.isfinite(positions).all()):
-            return "energy or forces are not finite"
-        ratios = self._distances(positions) / self._radii
+    def reason(ratios: Floats) -> str | None:
         if len(fused := np.flatnonzero(ratios < FUSED)):
-            return f"atoms fused: {self._pair(fused[0], ratios)}"
-        for pair in np.flatnonzero(self._bonded & (ratios > BROKEN)):
-            if not self._transferred(pair, ratios):
-                return f"bond broken: {self._pair(pair, ratios)}"
-        self._hot = self._hot + 1 if temperature > self._limit else 0
-        if self._hot > self._patience:
-            return f"temperature ran away: above {self._limit:.0f} K for {RUNAWAY_TIME:.0f} fs"
+            return f"atoms fused: {pair_at(fused[0], ratios)}"
+        for pair in np.flatnonzero(bonds & (ratios > BROKEN)):
+            if not transferred(pair, ratios):
+                return f"bond broken: {pair_at(pair, ratios)}"
         return None
 
-    def _distances(self, positions: Floats) -> Floats:
-        return np.asarray(np.linalg.norm(positions[self._first] - positions[self._second], axis=1))
-
-    def _transferred(self, pair: np.intp, ratios: Floats) -> bool:
+    def transferred(pair: np.intp, ratios: Floats) -> bool:
         """Whether the hydrogen of this bond now sits on another heavy atom: chemistry (malonaldehyde), no failure."""
-        ends = (self._first[pair], self._second[pair])
         near = ratios < BONDED
-        for hydrogen in (end for end in ends if self._symbols[end] == "H"):
-            partners = np.concatenate(
-                [self._second[near & (self._first == hydrogen)], self._first[near & (self._second == hydrogen)]]
-            )
-            if any(self._symbols[partner] != "H" for partner in partners):
+        for hydrogen in (end for end in (first[pair], second[pair]) if symbols[end] == "H"):
+            partners = np.concatenate([second[near & (first == hydrogen)], first[near & (second == hydrogen)]])
+            if any(symbols[partner] != "H" for partner in partners):
                 return True
         return False
 
-    def _pair(self, pair: np.intp, ratios: Floats) -> str:
-        i, j = self._first[pair], self._second[pair]
-        return f"{self._symbols[i]}{i}–{self._symbols[j]}{j} at {ratios[pair] * self._radii[pair]:.2f} Å"
+    def pair_at(pair: np.intp, ratios: Floats) -> str:
+        i, j = first[pair], second[pair]
+        return f"{symbols[i]}{i}–{symbols[j]}{j} at {ratios[pair] * radii[pair]:.2f} Å"
+
+    return judge
 
 
 def unstable(trajectories: Sequence[Trajectory]) -> list[str]:
@@ -308,3 +276,8 @@ def unstable(trajectories: Sequence[Trajectory]) -> list[str]:
         for t in trajectories
         if not t.stable
     ]
+
+
+def _shifted(on_progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Progress of one simulation as progress of all."""
+    return on_progress and (lambda done, _: on_progress(before + done, total))

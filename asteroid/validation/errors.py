@@ -130,7 +130,7 @@ def improvement(model: Errors, baseline: Errors) -> Estimate:
     """
     if model.frame_ids != baseline.frame_ids:
         raise ValueError("a ratio of errors needs both models measured on the same frames in the same order")
-    ours, theirs = (_absolute_errors(errors) for errors in (model, baseline))
+    ours, theirs = (absolute_errors(errors) for errors in (model, baseline))
     # A model that is exact (it never is, outside a test) would divide by zero.
     tiny = np.finfo(np.float64).tiny
     picks = _resample(len(ours), model.seed)
@@ -139,8 +139,8 @@ def improvement(model: Errors, baseline: Errors) -> Estimate:
     return Estimate(float(theirs.sum() / max(ours.sum(), tiny)), float(low), float(high))
 
 
-def _absolute_errors(errors: Errors) -> Floats:
-    """Of the forces of each frame that has them, eV/Å; of every frame's energy, eV/atom, when none has."""
+def absolute_errors(errors: Errors) -> Floats:
+    """Summed over the forces of each frame that has them, eV/Å; of every frame's energy, eV/atom, when none has."""
     pairs = zip(errors.predicted_forces, errors.reference_forces, strict=True)
     forces = [np.abs(p - f).sum() for p, f in pairs if f is not None]
     energies: Floats = np.abs(errors.predicted_energies - errors.reference_energies) / errors.atoms

@@ -178,13 +178,20 @@ def compare_minima(second: Floats, labelled: Sequence[Labelled]) -> MinimumCompa
 
 
 def aligned_rmsd(first: Configuration, second: Configuration) -> float:
-    """RMSD in Å between equal atoms after the best rotation (Kabsch, doi 10.1107/S0567739476001873)."""
+    """RMSD in Å between equal atoms after the best rotation."""
+    a = first.positions - first.positions.mean(axis=0)
+    b = second.positions - second.positions.mean(axis=0)
+    return float(np.sqrt(((a @ rotation_onto(first, second) - b) ** 2).sum(axis=1).mean()))
+
+
+def rotation_onto(first: Configuration, second: Configuration) -> Floats:
+    """(3, 3), the best rotation of rows of ``first`` onto ``second`` (Kabsch, doi 10.1107/S0567739476001873)."""
     a = first.positions - first.positions.mean(axis=0)
     b = second.positions - second.positions.mean(axis=0)
     u, _, vt = np.linalg.svd(a.T @ b)
     # A reflection would make mirror images equal.
     u[:, -1] *= np.sign(np.linalg.det(u @ vt))
-    return float(np.sqrt(((a @ u @ vt - b) ** 2).sum(axis=1).mean()))
+    return np.asarray(u @ vt)
 
 
 def compare_coordinates(model: Configuration, accurate: Configuration) -> tuple[InternalCoordinate, ...]:

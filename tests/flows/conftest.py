@@ -1,5 +1,7 @@
 """A manifest small enough to go through every stage in seconds: real tblite, real PySCF, real MACE."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,9 @@ defaults:
     model: {{channels: 4, max_l: 0, correlation: 1, interactions: 1}}
     pretrain_steps: 20
     finetune_steps: 20
+    correction_steps: 20
     evaluate_every: 10
-  validation: {{temperatures: [300], nve_ps: 0.02, nvt_ps: 0.02}}
+  validation: {{temperatures: [300], nve_ps: 0.02, nvt_ps: 0.02, curve: false}}
 molecules:
   - name: water
     smiles: O
@@ -26,6 +29,16 @@ HYDROGEN_FLUORIDE = """
   - name: hydrogen-fluoride
     smiles: F
 """
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """Prefect's own test harness: a real API on a database of its own."""
+    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
 
 
 @pytest.fixture

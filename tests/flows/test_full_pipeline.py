@@ -1,10 +1,8 @@
 import asyncio
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +12,6 @@ from asteroid.store import Store
 from tests.flows.conftest import add_molecule
 
 ASTEROID = [sys.executable, "-m", "asteroid.cli"]
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """Prefect's own test harness: a real API on a database of its own."""
-    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 def run_flow(manifest: Path) -> list[dict[str, Any]]:

@@ -40,8 +40,12 @@ def failed(frame, reason):
 
 @pytest.fixture
 def store(tmp_path) -> Store:
+    """As :func:`fill` fills it."""
+    return fill(Store(tmp_path / "store"))
+
+
+def fill(store: Store) -> Store:
     """Ten training frames (cheap 1 s, accurate 100 s on two cores each) and the two failed test frames of 5 s."""
-    store = Store(tmp_path / "store")
     measured()
     origin = Origin("normal-modes", seed=0)
     train = [Frame(c, origin, "group-0", "train") for c in displaced(10)]

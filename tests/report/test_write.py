@@ -7,11 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asteroid.report.gather import collect_bias, collect_costs, summarise_level
+from asteroid.report.cost import collect_costs
+from asteroid.report.gather import collect_bias, summarise_level
 from asteroid.report.index import write_index
 from asteroid.report.write import teacher_forces, write_report
 from asteroid.store import Store
+from asteroid.validation.evidence import Evidence
+from asteroid.validation.on_policy import OnPolicy
+from tests.report.comparisons import make_comparison
 from tests.report.conftest import ACCURATE, CHEAP, HOSTILE
+from tests.report.test_certificate_plots import full_certificate
 from tests.validation.certificates import (
     make_card,
     make_certificate,
@@ -57,7 +62,9 @@ def write(store: Store, certificate=None, card=None, scratch="same") -> str:
 
 def test_a_report_lies_beside_its_certificate_in_the_store(store):
     write(store)
-    assert store.names(FOLDER) == ["certificate.json", "report.html"]
+    pictures = ["how-good.png", "cost.png", "bought.png"]
+    assert sorted(store.names(FOLDER)) == sorted(["answers.json", "certificate.json", "report.html", *pictures])
+    assert all(store.read(f"{FOLDER}/{name}").startswith(b"\x89PNG") for name in pictures)
     assert store.read_json(f"{FOLDER}/certificate.json")["passed"] is True
 
 
@@ -67,7 +74,7 @@ def test_a_report_loads_nothing_from_anywhere(store):
     assert not re.search(r"(https?:)?//[a-z]", re.sub(r"base64,[A-Za-z0-9+/=]+", "", text), re.IGNORECASE)
     assert not {"script", "link", "iframe", "object", "embed"} & {tag for tag, _ in page.tags}
     images = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert len(images) == 10
+    assert len(images) == 14
     assert all(source.startswith("data:image/png;base64,") for source in images)
 
 
@@ -84,7 +91,7 @@ def test_a_report_answers_how_good_what_it_cost_and_what_that_bought_first(store
     places = [text.index(heading) for heading in order]
     assert places == sorted(places)
     assert "It helped." in text
-    assert "The model meets all 7 requirements." in text
+    assert "The model meets all 7 requirements that were checked." in text
 
 
 def test_a_report_shows_how_to_load_the_model(store):
@@ -184,7 +191,7 @@ def test_a_strategy_without_cheap_labels_pays_for_none(store, strategy):
     costless = {"score-matching": None, "distilled": "gfn1-xtb"}
     card = make_card(strategy=strategy, cheap=costless[strategy], parents={}, weights=None)
     costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", card, None)}
-    assert list(costs) == ["accurate labels that trained it", "training", "accurate labels that only judge it"]
+    assert list(costs) == ["accurate labels that trained it", "accurate labels that only judge it", "training"]
 
 
 def test_every_teacher_of_a_committee_is_paid_for(store):
@@ -281,6 +288,53 @@ def test_the_index_lists_every_report_with_its_result(store):
     assert " fail " in page.text
 
 
+def test_the_index_has_the_three_answers_of_each_model_and_the_comparisons(store):
+    write(store)
+    store.write_json("reports/water/comparison-abc/comparison.json", make_comparison())
+    store.write("reports/water/comparison-abc/comparison.html", b"<html></html>")
+    page = Page(Path(write_index(store)).read_text())
+    answers = store.read_json(f"{FOLDER}/answers.json")
+    for answer in answers.values():
+        assert answer["figure"] in page.text
+        assert answer["sentences"][0] in page.text
+    assert "water/comparison-abc/comparison.html" in [a["href"] for tag, a in page.tags if tag == "a"]
+
+
+def test_a_report_that_was_written_before_answers_were_kept_stays_in_the_index(store):
+    write(store)
+    store.remove(f"{FOLDER}/answers.json")
+    force = store.read_json(f"{FOLDER}/certificate.json")["errors"]["force_mae"]["value"]
+    assert f"{force:.3g} eV/Å" in Page(Path(write_index(store)).read_text()).text
+
+
+def test_all_evidence_of_a_certificate_is_on_the_page(store):
+    page = Page(write(store, full_certificate()))
+    headings = ("Where its own dynamics lead it", "Harmonic frequencies against", "Torsions", "Distributions in MD")
+    assert all(heading in page.text for heading in headings)
+    assert "12 frames of the model's own MD" in page.text
+    assert "no infrared spectrum" in page.text
+    assert "with 95% intervals; none that failed is not certainty" in page.text
+    # Those of a page without evidence; own MD, frequencies, torsion, bonds, angles, spectrum.
+    assert sum(tag == "img" for tag, _ in page.tags) == 14 + 6
+    without = Page(write(store)).text
+    assert not any(heading in without for heading in (*headings[:2], "Power spectrum"))
+
+
+def test_own_md_that_nobody_could_label_is_said(store):
+    certificate = make_certificate(evidence=Evidence(on_policy=OnPolicy(None, (), 6, 6)))
+    assert "6 labels of these failed or were not believed" in Page(write(store, certificate)).text
+
+
+def test_a_certificate_of_before_survival_and_further_evidence_still_makes_a_page(store):
+    content = make_certificate().to_json()
+    del content["evidence"]
+    for name in ("survival", "nve_half", "verlet_ratio"):
+        del content["dynamics"][name]
+    store.write_json(f"{FOLDER}/certificate.json", content)
+    text = Path(write_report(store, "water", content, make_card(), make_scratch_card(), folder=FOLDER)).read_text()
+    assert "NVE: total energy; a conserving model shows a flat line." in Page(text).text
+
+
 def test_a_certificate_without_a_report_is_not_in_the_index(store):
     write_certificate(store, make_certificate())
     assert "0123456789abcdef" not in Path(write_index(store)).read_text()
@@ -327,7 +381,7 @@ def test_a_report_without_accurate_forces_is_about_energies_and_says_so(energy_o
     assert "Harmonic frequencies of the model at its minimum" in text
     assert "was not compared with the accurate one: the accurate labels are energies alone." in text
     link = Page(Path(energy_only_store.location("reports/index.html")).read_text()).text
-    assert "not checked" in link
+    assert "Its forces were never checked" in link
 
 
 def test_labels_without_forces_are_counted_and_have_no_bias_of_forces(energy_only_store):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration
-from asteroid.sampling.screening import Screen
+from asteroid.sampling.screening import Screen, highest_energy
 
 from .conftest import rotated
 
@@ -33,3 +33,8 @@ def test_a_proton_that_changes_hands_is_a_new_bond() -> None:
     positions[2, 2] = 2.0
     assert Screen.of(dimer).reason_to_drop(dimer.positions) is None
     assert Screen.of(dimer).reason_to_drop(positions) == "bond formed"
+
+
+def test_a_geometry_may_be_twice_as_high_in_energy_as_trajectories_are_on_average() -> None:
+    # Harmonic: k_B T / 2 for each of 3N − 6 = 21 modes; k_B is 8.617e-5 eV/K.
+    assert highest_energy(9, 900.0) == pytest.approx(2 * 21 * 8.617e-5 * 900 / 2, rel=1e-3)

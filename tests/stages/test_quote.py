@@ -1,6 +1,7 @@
 """A quote against what the stages then do, and its arithmetic against bounds that hold for any schedule."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -62,8 +63,9 @@ def test_quoting_writes_nothing_and_counts_what_the_manifest_asks_for(water, bef
     assert not (store.local_path("") or Path()).exists()
     assert line(before, "sampling").count == molecule.sampling.frames
     assert line(before, "accurate labels").count == 10 + 4
-    # 20 fs of NVE and 20 fs of NVT at one temperature, in steps of 0.5 fs.
-    assert line(before, "validation").count == 80
+    # 20 fs in steps of 0.5 fs: NVE, again with half the step (120 steps, four to a gradient), then eight replicas of
+    # NVT and of NVE in batches (640 steps, twelve to a gradient).
+    assert line(before, "validation").count == math.ceil(120 / 4 + 640 / 12)
     # As many steps of scratch as of the others together.
     assert line(before, "training").count == (20 + 20) + 20 + 20
     assert 0 < before.least_core_seconds <= before.core_seconds
@@ -111,6 +113,16 @@ def test_a_larger_budget_is_quoted_without_what_is_there(water, labelled):
     assert 20 <= work.frames <= 60
     assert work.cheap_labels == work.frames
     assert work.accurate_labels == 5
+
+
+def test_a_learning_curve_is_quoted_one_more_training_of_accurate_labels_alone(water, before):
+    _, store, molecule = water
+    asked = replace(molecule, validation=molecule.validation.model_copy(update={"curve": True}))
+    without, with_it = (remaining(store, each, atoms=3).phases for each in (molecule, asked))
+    assert [(phase.name, phase.steps) for phase in with_it[len(without) :]] == [("scratch", 20 + 20)]
+    # Half of nine labels is fewer than any budget may be.
+    few = replace(asked, budget=molecule.budget.model_copy(update={"accurate": 9}))
+    assert remaining(store, few, atoms=3).phases == without
 
 
 @pytest.mark.slow

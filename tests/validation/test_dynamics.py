@@ -5,20 +5,20 @@ import pytest
 
 from asteroid.configuration import Configuration
 from asteroid.settings import ValidationSettings
+from asteroid.simulation.run import simulate
+from asteroid.simulation.trajectories import StoredTrajectories
+from asteroid.store import Store
 from asteroid.units import BOLTZMANN, FEMTOSECOND
-from asteroid.validation.dynamics import (
-    SAMPLES,
-    energy_drift,
-    run_dynamics,
-    run_trajectory,
-    set_velocities,
-)
+from asteroid.validation.dynamics import SAMPLES, Trajectory, bond_judge, energy_drift, run_dynamics, unstable
 from tests.validation.conftest import Broken, Spring
 
 
 def run(calculator, start, **changes):
-    options = {"ensemble": "nve", "temperature": 300.0, "timestep": 0.25, "duration": 0.5, "seed": 1}
-    return run_trajectory(calculator, start, **(options | changes))
+    options = {"ensemble": "nve", "temperature": 300.0, "timestep": 0.25, "duration": 0.5, "seed": 1} | changes
+    temperature, seed = options.pop("temperature"), options.pop("seed")
+    options = {"interval": 1.0, "judge": bond_judge(start)} | options
+    (replica,) = simulate(calculator, [start], temperatures=[temperature], seeds=[seed], **options)
+    return Trajectory.of(replica)
 
 
 def test_a_spring_conserves_energy(hydrogen):
@@ -30,7 +30,8 @@ def test_a_spring_conserves_energy(hydrogen):
 
 
 def test_the_error_of_verlet_grows_as_the_square_of_the_time_step(hydrogen):
-    fluctuations = [run(Spring(), hydrogen, timestep=step, duration=0.2).fluctuation for step in (0.1, 0.2, 0.4)]
+    steps = (0.1, 0.2, 0.4)
+    fluctuations = [run(Spring(), hydrogen, timestep=step, interval=step, duration=0.2).fluctuation for step in steps]
     # Verlet follows a Hamiltonian that differs from the true one by the square of the step, and smaller terms.
     assert fluctuations[1] / fluctuations[0] == pytest.approx(4, rel=0.1)
     assert fluctuations[2] / fluctuations[1] == pytest.approx(4, rel=0.1)
@@ -71,11 +72,30 @@ def test_a_potential_that_pushes_apart_breaks_the_bond(hydrogen):
     assert trajectory.reason.startswith("bond broken: H0–H1 at ")
     assert trajectory.survived < trajectory.requested
     assert trajectory.drift is None
+    assert unstable([trajectory]) == [
+        f"NVE at 300 K ended after {trajectory.survived:.3f} ps: {trajectory.reason}",
+    ]
 
 
 def test_a_potential_that_pulls_together_fuses_the_atoms(hydrogen):
     trajectory = run(Broken(lambda p: np.array([[0, 0, 5.0], [0, 0, -5.0]])), hydrogen, timestep=0.1)
     assert trajectory.reason.startswith("atoms fused: H0–H1 at ")
+
+
+def test_a_start_that_is_already_broken_is_reported(hydrogen):
+    (replica,) = simulate(
+        Spring(),
+        [hydrogen.with_positions([[0, 0, 0], [0, 0, 3.0]])],
+        ensemble="nvt",
+        temperatures=[300.0],
+        timestep=0.5,
+        duration=0.1,
+        interval=5.0,
+        seeds=[0],
+        judge=bond_judge(hydrogen),
+    )
+    assert replica.reason == "bond broken: H0–H1 at 3.00 Å"
+    assert replica.survived == 0.0
 
 
 def test_forces_that_are_not_numbers_end_the_trajectory(hydrogen):
@@ -86,13 +106,6 @@ def test_forces_that_are_not_numbers_end_the_trajectory(hydrogen):
     trajectory = run(Broken(forces), hydrogen)
     assert trajectory.reason == "energy or forces are not finite"
     assert np.isfinite(trajectory.total_energies).all()
-
-
-def test_a_runaway_temperature_ends_the_trajectory():
-    # Far apart, no bond can break: only the temperature tells.
-    pair = Configuration([2, 2], [[0, 0, 0], [0, 0, 50.0]])
-    trajectory = run(Broken(lambda p: np.array([[0.3, 0, 0], [-0.3, 0, 0]])), pair)
-    assert trajectory.reason == "temperature ran away: above 1500 K for 50 fs"
 
 
 def test_a_calculator_that_fails_ends_the_trajectory_with_its_words(hydrogen):
@@ -120,26 +133,37 @@ def test_a_hydrogen_that_changes_its_oxygen_has_not_broken_a_bond():
     assert run(Broken(swing), alone, duration=0.03, temperature=1.0).reason.startswith("bond broken: O0–H1")
 
 
-def test_velocities_start_without_linear_and_angular_momentum(ethanol):
-    atoms = ethanol.to_atoms()
-    freedom = set_velocities(atoms, 300.0, np.random.default_rng(0))
-    assert freedom == 3 * 9 - 6
-    np.testing.assert_allclose(atoms.get_momenta().sum(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(atoms.get_angular_momentum(), 0, atol=1e-12)
-    assert 2 * atoms.get_kinetic_energy() / (freedom * BOLTZMANN) == pytest.approx(300.0)
-
-
 def test_ethanol_with_gfn1_survives_at_every_temperature(ethanol, gfn):
     calls = []
-    settings = ValidationSettings(nve_ps=0.1, nvt_ps=0.05, temperatures=(300.0, 500.0), seed=7)
+    settings = ValidationSettings(nve_ps=0.1, nvt_ps=0.05, temperatures=(300.0, 500.0), replicas=2, seed=7)
     dynamics = run_dynamics(gfn(1), ethanol, settings, on_progress=lambda done, total: calls.append((done, total)))
     assert dynamics.stable_fraction == 1.0
-    assert dynamics.nve.temperature == 500.0
-    assert [t.temperature for t in dynamics.nvt] == [300.0, 500.0]
-    assert len({dynamics.nve.seed, *(t.seed for t in dynamics.nvt)}) == 3
-    assert calls == [(done, 400) for done in range(1, 401)]
+    assert (dynamics.nve.temperature, dynamics.nve_half.temperature) == (500.0, 500.0)
+    assert (dynamics.nve.timestep, dynamics.nve_half.timestep) == (0.5, 0.25)
+    assert [t.temperature for t in dynamics.nvt] == [300.0, 300.0, 500.0, 500.0]
+    assert len({dynamics.nve.seed, *(t.seed for t in dynamics.nvt)}) == 5
+    # 200 steps, 400 half as long, and 100 of all replicas at once.
+    assert calls == [(done, 700) for done in [*range(2, 201, 2), *range(204, 601, 4), *range(610, 701, 10)]]
     # GFN1's own forces: an SCF converged to 1e-6 leaks far less than the threshold of a certificate, 1e-3.
     assert abs(dynamics.nve.drift) < 1e-3
+    assert dynamics.verlet_ratio == pytest.approx(4, rel=0.1)
+
+
+def test_both_nve_trajectories_start_alike(hydrogen):
+    dynamics = run_dynamics(Spring(), hydrogen, ValidationSettings(nve_ps=0.02, nvt_ps=0.02, replicas=1))
+    assert dynamics.nve.total_energies[0] == dynamics.nve_half.total_energies[0]
+
+
+def test_survival_is_estimated_at_each_temperature(hydrogen):
+    # Held by 0.3 eV/Å²: at 300 K and more the bond is soon twice as long, at 3 K never.
+    settings = ValidationSettings(nve_ps=0.05, nvt_ps=0.3, temperatures=(3.0, 3000.0), replicas=6)
+    dynamics = run_dynamics(Spring(k=0.3), hydrogen, settings)
+    cold, hot = dynamics.survival
+    assert (cold.temperature, cold.surviving, cold.high) == (3.0, 1.0, 1.0)
+    assert cold.low == pytest.approx(0.05 ** (1 / 6))
+    assert (hot.temperature, hot.surviving) == (3000.0, 0.0)
+    assert hot.survival.failed.sum() == 6
+    assert dynamics.stable_fraction <= 8 / 14
 
 
 def test_equal_seeds_give_equal_trajectories(hydrogen):
@@ -149,16 +173,25 @@ def test_equal_seeds_give_equal_trajectories(hydrogen):
     assert not np.array_equal(first.temperatures, other.temperatures)
 
 
+def test_stored_trajectories_are_not_run_again(hydrogen, tmp_path):
+    stored = StoredTrajectories(Store(tmp_path), "reports/hydrogen/trajectories", hydrogen.numbers)
+    settings = ValidationSettings(nve_ps=0.02, nvt_ps=0.02, replicas=2)
+    first = run_dynamics(Spring(), hydrogen, settings, stored=stored)
+    again = run_dynamics(None, hydrogen, settings, stored=stored)
+    for a, b in zip(first.trajectories, again.trajectories, strict=True):
+        np.testing.assert_array_equal(a.total_energies, b.total_energies)
+
+
 def test_series_are_thinned_for_plots(hydrogen):
-    trajectory = run(Spring(), hydrogen, duration=0.1, timestep=0.1)
+    trajectory = run(Spring(), hydrogen, duration=0.05, timestep=0.1, interval=0.1)
     assert SAMPLES / 2 < len(trajectory.times) <= SAMPLES
 
 
 def test_a_stable_fraction_counts_every_trajectory(hydrogen):
-    settings = ValidationSettings(nve_ps=0.05, nvt_ps=0.05, temperatures=(300.0,))
+    settings = ValidationSettings(nve_ps=0.05, nvt_ps=0.05, temperatures=(300.0,), replicas=2)
     dynamics = run_dynamics(Spring(), hydrogen, settings)
     failed = replace(dynamics.nvt[0], reason="bond broken")
-    assert replace(dynamics, nvt=(failed,)).stable_fraction == 0.5
+    assert replace(dynamics, nvt=(failed, dynamics.nvt[1])).stable_fraction == 0.75
 
 
 def test_kinetic_energy_of_the_series_belongs_to_its_temperature(hydrogen):

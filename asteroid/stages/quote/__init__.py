@@ -3,7 +3,8 @@
 :func:`quote` measures a few labels of each level (or takes what the store's ledger says), a few steps of MD, training
 and validation, and multiplies by what the store still lacks. :mod:`~asteroid.stages.quote.work` counts,
 :mod:`~asteroid.stages.quote.labels` and :mod:`~asteroid.stages.quote.speed` measure,
-:mod:`~asteroid.stages.quote.schedule` lays the stages out in time. The store is read, never written.
+:mod:`~asteroid.stages.quote.schedule` lays the stages out in time. Measuring only reads the store;
+:mod:`asteroid.stages.kept_quotes` keeps the quote there for the report.
 """
 
 from asteroid.stages.quote.estimate import quote

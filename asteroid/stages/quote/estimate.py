@@ -141,7 +141,7 @@ def _measure(
     return _Measured(
         start,
         cost(molecule.cheap, work.cheap_labels),
-        cost(molecule.accurate, work.accurate_labels + work.minimum_labels),
+        cost(molecule.accurate, work.accurate_labels + work.minimum_labels + work.evidence_labels),
         sampling,
         training,
     )
@@ -156,6 +156,7 @@ def _lines(store: Store, molecule: MoleculeSettings, work: Work, measured: _Meas
         _training_line(store, molecule, work, measured.training),
         # One after the other: each geometry follows from the label before.
         _label_line(store, molecule, "minimum", work.minimum_labels, measured, 1),
+        _label_line(store, molecule, "certificate labels", work.evidence_labels, measured, workers),
         _validation_line(molecule, work, measured.training),
     ]
 
@@ -206,7 +207,9 @@ def _label_line(
         # The model's minimum must be labelled to be judged.
         least_core_seconds=(min(count, 1) if stage == "minimum" else count) * each,
         wall_seconds=start + math.ceil(count / processes) * each + first / processes,
-        spent_core_seconds=0.0 if stage == "minimum" else _ledger_seconds(store, molecule, level),
+        spent_core_seconds=0.0
+        if stage in ("minimum", "certificate labels")
+        else _ledger_seconds(store, molecule, level),
         memory=cost.memory if cost and count else 0.0,
         processes=processes,
         disk=_megabytes(count, len(measured.start.numbers), 1 + count * each / processes / FLUSH_SECONDS),

@@ -7,7 +7,9 @@ from typing import Literal
 from asteroid.stages.quote.labels import Growth
 from asteroid.stages.quote.schedule import Task
 
-Stage = Literal["sampling", "cheap labels", "accurate labels", "training", "minimum", "validation"]
+Stage = Literal[
+    "sampling", "cheap labels", "accurate labels", "training", "minimum", "certificate labels", "validation"
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,12 @@ from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import SamplingSettings, TrainingSettings, ValidationSettings
 from asteroid.stages.certificates import is_certified
+from asteroid.stages.curve import LEAST_LABELS, has_curve
+from asteroid.stages.evidence import read_asked
+from asteroid.stages.hessians import hessian_frames
 from asteroid.stages.minima import MINIMUM_LABELS
-from asteroid.stages.models import trained_models, training_frames
+from asteroid.stages.models import Models, trained_models, training_frames
+from asteroid.stages.own_md import SPECTRUM_REPLICAS
 from asteroid.store import Store
 from asteroid.training.bias import QUANTILES, TRIAL_STEPS
 
@@ -50,6 +54,7 @@ class Work:
         frames: still to be sampled.
         cheap_labels, accurate_labels: to compute, on all workers.
         minimum_labels: accurate ones, each of which waits for the one before.
+        evidence_labels: accurate ones of the finished model's own MD, torsions and vibrations, on all workers.
         phases: of training.
         minimum_gradients: of the finished model, for its minimum and its Hessian.
         validation_gradients: of the finished model, for its MD.
@@ -62,6 +67,7 @@ class Work:
     cheap_labels: int
     accurate_labels: int
     minimum_labels: int
+    evidence_labels: int
     phases: tuple[Phase, ...]
     minimum_gradients: int
     validation_gradients: int
@@ -76,6 +82,8 @@ def remaining(store: Store, molecule: MoleculeSettings, atoms: int) -> Work:
     certified = is_certified(store, molecule)
     models = trained_models(store, molecule)
     phases = () if models else _phases(molecule.training, _has_scratch_model(store, molecule))
+    if not certified and _needs_curve(store, molecule, models):
+        phases = (*phases, _alone(molecule.training))
     return Work(
         conformer_gradients=conformer_gradients,
         sampling_gradients=sampling_gradients,
@@ -84,6 +92,7 @@ def remaining(store: Store, molecule: MoleculeSettings, atoms: int) -> Work:
         cheap_labels=_cheap_labels(store, molecule, frames),
         accurate_labels=_accurate_labels(store, molecule),
         minimum_labels=0 if certified else _minimum_labels(store, molecule),
+        evidence_labels=0 if certified else _evidence_labels(store, molecule, models, atoms),
         phases=phases,
         minimum_gradients=0 if models else MODEL_RELAXATION_STEPS + 6 * atoms,
         validation_gradients=0 if certified else _md_steps(molecule.validation),
@@ -150,10 +159,50 @@ def _minimum_labels(store: Store, molecule: MoleculeSettings) -> int:
     return MINIMUM_LABELS - len(had)
 
 
+def _evidence_labels(store: Store, molecule: MoleculeSettings, models: Models | None, atoms: int) -> int:
+    """Accurate labels that the certificate may still ask for beside those of the minimum."""
+    settings, hessian = molecule.validation, 0
+    if settings.frequencies and molecule.label_settings(molecule.accurate).forces:
+        hessian = 6 * atoms
+    asked = read_asked(store, molecule, models.final) if models else None
+    if models is None or asked is None:
+        return settings.on_policy + settings.torsion_points * _rotatable_bonds(molecule) + hessian
+    labels = store.labels(molecule.name, molecule.accurate)
+    displaced = hessian_frames(store, molecule, models.final)
+    had = sum(i in labels for i in displaced)
+    return sum(i not in labels for i in asked.frame_ids) + hessian - had
+
+
+def _rotatable_bonds(molecule: MoleculeSettings) -> int:
+    from asteroid.sampling.conformers import starting_configuration
+    from asteroid.validation.torsions import rotatable_bonds
+
+    if not molecule.validation.torsion_points:
+        return 0
+    try:
+        return len(rotatable_bonds(starting_configuration(molecule), molecule.smiles))
+    except ValueError:
+        # As little as the pipeline then asks for.
+        return 0
+
+
+BATCHED = 12
+"""Steps of one replica in a batch of MD that take as long as one gradient by the ASE calculator (``python -m
+benchmarks.simulation``, 16 replicas: 14 of ethanol, 35 of formaldehyde)."""
+ALONE = 4
+"""The same of a replica by itself: 5 and 7."""
+
+
 def _md_steps(settings: ValidationSettings) -> int:
-    """One NVE trajectory and one NVT trajectory at each temperature."""
-    picoseconds = settings.nve_ps + settings.nvt_ps * len(settings.temperatures)
-    return math.ceil(1000 * picoseconds / settings.timestep)
+    """Gradients by the ASE calculator that take as long as the MD of a certificate.
+
+    NVE with the time step and with half of it, one replica each; NVT at each temperature, and NVE for the spectrum, in
+    batches.
+    """
+    alone = 3 * settings.nve_ps / ALONE
+    replicas = settings.replicas * len(settings.temperatures)
+    batched = (settings.nvt_ps * replicas + settings.nve_ps * min(settings.replicas, SPECTRUM_REPLICAS)) / BATCHED
+    return math.ceil(1000 * (alone + batched) / settings.timestep)
 
 
 def _has_scratch_model(store: Store, molecule: MoleculeSettings) -> bool:
@@ -171,13 +220,30 @@ def _has_scratch_model(store: Store, molecule: MoleculeSettings) -> bool:
     return False
 
 
-def _phases(settings: TrainingSettings, has_scratch: bool) -> tuple[Phase, ...]:
+def _needs_curve(store: Store, molecule: MoleculeSettings, models: Models | None) -> bool:
+    """Whether a model of half the accurate labels alone will be trained."""
+    if not molecule.validation.curve or molecule.training.strategy == "scratch":
+        return False
+    if models is None:
+        return molecule.budget.accurate >= 2 * LEAST_LABELS
+    return not has_curve(store, molecule, models)
+
+
+def _alone(settings: TrainingSettings) -> Phase:
+    """Training on accurate labels alone."""
+    return _phase(settings, "scratch", settings.steps_alone, settings.finetune_batch_size, stops=True)
+
+
+def _phase(settings: TrainingSettings, name: str, steps: int, batch_size: int, *, stops: bool) -> Phase:
     patience = (settings.patience + 1) * settings.evaluate_every
+    return Phase(name, steps, min(steps, patience) if stops else steps, batch_size)
 
+
+def _phases(settings: TrainingSettings, has_scratch: bool) -> tuple[Phase, ...]:
     def phase(name: str, steps: int, batch_size: int, *, stops: bool) -> Phase:
-        return Phase(name, steps, min(steps, patience) if stops else steps, batch_size)
+        return _phase(settings, name, steps, batch_size, stops=stops)
 
-    alone = phase("scratch", settings.steps_alone, settings.finetune_batch_size, stops=True)
+    alone = _alone(settings)
     phases = [] if has_scratch else [alone]
     if settings.strategy == "scratch":
         return tuple(phases)

@@ -1,0 +1,171 @@
+"""Whether another round pays: target, budget, and what the learning curve so far promises.
+
+Rounds come from :mod:`asteroid.stages.rounds`, which records the :class:`Decision` and shows its reason as it is.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asteroid.settings import AcquisitionSettings
+
+ENOUGH_ROUNDS = 3
+"""Rounds before a learning curve is believed: two points lie on a power law whatever they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundSummary:
+    """What one round came to.
+
+    Args:
+        labels: accurate labels that its model learnt from or was stopped by, those of earlier rounds among them.
+        force_mae: eV/Å, on held-out accurate frames.
+        low, high: eV/Å, 95% interval of it.
+        core_seconds: s, what this round alone has cost: labels, training and exploration.
+    """
+
+    labels: int
+    force_mae: float
+    low: float
+    high: float
+    core_seconds: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to stop, and why.
+
+    Args:
+        reason: a sentence for people.
+        expected_gain: part of the error that the next core-hour, or the next round where that costs more, is expected
+            to take off; None where there are too few rounds to tell.
+    """
+
+    stop: bool
+    reason: str
+    expected_gain: float | None = None
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """error = factor · labels^(−exponent).
+
+    Args:
+        factor: eV/Å.
+        exponent: never negative: more labels are not taken to make a model worse.
+    """
+
+    factor: float
+    exponent: float
+
+    def error(self, labels: float) -> float:
+        """eV/Å that a model of so many labels is expected to be off by."""
+        return float(self.factor * labels**-self.exponent)
+
+    def gain(self, labels: float, further: float) -> float:
+        """Part of the error that further labels are expected to take off."""
+        return 1 - self.error(labels + further) / self.error(labels)
+
+
+def fit_curve(labels: Sequence[float], errors: Sequence[float]) -> LearningCurve:
+    """The power law through the errors of several rounds, by least squares of the logarithms.
+
+    Raises:
+        ValueError: for fewer than two different numbers of labels.
+
+    >>> curve = fit_curve([25, 100, 400], [0.08, 0.04, 0.02])
+    >>> round(curve.exponent, 6), round(curve.error(1600), 6)
+    (0.5, 0.01)
+    """
+    if len(set(labels)) < 2:
+        raise ValueError(f"a learning curve needs two different numbers of labels; found {sorted(set(labels))}")
+    x, y = np.log(np.asarray(labels, dtype=float)), np.log(np.asarray(errors, dtype=float))
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / np.square(x - x.mean()).sum())
+    exponent = max(0.0, -slope)
+    return LearningCurve(math.exp(float(y.mean()) + exponent * float(x.mean())), exponent)
+
+
+def mean_interval(errors: npt.ArrayLike) -> tuple[float, float, float]:
+    """Mean of the errors of independent frames with Student's 95% interval: (mean, low, high); low is not negative.
+
+    A single frame says nothing about others: its interval has no upper end.
+
+    >>> [round(value, 4) for value in mean_interval([0.01, 0.02, 0.03])]
+    [0.02, 0.0, 0.0448]
+    """
+    from scipy.stats import t
+
+    values = np.asarray(errors, dtype=float)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, 0.0, math.inf
+    half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    return mean, max(0.0, mean - half), mean + half
+
+
+def decide(
+    rounds: Sequence[RoundSummary], settings: AcquisitionSettings, *, most_labels: int | None = None
+) -> Decision:
+    """Whether to stop after these rounds.
+
+    Args:
+        rounds: all so far, the first first.
+        settings: target, least gain, most rounds, core-hours and the size of a batch.
+        most_labels: accurate labels that may train, ``budget.accurate`` of the manifest.
+
+    Raises:
+        ValueError: before the first round.
+    """
+    if not rounds:
+        raise ValueError("a decision needs a round")
+    last = rounds[-1]
+    gain = expected_gain(rounds, batch=settings.batch)
+    spent = sum(one.core_seconds for one in rounds) / 3600
+    error = f"{1000 * last.force_mae:.3g} meV/Å"
+    if settings.target is not None and last.high <= settings.target:
+        return Decision(
+            True,
+            f"the target is met: the held-out force error is {error}, with 95 % confidence at most "
+            f"{1000 * last.high:.3g} of the {1000 * settings.target:.3g} meV/Å that were asked for",
+            gain,
+        )
+    if most_labels is not None and last.labels >= most_labels:
+        return Decision(True, f"the budget of {most_labels} accurate labels is spent, at {error}", gain)
+    if settings.core_hours is not None and spent >= settings.core_hours:
+        return Decision(
+            True, f"the budget of {settings.core_hours:g} core-hours is spent ({spent:.3g}), at {error}", gain
+        )
+    if len(rounds) >= settings.rounds:
+        return Decision(True, f"all {settings.rounds} rounds are done, at {error}", gain)
+    if gain is None:
+        return Decision(False, f"the error is {error}; {len(rounds)} rounds do not yet tell what more labels gain")
+    promise = f"the next core-hour is expected to take {100 * gain:.3g} % off the error of {error}"
+    if last.core_seconds > 3600:
+        promise = promise.replace("core-hour", f"round of {last.core_seconds / 3600:.3g} core-hours")
+    if gain < settings.least_gain:
+        return Decision(True, f"{promise}, less than the {100 * settings.least_gain:.3g} % that are asked for", gain)
+    return Decision(False, promise, gain)
+
+
+def expected_gain(rounds: Sequence[RoundSummary], *, batch: int) -> float | None:
+    """Part of the error that the next core-hour is expected to take off, by the learning curve so far.
+
+    Of the next round where that costs more than a core-hour: less than a round cannot be bought. A label costs what
+    those of the last round did, training and exploration included.
+
+    Args:
+        batch: labels of a round.
+
+    Returns:
+        None before :data:`ENOUGH_ROUNDS`.
+    """
+    labels = [one.labels for one in rounds]
+    if len(rounds) < ENOUGH_ROUNDS or len(set(labels)) < 2:
+        return None
+    last = rounds[-1]
+    of_last = max(1, last.labels - rounds[-2].labels)
+    further = max(float(batch), of_last * 3600 / max(last.core_seconds, 1e-9))
+    return fit_curve(labels, [one.force_mae for one in rounds]).gain(last.labels, further)

@@ -1,0 +1,178 @@
+"""One picture for each of the three answers, small enough for a card of the page.
+
+They go with the words of :mod:`asteroid.report.answers`; :mod:`asteroid.report.canvas` has what all figures share.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from asteroid.report.canvas import BLUE, GREEN, GREY, ORANGE, VERMILION, new_axes, plain_numbers, to_png
+from asteroid.report.cost import Cost, Quoted
+from asteroid.report.groups import Group
+from asteroid.report.words import rounded
+
+WIDTH = 3.6
+"""Inches of a picture in a card: its letters are then as large as those around it."""
+
+RANGE = (0.01, 10.0)
+"""Of what was found over what was asked for: farther in or out makes no difference to the verdict."""
+
+_KINDS = {"cheap labels": BLUE, "accurate labels": VERMILION, "training": GREEN, "exploration": ORANGE}
+
+
+def how_good(groups: Sequence[Group]) -> bytes:
+    """For each group the line that decides it: how far it is from its threshold, on a logarithmic scale."""
+    figure, axes = _small_axes("found ÷ asked for", rows=len(groups))
+    axes.set_xscale("log")
+    for row, group in enumerate(groups):
+        colour = GREY if group.passed is None else GREEN if group.passed else VERMILION
+        if group.passed is not None:
+            right = min(max(group.closeness, RANGE[0]), RANGE[1])
+            axes.barh(row, right - RANGE[0], left=RANGE[0], height=0.34, color=colour)
+            if right == RANGE[0]:
+                axes.plot(right, row, marker="|", markersize=9, markeredgewidth=3, color=colour, clip_on=False)
+        _row_title(axes, row, group.name, _found(group), colour)
+    axes.axvline(1.0, color=GREY, linestyle="--", linewidth=1)
+    axes.set_xlim(*RANGE)
+    plain_numbers(axes.xaxis, (0.01, 0.1, 1, 10))
+    _finish_rows(axes, len(groups))
+    return to_png(figure)
+
+
+def what_it_cost(costs: Sequence[Cost], quoted: Quoted | None, *, unit: str, unit_seconds: float) -> bytes:
+    """Cost of each kind, its stages side by side in one bar; a dashed outline is what had been quoted for it."""
+    kinds = list(dict.fromkeys(cost.kind for cost in costs))
+    figure, axes = _small_axes(unit, rows=len(kinds))
+    longest = 0.0
+    for row, kind in enumerate(kinds):
+        left = 0.0
+        for cost in costs:
+            if cost.kind == kind:
+                spent = cost.core_seconds / unit_seconds
+                axes.barh(row, spent, left=left, height=0.34, color=_KINDS[kind], edgecolor="white", linewidth=0.8)
+                left += spent
+        text = _rounded(left)
+        said = quoted.most.get(kind) if quoted else None
+        if said is not None:
+            said /= unit_seconds
+            text += f" ({_rounded(said)} quoted)"
+            axes.barh(row, said, height=0.34, facecolor="none", edgecolor="black", linewidth=0.9, linestyle="--")
+        longest = max(longest, left, said or 0.0)
+        _row_title(axes, row, kind, text, "black")
+    axes.set_xlim(0, 1.05 * longest or 1.0)
+    _finish_rows(axes, len(kinds))
+    return to_png(figure)
+
+
+def what_it_bought(certificate: Mapping[str, Any], labels: int, curve: Mapping[str, Any] | None, *, aid: str) -> bytes:
+    """The model among those of accurate labels alone, by number of labels.
+
+    Args:
+        certificate: with the errors of a scratch model.
+        labels: accurate labels of the model, held-out ones included.
+        aid: what the model has that the others have not.
+    """
+    energies = certificate["errors"]["force_mae"] is None
+    key, unit = ("energy_mae", "energy MAE (meV/atom)") if energies else ("force_mae", "force MAE (eV/Å)")
+    scale = 1000 if energies else 1
+    points = [(point["labels"], point[key]) for point in (curve or {"points": []})["points"]]
+    points = points or [(labels, certificate["scratch_errors"][key])]
+    ours = certificate["errors"][key]
+    figure, axes = new_axes("accurate labels", unit, size=(WIDTH, 2.9))
+    _font(axes)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for count, error in points:
+        _with_interval(axes, count, error, scale, ORANGE, "s")
+    axes.plot([], [], "s", color=ORANGE, label=f"without {aid}")
+    _with_interval(axes, labels, ours, scale, BLUE, "o")
+    axes.plot([], [], "o", color=BLUE, label="this model")
+    worth = curve["worth"] if curve else None
+    right = max(max(count for count, _ in points), labels)
+    left = min(min(count for count, _ in points), labels)
+    if worth and worth["labels"] is not None:
+        right, left = max(right, worth["labels"]), min(left, worth["labels"])
+        _draw_worth(axes, points, worth, scale * ours["value"], scale)
+    axes.set_xlim(left / 1.35, right * 1.35)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom, top * (top / bottom) ** 0.3)  # room for the legend
+    plain_numbers(axes.xaxis, sorted({count for count, _ in points} | {labels}))
+    plain_numbers(axes.yaxis)
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    return to_png(figure)
+
+
+def _draw_worth(
+    axes: Axes, points: Sequence[tuple[int, Mapping[str, float]]], worth: Mapping[str, Any], target: float, scale: float
+) -> None:
+    """The power law to where it meets the model's error, and that place with its interval."""
+    x = np.log([count for count, _ in points])
+    y = np.log([scale * error["value"] for _, error in points])
+    ends = np.log([min(min(c for c, _ in points), worth["labels"]), max(max(c for c, _ in points), worth["labels"])])
+    axes.plot(np.exp(ends), np.exp(y.mean() - worth["exponent"] * (ends - x.mean())), "--", color=ORANGE, linewidth=1)
+    low, high = axes.get_xlim()
+    axes.plot([worth["low"] or low, worth["high"] or high], [target, target], color=BLUE, linewidth=1.2, alpha=0.7)
+    axes.plot(worth["labels"], target, "o", markerfacecolor="white", color=BLUE, markersize=6)
+    axes.annotate(
+        f"{rounded(worth['labels'])} labels",
+        (worth["labels"], target),
+        xytext=(-2, -12),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color=BLUE,
+    )
+
+
+def _with_interval(
+    axes: Axes, count: float, error: Mapping[str, float], scale: float, colour: str, marker: str
+) -> None:
+    axes.plot([count, count], [scale * error["low"], scale * error["high"]], color=colour, linewidth=1.4)
+    axes.plot(count, scale * error["value"], marker, color=colour, markersize=6)
+
+
+def _small_axes(xlabel: str, *, rows: int) -> tuple[Figure, Axes]:
+    figure, axes = new_axes(xlabel, "", size=(WIDTH, 0.55 + 0.37 * rows))
+    _font(axes)
+    return figure, axes
+
+
+def _font(axes: Axes) -> None:
+    axes.tick_params(labelsize=8)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_fontsize(8.5)
+
+
+def _row_title(axes: Axes, row: int, left: str, right: str, colour: str) -> None:
+    """Above a bar: its name, and its value at the right end."""
+    place = axes.get_yaxis_transform()
+    axes.text(0, row - 0.27, left, transform=place, fontsize=8, va="bottom")
+    axes.text(1, row - 0.27, right, transform=place, fontsize=8, va="bottom", ha="right", color=colour)
+
+
+def _finish_rows(axes: Axes, rows: int) -> None:
+    axes.set_ylim(rows - 0.6, -0.85)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False, axis="y")
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
+
+
+def _found(group: Group) -> str:
+    """The deciding line's value in its unit; energies per atom as people say them."""
+    if group.passed is None:
+        return "not checked"
+    value, unit = group.worst["value"], group.worst["unit"]
+    if value is None:
+        return "not measured"
+    if unit == "" and math.isclose(value, group.worst["threshold"]) and group.worst["comparison"] == ">=":
+        return "all" if value == 1 else f"{value:.3g}"
+    return f"{value:.3g} {unit}".strip()

@@ -1,0 +1,166 @@
+"""The three answers of a report's first screen: how good, what it cost, what that bought.
+
+Each is a figure, what the figure is, and a few plain sentences; :mod:`asteroid.report.answer_plots` draws one picture
+for each. Kept as ``answers.json`` beside the report, for the index and for Prefect's page.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from asteroid.report.cost import Cost, Quoted
+from asteroid.report.groups import group_lines
+from asteroid.report.page import format_number
+from asteroid.report.verdict import benefit_sentence, quality_sentence, worth_sentence
+from asteroid.report.words import count, words_of
+
+Tone = Literal["good", "bad", "plain"]
+
+QUESTIONS = {"good": "How good", "cost": "What it cost", "bought": "What that bought"}
+"""By the names in :class:`Answers`."""
+
+PICTURES = {"good": "how-good.png", "cost": "cost.png", "bought": "bought.png"}
+"""File beside the report of each answer's picture."""
+
+AS_QUOTED = 1.1
+"""Cost over quote up to which the two count as the same: a quote rests on a few labels."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer.
+
+    Args:
+        figure: the number that matters with its unit; empty where there is none.
+        about: what the figure is.
+        sentences: the answer in words.
+    """
+
+    figure: str
+    about: str
+    sentences: tuple[str, ...]
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All three, of one model."""
+
+    good: Answer
+    cost: Answer
+    bought: Answer
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def answer(
+    certificate: Mapping[str, Any],
+    card: Mapping[str, Any],
+    costs: Sequence[Cost],
+    *,
+    quoted: Quoted | None = None,
+    curve: Mapping[str, Any] | None = None,
+    label_seconds: float | None = None,
+) -> Answers:
+    """The three answers.
+
+    Args:
+        quoted: what was quoted for these costs; None without a quote.
+        curve: what :func:`asteroid.stages.curve.measure_curve` found; None in reports of before it.
+        label_seconds: core-seconds of an accurate label; None without one.
+    """
+    return Answers(_good(certificate), _cost(costs, quoted, card), _bought(certificate, card, curve, label_seconds))
+
+
+def cost_unit(costs: Sequence[Cost]) -> tuple[str, float]:
+    """Core-hours, or core-seconds when all stages together are a few minutes: the unit's name and its seconds."""
+    return ("core-hours", 3600.0) if sum(cost.core_seconds for cost in costs) >= 360 else ("core-seconds", 1.0)
+
+
+def _good(certificate: Mapping[str, Any]) -> Answer:
+    errors = certificate["errors"]
+    frames = count(len(errors["frame_ids"]), "held-out accurate frame")
+    if errors["force_mae"] is None:
+        error, unit, scale, kind = errors["energy_mae"], "meV/atom", 1000, "energy"
+        closing = "; forces were never checked, as the accurate labels are energies alone"
+    else:
+        error, unit, scale, kind = errors["force_mae"], "eV/Å", 1, "force"
+        closing = ""
+    value, low, high = (format_number(scale * error[name]) for name in ("value", "low", "high"))
+    sentences = [quality_sentence(certificate)]
+    for group in group_lines(certificate):
+        if group.name == "On its own MD" and group.passed is not None:
+            found, asked = (format_number(group.worst[name]) for name in ("value", "threshold"))
+            sentences.append(
+                f"Where its own dynamics lead it, fresh accurate labels find {found} {group.worst['unit']} "
+                f"({asked} was asked for)."
+            )
+    return Answer(
+        f"{value} {unit}",
+        f"mean absolute {kind} error on {frames}, 95% interval {low} to {high}{closing}",
+        tuple(sentences),
+        "good" if certificate["passed"] else "bad",
+    )
+
+
+def _cost(costs: Sequence[Cost], quoted: Quoted | None, card: Mapping[str, Any]) -> Answer:
+    unit, seconds = cost_unit(costs)
+    total = sum(cost.core_seconds for cost in costs)
+    kinds: dict[str, float] = {}
+    for cost in costs:
+        kinds[cost.kind] = kinds.get(cost.kind, 0.0) + cost.core_seconds
+    shares = ", ".join(f"{100 * spent / (total or 1):.0f}% for {kind}" for kind, spent in kinds.items())
+    judging = sum(cost.core_seconds for cost in costs if cost.judges)
+    sentences = [f"{shares[0].upper()}{shares[1:]}."]
+    if total and judging > 0.005 * total:
+        sentences.append(f"{100 * judging / total:.0f}% of it only judged the model.")
+    if quoted is not None:
+        same = sum(cost.core_seconds for cost in costs if cost.kind in quoted.most)
+        sentences.append(_against_quote(same, quoted, unit, seconds))
+    if card["frames"].get("configurations"):
+        sentences.append("The dynamics that drew the configurations are not counted.")
+    about = "for labels and training; sampling and validation keep no account"
+    return Answer(f"{format_number(total / seconds)} {unit}", about, tuple(sentences))
+
+
+def _against_quote(spent: float, quoted: Quoted, unit: str, seconds: float) -> str:
+    """How the cost of the stages that were quoted compares with the quote."""
+    most, least = sum(quoted.most.values()), sum(quoted.least.values())
+    said = format_number(most / seconds, 2)
+    if least < most / AS_QUOTED:
+        said = f"{format_number(least / seconds, 2)} to {said}"
+    if spent > AS_QUOTED * most:
+        verdict = f"{spent / max(most, 1e-9):.1f} times as much as was quoted"
+    elif spent < least / AS_QUOTED:
+        verdict = f"{100 * (1 - spent / least):.0f}% less than was quoted"
+    else:
+        verdict = "as quoted"
+    return (
+        f"asteroid plan had quoted {said} {unit} for these stages on {quoted.created[:10]}; they took "
+        f"{format_number(spent / seconds, 2)}: {verdict}."
+    )
+
+
+def _bought(
+    certificate: Mapping[str, Any],
+    card: Mapping[str, Any],
+    curve: Mapping[str, Any] | None,
+    label_seconds: float | None,
+) -> Answer:
+    ratio = certificate["improvement"]
+    benefit = benefit_sentence(certificate, card)
+    if card["strategy"] == "scratch" or ratio is None:
+        return Answer("", "", (benefit,))
+    aid = words_of(card).aid
+    it = "they" if aid.endswith("s") else "it"
+    kind = "energy" if certificate["errors"]["force_mae"] is None else "force"
+    value, low, high = (format_number(ratio[name]) for name in ("value", "low", "high"))
+    worth = worth_sentence(card, curve, label_seconds) if curve else ""
+    return Answer(
+        f"{value} ×",
+        f"{kind} error without {aid} over {kind} error with {'them' if it == 'they' else 'it'}, 95% interval {low} to "
+        f"{high}; above 1, {it} helped",
+        tuple(filter(None, (worth, benefit))),
+        "good" if ratio["low"] > 1 else "bad" if ratio["high"] < 1 else "plain",
+    )

@@ -1,0 +1,131 @@
+"""Figures of a certificate's evidence: own MD, vibrations, torsions, distributions, spectrum; each a PNG as bytes.
+
+They are drawn from the JSON of :class:`asteroid.validation.evidence.Evidence`, where the keys are explained.
+:mod:`asteroid.report.html` puts them into the page, beside those of :mod:`asteroid.report.plots`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from asteroid.report.canvas import (
+    BLUE,
+    CYCLE,
+    GREY,
+    ORANGE,
+    VERMILION,
+    draw_diagonal,
+    draw_points,
+    flatten,
+    new_axes,
+    to_png,
+)
+
+MOST_SHOWN = 3
+"""Distributions in one figure: those that differ most."""
+
+
+def on_policy_parity(on_policy: Mapping[str, Any]) -> bytes | None:
+    """Predicted against accurate force components on frames of the model's own MD, one colour a temperature.
+
+    Args:
+        on_policy: ``evidence.on_policy``. Without accurate forces there is no figure.
+    """
+    errors = on_policy["errors"]
+    if errors is None or errors["force_mae"] is None:
+        return None
+    figure, axes = new_axes("accurate force component (eV/Å)", "predicted (eV/Å)")
+    for index, kelvin in enumerate(sorted(set(on_policy["temperatures"]))):
+        pairs = [
+            (reference, predicted)
+            for reference, predicted, at in zip(
+                errors["reference_forces"], errors["predicted_forces"], on_policy["temperatures"], strict=True
+            )
+            if at == kelvin and reference is not None
+        ]
+        if pairs:
+            reference, predicted = zip(*pairs, strict=True)
+            colour = CYCLE[index % len(CYCLE)]
+            draw_points(axes, flatten(reference), flatten(predicted), f"{kelvin:.0f} K", colour, "o")
+    draw_diagonal(axes)
+    return to_png(figure)
+
+
+def frequency_deviations(frequencies: Mapping[str, Any]) -> bytes:
+    """Deviation of each harmonic frequency from the accurate one, cm⁻¹.
+
+    Args:
+        frequencies: ``evidence.frequencies``.
+    """
+    figure, axes = new_axes("accurate harmonic frequency (cm⁻¹)", "model − accurate (cm⁻¹)")
+    accurate, model = (np.array(frequencies[key], dtype=float) for key in ("accurate", "model"))
+    axes.axhline(0.0, color=GREY, linewidth=1)
+    axes.vlines(accurate, 0.0, model - accurate, color=BLUE, linewidth=1.5)
+    axes.plot(accurate, model - accurate, linestyle="none", marker="o", markersize=5, color=BLUE)
+    return to_png(figure)
+
+
+def torsion_profile(torsion: Mapping[str, Any]) -> bytes:
+    """The model's energies along a torsion, and the accurate ones at the model's geometries, meV from its minimum.
+
+    Args:
+        torsion: one of ``evidence.torsions``.
+    """
+    figure, axes = new_axes(f"turn about {torsion['name']} (°)", "energy (meV)")
+    turns, energies = np.array(torsion["turns"], dtype=float), 1000 * np.array(torsion["energies"], dtype=float)
+    axes.plot(turns, energies, color=BLUE, marker=".", markersize=4, label="this model, relaxed")
+    if torsion["points"]:
+        accurate = 1000 * np.array(torsion["accurate"], dtype=float)
+        axes.plot(
+            [0.0, *turns[torsion["points"]]],
+            [0.0, *accurate],
+            linestyle="none",
+            marker="s",
+            color=VERMILION,
+            label="accurate",
+        )
+    axes.set_xticks(range(-180, 181, 60))
+    axes.legend(frameon=False, fontsize=9)
+    return to_png(figure)
+
+
+def distributions(found: Mapping[str, Any], kind: str) -> bytes | None:
+    """The distributions of one kind that differ most between the model's MD (filled) and its reference (line).
+
+    Args:
+        found: one of ``evidence.distributions``.
+        kind: ``bond``, ``angle`` or ``dihedral``. A molecule without one, or an unusable reference, has no figure.
+    """
+    distances = [one for one in found["distances"] if one["kind"] == kind]
+    if not distances:
+        return None
+    names = {"bond": "bond length (Å)", "angle": "bond angle (°)", "dihedral": "dihedral angle (°)"}
+    figure, axes = new_axes(names[kind], f"density at {found['temperature']:.0f} K")
+    for index, one in enumerate(sorted(distances, key=lambda d: -float(d["value"]))[:MOST_SHOWN]):
+        colour, centres = CYCLE[index % len(CYCLE)], np.array(one["centres"], dtype=float)
+        axes.fill_between(centres, one["model"], step="mid", color=colour, alpha=0.25, linewidth=0)
+        axes.step(centres, one["reference"], where="mid", color=colour, linewidth=1.2, label=one["name"])
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=9)
+    return to_png(figure)
+
+
+def power_spectrum(spectrum: Mapping[str, Any], frequencies: Sequence[float] | None) -> bytes:
+    """The power spectrum of the model's MD, with its harmonic frequencies as ticks below.
+
+    Args:
+        spectrum: ``evidence.spectrum``.
+        frequencies: cm⁻¹, of the model: ``minimum.frequencies``.
+    """
+    figure, axes = new_axes("wavenumber (cm⁻¹)", "density of states (arbitrary)", size=(7.2, 3.2))
+    density = np.array(spectrum["density"], dtype=float)
+    density = density / (density.max() or 1.0)
+    name = f"MD from {spectrum['temperature']:.0f} K, resolution {spectrum['resolution']:.0f} cm⁻¹"
+    axes.plot(spectrum["wavenumbers"], density, color=BLUE, linewidth=1.2, label=name)
+    if frequencies:
+        shown = [f for f in frequencies if f > 0]
+        axes.vlines(shown, -0.08, -0.02, color=ORANGE, linewidth=1.5, label="harmonic frequencies")
+    axes.set_yticks([])
+    axes.legend(frameon=False, fontsize=9)
+    return to_png(figure)

@@ -1,0 +1,79 @@
+"""Which figures a report has: those for which there are data, by the names that its template uses.
+
+Certificates of earlier versions lack some keys, and so their pages some figures. :mod:`asteroid.report.html` puts them
+into the page; the modules named ``…_plots`` draw them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asteroid.report import bias_plots, certificate_plots, dynamics_plots, plots
+from asteroid.report.cost import Cost
+from asteroid.report.gather import Bias
+
+KINDS = ("bond", "angle", "dihedral")
+"""Of the distributions in MD."""
+
+
+def report_figures(
+    certificate: Mapping[str, Any],
+    card: Mapping[str, Any],
+    scratch_card: Mapping[str, Any] | None,
+    *,
+    costs: Sequence[Cost],
+    bias: Bias | None,
+    diagnostics: Mapping[str, Any] | None,
+) -> dict[str, bytes]:
+    """PNG by name; arguments as in :class:`asteroid.report.html.ReportContext`."""
+    # The comparison with itself would draw every point twice.
+    scratch = certificate["scratch_errors"] if card["strategy"] != "scratch" else None
+    scratch_card = scratch_card if card["strategy"] != "scratch" else None
+    figures = {
+        "energies": plots.energy_parity(certificate["errors"], scratch),
+        "nvt": plots.nvt_temperature(certificate["dynamics"]["nvt"]),
+        "cost": plots.cost_bar([(cost.stage, cost.core_seconds) for cost in costs]),
+    }
+    if certificate["errors"]["force_mae"] is not None:
+        figures["forces"] = plots.force_parity(certificate["errors"], scratch)
+    if card["history"]:
+        figures["learning"] = plots.learning_curves(card, scratch_card)
+    if card["weights"]:
+        figures["disagreement"] = bias_plots.weight_against_disagreement(card["weights"])
+    if bias:
+        levels = (card["cheap"], card["accurate"])
+        cheap, accurate = ([a.tolist() for a in side] for side in (bias.cheap, bias.accurate))
+        figures["bias"] = bias_plots.bias_scatter(cheap, accurate, levels)
+    if diagnostics:
+        figures |= bias_plots.diagnostic_figures(diagnostics)
+    return figures | _of_dynamics(certificate) | _of_evidence(certificate)
+
+
+def _of_dynamics(certificate: Mapping[str, Any]) -> dict[str, bytes]:
+    dynamics, atoms = certificate["dynamics"], certificate["errors"]["atoms"][0]
+    if "survival" not in dynamics:
+        # Certificates of earlier versions: one time step, and one trajectory at each temperature.
+        return {"nve": plots.nve_energy(dynamics["nve"], atoms)}
+    return {
+        "nve": dynamics_plots.nve_energies(dynamics, atoms),
+        "survival": dynamics_plots.survival_curves(dynamics),
+    }
+
+
+def _of_evidence(certificate: Mapping[str, Any]) -> dict[str, bytes]:
+    evidence, minimum = certificate.get("evidence"), certificate["minimum"]
+    if not evidence:
+        return {}
+    figures: dict[str, bytes | None] = {}
+    if evidence["on_policy"]:
+        figures["on_policy"] = certificate_plots.on_policy_parity(evidence["on_policy"])
+    if evidence["frequencies"]:
+        figures["frequencies"] = certificate_plots.frequency_deviations(evidence["frequencies"])
+    for index, torsion in enumerate(evidence["torsions"]):
+        figures[f"torsion_{index}"] = certificate_plots.torsion_profile(torsion)
+    for index, found in enumerate(evidence["distributions"]):
+        for kind in KINDS:
+            figures[f"distribution_{index}_{kind}"] = certificate_plots.distributions(found, kind)
+    if evidence["spectrum"]:
+        frequencies = minimum["frequencies"] if minimum else None
+        figures["spectrum"] = certificate_plots.power_spectrum(evidence["spectrum"], frequencies)
+    return {name: figure for name, figure in figures.items() if figure is not None}

@@ -1,0 +1,94 @@
+"""The figures of the loop of rounds, each a PNG as bytes: error, cost, what was picked, and the calibration.
+
+They are drawn from the records of :mod:`asteroid.stages.rounds`; :mod:`asteroid.report.rounds` hands them over.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from asteroid.report.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    VERMILION,
+    draw_points,
+    new_axes,
+    plain_numbers,
+    to_png,
+)
+
+_PARTS = (("labels", VERMILION), ("training", GREEN), ("exploration", ORANGE))
+
+
+def error_curve(
+    x: Sequence[float],
+    held_out: Sequence[Mapping[str, float | None]],
+    fresh: Sequence[Mapping[str, float | None] | None],
+    *,
+    xlabel: str,
+) -> bytes:
+    """Held-out force error after each round with its 95% interval, meV/Å.
+
+    Open symbols: on the labels that the round bought, before they trained anything.
+    """
+    figure, axes = new_axes(xlabel, "force MAE (meV/Å)")
+    axes.set_yscale("log")
+    values = [1000 * (found["force_mae"] or np.nan) for found in held_out]
+    axes.plot(x, values, color=BLUE, marker="o", markersize=5, label="held-out frames, after training")
+    for place, found in zip(x, held_out, strict=True):
+        # An interval of one frame has no upper end.
+        if found["low"] and found["high"] is not None:
+            axes.plot([place, place], [1000 * found["low"], 1000 * found["high"]], color=BLUE, linewidth=1.2)
+    pairs = [(place, 1000 * (found["force_mae"] or np.nan)) for place, found in zip(x, fresh, strict=True) if found]
+    if pairs:
+        places, errors = zip(*pairs, strict=True)
+        label = "fresh labels, before they trained"
+        axes.plot(places, errors, "D", color=VERMILION, markerfacecolor="none", markersize=5, label=label)
+    plain_numbers(axes.yaxis)
+    axes.legend(frameon=False, fontsize=9)
+    return to_png(figure)
+
+
+def cost_of_rounds(rounds: Sequence[Mapping[str, Any]]) -> bytes:
+    """Core-hours of each round by what they were spent on."""
+    figure, axes = new_axes("round", "core-hours", size=(5.0, 3.4))
+    numbers = [found["round"] for found in rounds]
+    bottom = np.zeros(len(rounds))
+    for name, colour in _PARTS:
+        hours = np.array([found["core_seconds"][name] / 3600 for found in rounds])
+        axes.bar(numbers, hours, bottom=bottom, color=colour, label=name, width=0.7)
+        bottom += hours
+    axes.set_xticks(numbers)
+    axes.legend(frameon=False, fontsize=9)
+    return to_png(figure)
+
+
+def bounds_against_errors(judged: Sequence[tuple[float, float]]) -> bytes:
+    """True error of each picked frame against its bound, meV/Å; below the line, the bound held."""
+    figure, axes = new_axes("upper bound (meV/Å)", "error found by the label (meV/Å)")
+    bounds, errors = 1000 * np.array(judged).T
+    draw_points(axes, bounds, errors, "picked frames", BLUE, "o")
+    end = 1.08 * max(bounds.max(), errors.max())
+    axes.plot([0, end], [0, end], color=GREY, linewidth=1, zorder=0)
+    axes.set_xlim(0, 1.08 * bounds.max())
+    axes.set_ylim(0, 1.08 * errors.max())
+    axes.legend(frameon=False, fontsize=9)
+    return to_png(figure)
+
+
+def calibration_plot(calibration: Mapping[str, Any]) -> bytes:
+    """True error against the committee's uncertainty of held-out frames, meV/Å, and the line that bounds it."""
+    figure, axes = new_axes("uncertainty of the committee (meV/Å)", "error of the frame (meV/Å)")
+    uncertainty, error = (1000 * np.array(calibration[name], dtype=float) for name in ("uncertainty", "error"))
+    draw_points(axes, uncertainty, error, "held-out frames", BLUE, "o")
+    ends = np.array([0.0, 1.08 * uncertainty.max()])
+    line = calibration["scale"] * (ends + 1000 * calibration["offset"])
+    label = f"holds for {100 * calibration['guaranteed']:.0f}% of new frames"
+    axes.plot(ends, line, color=VERMILION, linewidth=1.5, label=label)
+    axes.set_xlim(0, ends[1])
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=9)
+    return to_png(figure)

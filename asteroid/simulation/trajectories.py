@@ -1,0 +1,191 @@
+"""Replicas as files: Parquet, one row a frame, or extxyz for programs that read nothing else.
+
+:mod:`asteroid.simulation.run` makes the replicas. :class:`StoredTrajectories` keeps those of one judgement in the
+store, finished ones as Parquet and the running one as a checkpoint, so that a killed run goes on where it was.
+"""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from asteroid.configuration import SYMBOLS
+from asteroid.errors import InputError
+from asteroid.simulation.replicas import Replica
+from asteroid.store import Store
+
+_UNITS = {
+    "replica": "",
+    "time": "fs",
+    "positions": "Å, x y z of one atom after another",
+    "potential_energy": "eV",
+    "total_energy": "eV",
+    "temperature": "K, of the kinetic energy",
+}
+_SETTINGS = ("ensemble", "temperature", "timestep", "seed", "start", "reason", "survived", "requested")
+_SETTINGS_KEY = b"asteroid.replicas"
+
+
+def to_parquet(replicas: Sequence[Replica], numbers: Sequence[int]) -> bytes:
+    """Replicas of one molecule as a Parquet file; their settings and ends are in the schema's metadata.
+
+    Args:
+        numbers: (N,) atomic numbers.
+    """
+    columns: dict[str, Any] = {
+        "replica": pa.array(np.repeat(np.arange(len(replicas)), [len(r.times) for r in replicas]), pa.int32()),
+        "time": np.concatenate([r.times for r in replicas]),
+        "positions": pa.array([frame.ravel() for r in replicas for frame in r.positions], pa.list_(pa.float64())),
+        "potential_energy": np.concatenate([r.potential_energies for r in replicas]),
+        "total_energy": np.concatenate([r.total_energies for r in replicas]),
+        "temperature": np.concatenate([r.temperatures for r in replicas]),
+    }
+    content = {
+        "numbers": [int(z) for z in numbers],
+        "replicas": [{key: getattr(r, key) for key in _SETTINGS} for r in replicas],
+    }
+    table = pa.table(columns)
+    fields = [field.with_metadata({"unit": _UNITS[field.name]}) for field in table.schema]
+    metadata = {_SETTINGS_KEY: json.dumps(content, ensure_ascii=False).encode()}
+    buffer = io.BytesIO()
+    pq.write_table(table.cast(pa.schema(fields, metadata)), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def from_parquet(content: bytes | Path) -> tuple[list[Replica], list[int]]:
+    """The inverse of :func:`to_parquet`: replicas and atomic numbers.
+
+    Raises:
+        InputError: for a Parquet file of something else.
+    """
+    table = pq.read_table(io.BytesIO(content) if isinstance(content, bytes) else content)
+    stored = (table.schema.metadata or {}).get(_SETTINGS_KEY)
+    if stored is None:
+        raise InputError(
+            f"found a Parquet file with the columns {', '.join(table.column_names)}; write one of replicas"
+        )
+    header = json.loads(stored)
+    shape = (-1, len(header["numbers"]), 3)
+    replica = table["replica"].to_numpy()
+    values = {name: table[name].to_numpy() for name in _UNITS if name not in ("replica", "positions")}
+    positions = np.array(table["positions"].combine_chunks().flatten()).reshape(shape)
+    found = []
+    for index, settings in enumerate(header["replicas"]):
+        rows = replica == index
+        found.append(
+            Replica(
+                times=values["time"][rows],
+                positions=positions[rows],
+                potential_energies=values["potential_energy"][rows],
+                total_energies=values["total_energy"][rows],
+                temperatures=values["temperature"][rows],
+                **settings,
+            )
+        )
+    return found, header["numbers"]
+
+
+def write_trajectories(replicas: Sequence[Replica], numbers: Sequence[int], path: str | Path) -> None:
+    """Write replicas of one molecule to a file ``….parquet`` or ``….extxyz``.
+
+    Args:
+        numbers: (N,) atomic numbers.
+
+    Raises:
+        InputError: for another suffix.
+    """
+    path = Path(path)
+    if path.suffix == ".parquet":
+        path.write_bytes(to_parquet(replicas, numbers))
+    elif path.suffix in (".extxyz", ".xyz"):
+        path.write_text("".join(_extxyz(index, r, numbers) for index, r in enumerate(replicas)), encoding="utf-8")
+    else:
+        raise InputError(
+            f"found '{path}', which is no kind of trajectory; write a name that ends in .parquet or .extxyz"
+        )
+
+
+def read_trajectories(path: str | Path) -> tuple[list[Replica], list[int]]:
+    """Replicas and atomic numbers of a Parquet file that :func:`write_trajectories` wrote.
+
+    Raises:
+        InputError: where there is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"found '{path}', where there is no file; write the path of a trajectory in Parquet")
+    try:
+        return from_parquet(path)
+    except pa.ArrowInvalid as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"found '{path}', which is not Parquet ({reason}); write one of replicas") from None
+
+
+def _extxyz(index: int, replica: Replica, numbers: Sequence[int]) -> str:
+    """Frames as ASE reads them; total energies and temperatures stand in the comment line."""
+    symbols = [SYMBOLS[z] for z in numbers]
+    lines = []
+    series = (replica.times, replica.potential_energies, replica.total_energies, replica.temperatures)
+    for positions, time, potential, total, kelvin in zip(replica.positions, *series, strict=True):
+        lines += [
+            str(len(symbols)),
+            f"Properties=species:S:1:pos:R:3 replica={index} time_fs={time:.17g} potential_energy_eV={potential:.17g} "
+            f'total_energy_eV={total:.17g} temperature_K={kelvin:.17g} pbc="F F F"',
+            *(f"{s} {x:.17g} {y:.17g} {z:.17g}" for s, (x, y, z) in zip(symbols, positions, strict=True)),
+        ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+class StoredTrajectories:
+    """Trajectories of one judgement of one model in the store.
+
+    Args:
+        folder: where the finished ones lie, ``NAME.parquet`` each.
+        numbers: (N,) atomic numbers of the molecule.
+    """
+
+    def __init__(self, store: Store, folder: str, numbers: Sequence[int]) -> None:
+        self._store, self._folder, self._numbers = store, folder, numbers
+
+    def load(self, name: str) -> list[Replica] | None:
+        """Finished trajectories, None where there are none yet."""
+        path = self._path(name)
+        return from_parquet(self._store.read(path))[0] if self._store.exists(path) else None
+
+    def save(self, name: str, replicas: Sequence[Replica]) -> None:
+        self._store.write(self._path(name), to_parquet(replicas, self._numbers))
+
+    def checkpoints(self, name: str) -> "StoredCheckpoint":
+        """Where :func:`~asteroid.simulation.run.simulate` keeps what it has not finished."""
+        return StoredCheckpoint(self._store, f"checkpoints/{self._folder}/{name}")
+
+    def _path(self, name: str) -> str:
+        return f"{self._folder}/{name}.parquet"
+
+
+class StoredCheckpoint:
+    """The newest checkpoint of a simulation: numbered files, an older one removed only once the newer one is there."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self._store, self._folder = store, folder
+
+    def load(self) -> bytes | None:
+        names = self._store.names(self._folder)
+        return self._store.read(f"{self._folder}/{names[-1]}") if names else None
+
+    def save(self, checkpoint: bytes) -> None:
+        names = self._store.names(self._folder)
+        number = int(names[-1].removesuffix(".npz")) + 1 if names else 1
+        self._store.write(f"{self._folder}/{number:08d}.npz", checkpoint)
+        for name in names:
+            self._store.remove(f"{self._folder}/{name}")
+
+    def clear(self) -> None:
+        # Oldest first: a kill in between leaves the newest one.
+        for name in self._store.names(self._folder):
+            self._store.remove(f"{self._folder}/{name}")

@@ -1,0 +1,128 @@
+"""How the error of a model of the accurate labels alone falls with their number, measured on the certificate's frames.
+
+The loop of rounds leaves such models behind; where there are none with fewer labels, one is trained with half of them.
+:mod:`asteroid.stages.certificates` has this done once a certificate, and the report says how many labels ``scratch``
+would have needed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from asteroid.claims import claim
+from asteroid.manifest import MoleculeSettings
+from asteroid.processes import Progress
+from asteroid.stages.common import waiting
+from asteroid.stages.models import Models, training_frames, training_notes
+from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.validation.errors import Errors
+
+LEAST_LABELS = 5
+"""Accurate labels, held-out ones included, below which no model is trained for a curve: the least of any budget."""
+
+APART = 0.75
+"""Part of the labels that a model may have at most to tell how the error falls: nearer points say nothing about it."""
+
+
+def measure_curve(
+    store: Store,
+    molecule: MoleculeSettings,
+    models: Models,
+    errors_of: Callable[[str], "Errors"],
+    *,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """``points`` (labels, model_id, force_mae, energy_mae; fewest labels first) and ``worth``. Needs torch.
+
+    Args:
+        errors_of: measures a model, by its id, on the certificate's test frames.
+
+    Returns:
+        ``worth`` as :class:`asteroid.validation.worth.Worth`, None with fewer than two models.
+    """
+    from asteroid.validation.worth import labels_needed
+
+    if models.final == models.scratch:
+        return {"points": [], "worth": None}
+    if molecule.validation.curve:
+        _train_with_half(store, molecule, models, on_progress)
+    scratch = _scratch_models(store, molecule, models)
+    errors = {labels: errors_of(model_id) for labels, model_id in scratch.items()}
+    worth = labels_needed(errors_of(models.final), errors, seed=molecule.validation.seed)
+    return {
+        "points": [
+            {
+                "labels": labels,
+                "model_id": scratch[labels],
+                "force_mae": found.force_mae and asdict(found.force_mae),
+                "energy_mae": asdict(found.energy_mae),
+            }
+            for labels, found in errors.items()
+        ],
+        "worth": worth and asdict(worth),
+    }
+
+
+def has_curve(store: Store, molecule: MoleculeSettings, models: Models) -> bool:
+    """Whether a model of the accurate labels alone has been trained with clearly fewer of them, or cannot be."""
+    frames, _, _ = training_frames(store, molecule)
+    labels = len(frames.train) + len(frames.valid)
+    return labels < 2 * LEAST_LABELS or min(_scratch_models(store, molecule, models)) <= APART * labels
+
+
+def _train_with_half(store: Store, molecule: MoleculeSettings, models: Models, on_progress: Progress | None) -> None:
+    """The model that the same pipeline would have made of half the budget."""
+    from asteroid.training.run import train_model
+
+    with claim(store, f"training {molecule.name}", on_wait=waiting(on_progress)):
+        if has_curve(store, molecule, models):
+            return
+        frames, _, _ = training_frames(store, molecule)
+        labels = len(frames.train) + len(frames.valid)
+        # Selections are ordered: the first half is what half the budget would have chosen.
+        half = replace(molecule, budget=molecule.budget.model_copy(update={"accurate": labels // 2}))
+        fewer, _, _ = training_frames(store, half)
+        if len(fewer.train) < 2 or not fewer.valid:
+            return
+        train_model(
+            store,
+            molecule.name,
+            strategy="scratch",
+            cheap=molecule.cheap,
+            accurate=molecule.accurate,
+            train_ids=fewer.train,
+            valid_ids=fewer.valid,
+            cheap_ids=fewer.cheap,
+            settings=molecule.training,
+            on_progress=training_notes(on_progress),
+        )
+
+
+def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) -> dict[int, str]:
+    """By their number of accurate labels, the finished models that differ from the scratch model in their labels alone.
+
+    Of several with as many labels, the scratch model itself, else the newest. None that a test frame has trained.
+    """
+    frames, _, _ = training_frames(store, molecule)
+    folder = f"models/{molecule.name}"
+    paths = [f"{folder}/{model_id}/card.json" for model_id in store.names(folder)]
+    cards = [store.read_json(path) for path in paths if store.exists(path)]
+    own = next(card for card in cards if card["model_id"] == models.scratch)
+    alike = [
+        card
+        for card in cards
+        if (card["strategy"], card["accurate"]) == ("scratch", own["accurate"])
+        and _same_settings(card, own)
+        and not {*card["frames"]["accurate_train"], *card["frames"]["accurate_valid"]} & {*frames.test}
+    ]
+    alike.sort(key=lambda card: (card["model_id"] == models.scratch, card["created"]))
+    counts = {len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"]): card for card in alike}
+    return {labels: counts[labels]["model_id"] for labels in sorted(counts)}
+
+
+def _same_settings(card: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """As far as both say: a later version adds settings, which then had their defaults."""
+    ours, theirs = card["settings"], other["settings"]
+    return all(ours[name] == theirs[name] for name in ours.keys() & theirs.keys())

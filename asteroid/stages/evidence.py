@@ -1,0 +1,100 @@
+"""What a certificate asks the accurate level for, beyond held-out frames and the minimum.
+
+:func:`propose_evidence` runs the model's own MD and torsion scans in a child process with torch, and selects frames;
+the labelling stage computes what is pending; :func:`gather_evidence` reads it for the certificate. What was asked for
+is written down beside the model last of all: with that record, the asking is complete.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from asteroid.claims import claim
+from asteroid.configuration import Configuration
+from asteroid.errors import AsteroidError
+from asteroid.manifest import MoleculeSettings
+from asteroid.processes import Progress, call_in_process
+from asteroid.stages.common import digest, import_mace, waiting
+from asteroid.stages.hessians import compare_modes
+from asteroid.stages.models import trained_models
+from asteroid.stages.on_policy import on_policy_errors, propose_on_policy
+from asteroid.stages.own_md import OwnMD, distributions, spectrum
+from asteroid.stages.torsions import compare_torsions, propose_torsions
+from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.validation.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The frames for which accurate labels were asked.
+
+    Args:
+        on_policy: frame ids from the model's own MD.
+        torsions: for each rotatable bond, its number and the frame ids by point of its profile.
+    """
+
+    on_policy: list[str] = field(default_factory=list)
+    torsions: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def frame_ids(self) -> list[str]:
+        return [*self.on_policy, *(i for torsion in self.torsions for i in torsion["points"].values())]
+
+
+def read_asked(store: Store, molecule: MoleculeSettings, model_id: str) -> Asked | None:
+    """What was asked for a model under these settings; None before :func:`propose_evidence`."""
+    path = _path(molecule, model_id)
+    return Asked(**store.read_json(path)) if store.exists(path) else None
+
+
+def propose_evidence_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> int:
+    """:func:`propose_evidence` in a process of its own; returns how many labels were asked for."""
+    return call_in_process(propose_evidence, store, molecule, on_progress=on_progress)
+
+
+def propose_evidence(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> int:
+    """Let the final model run, and select frames of where it went for the accurate level. Needs torch."""
+    import_mace()
+    store = Store(store_url)
+    with claim(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)):
+        models = trained_models(store, molecule)
+        if models is None:
+            raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
+        asked = read_asked(store, molecule, models.final)
+        if asked is None:
+            asked = Asked(
+                propose_on_policy(store, molecule, models.final, on_progress=on_progress),
+                propose_torsions(store, molecule, models.final, on_progress=on_progress),
+            )
+            store.write_json(_path(molecule, models.final), asdict(asked))
+    return len(asked.frame_ids)
+
+
+def gather_evidence(
+    store: Store, molecule: MoleculeSettings, model_id: str, rest: Configuration, trajectories: OwnMD
+) -> "Evidence":
+    """All that the labels asked for, and the trajectories, say about a model. Needs torch.
+
+    Args:
+        rest: the model's minimum, or the structure nearest to one.
+    """
+    from asteroid.validation.evidence import Evidence
+
+    asked = read_asked(store, molecule, model_id) or Asked()
+    frequencies, note = compare_modes(store, molecule, model_id)
+    return Evidence(
+        on_policy=on_policy_errors(store, molecule, model_id, asked.on_policy),
+        frequencies=frequencies,
+        frequencies_asked=molecule.validation.frequencies and molecule.label_settings(molecule.accurate).forces,
+        frequencies_note=note,
+        torsions=compare_torsions(store, molecule, model_id, asked.torsions),
+        distributions=distributions(store, molecule, model_id, rest, trajectories),
+        spectrum=spectrum(rest, trajectories),
+    )
+
+
+def _path(molecule: MoleculeSettings, model_id: str) -> str:
+    shaping = {"temperatures", "timestep", "nvt_ps", "replicas", "seed", "on_policy", "torsion_points"}
+    used = molecule.validation.model_dump(mode="json", include=shaping)
+    return f"models/{molecule.name}/{model_id}/asked-{digest(used)}.json"

@@ -1,0 +1,244 @@
+"""Exploration: a committee of the last round's model, calibrated, and the frames that this model finds by itself.
+
+Its MD at several temperatures, turned bonds and kicked modes; what is no longer the molecule is dropped and counted.
+The frames get cheap labels like all others, and :func:`asteroid.stages.rounds.review_explored` looks at these, before
+:mod:`asteroid.stages.picking` scores them. Needs torch;
+:mod:`asteroid.acquisition.explore` has the rules.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from asteroid.configuration import Configuration, Frame, Origin, Split
+from asteroid.manifest import MoleculeSettings
+from asteroid.processes import Progress
+from asteroid.stages.common import counted
+from asteroid.stages.minima import minimum_or_start
+from asteroid.stages.models import training_notes
+from asteroid.stages.rounds import EXPLORED, acquisition, loop_folder, read_rounds, read_step, step_path
+from asteroid.stages.scoring import force_errors, held_out_frames, load_models
+from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.acquisition.calibration import Calibration
+    from asteroid.simulation.replicas import Judge, Replica
+
+HELD_OUT_EVERY: Final = 5
+"""Of so many exploring trajectories or sets of moves, one is held out."""
+
+MOVED: Final = 10
+"""Geometries of one set of moves."""
+
+
+def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
+    """Train a committee of the last round's model, calibrate it, and store what the model finds as frames."""
+    from asteroid.acquisition.calibration import calibrate
+    from asteroid.acquisition.committee import committee_predict, train_committee
+    from asteroid.acquisition.explore import known_limit
+    from asteroid.training.run import read_card
+
+    rounds = read_rounds(store, molecule)
+    number, settings = len(rounds), acquisition(molecule)
+    if (found := read_step(store, molecule, "explored", number)) is None:
+        card = read_card(store, molecule.name, rounds[-1]["model_id"])
+        notes = training_notes(on_progress)
+        members = train_committee(store, molecule.name, card, members=settings.committee, on_progress=notes)
+        seconds = sum(read_card(store, molecule.name, member)["core_seconds"] for member in members)
+        began = time.process_time()
+        models = load_models(store, molecule, (card["model_id"], *members))
+        labels = store.labels(molecule.name, molecule.accurate)
+        held_out = held_out_frames(store, molecule, card["frames"]["accurate_valid"], labels)
+        uncertainty = committee_predict(models[1:], [f.configuration for f in held_out]).uncertainty
+        calibration = calibrate(uncertainty, force_errors(models[0], held_out, labels))
+        replicas, frames, dropped = _find(store, molecule, number, card["model_id"], models, calibration, on_progress)
+        store.add_frames(molecule.name, frames, batch=_group(molecule, number, "frames"))
+        found = {
+            "round": number,
+            "model_id": card["model_id"],
+            "committee": members,
+            "calibration": calibration.to_json(),
+            "limit": known_limit(calibration),
+            "replicas": [{"temperature": r.temperature, "ps": r.survived, "reason": r.reason} for r in replicas],
+            "frames": len(frames),
+            "dropped": dict(dropped),
+            "core_seconds": seconds + time.process_time() - began,
+        }
+        store.write_json(step_path(molecule, "explored", number), found)
+    stopped = sum(replica["reason"] is not None for replica in found["replicas"])
+    return f"{len(found['replicas'])} trajectories, {stopped} of them stopped; {found['frames']} new frames"
+
+
+def _find(
+    store: Store,
+    molecule: MoleculeSettings,
+    number: int,
+    model_id: str,
+    models: Sequence[Any],
+    calibration: "Calibration",
+    on_progress: Progress | None,
+) -> "tuple[list[Replica], list[Frame], Counter[str]]":
+    """Replicas, new frames, and how many were dropped for which reason.
+
+    Args:
+        models: the one that explores, then its committee.
+    """
+    from asteroid.acquisition.explore import candidates_of, region_judge
+    from asteroid.sampling.plan import NEAR_COPY, stored_conformers
+    from asteroid.sampling.screening import Screen, highest_energy
+    from asteroid.training.predict import predict
+
+    rest = minimum_or_start(store, molecule, model_id)
+    screen = Screen.of(stored_conformers(store, molecule)[0])
+    known = [f for f in store.frames(molecule.name) if not f.group.startswith(_group(molecule, number, ""))]
+    rng = np.random.default_rng([acquisition(molecule).seed, number])
+    starts = _Starts(known, stored_conformers(store, molecule), rng)
+    judge = region_judge(screen, models[1:], calibration, rest)
+    replicas = _run_replicas(store, molecule, number, models[0], judge, starts, rng, on_progress)
+
+    new: list[Frame] = []
+    dropped: Counter[str] = Counter()
+
+    def keep(geometry: Configuration, parameters: Mapping[str, Any], group: str, split: Split, parent: str) -> None:
+        if reason := screen.reason_to_drop(geometry.positions):
+            dropped[reason] += 1
+            return
+        origin = Origin(EXPLORED, {"model_id": model_id, "round": number, **parameters}, parent=parent)
+        new.append(Frame(geometry, origin, _group(molecule, number, group), split))
+
+    for index, replica in enumerate(replicas):
+        for place in candidates_of(replica):
+            parameters = {"move": "md", "replica": index, "temperature": replica.temperature, "step": place}
+            geometry = rest.with_positions(replica.positions[place])
+            keep(geometry, parameters, f"md-{index}", _split(index), replica.start)
+    hottest = max(acquisition(molecule).temperatures)
+    sets = list(_moves(store, molecule, model_id, starts, rng))
+    energies = predict(models[0], [rest, *(g for _, _, geometries in sets for g in geometries)])[0]
+    above = iter(energies[1:] - energies[0])
+    for index, (move, start, geometries) in enumerate(sets):
+        for place, geometry in enumerate(geometries):
+            if not next(above) < highest_energy(len(rest.numbers), hottest):
+                dropped["energy too high"] += 1
+                continue
+            parameters = {"move": move, "temperature": hottest, "step": place}
+            keep(geometry, parameters, f"{move}-{index}", _split(index), start.frame_id)
+    apart = _apart(new, known)
+    dropped[NEAR_COPY] += len(new) - len(apart)
+    return replicas, apart, +dropped
+
+
+class _Starts:
+    """Draws geometries to start from, by split: conformers and sampled training frames, or held-out frames."""
+
+    def __init__(self, frames: Sequence[Frame], conformers: Sequence[Configuration], rng: np.random.Generator) -> None:
+        self._conformers, self._rng = list(conformers), rng
+        self._frames = {s: sorted(f.frame_id for f in frames if f.split == s) for s in ("train", "valid")}
+        self._by_id = {f.frame_id: f.configuration for f in frames}
+
+    def draw(self, index: int) -> Configuration:
+        """The start of a trajectory or of a set of moves: every second training one a conformer in turn."""
+        ids = self._frames[_split(index)]
+        if not ids or (_split(index) == "train" and index % 2 == 0):
+            return self._conformers[index // 2 % len(self._conformers)]
+        return self._by_id[ids[int(self._rng.integers(len(ids)))]]
+
+
+def _run_replicas(
+    store: Store,
+    molecule: MoleculeSettings,
+    number: int,
+    model: Any,
+    judge: "Judge",
+    starts: _Starts,
+    rng: np.random.Generator,
+    on_progress: Progress | None,
+) -> "list[Replica]":
+    """The exploring trajectories, kept in the store: a run that was killed goes on with them."""
+    from asteroid.acquisition.explore import INTERVAL
+    from asteroid.simulation.run import simulate
+    from asteroid.simulation.trajectories import StoredTrajectories
+
+    settings = acquisition(molecule)
+    temperatures = np.tile(settings.temperatures, settings.replicas).tolist()
+    geometries = [starts.draw(index) for index in range(len(temperatures))]
+    seeds = rng.integers(2**31, size=len(temperatures)).tolist()
+    name = f"trajectories-{number:03d}"
+    stored = StoredTrajectories(store, loop_folder(molecule), geometries[0].numbers.tolist())
+    if (there := stored.load(name)) is not None:
+        return there
+    replicas = simulate(
+        model,
+        geometries,
+        ensemble="nvt",
+        temperatures=temperatures,
+        timestep=molecule.sampling.timestep,
+        duration=settings.ps,
+        interval=INTERVAL,
+        seeds=seeds,
+        judge=judge,
+        checkpoints=stored.checkpoints(name),
+        on_progress=counted(on_progress, "exploring MD"),
+    )
+    stored.save(name, replicas)
+    return replicas
+
+
+def _moves(
+    store: Store, molecule: MoleculeSettings, model_id: str, starts: _Starts, rng: np.random.Generator
+) -> Iterator[tuple[str, Configuration, list[Configuration]]]:
+    """Sets of moved geometries with their kind and what was moved: half of the sets turned bonds, half kicked modes.
+
+    Modes are those of the model about its minimum, kicked as wide as the hottest exploring MD; where it has found none,
+    there are no kicks.
+    """
+    from asteroid.acquisition.explore import turned
+    from asteroid.sampling.normal_modes import displace
+    from asteroid.validation.torsions import rotatable_bonds
+    from asteroid.vibrations import normal_modes
+
+    settings = acquisition(molecule)
+    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
+    rest = minimum_or_start(store, molecule, model_id)
+    try:
+        axes = [(t.atoms[1], t.atoms[2]) for t in rotatable_bonds(rest, molecule.smiles)]
+    except ValueError:
+        axes = []
+    for index in range(settings.replicas if axes else 0):
+        start = starts.draw(index)
+        yield "turn", start, turned(start, axes, MOVED, seed=int(rng.integers(2**31)))
+    for _ in range(settings.replicas if found["converged"] else 0):
+        modes = normal_modes(rest, np.array(found["hessian"]))
+        kicked = displace(
+            rest, modes, temperature=max(settings.temperatures), count=MOVED, seed=int(rng.integers(2**31))
+        )
+        yield "kick", rest, [rest.with_positions(positions) for positions in kicked]
+
+
+def _apart(new: Sequence[Frame], known: Sequence[Frame]) -> list[Frame]:
+    """Those new frames that are near no frame of another split, known or new; held-out ones come first."""
+    from asteroid.sampling.select import near_copies, sorted_distances
+
+    if not new or len(new[0].configuration.numbers) == 2:
+        # Two atoms have one distance, whose whole range is soon full.
+        return list(new)
+    kept: list[Frame] = []
+    for split in ("valid", "train"):
+        own = [frame for frame in new if frame.split == split]
+        others = [frame.configuration for frame in (*known, *kept) if frame.split != split]
+        if own:
+            points = sorted_distances([*(frame.configuration for frame in own), *others])
+            near = near_copies(points[: len(own)], points[len(own) :])
+            kept += [frame for frame, copy in zip(own, near, strict=True) if not copy]
+    return kept
+
+
+def _split(index: int) -> Split:
+    return "valid" if index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else "train"
+
+
+def _group(molecule: MoleculeSettings, number: int, name: str) -> str:
+    """Of a trajectory or a set of moves: they may be near copies of each other and share one split."""
+    return f"explore-{loop_folder(molecule).rpartition('/')[2]}-{number:03d}-{name}"

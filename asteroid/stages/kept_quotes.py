@@ -1,0 +1,58 @@
+"""Quotes in the store, so that a report can hold what was spent against what was said before.
+
+``asteroid plan`` keeps one a molecule, named by its settings; :mod:`asteroid.stages.certificates` finds it again for
+the report.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from asteroid.manifest import MoleculeSettings
+from asteroid.stages.common import digest
+from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.stages.quote import Quote
+
+
+def keep_quote(store: Store, molecules: Iterable[MoleculeSettings], quote: "Quote") -> None:
+    """Write a molecule's part of a quote, unless these settings have been quoted before.
+
+    The first quote stays: a later one knows what has been spent, and would be right by looking.
+    """
+    for molecule in molecules:
+        path = _path(molecule)
+        if not store.exists(path):
+            lines = [asdict(line) for line in quote.lines if line.molecule == molecule.name]
+            created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            store.write_json(path, {"created": created, "workers": quote.workers, "lines": lines})
+
+
+def find_quote(store: Store, molecule: MoleculeSettings) -> dict[str, Any] | None:
+    """What was quoted for these settings: ``created``, ``workers`` and ``lines``; None where nothing was.
+
+    While the loop of rounds buys label after label, the quote of the whole budget is the one that counts: of several,
+    it is that of the smallest budget which holds this molecule's.
+    """
+    folder = _folder(molecule)
+    budgets = sorted(int(name.removesuffix(".json")) for name in store.names(folder))
+    enough = [budget for budget in budgets if budget >= molecule.budget.accurate]
+    found: dict[str, Any] | None = store.read_json(f"{folder}/{enough[0]}.json") if enough else None
+    return found
+
+
+def _folder(molecule: MoleculeSettings) -> str:
+    asked = {
+        "levels": [str(molecule.cheap), str(molecule.accurate)],
+        "structure": [molecule.smiles, molecule.geometry and molecule.geometry.name],
+        "sampling": molecule.sampling.model_dump(mode="json"),
+        "training": molecule.training.model_dump(mode="json", exclude={"device"}),
+        "budget": molecule.budget.model_dump(mode="json", exclude={"accurate"}),
+    }
+    return f"quotes/{molecule.name}/{digest(asked)}"
+
+
+def _path(molecule: MoleculeSettings) -> str:
+    return f"{_folder(molecule)}/{molecule.budget.accurate}.json"

@@ -1,0 +1,169 @@
+"""The MD of a finished model by itself: where it goes when nobody leads it.
+
+The trajectories are run once and kept beside the model: those whose stability is judged, from which frames are drawn
+for fresh labels (:mod:`asteroid.stages.on_policy`) and whose distributions are compared with a reference, and further
+ones at constant energy for the power spectrum. Needs torch.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from asteroid.configuration import Configuration
+from asteroid.manifest import MoleculeSettings
+from asteroid.processes import Progress
+from asteroid.stages.common import counted, digest
+from asteroid.stages.minima import minimum_or_start
+from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.simulation.replicas import Replica
+    from asteroid.validation.distributions import Distributions, Samples
+    from asteroid.validation.dynamics import Dynamics
+    from asteroid.validation.spectra import Spectrum
+
+SPECTRUM_INTERVAL: Final = 2.0
+"""fs between frames: bands up to 7500 cm⁻¹."""
+SPECTRUM_REPLICAS: Final = 8
+"""At most; they are averaged."""
+EQUILIBRATION: Final = 0.5
+"""ps left out at the beginning of a thermostatted trajectory, if that is at least twice as long; else its first half.
+The thermostat forgets in a tenth of a picosecond."""
+
+
+@dataclass(frozen=True, eq=False)
+class OwnMD:
+    """A model's own trajectories.
+
+    Args:
+        dynamics: what they say of its stability.
+        nvt: at each temperature, equilibration included.
+        nve: at constant energy, from the ends of those at the lowest temperature; empty where none survived.
+    """
+
+    dynamics: "Dynamics"
+    nvt: "tuple[Replica, ...]"
+    nve: "tuple[Replica, ...]"
+
+
+def own_md(store: Store, molecule: MoleculeSettings, model_id: str, *, on_progress: Progress | None = None) -> OwnMD:
+    """Run the trajectories from the model's minimum, or read those that are there."""
+    from asteroid.simulation.run import simulate
+    from asteroid.simulation.trajectories import StoredTrajectories
+    from asteroid.training.model import choose_device
+    from asteroid.training.run import load_model
+    from asteroid.validation.dynamics import bond_judge, run_dynamics
+
+    settings, start = molecule.validation, minimum_or_start(store, molecule, model_id)
+    stored = StoredTrajectories(store, trajectories_folder(molecule, model_id), start.numbers.tolist())
+    model = load_model(store, molecule.name, model_id).to(choose_device(molecule.training.device))
+    dynamics = run_dynamics(model, start, settings, stored=stored, on_progress=counted(on_progress, "MD"))
+    nvt = stored.load("nvt") or []
+    nve = stored.load("spectrum")
+    if nve is None:
+        coldest = min(settings.temperatures)
+        warm = [start.with_positions(r.positions[-1]) for r in nvt if r.stable and r.temperature == coldest]
+        warm = warm[:SPECTRUM_REPLICAS]
+        nve = (
+            []
+            if not warm
+            else simulate(
+                model,
+                warm,
+                ensemble="nve",
+                temperatures=[coldest] * len(warm),
+                timestep=settings.timestep,
+                duration=settings.nve_ps,
+                interval=SPECTRUM_INTERVAL,
+                seeds=range(settings.seed, settings.seed + len(warm)),
+                judge=bond_judge(start),
+                checkpoints=stored.checkpoints("spectrum"),
+                on_progress=counted(on_progress, "MD for the spectrum"),
+            )
+        )
+        if nve:
+            stored.save("spectrum", nve)
+    return OwnMD(dynamics, tuple(nvt), tuple(nve))
+
+
+def trajectories_folder(molecule: MoleculeSettings, model_id: str) -> str:
+    """Where the trajectories lie: named by the settings that shape them."""
+    shaping = {"temperatures", "timestep", "nve_ps", "nvt_ps", "replicas", "seed"}
+    used = molecule.validation.model_dump(mode="json", include=shaping)
+    return f"models/{molecule.name}/{model_id}/md-{digest(used)}"
+
+
+def equilibrated(replica: "Replica") -> slice:
+    """The frames of a thermostatted trajectory that count."""
+    left_out = 1000 * min(EQUILIBRATION, replica.requested / 2)
+    return slice(int(np.searchsorted(replica.times, left_out)), None)
+
+
+def spectrum(rest: Configuration, trajectories: OwnMD) -> "Spectrum | None":
+    """The power spectrum of the trajectories at constant energy that survived; None where they are too short."""
+    from ase.data import atomic_masses
+
+    from asteroid.validation.spectra import power_spectrum
+
+    whole = [replica for replica in trajectories.nve if replica.stable]
+    if not whole or len(whole[0].times) < 5:
+        return None
+    # The last frame may come sooner after the one before than the others do.
+    positions = np.stack([replica.positions[:-1] for replica in whole])
+    interval = float(whole[0].times[1] - whole[0].times[0])
+    masses = np.asarray(atomic_masses)[rest.numbers]
+    return power_spectrum(positions, masses, interval=interval, temperature=whole[0].temperature)
+
+
+def distributions(
+    store: Store, molecule: MoleculeSettings, model_id: str, rest: Configuration, trajectories: OwnMD
+) -> "tuple[Distributions, ...]":
+    """Of the thermostatted trajectories against a reference, at each temperature that has one."""
+    from asteroid.validation.distributions import Samples, compare_distributions
+
+    found = []
+    for temperature in molecule.validation.temperatures:
+        reference = _reference(store, molecule, model_id, temperature)
+        own = [r.positions[equilibrated(r)] for r in trajectories.nvt if r.temperature == temperature]
+        if reference is not None and any(len(positions) for positions in own):
+            samples, source = reference
+            groups = np.repeat(np.arange(len(own)), [len(positions) for positions in own])
+            model = Samples(np.concatenate(own), groups, np.ones(len(groups)))
+            seed = molecule.validation.seed
+            found.append(compare_distributions(rest, model, samples, temperature=temperature, source=source, seed=seed))
+    return tuple(found)
+
+
+def _reference(
+    store: Store, molecule: MoleculeSettings, model_id: str, temperature: float
+) -> "tuple[Samples, str] | None":
+    """Frames drawn at a temperature: imported with accurate labels, else the cheap level's, weighed by the model.
+
+    The latter tell whether the model's MD sampled what its energies say, and whether they hold a minimum that is none;
+    they cannot tell an error that energies at the cheap level's geometries do not have.
+    """
+    from asteroid.training.predict import predict
+    from asteroid.training.run import load_calculator
+    from asteroid.validation.distributions import Samples, boltzmann_weights
+
+    frames = [
+        frame
+        for frame in store.frames(molecule.name)
+        if frame.split != "certificate" and frame.origin.temperature == temperature
+    ]
+    accurate, cheap = (store.labels(molecule.name, level) for level in (molecule.accurate, molecule.cheap))
+    imported = [f for f in frames if f.frame_id in accurate and accurate[f.frame_id].program == "import"]
+    used = imported or [f for f in frames if f.origin.method == "md" and f.frame_id in cheap]
+    if not used:
+        return None
+    names = {name: index for index, name in enumerate(sorted({f.group for f in used}))}
+    groups = np.array([names[f.group] for f in used])
+    positions = np.stack([f.configuration.positions for f in used])
+    if imported:
+        return Samples(positions, groups, np.ones(len(used))), f"imported frames at {molecule.accurate}"
+    calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
+    energies, _ = predict(calculator, [f.configuration for f in used])
+    sampled = np.array([cheap[f.frame_id].energy for f in used], dtype=np.float64)
+    weights = boltzmann_weights(energies, sampled, temperature)
+    return Samples(positions, groups, weights), f"{molecule.cheap} MD, weighed by the model's energies"

@@ -1,0 +1,165 @@
+"""The batch of a round: candidates scored by the committee, picked by the criterion, written down once.
+
+Candidates are all frames of a split that have no accurate label: sampled ones and those that the exploration found. The
+labelling stage works off what :func:`asteroid.stages.rounds.extend_selection` makes of it. Needs torch.
+"""
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from asteroid.configuration import Frame, Split
+from asteroid.errors import AsteroidError
+from asteroid.manifest import MoleculeSettings
+from asteroid.sampling.choose import chosen_accurate
+from asteroid.settings import Criterion
+from asteroid.stages.rounds import (
+    EXPLORED,
+    SAMPLED,
+    TRAINING_SPLITS,
+    Record,
+    acquisition,
+    batch_size,
+    read_rounds,
+    read_step,
+    round_settings,
+    step_path,
+)
+from asteroid.stages.scoring import load_models
+from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.acquisition.calibration import Calibration
+
+Floats = npt.NDArray[np.float64]
+
+MOST_SCORED: Final = 5000
+"""Candidates that are scored, drawn at random where there are more: a large pool has more of the same."""
+
+SOURCES: Final = {"md": "exploring MD", "turn": "turned bonds", "kick": "kicked modes"}
+"""How a frame of the exploration came about, in words."""
+
+
+def pick_batch(store: Store, molecule: MoleculeSettings) -> str:
+    """Score the candidates of the round and write down the batch; nothing is written where no candidate is left."""
+    from asteroid.acquisition.calibration import calibrate
+
+    rounds = read_rounds(store, molecule)
+    number, settings = len(rounds), acquisition(molecule)
+    picked = read_step(store, molecule, "picked", number)
+    if picked is None:
+        explored = read_step(store, molecule, "explored", number)
+        if explored is None:
+            raise AsteroidError(f"{molecule.name}: round {number} has not explored yet; run again to go on")
+        began = time.process_time()
+        before = int(rounds[-1]["labels"])
+        labels = before + batch_size(store, molecule, rounds, explored["core_seconds"])
+        now, then = (round_settings(molecule, count).budget for count in (labels, before))
+        known = explored["calibration"]
+        calibration = calibrate(known["uncertainty"], known["error"], coverage=known["coverage"])
+        scorer = _Scorer(store, molecule, explored, calibration)
+        batch = scorer.pick("train", now.train - then.train) + scorer.pick("valid", now.valid - then.valid)
+        if not batch:
+            return "no candidate is left"
+        picked = {
+            "round": number,
+            "labels": labels,
+            "criterion": settings.criterion,
+            "picked": batch,
+            "dropped": dict(scorer.dropped),
+            "core_seconds": time.process_time() - began,
+        }
+        store.write_json(step_path(molecule, "picked", number), picked)
+    sources = Counter(frame["source"] for frame in picked["picked"])
+    return ", ".join(f"{count} from {source}" for source, count in sources.most_common())
+
+
+class _Scorer:
+    """Picks candidates of one round by what its committee says of them."""
+
+    def __init__(self, store: Store, molecule: MoleculeSettings, explored: Record, calibration: "Calibration") -> None:
+        self._settings, self._calibration = acquisition(molecule), calibration
+        self._seed = self._settings.seed + int(explored["round"])
+        ids = (explored["model_id"], *explored["committee"])
+        self._model, *self._committee = load_models(store, molecule, ids)
+        self._labels = store.labels(molecule.name, molecule.accurate)
+        self._cheap = store.labels(molecule.name, molecule.cheap)
+        # Labels that failed are among these and would fail again.
+        self._tried = set(store.selected(molecule.name, molecule.accurate))
+        self._taken = {i for split in TRAINING_SPLITS for i in chosen_accurate(store, molecule, split)}
+        frames = store.frames(molecule.name)
+        self.dropped: Counter[str] = Counter()
+        self._frames = [frame for frame in frames if self._usable(frame)]
+
+    def pick(self, split: Split, count: int) -> list[dict[str, Any]]:
+        """The batch of a split: by the criterion where it trains, at random where it is held out.
+
+        Held-out frames that were picked for their difficulty would measure no error but that of difficult frames.
+        """
+        from asteroid.acquisition.committee import committee_predict, descriptors
+        from asteroid.acquisition.criteria import Pool
+        from asteroid.acquisition.criteria import pick as pick_by
+
+        criterion: Criterion = self._settings.criterion if split == "train" else "random"
+        candidates = self._candidates(split, count, criterion)
+        if not candidates or count < 1:
+            return []
+        configurations = [frame.configuration for frame in candidates]
+        found = committee_predict(self._committee, configurations)
+        bias = np.array([self._bias(f, forces) for f, forces in zip(candidates, found.forces, strict=True)])
+        known = [f.configuration for f in self._frames if f.frame_id in self._taken and f.split == split]
+        points = descriptors(self._model, [*configurations, *known])
+        pool = Pool(
+            points[: len(candidates)],
+            found.uncertainty,
+            bias if np.isfinite(bias).all() else None,
+            points[len(candidates) :],
+        )
+        bounds = self._calibration.bound(found.uncertainty)
+        return [
+            {
+                "frame_id": candidates[i].frame_id,
+                "split": split,
+                "uncertainty": float(found.uncertainty[i]),
+                "bound": float(bounds[i]),
+                "bias": float(bias[i]) if np.isfinite(bias[i]) else None,
+                "source": SOURCES.get(candidates[i].origin.parameters.get("move", ""), SAMPLED),
+                "temperature": candidates[i].origin.parameters.get("temperature"),
+            }
+            for i in pick_by(criterion, pool, count, seed=self._seed)
+        ]
+
+    def _candidates(self, split: Split, count: int, criterion: Criterion) -> list[Frame]:
+        """Frames of a split that train nothing yet; only labelled ones, which are free, where these are enough."""
+        rest = [f for f in self._frames if f.split == split and f.frame_id not in self._taken]
+        free = [f for f in rest if f.frame_id in self._labels]
+        found = free
+        if len(free) < count:
+            found = [f for f in rest if f.frame_id in self._labels or f.frame_id not in self._tried]
+        if criterion == "bias":
+            found = [f for f in found if self._cheap_forces(f) is not None]
+        # By id: the order of the store's files must not decide what is picked.
+        found = sorted(found, key=lambda frame: frame.frame_id)
+        if len(found) > MOST_SCORED:
+            drawn = np.random.default_rng(self._seed).permutation(len(found))[:MOST_SCORED]
+            found = [found[int(i)] for i in np.sort(drawn)]
+        return found
+
+    def _usable(self, frame: Frame) -> bool:
+        """Whether the cheap level believes in a geometry that a model found; whatever was sampled, it made itself."""
+        if frame.origin.method != EXPLORED or frame.frame_id in self._cheap:
+            return True
+        self.dropped["no usable cheap label"] += 1
+        return False
+
+    def _bias(self, frame: Frame, forces: Floats) -> float:
+        """eV/Å, mean difference of the cheap forces from the committee's; NaN without a cheap label."""
+        cheap = self._cheap_forces(frame)
+        return float("nan") if cheap is None else float(np.abs(cheap - forces).mean())
+
+    def _cheap_forces(self, frame: Frame) -> Floats | None:
+        label = self._cheap.get(frame.frame_id)
+        return None if label is None else label.forces

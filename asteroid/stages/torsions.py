@@ -1,0 +1,115 @@
+"""Torsion profiles of a finished model, and accurate labels at a few points of each.
+
+The scans are made once and kept beside the model; :func:`propose_torsions` needs torch for them. Judged in
+:mod:`asteroid.stages.certificates` by :mod:`asteroid.validation.torsions`.
+"""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.manifest import MoleculeSettings
+from asteroid.processes import Progress
+from asteroid.stages.minima import minimum_or_start
+from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.validation.torsions import TorsionComparison
+
+logger = logging.getLogger(__name__)
+
+
+def propose_torsions(
+    store: Store, molecule: MoleculeSettings, model_id: str, *, on_progress: Progress | None = None
+) -> list[dict[str, Any]]:
+    """Scan every rotatable bond with the model and select a few points for the accurate level. Needs torch.
+
+    Returns:
+        For each bond its number and the frame ids by point; empty where there is nothing to turn, or no minimum.
+    """
+    from asteroid.validation.torsions import Profile, Torsion, points_to_label
+
+    count = molecule.validation.torsion_points
+    if not count or not store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")["converged"]:
+        return []
+    minimum = minimum_or_start(store, molecule, model_id)
+    wanted = []
+    for number, scanned in enumerate(_scans(store, molecule, model_id, minimum, on_progress)):
+        geometries = tuple(minimum.with_positions(np.array(p)) for p in scanned["positions"])
+        torsion = Torsion(tuple(scanned["atoms"]), scanned["name"])
+        profile = Profile(torsion, np.array(scanned["turns"]), np.array(scanned["energies"]), geometries)
+        name = f"torsion-{model_id}-{number}-{count}"
+        points = points_to_label(profile, count)
+        frames = []
+        for point in points:
+            parameters = {"model_id": model_id, "torsion": torsion.name, "turn": float(profile.turns[point])}
+            origin = Origin("torsion", parameters, parent=minimum.frame_id)
+            frames.append(Frame(geometries[point], origin, f"torsion-{model_id}", "certificate"))
+        store.add_frames(molecule.name, frames, batch=name)
+        store.select(molecule.name, molecule.accurate, [f.frame_id for f in frames], name=name, criterion="torsion")
+        wanted.append({"torsion": number, "points": {str(p): f.frame_id for p, f in zip(points, frames, strict=True)}})
+    if wanted and not molecule.label_settings(molecule.accurate).forces:
+        # Where there are forces, the search for the accurate minimum labels it.
+        origin = Origin("minimum", {"model_id": model_id, "step": 0})
+        frame = Frame(minimum, origin, f"minimum-{model_id}", "certificate")
+        name = f"minimum-{model_id}-0"
+        store.add_frames(molecule.name, [frame], batch=name)
+        store.select(molecule.name, molecule.accurate, [minimum.frame_id], name=name, criterion="minimum")
+    return wanted
+
+
+def _scans(
+    store: Store, molecule: MoleculeSettings, model_id: str, minimum: Configuration, on_progress: Progress | None
+) -> list[dict[str, Any]]:
+    """Name, atoms, turns, energies and positions of each rotatable bond's profile."""
+    from asteroid.bonds import bonded
+    from asteroid.training.run import load_calculator
+    from asteroid.validation.torsions import rotatable_bonds, scan
+
+    path = f"models/{molecule.name}/{model_id}/torsions.json"
+    if not store.exists(path):
+        calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
+        bonds, profiles = [], []
+        try:
+            bonds = rotatable_bonds(minimum, molecule.smiles)
+        except ValueError as error:
+            logger.warning("%s: no torsions: RDKit cannot tell the bonds by the geometry: %s", molecule.name, error)
+        for number, torsion in enumerate(bonds):
+            if on_progress:
+                on_progress(f"torsion {torsion.name}", number, len(bonds))
+            profiles.append(scan(calculator, minimum, torsion, bonded(minimum)))
+        content = [
+            {
+                "name": p.torsion.name,
+                "atoms": p.torsion.atoms,
+                "turns": p.turns.tolist(),
+                "energies": p.energies.tolist(),
+                "positions": [g.positions.tolist() for g in p.geometries],
+            }
+            for p in profiles
+        ]
+        store.write_json(path, {"scans": content})
+    found: list[dict[str, Any]] = store.read_json(path)["scans"]
+    return found
+
+
+def compare_torsions(
+    store: Store, molecule: MoleculeSettings, model_id: str, wanted: list[dict[str, Any]]
+) -> "tuple[TorsionComparison, ...]":
+    """Each profile with the accurate energies of those of its points that have got a label, as the minimum must."""
+    from asteroid.validation.torsions import compare_torsion
+
+    if not wanted:
+        return ()
+    labels = store.labels(molecule.name, molecule.accurate)
+    energies = {i: label.energy for i, label in labels.items() if label.energy is not None}
+    base = energies.get(minimum_or_start(store, molecule, model_id).frame_id)
+    scans = store.read_json(f"models/{molecule.name}/{model_id}/torsions.json")["scans"]
+    found = []
+    for one in wanted:
+        scanned = scans[one["torsion"]]
+        points = {} if base is None else {int(p): energies[i] for p, i in one["points"].items() if i in energies}
+        found.append(compare_torsion(scanned["name"], scanned["turns"], scanned["energies"], base or 0.0, points))
+    return tuple(found)

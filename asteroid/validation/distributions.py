@@ -1,0 +1,295 @@
+"""Bonds, angles and dihedrals along a model's MD against a reference ensemble at the same temperature.
+
+Small errors everywhere can add up to a wrong ensemble, and a false minimum shows as a peak that the reference lacks.
+The distance is Wasserstein's first (the average way that probability has to be moved), in Å or degrees; dihedrals lie
+on a circle (Delon, Salomon and Sobolevski 2010, doi:10.1137/090772708). The reference is a trajectory, its frames
+weighed where it was drawn from another surface. What the two cannot resolve is not judged: either, its trajectories
+resampled, lies at a distance from itself that is noise. Made in :mod:`asteroid.stages.own_md`, judged in
+:mod:`asteroid.validation.certificate`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from asteroid.bonds import bonded
+from asteroid.configuration import Configuration
+from asteroid.units import BOLTZMANN
+
+Floats = npt.NDArray[np.float64]
+Kind = Literal["bond", "angle", "dihedral"]
+
+RESAMPLES = 200
+"""Bootstrap samples of groups; their 2.5 and 97.5% points then rest on five values each."""
+FEWEST = 30.0
+"""Effective frames below which a reference is none."""
+BINS = 60
+"""of the histograms that are kept for plots"""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Geometries of one ensemble.
+
+    Args:
+        positions: (M, N, 3) Å.
+        groups: (M,) trajectory of each; frames of one are near each other.
+        weights: (M,) relative, of each frame.
+    """
+
+    positions: Floats
+    groups: npt.NDArray[np.int64]
+    weights: Floats
+
+    @property
+    def effective(self) -> float:
+        """Frames of equal weight that would tell as much: (Σw)²/Σw²."""
+        return float(self.weights.sum() ** 2 / (self.weights**2).sum()) if len(self.weights) else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Distance:
+    """How far apart two distributions of one internal coordinate are.
+
+    Args:
+        name: elements of the coordinate's atoms; coordinates of equivalent atoms are one.
+        atoms: (C, 2 to 4) of each coordinate of the class.
+        value, low, high: Å or degrees, with the 95% interval of a bootstrap over trajectories of both.
+        noise: Å or degrees, distances of both from themselves resampled, added in squares: less cannot be told from it.
+        centres: (BINS,) Å or degrees, and the densities of both there.
+    """
+
+    kind: Kind
+    name: str
+    atoms: tuple[tuple[int, ...], ...]
+    value: float
+    low: float
+    high: float
+    noise: float
+    centres: Floats
+    model: Floats
+    reference: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Distributions:
+    """All internal coordinates of a molecule in a model's MD and in a reference.
+
+    Args:
+        temperature: K, of both.
+        source: what the reference is, in words.
+        frames: of the model's MD.
+        reference_frames: of the reference.
+        effective: frames of equal weight that the weighed reference is worth.
+        distances: empty where it is worth less than :data:`FEWEST`.
+    """
+
+    temperature: float
+    source: str
+    frames: int
+    reference_frames: int
+    effective: float
+    distances: tuple[Distance, ...]
+
+    def largest(self, kind: Kind) -> Distance | None:
+        return max((d for d in self.distances if d.kind == kind), key=lambda d: d.value, default=None)
+
+
+def boltzmann_weights(energies: npt.ArrayLike, sampled: npt.ArrayLike, temperature: float) -> Floats:
+    """(M,) weights, mean 1, that turn frames drawn from one energy surface into frames of another.
+
+    Args:
+        energies: (M,) eV on the surface wanted.
+        sampled: (M,) eV on the surface from which the frames were drawn.
+        temperature: K.
+
+    >>> boltzmann_weights([0.1, 0.2], [0.0, 0.1], 300).tolist()
+    [1.0, 1.0]
+    """
+    exponents = -(np.asarray(energies, dtype=np.float64) - np.asarray(sampled)) / (BOLTZMANN * temperature)
+    weights = np.exp(exponents - exponents.max())
+    return np.asarray(weights * len(weights) / weights.sum())
+
+
+def compare_distributions(
+    rest: Configuration, model: Samples, reference: Samples, *, temperature: float, source: str, seed: int
+) -> Distributions:
+    """The distance of each kind of bond, angle and dihedral.
+
+    Args:
+        rest: the molecule at rest, for its bonds.
+        temperature: K.
+        source: what the reference is, in words.
+        seed: of the bootstrap.
+    """
+    distances: tuple[Distance, ...] = ()
+    if reference.effective >= FEWEST and len(model.positions):
+        random = np.random.default_rng(seed)
+        mirrored = not _chiral(rest)
+        distances = tuple(
+            _distance(kind, name, atoms, model, reference, mirrored=mirrored, random=random)
+            for (kind, name), atoms in _coordinates(rest)
+        )
+    counts = len(model.positions), len(reference.positions)
+    return Distributions(temperature, source, *counts, reference.effective, distances)
+
+
+def wasserstein(
+    first: Floats, first_weights: Floats, second: Floats, second_weights: Floats, *, period: float | None = None
+) -> float:
+    """First Wasserstein distance of two weighted samples, on a line or on a circle.
+
+    Args:
+        first, second: (M,), (K,) values; of a circle within one period.
+        period: of the circle.
+
+    >>> one = np.ones(1)
+    >>> wasserstein(np.array([1.0]), one, np.array([3.0]), one)
+    2.0
+    >>> wasserstein(np.array([175.0]), one, np.array([-175.0]), one, period=360.0)
+    10.0
+    """
+    values = np.concatenate([first, second])
+    steps = np.concatenate([first_weights / first_weights.sum(), -second_weights / second_weights.sum()])
+    order = np.argsort(values)
+    gaps, excess = np.diff(values[order]), np.cumsum(steps[order])[:-1]
+    if period is None:
+        return float((np.abs(excess) * gaps).sum())
+    # Round the circle probability may flow past the cut, too: the best constant flow is the weighted median.
+    excess, gaps = np.append(excess, 0.0), np.append(gaps, period - gaps.sum())
+    ranked = np.argsort(excess)
+    middle = np.searchsorted(np.cumsum(gaps[ranked]), gaps.sum() / 2)
+    return float((np.abs(excess - excess[ranked][middle]) * gaps).sum())
+
+
+def internal_coordinate(positions: Floats, atoms: Sequence[int]) -> Floats:
+    """(M,) lengths in Å of two atoms, angles in degrees of three, signed dihedrals in degrees of four.
+
+    Args:
+        positions: (M, N, 3) Å.
+    """
+    places = [positions[:, atom] for atom in atoms]
+    if len(places) == 2:
+        return np.asarray(np.linalg.norm(places[0] - places[1], axis=1))
+    if len(places) == 3:
+        a, b = places[0] - places[1], places[2] - places[1]
+        sine, cosine = np.linalg.norm(np.cross(a, b), axis=1), (a * b).sum(axis=1)
+        return np.asarray(np.degrees(np.arctan2(sine, cosine)))
+    a, axis, b = places[1] - places[0], places[2] - places[1], places[3] - places[2]
+    left, right = np.cross(a, axis), np.cross(axis, b)
+    sine = (np.cross(left, right) * axis).sum(axis=1) / np.linalg.norm(axis, axis=1)
+    return np.asarray(np.degrees(np.arctan2(sine, (left * right).sum(axis=1))))
+
+
+def _distance(
+    kind: Kind,
+    name: str,
+    atoms: tuple[tuple[int, ...], ...],
+    model: Samples,
+    reference: Samples,
+    *,
+    mirrored: bool,
+    random: np.random.Generator,
+) -> Distance:
+    period = 360.0 if kind == "dihedral" else None
+    both = [_pooled(samples, atoms, mirrored=mirrored and kind == "dihedral") for samples in (model, reference)]
+    (ours, our_weights, our_groups), (theirs, their_weights, their_groups) = both
+
+    def distance(first: Floats, second: Floats) -> float:
+        return wasserstein(ours, first, theirs, second, period=period)
+
+    spread, noise = [], []
+    for _ in range(RESAMPLES):
+        mine, other = our_weights * _times(our_groups, random), their_weights * _times(their_groups, random)
+        spread.append(distance(mine, other))
+        own = wasserstein(ours, mine, ours, our_weights, period=period)
+        noise.append(own**2 + wasserstein(theirs, other, theirs, their_weights, period=period) ** 2)
+    low, high = np.percentile(spread, [2.5, 97.5])
+    value = distance(our_weights, their_weights)
+    limits = (-180.0, 180.0) if period else (float(min(ours.min(), theirs.min())), float(max(ours.max(), theirs.max())))
+    edges = np.linspace(*limits, BINS + 1)
+    densities = [
+        np.histogram(v, edges, weights=w, density=True)[0] for v, w in ((ours, our_weights), (theirs, their_weights))
+    ]
+    centres = (edges[1:] + edges[:-1]) / 2
+    model_density, reference_density = densities
+    return Distance(
+        kind=kind,
+        name=name,
+        atoms=atoms,
+        value=value,
+        low=min(float(low), value),
+        high=max(float(high), value),
+        noise=float(np.mean(noise)) ** 0.5,
+        centres=centres,
+        model=model_density,
+        reference=reference_density,
+    )
+
+
+def _pooled(
+    samples: Samples, atoms: tuple[tuple[int, ...], ...], *, mirrored: bool
+) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
+    """Values of all coordinates of a class, and weights and groups with them.
+
+    The mirror image of a molecule has the same energy, and a short trajectory may never turn into it.
+    """
+    values = [internal_coordinate(samples.positions, coordinate) for coordinate in atoms]
+    if mirrored:
+        values += [-one for one in values]
+    return np.concatenate(values), np.tile(samples.weights, len(values)), np.tile(samples.groups, len(values))
+
+
+def _times(groups: npt.NDArray[np.int64], random: np.random.Generator) -> Floats:
+    """(M,) how often each frame is drawn when whole groups are, with replacement."""
+    names, index = np.unique(groups, return_inverse=True)
+    drawn = np.bincount(random.integers(0, len(names), len(names)), minlength=len(names))
+    return drawn[index].astype(np.float64)
+
+
+def _coordinates(rest: Configuration) -> list[tuple[tuple[Kind, str], tuple[tuple[int, ...], ...]]]:
+    """Bonds, angles and dihedrals along bonds, those of equivalent atoms together."""
+    bonds = bonded(rest)
+    kinds, symbols = _equivalence(rest.numbers, bonds), rest.symbols
+    near = [[int(b) for b in np.flatnonzero(row)] for row in bonds]
+    found: list[tuple[Kind, tuple[int, ...]]] = []
+    for i, j in zip(*np.nonzero(np.triu(bonds)), strict=True):
+        found.append(("bond", (int(i), int(j))))
+    for centre, ends in enumerate(near):
+        found += [("angle", (i, centre, k)) for i, k in combinations(ends, 2)]
+    for j, k in zip(*np.nonzero(np.triu(bonds)), strict=True):
+        found += [("dihedral", (i, int(j), int(k), m)) for i in near[j] for m in near[k] if len({i, j, k, m}) == 4]
+    classes: dict[tuple[Kind, tuple[int, ...]], list[tuple[int, ...]]] = {}
+    for kind, atoms in found:
+        labels = tuple(kinds[a] for a in atoms)
+        if labels[::-1] < labels:
+            labels, atoms = labels[::-1], atoms[::-1]
+        classes.setdefault((kind, labels), []).append(atoms)
+    return [
+        ((kind, "–".join(f"{symbols[a]}{a}" for a in atoms[0]) + (f" (×{len(atoms)})" if len(atoms) > 1 else "")),
+         tuple(atoms))
+        for (kind, _), atoms in classes.items()
+    ]  # fmt: skip
+
+
+def _equivalence(numbers: npt.NDArray[np.int64], bonds: npt.NDArray[np.bool_]) -> list[int]:
+    """A number for each atom, equal for atoms with equal surroundings (Morgan's refinement)."""
+    kinds = [int(z) for z in numbers]
+    while True:
+        seen = [(kinds[a], tuple(sorted(kinds[b] for b in np.flatnonzero(bonds[a])))) for a in range(len(kinds))]
+        rank = {key: index for index, key in enumerate(sorted(set(seen)))}
+        refined = [rank[key] for key in seen]
+        if len(set(refined)) == len(set(kinds)):
+            return refined
+        kinds = refined
+
+
+def _chiral(rest: Configuration) -> bool:
+    """Whether an atom has four different neighbours; other chirality is taken as none that lasts."""
+    bonds = bonded(rest)
+    kinds = _equivalence(rest.numbers, bonds)
+    return any(len({kinds[b] for b in np.flatnonzero(row)}) == 4 == row.sum() for row in bonds)

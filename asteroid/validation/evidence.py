@@ -1,0 +1,147 @@
+"""The lines of a certificate that rest on more than held-out frames: own MD, vibrations, torsions, ensembles.
+
+Each kind of evidence can be switched off or be out of reach; its lines are then not checked. What was asked for and
+could not be had does not pass. Gathered in :mod:`asteroid.stages.certificates`, part of
+:mod:`asteroid.validation.certificate`.
+"""
+
+from dataclasses import dataclass
+
+from asteroid.settings import ThresholdSettings
+from asteroid.validation.distributions import FEWEST, Distance, Distributions, Kind
+from asteroid.validation.harmonic import Frequencies
+from asteroid.validation.line import NO_FORCES, Line
+from asteroid.validation.on_policy import OnPolicy
+from asteroid.validation.spectra import Spectrum
+from asteroid.validation.torsions import TorsionComparison
+
+RESOLVED = 0.5
+"""A distribution is judged where the noise is at most this part of the threshold."""
+
+_KINDS: dict[Kind, tuple[str, str]] = {
+    "bond": ("Bond lengths in MD", "Å"),
+    "angle": ("Bond angles in MD", "°"),
+    "dihedral": ("Dihedral angles in MD", "°"),
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evidence:
+    """What is known of a model beyond its errors on held-out frames, its stability and its minimum.
+
+    In a certificate's JSON it is ``evidence``, with these keys and those of the classes; null or empty where missing.
+
+    Args:
+        on_policy: None where no frames of the model's own MD were to be labelled.
+        frequencies: None where they were not asked for, or could not be had.
+        frequencies_asked: whether they were.
+        frequencies_note: why there are none.
+        torsions: one for each rotatable bond.
+        distributions: one for each temperature that has a reference.
+        spectrum: None where the model's MD was too short or did not last.
+    """
+
+    on_policy: OnPolicy | None = None
+    frequencies: Frequencies | None = None
+    frequencies_asked: bool = False
+    frequencies_note: str = "accurate frequencies were not asked for"
+    torsions: tuple[TorsionComparison, ...] = ()
+    distributions: tuple[Distributions, ...] = ()
+    spectrum: Spectrum | None = None
+
+
+def evidence_lines(evidence: Evidence, thresholds: ThresholdSettings) -> tuple[Line, ...]:
+    """One line for each kind of evidence, two for frequencies, three for distributions."""
+    limits: dict[Kind, float] = {
+        "bond": thresholds.bonds,
+        "angle": thresholds.angles,
+        "dihedral": thresholds.dihedrals,
+    }
+    return (
+        _on_policy_line(evidence.on_policy, thresholds),
+        *_frequency_lines(evidence, thresholds),
+        _torsion_line(evidence.torsions, thresholds),
+        *(_distribution_line(kind, evidence.distributions, limit) for kind, limit in limits.items()),
+    )
+
+
+def _on_policy_line(found: OnPolicy | None, thresholds: ThresholdSettings) -> Line:
+    value, checked, note = None, True, ""
+    if found is None:
+        checked, note = False, "no frames of the model's own MD were to be labelled"
+    elif found.errors is None:
+        note = f"none of {found.asked} frames got an accurate label"
+    elif found.errors.force_mae is None:
+        checked, note = False, NO_FORCES
+    else:
+        mae, rmse, worst = found.errors.force_mae, found.errors.force_rmse, found.errors.force_worst
+        value = mae.value
+        kelvin = ", ".join(f"{t:.0f}" for t in sorted(set(found.temperatures)))
+        note = (
+            f"95% interval {mae.low:.4g} to {mae.high:.4g}, RMSE {rmse.value if rmse else 0:.4g}, worst {worst:.4g}; "
+            f"{found.errors.frames} frames at {kelvin} K"
+        )
+        if found.failed:
+            note += f", {found.failed} more without a label"
+    return Line("Force MAE on the model's own MD", value, "eV/Å", thresholds.on_policy_mae, "<=", note, checked)
+
+
+def _frequency_lines(evidence: Evidence, thresholds: ThresholdSettings) -> tuple[Line, ...]:
+    found, asked = evidence.frequencies, evidence.frequencies_asked
+    mean = worst = None
+    mean_note = worst_note = evidence.frequencies_note
+    if found is not None:
+        mean, worst = found.mean, found.worst
+        mean_note = f"{len(found.accurate)} modes, {found.labels} accurate labels"
+        mode = int(abs(found.model - found.accurate).argmax())
+        worst_note = f"{found.model[mode]:.0f} instead of {found.accurate[mode]:.0f} cm⁻¹"
+    return (
+        Line("Mean deviation of harmonic frequencies", mean, "cm⁻¹", thresholds.frequency_mean, "<=", mean_note, asked),
+        Line(
+            "Largest deviation of a harmonic frequency",
+            worst,
+            "cm⁻¹",
+            thresholds.frequency_worst,
+            "<=",
+            worst_note,
+            asked,
+        ),
+    )
+
+
+def _torsion_line(found: tuple[TorsionComparison, ...], thresholds: ThresholdSettings) -> Line:
+    measured = [(1000 * torsion.worst, torsion) for torsion in found if torsion.worst is not None]
+    value, note = None, "no rotatable bond, or no labels along one were asked for"
+    if found:
+        note = "no accurate label along a rotatable bond"
+    if measured:
+        value, worst = max(measured, key=lambda pair: pair[0])
+        note = f"about {worst.name}; {sum(len(t.points) for t in found)} accurate labels along {len(found)} bonds"
+    if measured and len(measured) < len(found):
+        # A torsion that could not be measured must not hide behind one that could.
+        value, note = None, f"{len(found) - len(measured)} of {len(found)} bonds got no accurate label"
+    return Line("Error of torsion energies", value, "meV", thresholds.torsion, "<=", note, bool(found))
+
+
+def _distribution_line(kind: Kind, found: tuple[Distributions, ...], threshold: float) -> Line:
+    name, unit = _KINDS[kind]
+    usable = [(d, one) for one in found for d in one.distances if d.kind == kind]
+    clear = [(d, one) for d, one in usable if d.noise <= RESOLVED * threshold]
+    if clear:
+        worst, at = max(clear, key=lambda pair: pair[0].value)
+        return Line(name, worst.value, unit, threshold, "<=", _distance_note(worst, at, unit))
+    if usable:
+        note = f"MD and reference are too short: noise {min(d.noise for d, _ in usable):.2g} {unit}"
+    elif found:
+        most = max(one.effective for one in found)
+        note = f"the reference is worth {most:.2g} frames, fewer than {FEWEST:.0f}: {found[0].source}"
+    else:
+        note = "no reference trajectory at a temperature of the MD"
+    return Line(name, None, unit, threshold, "<=", note, checked=False)
+
+
+def _distance_note(worst: Distance, at: Distributions, unit: str) -> str:
+    return (
+        f"{worst.name} at {at.temperature:.0f} K, 95% interval {worst.low:.2g} to {worst.high:.2g}, "
+        f"noise {worst.noise:.2g} {unit}; reference: {at.source}, worth {at.effective:.0f} frames"
+    )

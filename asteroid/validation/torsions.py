@@ -1,0 +1,204 @@
+"""Torsion profiles: the energy along each rotatable bond, everything else relaxed, by the model and by accurate labels.
+
+The soft motions of a molecule reach furthest from its minima and are what vibrations say least about. The model makes
+the whole profile; a few accurate single points at its geometries tell how wrong it is. The stage
+:mod:`asteroid.stages.torsions` has them labelled, :mod:`asteroid.validation.certificate` judges.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asteroid.bonds import turning_side
+from asteroid.configuration import Configuration
+from asteroid.structures import parse_smiles
+
+Floats = npt.NDArray[np.float64]
+
+STEP = 15.0
+"""degrees between the points of a profile: a threefold barrier is 120 wide"""
+FORCE = 0.02
+"""eV/Å, largest force left on an atom in a point of a profile"""
+STEPS = 100
+"""of the optimiser a point; what is not reached then is left as it is, and labelled like that"""
+
+_ROTATABLE = "[!D1;!$(*#*)]-!@[!D1;!$(*#*)]"
+"""Single, in no ring, ends that have other neighbours (hydrogens count: a methyl turns) and are not linear."""
+
+
+@dataclass(frozen=True)
+class Torsion:
+    """A rotatable bond and the two atoms by which its angle is told.
+
+    Args:
+        atoms: i, j, k, l; the bond is j–k.
+        name: such as ``H2–C0–O1–H5``.
+    """
+
+    atoms: tuple[int, int, int, int]
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A model's energies along one torsion.
+
+    Args:
+        turns: (P,) degrees from the minimum, ascending; one of them is 0.
+        energies: (P,) eV above the minimum.
+        geometries: P relaxed ones; that of 0 is the minimum itself.
+    """
+
+    torsion: Torsion
+    turns: Floats
+    energies: Floats
+    geometries: tuple[Configuration, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TorsionComparison:
+    """A model's torsion profile with the accurate energies of some of its points.
+
+    Args:
+        name: atoms of the torsion.
+        turns: (P,) degrees from the model's minimum.
+        energies: (P,) eV above the minimum, by the model.
+        points: (L,) indices of the labelled ones among them; the minimum is not counted.
+        accurate: (L,) eV above the accurate energy at the model's minimum.
+        worst: eV, largest absolute difference; None without a label.
+    """
+
+    name: str
+    turns: Floats
+    energies: Floats
+    points: npt.NDArray[np.int64]
+    accurate: Floats
+    worst: float | None
+
+
+def rotatable_bonds(configuration: Configuration, smiles: str | None) -> list[Torsion]:
+    """Bonds about which a part of the molecule turns, methyl and hydroxyl groups included.
+
+    Args:
+        configuration: at rest.
+        smiles: of the same molecule, its atoms in the same order; without one RDKit tells the bonds by the geometry.
+
+    Raises:
+        ValueError: when it cannot.
+    """
+    from rdkit import Chem
+
+    molecule = parse_smiles(smiles) if smiles else _perceive(configuration)
+    found = []
+    # The pattern is symmetric, so each bond is found once.
+    for j, k in sorted(molecule.GetSubstructMatches(Chem.MolFromSmarts(_ROTATABLE))):
+        i, m = (_heaviest(molecule, atom, other) for atom, other in ((j, k), (k, j)))
+        symbols = configuration.symbols
+        found.append(Torsion((i, j, k, m), "–".join(f"{symbols[a]}{a}" for a in (i, j, k, m))))
+    return found
+
+
+def _perceive(configuration: Configuration) -> Any:
+    from rdkit import Chem, rdBase
+    from rdkit.Chem import rdDetermineBonds
+
+    lines = [f"{s} {x:.8f} {y:.8f} {z:.8f}" for s, (x, y, z) in _atoms(configuration)]
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromXYZBlock("\n".join([str(len(lines)), "", *lines]))
+        rdDetermineBonds.DetermineBonds(molecule, charge=configuration.charge)
+    return molecule
+
+
+def _atoms(configuration: Configuration) -> list[tuple[str, Floats]]:
+    return list(zip(configuration.symbols, configuration.positions, strict=True))
+
+
+def _heaviest(molecule: Any, atom: int, other: int) -> int:
+    """The neighbour of an atom, the other end of the bond apart, by which a chemist would tell the angle."""
+    neighbours = [n for n in molecule.GetAtomWithIdx(atom).GetNeighbors() if n.GetIdx() != other]
+    return int(min(neighbours, key=lambda n: (-n.GetAtomicNum(), n.GetIdx())).GetIdx())
+
+
+def scan(calculator: Any, minimum: Configuration, torsion: Torsion, bonds: npt.NDArray[np.bool_]) -> Profile:
+    """Turn about a bond in both directions from the minimum, relaxing everything but the angle.
+
+    Args:
+        calculator: an ASE calculator.
+        bonds: (N, N), which atoms are bonded.
+    """
+    half = round(180 / STEP)
+    forth, back = (_turn(calculator, minimum, torsion, bonds, sign * STEP, half) for sign in (1.0, -1.0))
+    atoms: Any = minimum.to_atoms()
+    atoms.calc = calculator
+    rest = float(atoms.get_potential_energy())
+    # Both ways end half a turn away; the lower of them has relaxed better.
+    last = min(forth.pop(), back.pop(), key=lambda point: point[1])
+    points = [*reversed(back), (minimum, rest), *forth, last]
+    turns: Floats = STEP * np.arange(1 - half, half + 1, dtype=np.float64)
+    return Profile(torsion, turns, np.array([e for _, e in points]) - rest, tuple(c for c, _ in points))
+
+
+def _turn(
+    calculator: Any,
+    minimum: Configuration,
+    torsion: Torsion,
+    bonds: npt.NDArray[np.bool_],
+    step: float,
+    count: int,
+) -> list[tuple[Configuration, float]]:
+    """Geometries and energies (eV) after each step, each relaxed from the one before."""
+    from ase.constraints import FixInternals
+    from ase.optimize import BFGS
+
+    atoms: Any = minimum.to_atoms()
+    atoms.calc = calculator
+    moving = [int(a) for a in np.flatnonzero(turning_side(bonds, torsion.atoms[1], torsion.atoms[2]))]
+    points = []
+    for _ in range(count):
+        atoms.set_constraint()
+        atoms.rotate_dihedral(*torsion.atoms, step, indices=moving)
+        angle = atoms.get_dihedral(*torsion.atoms)
+        atoms.set_constraint(FixInternals(dihedrals_deg=[[angle, list(torsion.atoms)]], epsilon=1e-5))
+        optimiser: Any = BFGS(atoms, logfile=None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            optimiser.run(fmax=FORCE, steps=STEPS)
+        points.append((minimum.with_positions(atoms.positions), float(atoms.get_potential_energy())))
+    return points
+
+
+def points_to_label(profile: Profile, count: int) -> list[int]:
+    """Points of a profile that tell most: the top of the barrier, then those furthest from what is known.
+
+    Args:
+        count: how many, the minimum itself not counted.
+    """
+    angles = np.radians(profile.turns)
+    known = [int(np.flatnonzero(profile.turns == 0)[0]), int(profile.energies.argmax())]
+    while len(known) <= min(count, len(angles) - 1):
+        apart = np.abs(np.angle(np.exp(1j * (angles[:, None] - angles[known]))))
+        known.append(int(apart.min(axis=1).argmax()))
+    return known[1 : count + 1]
+
+
+def compare_torsion(
+    name: str,
+    turns: Sequence[float],
+    energies: Sequence[float],
+    minimum_energy: float,
+    labelled: Mapping[int, float],
+) -> TorsionComparison:
+    """The model's profile against the accurate energies (eV) of some of its points, by index.
+
+    Args:
+        minimum_energy: eV, accurate, at the model's minimum.
+    """
+    points = np.array(sorted(labelled), dtype=np.int64)
+    own = np.asarray(energies, dtype=np.float64)
+    accurate = np.array([labelled[int(i)] for i in points], dtype=np.float64) - minimum_energy
+    worst = float(np.abs(own[points] - accurate).max()) if len(points) else None
+    return TorsionComparison(name, np.asarray(turns, dtype=np.float64), own, points, accurate, worst)

@@ -1,0 +1,88 @@
+"""What a model's help was worth in accurate labels: how many a model without it would have needed for the same error.
+
+A power law through the errors of ``scratch`` models with different numbers of labels, all measured on the same frames
+(:mod:`asteroid.validation.errors`), is read off at the error of the finished model. The models come from
+:mod:`asteroid.stages.curve`; the report says what was found and how sure it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asteroid.validation.errors import RESAMPLES, Errors, absolute_errors
+
+Floats = npt.NDArray[np.float64]
+
+REACH = 10.0
+"""How many times as many labels as any of the models had are named at most: a power law through a few points says
+nothing beyond."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """How many accurate labels ``scratch`` would need.
+
+    Args:
+        labels: for the error of the finished model; None where that is out of reach of the curve.
+        low, high: 95% interval by resampling the test frames, not trainings; None for an end that is out of reach.
+        exponent: b in error ∝ labels^(−b).
+        measured: whether the error lies between those of the models, and nothing is extrapolated.
+    """
+
+    labels: float | None
+    low: float | None
+    high: float | None
+    exponent: float
+    measured: bool
+
+
+def labels_needed(model: Errors, scratch: Mapping[int, Errors], *, seed: int = 0) -> Worth | None:
+    """How many accurate labels would bring ``scratch`` to the error of a model; None for less than two scratch models.
+
+    Args:
+        model: of the finished model.
+        scratch: by the number of accurate labels that the model had, held-out ones included.
+        seed: of the bootstrap.
+
+    Raises:
+        ValueError: unless all were measured on the same frames.
+    """
+    if any(errors.frame_ids != model.frame_ids for errors in scratch.values()):
+        raise ValueError("a learning curve needs all models measured on the same frames in the same order")
+    if len(scratch) < 2:
+        return None
+    counts = np.array(sorted(scratch), dtype=float)
+    ours = absolute_errors(model)
+    theirs = np.array([absolute_errors(scratch[int(count)]) for count in counts])
+    everything = np.arange(len(ours))[None]
+    picks = np.random.default_rng(seed).integers(0, len(ours), size=(RESAMPLES, len(ours)))
+    labels, exponents = _needed(ours, theirs, counts, everything)
+    low, high = np.percentile(_needed(ours, theirs, counts, picks)[0], [2.5, 97.5], method="nearest")
+    sums = theirs.sum(axis=1)
+    return Worth(
+        labels=_within(labels[0], counts),
+        low=_within(low, counts),
+        high=_within(high, counts),
+        exponent=float(exponents[0]),
+        measured=bool(sums.min() <= ours.sum() <= sums.max()),
+    )
+
+
+def _needed(ours: Floats, theirs: Floats, counts: Floats, picks: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Labels and exponent for each row of picks; endless, or none, where more labels do not help."""
+    tiny = np.finfo(np.float64).tiny
+    target = np.log(np.maximum(ours[picks].sum(axis=1), tiny))
+    errors = np.log(np.maximum(theirs[:, picks].sum(axis=2), tiny))
+    x = np.log(counts) - np.log(counts).mean()
+    exponents = -(x[:, None] * errors).sum(axis=0) / np.square(x).sum()
+    gain = errors.mean(axis=0) - target
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        rising = np.where(gain > 0, np.inf, 0.0)
+        labels = np.where(exponents > 0, np.exp(gain / exponents + np.log(counts).mean()), rising)
+    return labels, exponents
+
+
+def _within(labels: float, counts: Floats) -> float | None:
+    return float(labels) if counts.min() / REACH <= labels <= counts.max() * REACH else None

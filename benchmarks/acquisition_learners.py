@@ -1,0 +1,163 @@
+"""What learns from the picked labels in :mod:`benchmarks.acquisition`: the network, or the kernel of ``corrected``.
+
+``mace`` pretrains on the cheap labels of the pool and fine-tunes on the accurate ones, with a committee as the
+pipeline's own rounds have it. ``kernel`` is what the default strategy learns the accurate level with: a Gaussian
+process of accurate − cheap, added to the cheap labels, with processes of bootstraps of its labels for a committee. It
+fits in seconds, and without the noise of a training.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from asteroid.acquisition.committee import descriptors, force_disagreement, train_committee
+from asteroid.levels import LevelOfTheory
+from asteroid.settings import ModelSettings, TrainingSettings
+from asteroid.store import Store
+from asteroid.training.dataset import LabelledFrame
+from asteroid.training.kernel import KernelModel
+from asteroid.training.predict import predict
+from asteroid.training.run import load_model, train_model
+from asteroid.training.strategies.delta import differences
+from asteroid.training.symmetry import equivalent_permutations
+
+Floats = npt.NDArray[np.float64]
+Labels = Mapping[str, LabelledFrame]
+
+MEMBERS = 3
+
+PRETRAINING = TrainingSettings(
+    model=ModelSettings(channels=16, correlation=2), scratch_steps=1500, finetune_batch_size=20, device="cpu"
+)
+FINE_TUNING = PRETRAINING.model_copy(
+    update={"scratch_steps": 1000, "finetune_steps": 500, "finetune_batch_size": 5, "finetune_learning_rate": 0.005}
+)
+"""Steps of the model and, half as many, of a committee's member that goes on from it."""
+
+
+class Fitted(Protocol):
+    """A model of some labels."""
+
+    def forces(self, ids: Sequence[str]) -> list[Floats]:
+        """(N, 3) eV/Å each, at the accurate level."""
+        ...
+
+    def uncertainty(self, ids: Sequence[str]) -> Floats:
+        """Of each frame, eV/Å: how far a committee is apart."""
+        ...
+
+    def descriptors(self, ids: Sequence[str]) -> Floats:
+        """Of each frame, as criteria see it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A molecule whose pool has labels at both levels.
+
+    Args:
+        pretraining: frame ids whose cheap labels pretrain.
+        held_out: frame ids whose accurate labels stop trainings.
+    """
+
+    store: Store
+    molecule: str
+    levels: tuple[LevelOfTheory, LevelOfTheory]
+    cheap: Labels
+    accurate: Labels
+    pretraining: Sequence[str]
+    held_out: Sequence[str]
+    seed: int
+
+    def pretrained(self) -> str:
+        """Id of a model of the cheap level."""
+        cheap, _ = self.levels
+        settings = PRETRAINING.model_copy(update={"seed": self.seed})
+        return str(self.train("scratch", cheap, self.pretraining, settings, None)["model_id"])
+
+    def train(
+        self, strategy: Any, level: LevelOfTheory, ids: Sequence[str], settings: TrainingSettings, start: str | None
+    ) -> Any:
+        """The card of a model of one level's labels."""
+        return train_model(
+            self.store,
+            self.molecule,
+            strategy=strategy,
+            cheap=level,
+            accurate=level,
+            train_ids=ids,
+            valid_ids=self.held_out,
+            cheap_ids=(),
+            settings=settings,
+            start=start,
+        )
+
+    def describe(self, model: torch.nn.Module, ids: Sequence[str]) -> Floats:
+        return descriptors(model, [self.cheap[i].configuration for i in ids])
+
+
+class FittedMace:
+    """The network, fine-tuned; its committee is trained when it is asked."""
+
+    def __init__(self, oracle: Oracle, labelled: Sequence[str]) -> None:
+        self._oracle = oracle
+        settings = FINE_TUNING.model_copy(update={"seed": oracle.seed})
+        self._card = oracle.train("foundation", oracle.levels[1], labelled, settings, oracle.pretrained())
+        self._model = load_model(oracle.store, oracle.molecule, self._card["model_id"])
+        self._members: list[torch.nn.Module] = []
+
+    def forces(self, ids: Sequence[str]) -> list[Floats]:
+        return self._predict(self._model, ids)
+
+    def uncertainty(self, ids: Sequence[str]) -> Floats:
+        store, molecule = self._oracle.store, self._oracle.molecule
+        if not self._members:
+            found = train_committee(store, molecule, self._card, members=MEMBERS)
+            self._members = [load_model(store, molecule, member) for member in found]
+        return _disagreement([self._predict(member, ids) for member in self._members])
+
+    def descriptors(self, ids: Sequence[str]) -> Floats:
+        return self._oracle.describe(self._model, ids)
+
+    def _predict(self, model: torch.nn.Module, ids: Sequence[str]) -> list[Floats]:
+        return predict(model, [self._oracle.cheap[i].configuration for i in ids])[1]
+
+
+class FittedKernel:
+    """The correction of cheap labels; frames are described by the network that is pretrained on these."""
+
+    def __init__(self, oracle: Oracle, labelled: Sequence[str]) -> None:
+        self._oracle = oracle
+        pairs = differences([oracle.accurate[i] for i in labelled], oracle.cheap)
+        permutations = equivalent_permutations([oracle.cheap[i].configuration for i in oracle.held_out])
+        self._model = KernelModel(pairs, permutations)
+        random = np.random.default_rng(oracle.seed)
+        draws = [sorted(set(random.integers(len(pairs), size=len(pairs)).tolist())) for _ in range(MEMBERS)]
+        shape = self._model.hyperparameters
+        self._members = [KernelModel([pairs[i] for i in draw], permutations, shape) for draw in draws]
+
+    def forces(self, ids: Sequence[str]) -> list[Floats]:
+        return self._predict(self._model, ids)
+
+    def uncertainty(self, ids: Sequence[str]) -> Floats:
+        return _disagreement([self._predict(member, ids) for member in self._members])
+
+    def descriptors(self, ids: Sequence[str]) -> Floats:
+        oracle = self._oracle
+        return oracle.describe(load_model(oracle.store, oracle.molecule, oracle.pretrained()), ids)
+
+    def _predict(self, model: KernelModel, ids: Sequence[str]) -> list[Floats]:
+        cheap = [self._oracle.cheap[i] for i in ids]
+        corrections = model.predict([frame.configuration for frame in cheap])[1]
+        return [np.asarray(frame.forces) + correction for frame, correction in zip(cheap, corrections, strict=True)]
+
+
+def _disagreement(members: Sequence[Sequence[Floats]]) -> Floats:
+    return np.array([force_disagreement(np.stack(each)) for each in zip(*members, strict=True)])
+
+
+LEARNERS: Mapping[str, Callable[[Oracle, Sequence[str]], Fitted]] = {"mace": FittedMace, "kernel": FittedKernel}

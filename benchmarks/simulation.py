@@ -1,0 +1,209 @@
+"""Molecular dynamics in a batch against one ASE calculator a replica: the same model, molecule, step and thermostat.
+
+For each molecule and number of replicas, ours, ASE's Langevin dynamics with MACE's own calculator, and TorchSim's with
+its own wrapper of MACE take turns in one process on one thread; each figure is the median of the turns, in
+replica-steps a second. ASE runs one replica after another, so that its figure is that of one. Ours is
+:func:`asteroid.simulation.run.simulate` as a certificate calls it, with records and judge; tracing and the first steps
+are not counted, and given in seconds of their own. First, forces are compared with those of MACE's calculator.
+
+    python -m benchmarks.simulation [--replicas 1 16 64] [--molecules formaldehyde ethanol] [--turns 3] [--seconds 4]
+"""
+
+import argparse
+import contextlib
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch_sim
+from ase import units
+from ase.build import molecule
+from ase.md.langevin import Langevin
+from mace.calculators import MACECalculator
+from torch_sim.models.mace import MaceModel
+
+from asteroid.configuration import Configuration
+from asteroid.settings import ModelSettings
+from asteroid.simulation.integrators import FRICTION
+from asteroid.simulation.potentials import TRACE_FROM, make_potential
+from asteroid.simulation.run import simulate
+from asteroid.training.model import build_model
+from asteroid.units import BOLTZMANN, FEMTOSECOND
+from asteroid.validation.dynamics import INTERVAL, bond_judge
+
+MOLECULES = {"formaldehyde": "H2CO", "ethanol": "CH3CH2OH"}
+TIMESTEP, TEMPERATURE = 0.5, 300.0
+WEAK = 0.05
+"""eV/Å, the size of the random model's forces: so weak that atoms drift apart slowly while they are measured."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--molecules", nargs="+", default=list(MOLECULES), choices=MOLECULES)
+    parser.add_argument("--replicas", nargs="+", type=int, default=[1, 16, 64])
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement, about")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [
+        row for name in options.molecules for row in measure(name, options.replicas, options.turns, options.seconds)
+    ]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return
+    print(
+        "replica-steps/s   replicas      ASE   TorchSim     ours   ours/ASE   tracing (s)   relative force difference"
+    )
+    for row in rows:
+        print(
+            f"{row['molecule']:<17} {row['replicas']:>8} {row['ase']:>8.0f} {row['torch_sim']:>10.0f} "
+            f"{row['ours']:>8.0f} {row['ours'] / row['ase']:>10.1f} {row['tracing']:>13.1f}   "
+            f"{row['force_difference']:.1e}"
+        )
+
+
+def measure(name: str, replicas: list[int], turns: int, seconds: float) -> list[dict[str, Any]]:
+    """One row a number of replicas."""
+    start = Configuration.from_atoms(molecule(MOLECULES[name]))
+    elements = sorted(set(start.numbers.tolist()))
+    neighbours = float(len(start.numbers) - 1)
+    model = build_model(
+        elements, ModelSettings(), {}, scale=WEAK, avg_num_neighbors=neighbours, seed=0, dtype=torch.float64
+    )
+    calculator = MACECalculator(models=[model], device="cpu", default_dtype="float64")
+    rows = []
+    for count in replicas:
+        difference = force_difference(model, calculator, start, count)
+        tracing, ours = our_steps(model, start, count)
+        programs = {
+            "ase": ase_steps(calculator, start),
+            "torch_sim": torch_sim_steps(model, start, count),
+            "ours": ours,
+        }
+        figures: dict[str, list[float]] = {name: [] for name in programs}
+        sizes = {name: _steps_for(seconds, run) for name, run in programs.items()}
+        for _ in range(turns):
+            for program, run in programs.items():
+                taken = run(sizes[program])
+                figures[program].append(sizes[program] * (1 if program == "ase" else count) / taken)
+        medians = {program: statistics.median(found) for program, found in figures.items()}
+        rows.append(
+            {"molecule": name, "replicas": count, **medians, "tracing": tracing, "force_difference": difference}
+        )
+    return rows
+
+
+def _steps_for(seconds: float, run: Callable[[int], float]) -> int:
+    """So many steps that a measurement takes about so long; warms up on the way."""
+    run(10)
+    return max(10, 10 * round(seconds / run(10)))
+
+
+def our_steps(model: torch.nn.Module, start: Configuration, count: int) -> tuple[float, Callable[[int], float]]:
+    """Seconds until the first steps are through, and a function that measures so many steps of a simulation."""
+    first = _simulate(model, start, count, 30)
+
+    def run(steps: int) -> float:
+        return _simulate(model, start, count, steps)[1]
+
+    return first[0], run
+
+
+def _simulate(model: torch.nn.Module, start: Configuration, count: int, measured: int) -> tuple[float, float]:
+    """Seconds of the first steps with tracing, and of those that follow them."""
+
+    class Enough(Exception):
+        """The simulation need not come to its end."""
+
+    interval = round(INTERVAL["nvt"] / TIMESTEP)
+    warm, last = 3 * interval, 3 * interval - (-measured // interval) * interval
+    judge = bond_judge(start)
+    reached: dict[int, float] = {}
+
+    def watch(done: int, _: int) -> None:
+        reached[done] = time.perf_counter()
+        if done == last:
+            raise Enough
+
+    began = time.perf_counter()
+    with contextlib.suppress(Enough):
+        simulate(
+            model,
+            [start] * count,
+            ensemble="nvt",
+            temperatures=[TEMPERATURE] * count,
+            timestep=TIMESTEP,
+            duration=(TRACE_FROM + last) * TIMESTEP / 1000,
+            interval=INTERVAL["nvt"],
+            seeds=range(count),
+            # Random weights hold no molecule together: the verdict costs its time and is ignored.
+            judge=lambda positions: [None for _ in judge(positions)],
+            on_progress=watch,
+        )
+    return reached[warm] - began, (reached[last] - reached[warm]) * measured / (last - warm)
+
+
+def ase_steps(calculator: MACECalculator, start: Configuration) -> Callable[[int], float]:
+    atoms: Any = start.to_atoms()
+    atoms.calc = calculator
+    dynamics = Langevin(
+        atoms, TIMESTEP * units.fs, temperature_K=TEMPERATURE, friction=FRICTION / units.fs, fixcm=False
+    )
+
+    def run(steps: int) -> float:
+        began = time.perf_counter()
+        dynamics.run(steps)
+        return time.perf_counter() - began
+
+    return run
+
+
+def torch_sim_steps(model: torch.nn.Module, start: Configuration, count: int) -> Callable[[int], float]:
+    wrapped = MaceModel(model, device=torch.device("cpu"), dtype=torch.float64, compute_stress=False)
+    boxes = []
+    for _ in range(count):
+        atoms: Any = start.to_atoms()
+        atoms.set_cell(np.eye(3) * 50.0)
+        boxes.append(atoms)
+    state: Any = torch_sim.io.atoms_to_state(boxes, device=torch.device("cpu"), dtype=torch.float64)
+    state.pbc = False
+    initialise, step = torch_sim.nvt_langevin(
+        wrapped,
+        dt=torch.tensor(TIMESTEP * FEMTOSECOND, dtype=torch.float64),
+        kT=torch.tensor(TEMPERATURE * BOLTZMANN, dtype=torch.float64),
+        gamma=torch.tensor(FRICTION / FEMTOSECOND, dtype=torch.float64),
+        seed=0,
+    )
+    held = [initialise(state)]
+
+    def run(steps: int) -> float:
+        began = time.perf_counter()
+        for _ in range(steps):
+            held[0] = step(held[0])
+        return time.perf_counter() - began
+
+    return run
+
+
+def force_difference(model: torch.nn.Module, calculator: MACECalculator, start: Configuration, count: int) -> float:
+    """Largest difference of a force component from MACE's calculator, relative to the largest component."""
+    rng = np.random.default_rng(0)
+    positions = start.positions + rng.normal(0, 0.05, (count, *start.positions.shape))
+    boxes = [start.with_positions(one).to_atoms() for one in positions]
+    state: Any = torch_sim.io.atoms_to_state(boxes, device=torch.device("cpu"), dtype=torch.float64)
+    found = make_potential(model, start, replicas=count, steps=TRACE_FROM)(state)["forces"].numpy()
+    expected = []
+    for atoms in boxes:
+        atoms.calc = calculator
+        expected.append(atoms.get_forces())
+    reference = np.concatenate(expected)
+    return float(np.abs(found - reference).max() / np.abs(reference).max())
+
+
+if __name__ == "__main__":
+    main()

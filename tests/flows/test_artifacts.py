@@ -1,0 +1,43 @@
+"""What Prefect's page shows of a finished molecule, without a server."""
+
+import base64
+import re
+from pathlib import Path
+
+from asteroid.manifest import MoleculeSettings
+from asteroid.report.write import write_report
+from asteroid.store import Store
+from flows.artifacts import certificate_markdown
+from tests.report.conftest import ACCURATE, CHEAP, fill
+from tests.validation.certificates import make_card, make_certificate, make_scratch_card
+
+FOLDER = "reports/water/0123456789abcdef-cafe"
+
+
+def test_the_certificate_in_the_ui_gives_the_three_answers_of_the_report_with_their_pictures(tmp_path: Path) -> None:
+    store = fill(Store(tmp_path / "store"))
+    certificate = make_certificate(loose=False).to_json()
+    report = write_report(store, "water", certificate, make_card(), make_scratch_card(), folder=FOLDER)
+    outcome = {
+        "passed": False,
+        "force_mae": 0.1,
+        "scratch_force_mae": 0.2,
+        "energy_mae": 0.001,
+        "scratch_energy_mae": None,
+        "lines": certificate["lines"],
+        "model": "model.model",
+        "report": report,
+        "report_path": f"{FOLDER}/report.html",
+    }
+    molecule = MoleculeSettings(name="water", smiles="O", cheap=CHEAP, accurate=ACCURATE)
+    text = certificate_markdown(store, molecule, outcome)
+    assert text.startswith("# water: NOT certified")
+    places = [
+        text.index(heading) for heading in ("## How good", "## What it cost", "## What that bought", "| requirement")
+    ]
+    assert places == sorted(places)
+    for answer in store.read_json(f"{FOLDER}/answers.json").values():
+        assert answer["figure"] in text
+        assert all(sentence in text for sentence in answer["sentences"])
+    pictures = [base64.b64decode(found) for found in re.findall(r"base64,([A-Za-z0-9+/=]+)\)", text)]
+    assert pictures == [store.read(f"{FOLDER}/{name}") for name in ("how-good.png", "cost.png", "bought.png")]

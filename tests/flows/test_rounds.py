@@ -1,0 +1,72 @@
+"""The loop of rounds as a flow: its stages in child processes, its table in the UI."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from asteroid import stages
+from asteroid.manifest import AcquisitionSettings, MoleculeSettings
+from asteroid.store import Store
+from flows.rounds import rounds_markdown, run_rounds
+from flows.site import LocalSite
+
+LOOP = AcquisitionSettings(
+    initial=7, batch=3, rounds=2, least_gain=0.0, committee=2, temperatures=(300.0,), ps=0.01, replicas=5
+)
+
+
+def test_what_a_worker_is_told_of_a_molecule_with_rounds_comes_back_the_same() -> None:
+    adapter, molecule = TypeAdapter(MoleculeSettings), MoleculeSettings(name="water", smiles="O", acquisition=LOOP)
+    assert adapter.validate_python(adapter.dump_python(molecule, mode="json")) == molecule
+
+
+def test_the_table_of_rounds_says_what_was_picked_why_it_goes_on_and_what_it_cost() -> None:
+    error = {"force_mae": 0.0123, "low": 0.01, "high": None}
+    record = {
+        "round": 1,
+        "accurate_labels": 30,
+        "criterion": "committee+diverse",
+        "picked": [{"source": "exploring MD"}, {"source": "exploring MD"}, {"source": "turned bonds"}],
+        "fresh_error": error,
+        "held_out": error,
+        "core_seconds": {"labels": 1800.0, "training": 900.0, "exploration": 900.0},
+        "decision": {"reason": "it pays"},
+    }
+    rows = rounds_markdown("water", [record, {**record, "fresh_error": None}], "enough").splitlines()
+    assert (
+        "| 1 | 30 | committee+diverse: 2 from exploring MD, 1 from turned bonds | 12.3 (10 to ∞) | 12.3 (10 to ∞) | 1 "
+        "| it pays |" in rows
+    )
+    assert rows[-1] == "Ended: enough."
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_rounds_run_as_a_flow_end_in_trained_models_and_show_themselves(prefect_server: None, manifest: Path) -> None:
+    from prefect import flow
+    from prefect.artifacts import Artifact
+
+    (molecule,) = stages.load_checked(manifest).molecules
+    # One that takes no more steps than the fixture says.
+    training = molecule.training.model_copy(update={"strategy": "unweighted"})
+    molecule = replace(molecule, acquisition=LOOP, training=training)
+    store = Store(str(manifest.parent / "store"))
+
+    @flow
+    async def loop() -> MoleculeSettings:
+        await LocalSite().sample(store, molecule)
+        return await run_rounds(store, molecule, LocalSite())
+
+    settings = asyncio.run(loop())
+    rounds = stages.read_rounds(store, molecule)
+    assert [found["accurate_labels"] for found in rounds] == [7, 10]
+    assert settings.budget.accurate == 10
+    models = stages.trained_models(store, settings)
+    assert models is not None
+    assert models.final == rounds[-1]["model_id"]
+    shown = Artifact.get("rounds-water")
+    assert shown is not None
+    assert str(shown.data).endswith(f"Ended: {rounds[-1]['decision']['reason']}.")

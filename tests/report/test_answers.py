@@ -1,0 +1,146 @@
+"""The first screen: what it says must follow the numbers, whatever these are."""
+
+from dataclasses import replace
+
+import pytest
+
+from asteroid.report.answers import answer
+from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
+from asteroid.report.groups import group_lines
+from asteroid.report.verdict import worth_sentence
+from asteroid.settings import ThresholdSettings
+from tests.validation.certificates import make_card, make_certificate, make_scratch_card
+
+COSTS = [
+    Cost("cheap labels", 100.0, "cheap labels"),
+    Cost("accurate labels that trained it", 5000.0, "accurate labels"),
+    Cost("accurate labels that only judge it", 2100.0, "accurate labels", judges=True),
+    Cost("training", 2800.0, "training"),
+]
+
+
+def quoted(most: float, least: float) -> Quoted:
+    return Quoted("2026-01-01T00:00:00+00:00", {"accurate labels": most}, {"accurate labels": least})
+
+
+def line(stage: str, left: float, *, least: float, spent: float = 0.0) -> dict:
+    return {"stage": stage, "core_seconds": left, "least_core_seconds": least, "spent_core_seconds": spent}
+
+
+@pytest.mark.parametrize(
+    ("most", "least", "verdict"),
+    [
+        (7200.0, 7200.0, "as quoted."),
+        (9000.0, 6000.0, "as quoted."),
+        (3550.0, 3550.0, "2.0 times as much as was quoted."),
+        (20000.0, 14200.0, "50% less than was quoted."),
+    ],
+)
+def test_the_cost_is_held_against_the_quote_of_the_same_stages(most, least, verdict):
+    # 7100 core-seconds of accurate labels, of 10,000 in all.
+    found = answer(make_certificate().to_json(), make_card(), COSTS, quoted=quoted(most, least)).cost
+    assert found.figure == "2.78 core-hours"
+    assert found.sentences[-1].endswith(verdict)
+    assert found.sentences[0] == "1% for cheap labels, 71% for accurate labels, 28% for training."
+    assert found.sentences[1] == "21% of it only judged the model."
+
+
+def test_a_quote_counts_what_had_been_spent_and_only_what_has_an_account():
+    lines = [
+        line("sampling", 50, least=50),
+        line("accurate labels", 100, least=100, spent=40),
+        line("minimum", 30, least=10),
+        line("training", 200, least=120),
+    ]
+    found = read_quote({"created": "2026-01-01T00:00:00+00:00", "lines": lines}, COSTS)
+    assert found.most == {"accurate labels": 170, "training": 200}
+    assert found.least == {"accurate labels": 150, "training": 120}
+
+
+def test_rounds_are_paid_for_by_their_own_account(store):
+    rounds = [{"core_seconds": {"labels": 7.0, "training": 300.0, "exploration": 20.0}, "models": ["a"]}] * 3
+    store.write_json("models/water/half/card.json", make_scratch_card() | {"core_seconds": 800.0})
+    found = collect_costs(store, "water", make_card(), None, rounds=rounds, compared=["a", "half"])
+    costs = {c.stage: c.core_seconds for c in found}
+    assert costs["training in 3 rounds"] == 900.0
+    assert costs["committees and exploration"] == 60.0
+    # A round trained the other one.
+    assert costs["training the model compared with"] == 800.0
+    assert "training" not in costs
+
+
+def test_every_model_that_was_compared_with_is_paid_for_once(store):
+    store.write_json("models/water/half/card.json", make_scratch_card() | {"core_seconds": 800.0})
+    card = make_card(strategy="unweighted", parents={})
+    scratch = make_scratch_card()
+    found = collect_costs(store, "water", card, scratch, compared=["half", scratch["model_id"]])
+    assert found[-1] == Cost("training the 2 models compared with", 8000.0, "training", judges=True)
+
+
+def curve(**changes) -> dict:
+    worth = {"labels": 71.3, "low": 40.0, "high": 160.0, "exponent": 0.5, "measured": False}
+    points = [{"labels": 5, "model_id": "a"}, {"labels": 10, "model_id": "b"}]
+    return {"points": points, "worth": worth | changes}
+
+
+def test_the_worth_of_the_cheap_labels_is_said_with_its_interval_and_where_it_comes_from():
+    sentence = worth_sentence(make_card(), curve(), 36.0)
+    assert sentence.startswith("Without the cheap labels, about 71 accurate labels would have been needed")
+    assert "7.1 times as many (95% interval 40 to 160; a power law through models with 5 and 10 labels" in sentence
+    # 61.3 labels of 36 s.
+    assert sentence.endswith("The further labels would have cost about 0.61 core-hours.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"high": None}, "95% interval at least 40"),
+        ({"low": None, "high": None}, "95% interval open at both ends"),
+        ({"labels": None, "low": None, "high": None}, "cannot be said"),
+        ({"measured": True}, "read off models with 5 and 10 labels"),
+    ],
+)
+def test_an_end_that_is_out_of_reach_is_not_made_up(changes, said):
+    assert said in worth_sentence(make_card(), curve(**changes), None)
+
+
+def test_fewer_labels_for_the_same_error_are_no_saving():
+    sentence = worth_sentence(make_card(), curve(labels=6.0, low=4.0, high=8.0), 36.0)
+    assert "0.6 times as many" in sentence
+    assert "would have cost" not in sentence
+
+
+def test_without_a_comparison_nothing_was_bought():
+    found = answer(make_certificate(with_scratch=False).to_json(), make_card(), COSTS).bought
+    assert found.figure == ""
+    assert "is not known" in found.sentences[0]
+
+
+def test_a_group_is_decided_by_the_line_that_is_farthest_beyond_its_threshold():
+    found = {g.name: g for g in group_lines(make_certificate(loose=False).to_json())}
+    assert found["Held-out frames"].passed is False
+    assert found["Held-out frames"].worst["name"] == "Force MAE"
+    assert found["Held-out frames"].closeness > 1
+    assert found["Minimum"].passed is True
+    assert found["On its own MD"].passed is None
+
+
+def test_a_failed_line_decides_its_group_however_near_the_others_are():
+    lines = make_certificate(thresholds=ThresholdSettings(force_mae=5.0, energy_mae=1e-9)).to_json()
+    held_out = next(g for g in group_lines(lines) if g.name == "Held-out frames")
+    assert (held_out.worst["name"], held_out.passed) == ("Energy MAE", False)
+
+
+def test_the_error_on_its_own_dynamics_is_said_where_there_is_one():
+    certificate = make_certificate().to_json()
+    index = next(i for i, line in enumerate(certificate["lines"]) if "own MD" in line["name"])
+    certificate["lines"][index] |= {"value": 0.0123, "checked": True, "passed": True}
+    sentences = answer(certificate, make_card(), COSTS).good.sentences
+    assert any("fresh accurate labels find 0.0123 eV/Å (0.0500 was asked for)" in said for said in sentences)
+    certificate["lines"][index] |= {"value": None, "passed": False}
+    assert answer(certificate, make_card(), COSTS).good.sentences[1].startswith("Where its own dynamics lead it")
+
+
+def test_a_few_minutes_are_told_in_seconds():
+    short = [replace(cost, core_seconds=cost.core_seconds / 100) for cost in COSTS]
+    assert answer(make_certificate().to_json(), make_card(), short).cost.figure == "100 core-seconds"

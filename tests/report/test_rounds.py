@@ -1,0 +1,132 @@
+"""Rounds as the loop records them, on the page."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asteroid.acquisition.calibration import calibrate
+from asteroid.acquisition.stopping import RoundSummary, decide
+from asteroid.report.rounds import collect_rounds, rounds_context
+from asteroid.report.write import write_report
+from asteroid.settings import AcquisitionSettings
+from tests.report.conftest import HOSTILE
+from tests.report.test_write import FOLDER, Page
+from tests.validation.certificates import make_card, make_certificate, make_scratch_card
+
+MODELS = ("aaaa", "bbbb", "0123456789abcdef")
+
+
+def make_rounds() -> list[dict]:
+    """Three rounds: 10, 16 and 22 labels, the error falling with the square root of their number."""
+    rng = np.random.default_rng(0)
+    summaries: list[RoundSummary] = []
+    records = []
+    for number, model_id in enumerate(MODELS):
+        labels, mae = 10 + 6 * number, 0.2 / (10 + 6 * number) ** 0.5
+        held_out = {"force_mae": mae, "low": 0.8 * mae, "high": 1.3 * mae}
+        seconds = {"labels": 500.0, "training": 100.0, "exploration": 40.0 if number else 0.0}
+        summaries.append(RoundSummary(labels=labels, **held_out, core_seconds=sum(seconds.values())))
+        uncertainty = rng.uniform(0.01, 0.1, size=12)
+        calibration = calibrate(uncertainty, uncertainty * rng.uniform(0.5, 1.5, size=12))
+        picked = [
+            {
+                "frame_id": f"frame-{i}",
+                "uncertainty": 0.05,
+                "split": "valid" if i == 5 else "train",
+                "bound": 0.1 + 0.01 * i,
+                "bias": None,
+                "error": 0.02 * (1 + i),
+                "source": "exploration" if i % 3 else "sampled",
+                "temperature": 600.0,
+            }
+            for i in range(6)
+        ]
+        explored = {
+            "replicas": [
+                {"temperature": 600.0, "ps": 1.0, "reason": None},
+                {"temperature": 900.0, "ps": 0.25, "reason": HOSTILE},
+            ],
+            "frames": 40,
+            "dropped": {"fused atoms": 2},
+        }
+        decision = decide(summaries, AcquisitionSettings(rounds=3, batch=6))
+        records.append(
+            {
+                "round": number,
+                "model_id": model_id,
+                "models": [model_id, "scratch"],
+                "criterion": "committee+diverse",
+                "accurate_labels": labels,
+                "held_out": held_out,
+                "curve": [*(records[-1]["curve"] if records else []), held_out],
+                "calibration": calibration.to_json() if number else None,
+                "explored": explored if number else None,
+                "picked": picked if number else [],
+                "decision": asdict(decision),
+                "fresh_error": {"force_mae": 2 * mae, "low": mae, "high": 3 * mae} if number else None,
+                "core_seconds": seconds,
+            }
+        )
+    return json.loads(json.dumps(records, allow_nan=False))
+
+
+@pytest.fixture
+def looped(store):
+    for record in make_rounds():
+        store.write_json(f"acquisition/water/cafe/round-{record['round']:03d}.json", record)
+    return store
+
+
+def test_the_rounds_of_a_model_are_those_up_to_its_own(looped):
+    assert [found["round"] for found in collect_rounds(looped, "water", MODELS[2])] == [0, 1, 2]
+    assert [found["round"] for found in collect_rounds(looped, "water", MODELS[1])] == [0, 1]
+    assert collect_rounds(looped, "water", "another model") == []
+    assert collect_rounds(looped, "methanol", MODELS[0]) == []
+
+
+def test_a_page_tells_what_each_round_picked_why_and_what_came_of_it(looped):
+    content = make_certificate().to_json()
+    html = Path(write_report(looped, "water", content, make_card(), make_scratch_card(), folder=FOLDER)).read_text()
+    text = Page(html).text
+    assert "<script" not in html
+    assert "bought in 3 rounds, each picked by the criterion committee+diverse" in text
+    assert "4 from exploration, 2 from sampled" in text
+    assert "error expected below 100 to 140 meV/Å" in text
+    assert f"2 trajectories, 1.25 ps; stopped: 1 × {HOSTILE}; 40 frames kept, dropped: 2 fused atoms" in text
+    assert "All 3 rounds are done" in text
+    # Bounds of 0.10 to 0.15, errors of 0.02 to 0.12 eV/Å: all hold.
+    assert "the bound held for 12 of 12 picked frames" in text
+    # After 22 labels 0.2/√22 eV/Å, and twice that on the fresh labels before.
+    assert "42.6 (34.1 to 55.4)" in text
+    assert "85.3" in text
+    # 3 × 600 s of labels and training, 2 × 40 s of exploration.
+    assert "training in 3 rounds" in text
+
+
+def test_every_figure_of_the_rounds_is_drawn(looped):
+    figures = rounds_context(collect_rounds(looped, "water", MODELS[2])).figures
+    assert set(figures) == {"rounds_labels", "rounds_hours", "rounds_cost", "rounds_picked", "calibration"}
+    assert all(figure.startswith(b"\x89PNG") for figure in figures.values())
+
+
+def test_the_calibration_shown_says_for_how_many_frames_it_holds(looped):
+    context = rounds_context(collect_rounds(looped, "water", MODELS[2]))
+    assert context.calibration["guaranteed"] == pytest.approx(0.9)
+    assert len(context.calibration["error"]) == 12
+
+
+def test_a_first_round_alone_has_neither_exploration_nor_calibration():
+    context = rounds_context(make_rounds()[:1])
+    assert set(context.figures) == {"rounds_labels", "rounds_hours", "rounds_cost"}
+    assert context.rows[0].picked == "nothing"
+    assert context.calibration is None
+
+
+def test_a_model_of_one_round_has_no_section_of_rounds(store):
+    assert rounds_context([]) is None
+    content = make_certificate().to_json()
+    page = Path(write_report(store, "water", content, make_card(), make_scratch_card(), folder=FOLDER)).read_text()
+    assert 'id="rounds"' not in page

@@ -1,0 +1,227 @@
+"""The loop of rounds: what it buys, when it stops, and that a kill anywhere changes nothing.
+
+GFN1 is cheap and GFN2 accurate; models are as small as can be, so errors are large and only the loop is looked at.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asteroid import stages
+from asteroid.manifest import MoleculeSettings
+from asteroid.processes import single_thread_environment
+from asteroid.stages.rounds import batch_size, decide_next, read_step, round_settings
+from asteroid.store import Store
+from tests.stages.rounds import run
+
+# Before torch is loaded: with several threads its sums, and so trajectories, differ from run to run in the last bits.
+single_thread_environment()
+
+MANIFEST = """
+store: {store}
+molecules:
+  - name: water
+    smiles: O
+    cheap: gfn1-xtb
+    accurate: gfn2-xtb
+    sampling: {{frames: 40, temperatures: [300], interval: 5, equilibration: 20}}
+    budget: {{accurate: 14, test: 4, valid_fraction: 0.3}}
+    training:
+      strategy: unweighted
+      model: {{channels: 4, max_l: 0, correlation: 1, interactions: 1, radial: 4, r_max: 3.0}}
+      pretrain_steps: 20
+      finetune_steps: 20
+      evaluate_every: 10
+    acquisition:
+      {{initial: 8, batch: 3, rounds: 2, least_gain: 0, committee: 2, temperatures: [300, 600], ps: 0.04, replicas: 3}}
+"""
+
+
+def manifest_in(folder: Path) -> Path:
+    path = folder / "manifest.yaml"
+    path.write_text(MANIFEST.format(store=folder / "store"))
+    return path
+
+
+def changed(molecule: MoleculeSettings, **acquisition: Any) -> MoleculeSettings:
+    return replace(molecule, acquisition=stages.acquisition(molecule).model_copy(update=acquisition))
+
+
+def attempts(store: Store, molecule: MoleculeSettings) -> dict[str, list[str]]:
+    """Frame ids of all attempts by level, those of no cost (withdrawn labels) left out."""
+    found = {}
+    for level in (molecule.cheap, molecule.accurate):
+        table = store.attempts(molecule.name, level)
+        made = zip(table["frame_id"].to_pylist(), table["program"].to_pylist(), strict=True)
+        found[str(level)] = [frame_id for frame_id, program in made if program != "asteroid"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, MoleculeSettings]:
+    """Two rounds, run without a disturbance."""
+    manifest = manifest_in(tmp_path_factory.mktemp("undisturbed"))
+    (molecule,) = stages.load_checked(manifest).molecules
+    store = Store(str(manifest.parent / "store"))
+    run(store, molecule)
+    return store, molecule
+
+
+def test_two_rounds_buy_what_they_picked_and_leave_a_record_of_each(done: tuple[Store, MoleculeSettings]) -> None:
+    store, molecule = done
+    first, second = stages.read_rounds(store, molecule)
+    assert (first["accurate_labels"], second["accurate_labels"]) == (8, 11)
+    assert second["decision"]["stop"]
+    assert second["decision"]["reason"].startswith("all 2 rounds are done")
+    picked = {frame["frame_id"]: frame for frame in second["picked"]}
+    card = store.read_json(f"models/water/{second['model_id']}/card.json")["frames"]
+    trained = {*card["accurate_train"], *card["accurate_valid"]}
+    assert trained - {frame["frame_id"] for frame in first["picked"]} == set(picked)
+    assert {i for i, frame in picked.items() if frame["split"] == "valid"} <= set(card["accurate_valid"])
+    assert all(frame["bound"] > 0 and frame["error"] > 0 for frame in picked.values())
+    # The fresh error is that of the model before: mean over the same frames.
+    errors = [frame["error"] for frame in picked.values()]
+    assert second["fresh_error"]["force_mae"] == pytest.approx(sum(errors) / len(errors))
+    assert len(second["curve"]) == 2
+    assert all(value > 0 for value in second["core_seconds"].values())
+
+
+def test_what_the_exploration_found_is_in_the_store_group_by_group_and_has_cheap_labels(
+    done: tuple[Store, MoleculeSettings],
+) -> None:
+    store, molecule = done
+    explored = read_step(store, molecule, "explored", 1)
+    assert explored is not None
+    frames = [frame for frame in store.frames("water") if frame.origin.method == "explore"]
+    assert len(frames) == explored["frames"] > 10
+    assert len(explored["replicas"]) == 6
+    splits: dict[str, set[str]] = {}
+    for frame in frames:
+        splits.setdefault(frame.group, set()).add(frame.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert {"train", "valid"} == set().union(*splits.values())
+    # A frame that the MD found is no draw from a Boltzmann distribution of the cheap level.
+    assert all(frame.origin.temperature is None for frame in frames)
+    assert set(store.selected("water", molecule.cheap)) >= {frame.frame_id for frame in frames}
+
+
+def test_a_finished_loop_does_nothing_and_no_label_was_computed_twice(done: tuple[Store, MoleculeSettings]) -> None:
+    store, molecule = done
+    before = attempts(store, molecule)
+    assert all(len(ids) == len(set(ids)) for ids in before.values())
+    assert run(store, molecule).stop
+    assert attempts(store, molecule) == before
+    assert stages.trained_models(store, round_settings(molecule, 11)) is not None
+
+
+def test_a_target_that_is_met_or_core_hours_that_are_spent_end_the_loop_and_more_of_them_let_it_go_on(
+    done: tuple[Store, MoleculeSettings],
+) -> None:
+    store, molecule = done
+    rounds = stages.read_rounds(store, molecule)
+    more = changed(molecule, rounds=9)
+    assert not decide_next(store, more, rounds).stop
+    assert stages.next_round(store, more).number == 2, "budgets do not make it another loop"
+    met = decide_next(store, changed(molecule, rounds=9, target=100.0), rounds)
+    assert met.reason.startswith("the target is met")
+    spent = sum(sum(found["core_seconds"].values()) for found in rounds) / 3600
+    assert "is spent" in decide_next(store, changed(molecule, rounds=9, core_hours=spent), rounds).reason
+    # Enough for a label, not for the training that it would lead to.
+    little = decide_next(store, changed(molecule, rounds=9, core_hours=spent + 0.5 / 3600), rounds)
+    assert little.reason.startswith("another round takes at least")
+    assert not decide_next(store, changed(molecule, rounds=9, core_hours=spent + 1.0), rounds).stop
+
+
+def test_the_batch_is_as_large_as_what_is_left_pays_for(done: tuple[Store, MoleculeSettings]) -> None:
+    store, molecule = done
+    rounds = stages.read_rounds(store, molecule)
+    roomy = replace(molecule, budget=molecule.budget.model_copy(update={"accurate": 500}))
+    spent = sum(sum(found["core_seconds"].values()) for found in rounds)
+    each = stages.expected_label_seconds(store, molecule, molecule.accurate)
+    left = rounds[-1]["core_seconds"]["training"] + 7.5 * each
+    affordable = changed(roomy, batch=100, core_hours=(spent + left) / 3600)
+    assert batch_size(store, affordable, rounds, 0.0) == 7
+    assert batch_size(store, affordable, rounds, 3 * each) == 4
+    assert batch_size(store, changed(roomy, batch=100), rounds, 0.0) == 100
+    assert batch_size(store, changed(molecule, batch=100), rounds, 0.0) == 14 - 11
+
+
+def test_a_larger_budget_goes_on_from_where_the_loop_stopped(done: tuple[Store, MoleculeSettings]) -> None:
+    store, molecule = done
+    before, labels = stages.read_rounds(store, molecule), attempts(store, molecule)
+    end = run(store, changed(molecule, rounds=9))
+    rounds = stages.read_rounds(store, molecule)
+    assert rounds[:2] == before
+    assert [found["accurate_labels"] for found in rounds] == [8, 11, 14]
+    assert end.stop is not None
+    assert end.stop.startswith("the budget of 14 accurate labels is spent")
+    assert all(attempts(store, molecule)[level][: len(ids)] == ids for level, ids in labels.items())
+
+
+def test_few_core_hours_buy_a_smaller_first_round(tmp_path: Path) -> None:
+    manifest = manifest_in(tmp_path)
+    (molecule,) = stages.load_checked(manifest).molecules
+    store = Store(str(tmp_path / "store"))
+    poor = changed(molecule, core_hours=1e-9)
+    end = run(store, poor)
+    (record,) = stages.read_rounds(store, poor)
+    assert record["accurate_labels"] == 5, "the fewest that any budget may ask for"
+    assert end.stop is not None
+    assert "core-hours" in end.stop
+
+
+def kill(driver: "subprocess.Popen[bytes]") -> None:
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+
+
+@pytest.mark.slow
+def test_killed_while_it_explores_labels_and_trains_it_picks_the_same_and_labels_nothing_twice(
+    done: tuple[Store, MoleculeSettings], tmp_path: Path
+) -> None:
+    undisturbed, molecule = done
+    manifest = manifest_in(tmp_path)
+    root = tmp_path / "store"
+    store = Store(str(root))
+
+    def exploring() -> bool:
+        # A member of the committee is trained, so the MD is about to begin.
+        members = [p for p in root.glob("models/water/*/card.json") if '"member"' in p.read_text()]
+        return bool(members) and read_step(store, molecule, "explored", 1) is None
+
+    def labelling() -> bool:
+        return read_step(store, molecule, "picked", 1) is not None
+
+    def training() -> bool:
+        ready = read_step(store, molecule, "picked", 1) is not None and not store.pending("water", molecule.accurate)
+        return ready and any(root.glob("checkpoints/water/*/*"))
+
+    moments: Mapping[str, Callable[[], bool]] = {"exploring": exploring, "labelling": labelling, "training": training}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.stages.rounds", str(manifest)]
+    for name, caught in moments.items():
+        driver = subprocess.Popen(command, env=environment)
+        deadline = time.monotonic() + 300
+        while not caught():
+            assert driver.poll() is None, f"it ended before it was caught {name}"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        kill(driver)
+        assert len(stages.read_rounds(store, molecule)) == 1, name
+    subprocess.run(command, env=environment, check=True)
+    first, second = (read_step(undisturbed, molecule, "picked", n) for n in (0, 1))
+    assert first == read_step(store, molecule, "picked", 0)
+    again = read_step(store, molecule, "picked", 1)
+    assert second is not None
+    assert again is not None
+    assert [f["frame_id"] for f in again["picked"]] == [f["frame_id"] for f in second["picked"]]
+    for ids in attempts(store, molecule).values():
+        assert len(ids) == len(set(ids))

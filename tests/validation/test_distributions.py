@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import wasserstein_distance
+
+from asteroid.configuration import Configuration
+from asteroid.units import BOLTZMANN
+from asteroid.validation.distributions import (
+    FEWEST,
+    Samples,
+    boltzmann_weights,
+    compare_distributions,
+    internal_coordinate,
+    wasserstein,
+)
+
+values = st.lists(st.floats(-100, 100), min_size=1, max_size=12).map(np.array)
+
+
+def samples(positions: np.ndarray, groups: int = 10, weights: np.ndarray | None = None) -> Samples:
+    count = len(positions)
+    return Samples(positions, np.arange(count) % groups, np.ones(count) if weights is None else weights)
+
+
+def shaken(rest: Configuration, count: int, *, seed: int, width: float = 0.03) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return rest.positions + random.normal(0, width, (count, *rest.positions.shape))
+
+
+@given(values, values)
+def test_on_a_line_the_distance_is_scipy_s(first: np.ndarray, second: np.ndarray) -> None:
+    u, v = np.linspace(1, 2, len(first)), np.linspace(2, 1, len(second))
+    expected = wasserstein_distance(first, second, u, v)
+    assert wasserstein(first, u, second, v) == pytest.approx(expected, abs=1e-9)
+
+
+@given(values, values, st.floats(-180, 180))
+def test_on_a_circle_the_distance_does_not_depend_on_where_it_is_cut(
+    first: np.ndarray, second: np.ndarray, turn: float
+) -> None:
+    u, v = np.ones(len(first)), np.ones(len(second))
+    here = wasserstein(first, u, second, v, period=360.0)
+    there = wasserstein(*_turned(first, turn), *_turned(second, turn), period=360.0)
+    assert there == pytest.approx(here, abs=1e-6)
+    assert here <= wasserstein(first, u, second, v) + 1e-9
+
+
+def _turned(angles: np.ndarray, turn: float) -> tuple[np.ndarray, np.ndarray]:
+    return (angles + turn + 180) % 360 - 180, np.ones(len(angles))
+
+
+def test_weights_turn_one_harmonic_ensemble_into_another() -> None:
+    """Drawn from a spring k, weighed to 2k: the variance is that of 2k."""
+    temperature, spring = 300.0, 1.0
+    x = np.random.default_rng(0).normal(0, np.sqrt(BOLTZMANN * temperature / spring), 20000)
+    weights = boltzmann_weights(spring * x**2, 0.5 * spring * x**2, temperature)
+    assert weights.mean() == pytest.approx(1.0)
+    assert (weights * x**2).mean() == pytest.approx(BOLTZMANN * temperature / (2 * spring), rel=0.05)
+    # <w>²/<w²> with w = exp(−kx²/2k_BT): 1/√2 squared, over 1/√3.
+    effective = samples(np.zeros((20000, 1, 3)), weights=weights).effective
+    assert effective / 20000 == pytest.approx(np.sqrt(3) / 2, rel=0.02)
+
+
+def test_bonds_angles_and_dihedrals_are_ase_s(ethanol: Configuration) -> None:
+    atoms = ethanol.to_atoms()
+    positions = ethanol.positions[None]
+    assert internal_coordinate(positions, (0, 1))[0] == pytest.approx(atoms.get_distance(0, 1))
+    assert internal_coordinate(positions, (0, 1, 2))[0] == pytest.approx(atoms.get_angle(0, 1, 2))
+    for four in ((0, 1, 2, 3), (6, 0, 1, 2)):
+        apart = internal_coordinate(positions, four)[0] - atoms.get_dihedral(*four)
+        assert (apart + 180) % 360 - 180 == pytest.approx(0.0, abs=1e-6)
+
+
+def test_two_draws_of_one_ensemble_differ_by_no_more_than_noise_explains(ethanol: Configuration) -> None:
+    ours, theirs = (samples(shaken(ethanol, 400, seed=seed)) for seed in (1, 2))
+    found = compare_distributions(ethanol, ours, theirs, temperature=300, source="x", seed=0)
+    assert {d.kind for d in found.distances} == {"bond", "angle", "dihedral"}
+    for distance in found.distances:
+        assert distance.value < 3 * distance.noise
+        assert distance.low <= distance.value <= distance.high
+
+
+def test_a_longer_bond_is_found_at_the_length_that_it_is_longer_by(ethanol: Configuration) -> None:
+    stretched = shaken(ethanol, 400, seed=1, width=0.001)
+    # The oxygen and its hydrogen move away together.
+    stretched[:, [2, 3]] += 0.05 * (stretched[:, [2]] - stretched[:, [1]])
+    length = np.linalg.norm(ethanol.positions[1] - ethanol.positions[2])
+    reference = samples(shaken(ethanol, 400, seed=2, width=0.001))
+    found = compare_distributions(ethanol, samples(stretched), reference, temperature=300, source="x", seed=0)
+    worst = found.largest("bond")
+    assert worst is not None
+    assert worst.atoms in (((1, 2),), ((2, 1),))
+    assert worst.value == pytest.approx(0.05 * length, rel=0.05)
+
+
+def test_equivalent_atoms_are_one_class(ethanol: Configuration) -> None:
+    draw = samples(shaken(ethanol, 50, seed=1))
+    found = compare_distributions(ethanol, draw, draw, temperature=300, source="x", seed=0)
+    bonds = sorted(len(d.atoms) for d in found.distances if d.kind == "bond")
+    # C–C, C–O, O–H, three C–H of the methyl, two of the methylene.
+    assert bonds == [1, 1, 1, 2, 3]
+    assert all(d.value == pytest.approx(0.0, abs=1e-9) for d in found.distances)
+
+
+def test_a_molecule_and_its_mirror_image_have_one_ensemble(ethanol: Configuration) -> None:
+    gauche = ethanol.to_atoms()
+    gauche.set_dihedral(0, 1, 2, 3, 60, indices=[3])
+    rest = ethanol.with_positions(gauche.positions)
+    here = shaken(rest, 200, seed=1, width=0.01)
+    found = compare_distributions(rest, samples(here), samples(here * [1, 1, -1]), temperature=300, source="x", seed=0)
+    worst = found.largest("dihedral")
+    assert worst is not None
+    assert worst.value < 0.5
+
+
+def test_a_reference_that_is_worth_few_frames_is_not_compared_with(ethanol: Configuration) -> None:
+    positions = shaken(ethanol, 200, seed=1)
+    weights = np.full(200, 1e-6)
+    weights[: int(FEWEST) - 2] = 1.0
+    found = compare_distributions(
+        ethanol, samples(positions), samples(positions, weights=weights), temperature=300, source="x", seed=0
+    )
+    assert found.effective < FEWEST
+    assert found.distances == ()
