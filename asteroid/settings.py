@@ -134,7 +134,7 @@ class TrainingSettings(Settings):
     pretrain_steps: Annotated[int, Field(ge=1)] = 5000
     finetune_steps: Annotated[int, Field(ge=1)] = 1000
     correction_steps: Annotated[int, Field(ge=1)] = 2500
-    """Of the network that ``corrected`` blends with its kernel, of molecules for which the kernel is not nearly exact."""
+    """Of the network that ``corrected`` blends with its kernel where the kernel is not nearly exact."""
     scratch_steps: Annotated[int, Field(ge=1)] | None = None
     """Steps of the model trained on accurate labels alone; as many as the two above together when not given."""
     batch_size: Annotated[int, Field(ge=1)] = 20

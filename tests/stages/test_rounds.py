@@ -3,6 +3,7 @@
 GFN1 is cheap and GFN2 accurate; models are as small as can be, so errors are large and only the loop is looked at.
 """
 
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -13,11 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from asteroid import stages
-from asteroid.manifest import MoleculeSettings
+from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.manifest import AcquisitionSettings, MoleculeSettings
 from asteroid.processes import single_thread_environment
+from asteroid.records import Attempt
 from asteroid.stages.rounds import batch_size, decide_next, read_step, round_settings
 from asteroid.store import Store
 from tests.stages.rounds import run
@@ -176,6 +180,29 @@ def test_few_core_hours_buy_a_smaller_first_round(tmp_path: Path) -> None:
     assert record["accurate_labels"] == 5, "the fewest that any budget may ask for"
     assert end.stop is not None
     assert "core-hours" in end.stop
+
+
+def test_a_geometry_that_the_cheap_level_does_not_believe_in_trains_nothing(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    molecule = MoleculeSettings(name="water", smiles="O", acquisition=AcquisitionSettings(temperatures=(900.0,)))
+    # Three vibrations, k_B T = 0.0776 eV: 0.23 eV are twice what they hold on average.
+    heights = {"conformer": [0.0, 5.0], "explore": [0.1, 0.22, 0.25, 9.0]}
+    rng = np.random.default_rng(0)
+    for method, energies in heights.items():
+        frames = [
+            Frame(Configuration([8, 1, 1], rng.normal(size=(3, 3))), Origin(method), method, "train") for _ in energies
+        ]
+        store.add_frames("water", frames, batch=method)
+        now = dt.datetime.now(dt.UTC)
+        labels = [
+            Attempt(frame_id=f.frame_id, status="ok", energy=-100.0 + e, forces=np.zeros((3, 3)), time=now)
+            for f, e in zip(frames, energies, strict=True)
+        ]
+        store.add_attempts("water", molecule.cheap, labels)
+    assert stages.review_explored(store, molecule) == 2
+    left = sorted(round((label.energy or 0.0) + 100.0, 6) for label in store.labels("water", molecule.cheap).values())
+    assert left == [0.0, 0.1, 0.22, 5.0], "what the sampling made is not touched"
+    assert stages.review_explored(store, molecule) == 0
 
 
 def kill(driver: "subprocess.Popen[bytes]") -> None:
