@@ -141,7 +141,8 @@ def decide(
     if len(rounds) >= settings.rounds:
         return Decision(True, f"all {settings.rounds} rounds are done, at {error}", gain)
     if gain is None:
-        return Decision(False, f"the error is {error}; {len(rounds)} rounds do not yet tell what more labels gain")
+        told = "1 round does" if len(rounds) == 1 else f"{len(rounds)} rounds do"
+        return Decision(False, f"the error is {error}; {told} not yet tell what more labels gain")
     promise = f"the next core-hour is expected to take {100 * gain:.3g} % off the error of {error}"
     if last.core_seconds > 3600:
         promise = promise.replace("core-hour", f"round of {last.core_seconds / 3600:.3g} core-hours")
