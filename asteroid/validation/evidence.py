@@ -116,7 +116,8 @@ def _torsion_line(found: tuple[TorsionComparison, ...], thresholds: ThresholdSet
         note = "no accurate label along a rotatable bond"
     if measured:
         value, worst = max(measured, key=lambda pair: pair[0])
-        note = f"the worst about {worst.name}; accurate labels: {sum(len(t.points) for t in found)}, bonds: {len(found)}"
+        labels = sum(len(t.points) for t in found)
+        note = f"the worst about {worst.name}; accurate labels: {labels}, bonds: {len(found)}"
     if measured and len(measured) < len(found):
         # A torsion that could not be measured must not hide behind one that could.
         value, note = None, f"{len(found) - len(measured)} of {len(found)} bonds got no accurate label"
