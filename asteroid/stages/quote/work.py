@@ -19,6 +19,7 @@ from asteroid.stages.hessians import hessian_frames
 from asteroid.stages.minima import MINIMUM_LABELS
 from asteroid.stages.models import Models, trained_models, training_frames
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
+from asteroid.stages.rounds import read_rounds
 from asteroid.store import Store
 from asteroid.training.bias import QUANTILES, TRIAL_STEPS
 
@@ -56,7 +57,7 @@ class Work:
         minimum_labels: accurate ones, each of which waits for the one before.
         evidence_labels: accurate ones of the finished model's own MD, torsions and vibrations, on all workers.
         phases: of training.
-        minimum_gradients: of the finished model, for its minimum and its Hessian.
+        minimum_gradients: of each round's model, for its minimum and its Hessian, and to explore.
         validation_gradients: of the finished model, for its MD.
     """
 
@@ -81,7 +82,9 @@ def remaining(store: Store, molecule: MoleculeSettings, atoms: int) -> Work:
     conformer_gradients, sampling_gradients, groups, frames = _sampling(store, molecule, atoms)
     certified = is_certified(store, molecule)
     models = trained_models(store, molecule)
-    phases = () if models else _phases(molecule.training, _has_scratch_model(store, molecule))
+    rounds = _rounds(store, molecule, trained=models is not None)
+    phases = _phases(molecule.training, _has_scratch_model(store, molecule)) if rounds else ()
+    phases = (*phases, *_further_rounds(molecule, rounds - 1))
     if not certified and _needs_curve(store, molecule, models):
         phases = (*phases, _alone(molecule.training))
     return Work(
@@ -94,7 +97,7 @@ def remaining(store: Store, molecule: MoleculeSettings, atoms: int) -> Work:
         minimum_labels=0 if certified else _minimum_labels(store, molecule),
         evidence_labels=0 if certified else _evidence_labels(store, molecule, models, atoms),
         phases=phases,
-        minimum_gradients=0 if models else MODEL_RELAXATION_STEPS + 6 * atoms,
+        minimum_gradients=rounds * (MODEL_RELAXATION_STEPS + 6 * atoms) + max(0, rounds - 1) * _exploration(molecule),
         validation_gradients=0 if certified else _md_steps(molecule.validation),
     )
 
@@ -205,6 +208,34 @@ def _md_steps(settings: ValidationSettings) -> int:
     return math.ceil(1000 * (alone + batched) / settings.timestep)
 
 
+def _rounds(store: Store, molecule: MoleculeSettings, *, trained: bool) -> int:
+    """Trainings that are still to come, at most: one, or one in each round of acquisition."""
+    settings = molecule.acquisition
+    if settings is None:
+        return 0 if trained else 1
+    batches = math.ceil(max(0, molecule.budget.accurate - settings.initial) / settings.batch)
+    return max(0, min(settings.rounds, 1 + batches) - len(read_rounds(store, molecule)))
+
+
+def _further_rounds(molecule: MoleculeSettings, rounds: int) -> tuple[Phase, ...]:
+    """What each round after the next one trains; any may be the last, so none of it is sure."""
+    if molecule.acquisition is None:
+        return ()
+    training = molecule.training
+    member = _phase(training, "member", training.finetune_steps, training.finetune_batch_size, stops=False)
+    each = (*[member] * molecule.acquisition.committee, *_phases(training, has_scratch=False))
+    return tuple(replace(phase, least_steps=0) for phase in each) * rounds
+
+
+def _exploration(molecule: MoleculeSettings) -> int:
+    """Gradients by the ASE calculator that take as long as the MD that explores in one round."""
+    settings = molecule.acquisition
+    if settings is None:
+        return 0
+    steps = 1000 * settings.ps / molecule.sampling.timestep
+    return math.ceil(steps * settings.replicas * len(settings.temperatures) / BATCHED)
+
+
 def _has_scratch_model(store: Store, molecule: MoleculeSettings) -> bool:
     """Whether a model of these settings was trained on the accurate labels alone before the pipeline was stopped."""
     frames, _, _ = training_frames(store, molecule)
@@ -256,6 +287,10 @@ def _phases(settings: TrainingSettings, has_scratch: bool) -> tuple[Phase, ...]:
     if settings.strategy == "weighted" and settings.gamma == "auto":
         trial = max(1, round(TRIAL_STEPS * settings.pretrain_steps))
         phases += [phase("gamma", trial, settings.batch_size, stops=False)] * (len(QUANTILES) + 1)
+    if settings.strategy == "corrected":
+        # Only where its kernel is not nearly exact.
+        correction = phase("correction", settings.correction_steps, settings.finetune_batch_size, stops=True)
+        phases.append(replace(correction, least_steps=0))
     phases.append(phase("pretrain", settings.pretrain_steps, settings.batch_size, stops=False))
     phases.append(phase("finetune", settings.finetune_steps, settings.finetune_batch_size, stops=True))
     return tuple(phases)
