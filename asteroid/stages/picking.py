@@ -14,7 +14,6 @@ import numpy.typing as npt
 from asteroid.configuration import Frame, Split
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
-from asteroid.sampling.choose import chosen_accurate
 from asteroid.settings import Criterion
 from asteroid.stages.rounds import (
     EXPLORED,
@@ -81,6 +80,8 @@ class _Scorer:
     """Picks candidates of one round by what its committee says of them."""
 
     def __init__(self, store: Store, molecule: MoleculeSettings, explored: Record, calibration: "Calibration") -> None:
+        from asteroid.sampling.choose import chosen_accurate
+
         self._settings, self._calibration = acquisition(molecule), calibration
         self._seed = self._settings.seed + int(explored["round"])
         ids = (explored["model_id"], *explored["committee"])

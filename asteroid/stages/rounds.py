@@ -19,8 +19,6 @@ from asteroid.claims import claim
 from asteroid.configuration import Split
 from asteroid.labelling.review import withdraw
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings
-from asteroid.sampling.choose import chosen_accurate, extend_accurate
-from asteroid.sampling.screening import highest_energy
 from asteroid.stages.common import digest
 from asteroid.stages.curve import LEAST_LABELS
 from asteroid.stages.labels import expected_label_seconds
@@ -144,6 +142,8 @@ def expected_round_seconds(rounds: Sequence[Mapping[str, Any]]) -> float:
 
 def extend_selection(store: Store, molecule: MoleculeSettings, number: int) -> None:
     """Choose the batch of a round for the accurate level; done again, it adds nothing."""
+    from asteroid.sampling.choose import extend_accurate
+
     picked = read_step(store, molecule, "picked", number)
     if picked is None:
         return
@@ -157,6 +157,8 @@ def review_explored(store: Store, molecule: MoleculeSettings) -> int:
 
     A model that is wrong finds them. They are neither candidates then, nor do they train.
     """
+    from asteroid.sampling.screening import highest_energy
+
     explored = {f.frame_id: f for f in store.frames(molecule.name) if f.origin.method == EXPLORED}
     table = store.label_table(molecule.name, molecule.cheap)
     if not explored or not table.num_rows:
@@ -234,6 +236,8 @@ def _probe(molecule: MoleculeSettings) -> MoleculeSettings:
 
 def _first_labels(store: Store, molecule: MoleculeSettings) -> int:
     """Accurate labels of the first round: as many as are asked for, or as have been chosen and paid for already."""
+    from asteroid.sampling.choose import chosen_accurate
+
     settings, budget = acquisition(molecule), molecule.budget
     labels = store.labels(molecule.name, molecule.accurate)
     there = sum(i in labels for split in TRAINING_SPLITS for i in chosen_accurate(store, molecule, split))
