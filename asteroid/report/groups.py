@@ -59,8 +59,8 @@ def is_checked(line: Mapping[str, Any]) -> bool:
 def closeness(line: Mapping[str, Any]) -> float:
     """What was found over what was asked for: up to 1 passes, endless where nothing could be measured.
 
-    >>> closeness({"value": 0.02, "threshold": 0.05, "comparison": "<="})
-    0.4
+    >>> closeness({"value": 0.02, "threshold": 0.08, "comparison": "<="})
+    0.25
     >>> closeness({"value": 0.5, "threshold": 1.0, "comparison": ">="})
     2.0
     """
