@@ -136,7 +136,10 @@ class CalculatorPotential(Potential):
                 self.failures[replica] = f"the calculator failed: {words}"
             energies.append(energy)
             forces.append(force)
-        return {"energy": torch.tensor(energies), "forces": torch.from_numpy(np.concatenate(forces))}
+        return {
+            "energy": torch.tensor(energies, dtype=torch.float64),
+            "forces": torch.from_numpy(np.concatenate(forces)),
+        }
 
 
 def make_potential(model: Any, molecule: Configuration, *, replicas: int, steps: int) -> Potential:

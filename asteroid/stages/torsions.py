@@ -41,14 +41,15 @@ def propose_torsions(
         torsion = Torsion(tuple(scanned["atoms"]), scanned["name"])
         profile = Profile(torsion, np.array(scanned["turns"]), np.array(scanned["energies"]), geometries)
         name = f"torsion-{model_id}-{number}-{count}"
-        points = points_to_label(profile, count)
+        points = points_to_label(profile, count) if len(geometries) > 1 else []
         frames = []
         for point in points:
             parameters = {"model_id": model_id, "torsion": torsion.name, "turn": float(profile.turns[point])}
             origin = Origin("torsion", parameters, parent=minimum.frame_id)
             frames.append(Frame(geometries[point], origin, f"torsion-{model_id}", "certificate"))
-        store.add_frames(molecule.name, frames, batch=name)
-        store.select(molecule.name, molecule.accurate, [f.frame_id for f in frames], name=name, criterion="torsion")
+        if frames:
+            store.add_frames(molecule.name, frames, batch=name)
+            store.select(molecule.name, molecule.accurate, [f.frame_id for f in frames], name=name, criterion="torsion")
         wanted.append({"torsion": number, "points": {str(p): f.frame_id for p, f in zip(points, frames, strict=True)}})
     if wanted and not molecule.label_settings(molecule.accurate).forces:
         # Where there are forces, the search for the accurate minimum labels it.
@@ -66,7 +67,7 @@ def _scans(
     """Name, atoms, turns, energies and positions of each rotatable bond's profile."""
     from asteroid.bonds import bonded
     from asteroid.training.run import load_calculator
-    from asteroid.validation.torsions import rotatable_bonds, scan
+    from asteroid.validation.torsions import Profile, rotatable_bonds, scan
 
     path = f"models/{molecule.name}/{model_id}/torsions.json"
     if not store.exists(path):
@@ -79,7 +80,13 @@ def _scans(
         for number, torsion in enumerate(bonds):
             if on_progress:
                 on_progress(f"torsion {torsion.name}", number, len(bonds))
-            profiles.append(scan(calculator, minimum, torsion, bonded(minimum)))
+            try:
+                profiles.append(scan(calculator, minimum, torsion, bonded(minimum)))
+            except (ValueError, RuntimeError) as error:
+                # ASE cannot hold an angle that has become straight, or forces that are no numbers. The profile is then
+                # its start alone, gets no label, and does not pass.
+                logger.warning("%s: the torsion %s cannot be scanned: %s", molecule.name, torsion.name, error)
+                profiles.append(Profile(torsion, np.zeros(1), np.zeros(1), (minimum,)))
         content = [
             {
                 "name": p.torsion.name,

@@ -119,7 +119,8 @@ def train_model(
     last = list(session.results.values())[-1]
     seconds = {name: result.seconds for name, result in session.results.items()}
     if trained.correction is not None:
-        seconds["correction"] = trained.correction["seconds"]
+        # Beside that of the network, if there was one.
+        seconds["correction"] = seconds.get("correction", 0.0) + trained.correction["seconds"]
     card: Card = {
         "model_id": model_id,
         "molecule": molecule,

@@ -51,7 +51,7 @@ def statistical_inefficiency(series: npt.ArrayLike) -> float:
     values = np.asarray(series, dtype=np.float64)
     centred = values - values.mean()
     count, variance = len(values), float(centred @ centred) / len(values)
-    if count < 3 or variance <= 1e-12 * max(1.0, float(np.abs(values).max())) ** 2:
+    if count < 3 or variance <= (1e-13 * max(1.0, float(np.abs(values).max()))) ** 2:
         return 1.0
     total = 1.0
     for lag in range(1, count - 1):

@@ -57,3 +57,15 @@ def test_every_frame_is_equally_likely_to_be_drawn() -> None:
     counts = np.bincount([draw_frames([series], [300.0], 1, seed=s)[0][1] for s in range(2000)], minlength=20)
     assert counts.min() > 0.5 * counts.mean()
     assert counts.max() < 1.5 * counts.mean()
+
+
+def test_the_statistical_inefficiency_is_the_same_however_large_the_total_energies_are() -> None:
+    random = np.random.default_rng(3)
+    series = np.zeros(4000)
+    for step in range(1, len(series)):
+        series[step] = 0.9 * series[step - 1] + random.normal()
+    # eV: 55 meV of fluctuation upon the energy of bromomethane.
+    series *= 0.055 / series.std()
+    # Rounding at 71 000 eV is of order 1e-11.
+    assert statistical_inefficiency(series - 71_000.0) == pytest.approx(statistical_inefficiency(series), rel=1e-3)
+    assert statistical_inefficiency(series) > 10
