@@ -1,8 +1,8 @@
 """Which frames of a model's own MD are labelled to score it, and what they said.
 
 Held-out frames come from where the cheap level leads; a model is used where it leads itself. So frames are drawn from
-its own trajectories, far enough apart to be independent, and thinned at random: the error over them
-estimates that over what its surviving trajectories visit. The stage :mod:`asteroid.stages.on_policy` runs the MD and has them labelled,
+its own trajectories, far enough apart to be independent, and thinned at random: the error over them estimates that over
+what its surviving trajectories visit. The stage :mod:`asteroid.stages.on_policy` runs the MD and has them labelled,
 :mod:`asteroid.validation.certificate` judges the errors.
 """
 
