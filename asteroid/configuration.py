@@ -149,6 +149,10 @@ def check_multiplicity(electrons: int, multiplicity: int) -> None:
         )
 
 
+EXPLORED = "explore"
+"""Method of the frames that a model has found by itself."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a frame came from, enough to make it again.

@@ -231,6 +231,9 @@ class AcquisitionSettings(Settings):
     """Accurate labels of the first round, picked by diversity; held-out ones included."""
     batch: Annotated[int, Field(ge=1)] = 10
     """Accurate labels of each later round."""
+    labels: Literal["auto", "forces"] = "auto"
+    """``auto`` measures, in each round, whether more labels of energies alone would gain more for the same core-seconds
+    than labels with forces, and buys these."""
     rounds: Annotated[int, Field(ge=1)] = 10
     """At most so many, the first included."""
     core_hours: Positive | None = None
@@ -247,4 +250,10 @@ class AcquisitionSettings(Settings):
     """Length of a replica."""
     replicas: Annotated[int, Field(ge=1)] = 8
     """At each temperature."""
+    certify_rounds: Annotated[int, Field(ge=0)] = 2
+    """Further rounds, beyond ``rounds``, that a failed certificate may order as long as labels and core-hours are left:
+    they explore where the model failed."""
+    train_on: Annotated[float, Field(gt=0, le=1)] | None = 0.4
+    """Part of the training steps that later rounds take, going on from the model of the last one; each round trains
+    anew when null."""
     seed: Seed = 0

@@ -45,6 +45,9 @@ from asteroid.records import (
     table_to_frames,
 )
 
+ENERGIES_ALONE = "energies alone"
+"""Criterion of selections whose frames need no forces at a level whose other labels have them."""
+
 
 class Store(Files):
     """One store, by its URL: a folder, ``file://…`` or ``s3://bucket/prefix``.
@@ -126,6 +129,15 @@ class Store(Files):
         ids: list[str] = self._selected(molecule, level, only).to_pylist()
         return ids
 
+    def energies_alone(self, molecule: str, level: LevelOfTheory) -> pa.Array:
+        """Frame ids of which an energy is all that is wanted: those chosen by the criterion of this name."""
+
+        def chosen_so(table: pa.Table) -> pa.Table:
+            return table.filter(pc.equal(table["criterion"], ENERGIES_ALONE))
+
+        folder, columns = f"selections/{_partition(molecule, level)}", ["frame_id", "criterion"]
+        return pc.unique(tables.read(self, folder, SELECTION_SCHEMA, columns=columns, keep=chosen_so)["frame_id"])
+
     def _selected(self, molecule: str, level: LevelOfTheory, only: str | None = None) -> pa.Array:
         folder = f"selections/{_partition(molecule, level)}"
         table = tables.read(self, folder, SELECTION_SCHEMA, columns=["frame_id", "time"], only=only)
@@ -191,12 +203,16 @@ class Store(Files):
         A frame belongs to the same shard however many others have been labelled since, so two shards never meet.
 
         Args:
-            forces: a frame whose energy alone was computed is pending, too.
+            forces: a frame whose energy alone was computed is pending, too, unless it was chosen for that.
         """
+        content = self.energies_alone(molecule, level) if forces else None
 
         def tried(table: pa.Table) -> pa.Table:
+            if content is None:
+                return table
             # Without its forces an energy-only label tells nothing about them; a failed attempt would fail again.
-            return table.filter(pc.or_(table["has_forces"], pc.not_equal(table["status"], "ok"))) if forces else table
+            enough = pc.or_(table["has_forces"], pc.is_in(table["frame_id"], value_set=content))
+            return table.filter(pc.or_(enough, pc.not_equal(table["status"], "ok")))
 
         columns, presence = ["frame_id", "status"], "forces" if forces else None
         table = tables.read(

@@ -66,13 +66,22 @@ async def asteroid(manifest: str = "manifests/demo.yaml", store: str | None = No
 async def molecule_pipeline(store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite) -> dict[str, Any]:
     """All stages of one molecule, each only as far as the store lacks its result."""
     await site.sample(store, molecule)
-    if molecule.acquisition is not None:
-        molecule = await run_rounds(store, molecule, site)
-    models = await label_and_train(store, molecule, site)
-    await gather_evidence(store, molecule, site, models)
-    if not await asyncio.to_thread(stages.is_certified, store, molecule):
-        await site.certify(store, molecule)
-    return await show_outcome(store, molecule, models)
+    while True:
+        settings = molecule if molecule.acquisition is None else await run_rounds(store, molecule, site)
+        models = await label_and_train(store, settings, site)
+        await gather_evidence(store, settings, site, models)
+        if not await asyncio.to_thread(stages.is_certified, store, settings):
+            await site.certify(store, settings)
+        if molecule.acquisition is None or not await another_round(store, molecule):
+            return await show_outcome(store, settings, models)
+
+
+@task(task_run_name="{molecule.name}: another round")
+async def another_round(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether a failed certificate has ordered a further round of labels."""
+    verdict = await asyncio.to_thread(stages.order_round, store, molecule)
+    log.info("%s: %s", molecule.name, verdict.reason)
+    return verdict.further
 
 
 async def gather_evidence(

@@ -23,15 +23,9 @@ REPLACEMENTS = 3
 """Times that frames whose accurate label failed are replaced: replacements may fail in turn."""
 
 
-async def label_and_train(
-    store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite, *, occasion: str = ""
-) -> stages.Models:
-    """Every label that the budget asks for, then the models; each only as far as the store lacks it.
-
-    Args:
-        occasion: put before the names of the labelling stages, where they come up several times in one run.
-    """
-    await label_chosen(store, molecule, site, occasion=occasion)
+async def label_and_train(store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite) -> stages.Models:
+    """Every label that the budget asks for, then the models; each only as far as the store lacks it."""
+    await label_chosen(store, molecule, site)
     if await asyncio.to_thread(stages.trained_models, store, molecule) is None:
         await site.train(store, molecule)
     models = await asyncio.to_thread(stages.trained_models, store, molecule)
@@ -43,7 +37,11 @@ async def label_and_train(
 async def label_chosen(
     store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite, *, occasion: str = ""
 ) -> None:
-    """Every label that the budget asks for, those of frames included that replace others."""
+    """Every label that the budget asks for, those of frames included that replace others.
+
+    Args:
+        occasion: put before the names of the labelling stages, where they come up several times in one run.
+    """
     await select(store, molecule)
     await label_missing(store, molecule, site, molecule.cheap, occasion=f"{occasion}cheap")
     await label_missing(store, molecule, site, molecule.accurate, occasion=f"{occasion}accurate")

@@ -17,7 +17,7 @@ from prefect.artifacts import acreate_markdown_artifact
 from asteroid import stages
 from asteroid.manifest import MoleculeSettings
 from asteroid.store import Store
-from flows.labels import label_and_train, label_chosen, label_missing, select
+from flows.labels import label_chosen, label_missing, select
 from flows.progress import artifact_key
 from flows.site import LocalSite, PoolSite
 
@@ -35,7 +35,9 @@ async def run_rounds(store: Store, molecule: MoleculeSettings, site: LocalSite |
             await show_rounds(store, molecule, state.stop)
             return state.settings
         await asyncio.to_thread(stages.extend_selection, store, molecule, state.number)
-        await label_and_train(store, state.settings, site, occasion=f"round-{state.number}-")
+        await label_chosen(store, state.settings, site, occasion=f"round-{state.number}-")
+        if await asyncio.to_thread(stages.round_model, store, state.settings) is None:
+            await site.train(store, state.settings, baseline=False)
         await site.explore(store, molecule, "record", state.number)
         await show_rounds(store, molecule)
 
@@ -92,6 +94,10 @@ def rounds_markdown(name: str, rounds: Sequence[Mapping[str, Any]], stop: str | 
     for found in rounds:
         sources = Counter(frame["source"] for frame in found["picked"])
         picked = ", ".join(f"{count} from {source}" for source, count in sources.most_common())
+        if (found.get("bought") or {}).get("kind") == "energies":
+            picked += "; energies alone"
+        if found.get("because"):
+            picked += f" (the certificate before had failed in: {', '.join(found['because'])})"
         hours = sum(found["core_seconds"].values()) / 3600
         lines.append(
             f"| {found['round']} | {found['accurate_labels']} | {found['criterion']}: {picked} "

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
-from asteroid.stages import Step, expected_label_seconds, trained_models
+from asteroid.stages import Step, expected_label_seconds, is_certified, read_asked, round_model, trained_models
 from asteroid.store import Store
 from flows import stages as stage_flows
 
@@ -55,12 +55,12 @@ class LocalSite:
         if wanted.intersection(store.pending(molecule.name, level, forces=forces)):
             raise AsteroidError(f"{molecule.name}: {level} labels are missing after their stage; run again to go on")
 
-    async def train(self, store: Store, molecule: MoleculeSettings) -> None:
+    async def train(self, store: Store, molecule: MoleculeSettings, *, baseline: bool = True) -> None:
         for _ in range(ATTEMPTS):
             async with self.training:
-                await stage_flows.train(store.url, molecule)
+                await stage_flows.train(store.url, molecule, baseline)
             # Labels may have come or been withdrawn while it trained.
-            if trained_models(store, molecule) is not None:
+            if _is_trained(store, molecule, baseline):
                 break
 
     async def explore(self, store: Store, molecule: MoleculeSettings, step: Step, number: int) -> None:
@@ -108,19 +108,32 @@ class PoolSite:
 
         await asyncio.gather(*(run(shard) for shard in range(shards)))
 
-    async def train(self, store: Store, molecule: MoleculeSettings) -> None:
+    async def train(self, store: Store, molecule: MoleculeSettings, *, baseline: bool = True) -> None:
         # In a loop of rounds each budget is another training.
-        stage = f"train-{molecule.budget.accurate}"
-        await self._submit("train/gpu", store, molecule, stage, lambda: trained_models(store, molecule) is None)
+        stage = f"train-{molecule.budget.accurate}{'' if baseline else '-round'}"
+
+        def missing() -> bool:
+            return not _is_trained(store, molecule, baseline)
+
+        await self._submit("train/gpu", store, molecule, stage, missing, baseline=baseline)
 
     async def explore(self, store: Store, molecule: MoleculeSettings, step: Step, number: int) -> None:
         await self._submit("explore/gpu", store, molecule, f"{step}-{number}", step=step)
 
     async def propose(self, store: Store, molecule: MoleculeSettings) -> None:
-        await self._submit("propose/gpu", store, molecule, "propose")
+        # In a loop of rounds, each model that is judged has its own evidence.
+        models = trained_models(store, molecule)
+        if models is None:
+            raise AsteroidError(f"{molecule.name}: the labels changed while it trained; run again to go on")
+
+        def missing() -> bool:
+            return read_asked(store, molecule, models.final) is None
+
+        await self._submit("propose/gpu", store, molecule, f"propose-{models.final}", missing)
 
     async def certify(self, store: Store, molecule: MoleculeSettings) -> None:
-        await self._submit("certify/gpu", store, molecule, "certify")
+        stage = f"certify-{molecule.budget.accurate}"
+        await self._submit("certify/gpu", store, molecule, stage, lambda: not is_certified(store, molecule))
 
     def _shards(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, occasion: str) -> int:
         """How many shards a labelling stage has: decided once in a pipeline run and kept.
@@ -174,3 +187,8 @@ class PoolSite:
         raise AsteroidError(
             f"{molecule.name}: {deployment} did not complete in {ATTEMPTS} attempts; the last was {reason}"
         )
+
+
+def _is_trained(store: Store, molecule: MoleculeSettings, baseline: bool) -> bool:
+    """Whether a training has left what it was to make of the labels now in the store."""
+    return (trained_models if baseline else round_model)(store, molecule) is not None

@@ -61,10 +61,10 @@ async def label(store: str, molecule: MoleculeSettings, level: str, shard: int =
 
 
 @flow(flow_run_name="train {molecule.name}")
-async def train(store: str, molecule: MoleculeSettings) -> None:
-    """Train a molecule's models: scratch, which is baseline and teacher, then the strategy of the manifest."""
+async def train(store: str, molecule: MoleculeSettings, baseline: bool = True) -> None:
+    """Train a molecule's models: scratch, the baseline, if it is wanted, then the strategy of the manifest."""
     title = f"{molecule.name}: training"
-    card = await with_progress(title, stages.train_in_child, store, molecule)
+    card = await with_progress(title, stages.train_in_child, store, molecule, baseline=baseline)
     log.info("%s: model %s, %s", title, card["model_id"], stages.held_out_error(card))
 
 

@@ -63,7 +63,7 @@ def run_campaign(
     A second campaign on the same frames waits for the first, wherever it runs, and then labels what is left.
 
     Args:
-        forces: or energies alone.
+        forces: or energies alone, as of frames that were chosen for these (:meth:`Store.energies_alone`).
         shard, shards: label the frames of one of several disjoint shards.
         time_limit: s a label may take before it counts as failed.
         memory_limit: MiB a label may take before it counts as failed; an equal share of the machine's when not given.
@@ -91,20 +91,23 @@ def run_campaign(
             # What others have labelled meanwhile is theirs.
             frames = store.frame_table(molecule, ids=pending())
             before = total - frames.num_rows
+            alone = pc.is_in(frames["frame_id"], value_set=store.energies_alone(molecule, level))
+            parts = [(frames.filter(alone), False), (frames.filter(pc.invert(alone)), forces)]
             with _Ledger(store, molecule, level, held, flush_seconds) as ledger:
-                for finished in label_frames(
-                    frames,
-                    partial(make_labeller, level, engine),
-                    workers=workers,
-                    forces=forces,
-                    time_limit=time_limit,
-                    memory_limit=memory_limit,
-                ):
-                    ledger.add(finished)
-                    counts.update(finished["status"].to_pylist())
-                    core_seconds += _core_seconds(finished)
-                    if on_progress:
-                        on_progress(before + counts.total(), total)
+                for part, with_forces in parts:
+                    for finished in label_frames(
+                        part,
+                        partial(make_labeller, level, engine),
+                        workers=workers,
+                        forces=with_forces,
+                        time_limit=time_limit,
+                        memory_limit=memory_limit,
+                    ):
+                        ledger.add(finished)
+                        counts.update(finished["status"].to_pylist())
+                        core_seconds += _core_seconds(finished)
+                        if on_progress:
+                            on_progress(before + counts.total(), total)
     return CampaignSummary(
         total=counts.total(),
         ok=counts["ok"],

@@ -82,7 +82,7 @@ def collect_costs(
     return [
         *_label_costs(store, molecule, card),
         *(
-            _round_costs(store, molecule, rounds, compared)
+            _round_costs(store, molecule, rounds, {*compared, *([scratch["model_id"]] if scratch else [])})
             if rounds
             else _training_costs(store, molecule, card, scratch, compared)
         ),
@@ -149,7 +149,7 @@ def _round_costs(
     store: Store, molecule: str, rounds: Sequence[Mapping[str, Any]], compared: Collection[str]
 ) -> list[Cost]:
     training, exploration = (sum(r["core_seconds"][name] for r in rounds) for name in ("training", "exploration"))
-    # The rounds train models of the accurate labels alone as well.
+    # A round's teacher may be one of them.
     others = {*compared}.difference(*(found["models"] for found in rounds))
     return [
         Cost(f"training in {count(len(rounds), 'round')}", training, "training"),

@@ -110,7 +110,7 @@ def _row(found: Round, held_out: Mapping[str, float | None]) -> RoundRow:
         held_out=held_out,
         fresh=found["fresh_error"],
         picked=_picked(found["picked"]),
-        why=_why(found["picked"]),
+        why=_why(found["picked"], found.get("because", ()), found.get("bought")),
         explored=_explored(found["explored"]),
         core_hours=round_core_seconds(found) / 3600,
         reason=found["decision"]["reason"],
@@ -129,10 +129,17 @@ def _picked(picked: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{number} from {source}" for source, number in sources.most_common())
 
 
-def _why(picked: Sequence[Mapping[str, Any]]) -> str:
-    """The range of what the criterion looked at, of the frames that train; held-out ones are drawn at random."""
+def _why(picked: Sequence[Mapping[str, Any]], because: Sequence[str], bought: Mapping[str, Any] | None) -> str:
+    """The range of what the criterion looked at, of the frames that train; held-out ones are drawn at random.
+
+    Args:
+        because: requirements that the model before had failed.
+        bought: the kind of label, with the reason; None where there was no choice.
+    """
     trains = [frame for frame in picked if frame["split"] == "train"]
-    said = []
+    said = [f"the certificate before had failed in: {', '.join(because)}"] if because else []
+    if bought and bought["options"]:
+        said.append(f"{'labels with forces' if bought['kind'] == 'forces' else 'energies alone'}: {bought['reason']}")
     for key, words in (("bound", "error expected below"), ("bias", "expected bias")):
         values = [frame[key] for frame in trains if frame[key] is not None]
         if values:

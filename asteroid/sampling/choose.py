@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal
 
-from asteroid.configuration import Frame, Split
+from asteroid.configuration import EXPLORED, Frame, Split
 from asteroid.errors import StoreError
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.select import pick_diverse
@@ -53,7 +53,8 @@ def choose_accurate(store: Store, molecule: MoleculeSettings) -> None:
     lost = set(store.selected(molecule.name, level)) - set(pending) - known
     known -= set(pending)
     _choose(store, molecule, "train", budget.train, "diverse", known, lost)
-    _choose(store, molecule, "valid", budget.valid, "diverse", known, lost)
+    # Rounds are stopped by the error on the held-out frames, which is to be that of the sampled distribution.
+    _choose(store, molecule, "valid", budget.valid, "random" if molecule.acquisition else "diverse", known, lost)
     # Diverse test frames would be outliers; a random subset estimates the error over the sampled distribution.
     _choose(store, molecule, "test", budget.test, "random", known, lost)
 
@@ -67,7 +68,7 @@ def choose_ladder(store: Store, molecule: MoleculeSettings) -> None:
         earlier = store.selected(molecule.name, level)
         if level.family == "imported":
             continue
-        frames = {frame.frame_id: frame for frame in store.frames(molecule.name, split="train")}
+        frames = {frame.frame_id: frame for frame in _usable(store, molecule, "train")}
         taken = set(earlier)
         # All of them, whatever the budget: an accurate label without one below it corrects nothing.
         first = [i for i in chosen_accurate(store, molecule, "train") if i not in taken]
@@ -115,15 +116,14 @@ def _choose(
     wanted = min(budget + len(lost & set(earlier_ids)), MOST_TRIED * budget)
     if len(earlier_ids) >= wanted:
         return
-    frames = store.frames(molecule.name, split=split)
-    by_id = {frame.frame_id: frame for frame in frames}
+    by_id = {frame.frame_id: frame for frame in store.frames(molecule.name, split=split)}
     if missing_ids := [frame_id for frame_id in earlier_ids if frame_id not in by_id]:
         raise StoreError(
             f"{molecule.name}: {len(missing_ids)} frames that were chosen for {level} are not in the store; "
             "import them again"
         )
     taken = lost | set(earlier_ids)
-    rest = [frame for frame in frames if frame.frame_id not in taken]
+    rest = [frame for frame in _usable(store, molecule, split) if frame.frame_id not in taken]
     earlier = [by_id[frame_id] for frame_id in earlier_ids]
     choose, picked = _CHOICES[criterion], list[Frame]()
     for candidates in ([f for f in rest if f.frame_id in known], [f for f in rest if f.frame_id not in known]):
@@ -137,6 +137,13 @@ def _choose(
         ids = [*earlier_ids, *(frame.frame_id for frame in picked)]
         reason = criterion if len(earlier) < budget else "replacement"
         store.select(molecule.name, level, ids, name=f"accurate-{split}-{total}", criterion=reason)
+
+
+def _usable(store: Store, molecule: MoleculeSettings, split: Split) -> list[Frame]:
+    """Frames of a split but for geometries that a model found and that have no cheap label which is believed."""
+    cheap = store.labels(molecule.name, molecule.cheap)
+    frames = store.frames(molecule.name, split=split)
+    return [frame for frame in frames if frame.origin.method != EXPLORED or frame.frame_id in cheap]
 
 
 def _diverse(frames: Sequence[Frame], count: int, seed: int, earlier: Sequence[Frame]) -> list[Frame]:

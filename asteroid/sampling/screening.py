@@ -20,6 +20,8 @@ BROKEN = 1.6
 """A bond is broken beyond this; at 600 K a bond to hydrogen reaches 1.3."""
 CLASHING = 0.6
 """No two atoms come nearer than this; the shortest bonds stay above 0.8."""
+ANHARMONIC = 1.25
+"""Times the harmonic energy that is believed of a real molecule."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +55,12 @@ class Screen:
 
 
 def highest_energy(atoms: int, temperature: float) -> float:
-    """eV above the minimum that a geometry may have: twice what MD at this temperature (K) has on average.
+    """eV above the minimum that a geometry may have: what hardly a frame of MD at this temperature (K) exceeds.
 
-    Harmonic vibrations hold (3N − 6) k_B T / 2 on average; a geometry far above it is none that a trajectory visits.
+    The energy of n harmonic vibrations in units of k_B T has a gamma distribution of shape n / 2; all but one in ten
+    thousand lie below, and anharmonic ones (:data:`ANHARMONIC`) not far above.
     """
-    return max(1, 3 * atoms - 6) * BOLTZMANN * temperature
+    from scipy.stats import gamma
+
+    vibrations = max(1, 3 * atoms - 6)
+    return float(ANHARMONIC * gamma.ppf(0.9999, vibrations / 2) * BOLTZMANN * temperature)

@@ -9,6 +9,7 @@ away from quantum chemistry and from Prefect's event loop; all others import nei
 from asteroid.stages.acquire import Step, acquire, acquire_in_child
 from asteroid.stages.certificates import certify, certify_in_child, is_certified, outcome, report_folder
 from asteroid.stages.evidence import propose_evidence, propose_evidence_in_child, read_asked
+from asteroid.stages.feedback import Verdict, order_round
 from asteroid.stages.hessians import propose_hessian
 from asteroid.stages.labels import expected_label_seconds, label, load_checked, sample, select
 from asteroid.stages.minima import MINIMUM_LABELS, propose_minimum
@@ -16,6 +17,7 @@ from asteroid.stages.models import (
     Models,
     TrainingFrames,
     held_out_error,
+    round_model,
     train,
     train_in_child,
     trained_models,
@@ -39,6 +41,7 @@ __all__ = [
     "NextRound",
     "Step",
     "TrainingFrames",
+    "Verdict",
     "acquire",
     "acquire_in_child",
     "acquisition",
@@ -53,6 +56,7 @@ __all__ = [
     "label",
     "load_checked",
     "next_round",
+    "order_round",
     "outcome",
     "propose_evidence",
     "propose_evidence_in_child",
@@ -63,6 +67,7 @@ __all__ = [
     "report_folder",
     "review_explored",
     "review_labels",
+    "round_model",
     "sample",
     "select",
     "train",

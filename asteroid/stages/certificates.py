@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from asteroid.claims import claim
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import digest, import_mace, label_key
+from asteroid.stages.common import digest, import_mace, label_key, waiting
 from asteroid.stages.curve import measure_curve
 from asteroid.stages.evidence import Asked, gather_evidence, read_asked
 from asteroid.stages.hessians import hessian_frames
@@ -48,14 +49,20 @@ def certify_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Pro
 def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
     """Judge the final model on held-out frames, in MD and at its minimum; write certificate and report. Needs torch."""
     import_mace()
-    from asteroid.report.write import write_report
-    from asteroid.training.run import read_card
-    from asteroid.validation.certificate import certify as judge
-
     store = Store(store_url)
     models = trained_models(store, molecule)
     if models is None:
         raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
+    # The same MD as that which the evidence was drawn from: one run of it at a time.
+    with claim(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)):
+        return _certify(store, molecule, models, on_progress)
+
+
+def _certify(store: Store, molecule: MoleculeSettings, models: Models, on_progress: Progress | None) -> bool:
+    from asteroid.report.write import write_report
+    from asteroid.training.run import read_card
+    from asteroid.validation.certificate import certify as judge
+
     if on_progress:
         on_progress("errors on held-out frames", 0, 1)
     folder = report_folder(store, molecule, models)

@@ -7,7 +7,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ import numpy.typing as npt
 from asteroid.errors import AsteroidError
 from asteroid.processes import Progress
 from asteroid.records import Attempt
+
+LEAST_LABELS: Final = 5
+"""Accurate labels, held-out ones included, below which no model is trained: the least of any budget."""
 
 
 def import_mace() -> None:

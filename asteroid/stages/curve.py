@@ -1,6 +1,6 @@
 """How the error of a model of the accurate labels alone falls with their number, measured on the certificate's frames.
 
-The loop of rounds leaves such models behind; where there are none with fewer labels, one is trained with half of them.
+A smaller budget leaves such models behind; where there are none with fewer labels, one is trained with half of them.
 :mod:`asteroid.stages.certificates` has this done once a certificate, and the report says how many labels ``scratch``
 would have needed.
 """
@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 from asteroid.claims import claim
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
-from asteroid.stages.common import waiting
+from asteroid.stages.common import LEAST_LABELS, waiting
 from asteroid.stages.models import Models, training_frames, training_notes
 from asteroid.store import Store
 
 if TYPE_CHECKING:
     from asteroid.validation.errors import Errors
-
-LEAST_LABELS = 5
-"""Accurate labels, held-out ones included, below which no model is trained for a curve: the least of any budget."""
 
 APART = 0.75
 """Part of the labels that a model may have at most to tell how the error falls: nearer points say nothing about it."""

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from asteroid.configuration import Configuration, Frame, Origin, Split
+from asteroid.configuration import EXPLORED, Configuration, Frame, Origin, Split
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.stages.common import counted
+from asteroid.stages.feedback import failed_lines, failing_geometries
 from asteroid.stages.minima import minimum_or_start
 from asteroid.stages.models import training_notes
-from asteroid.stages.rounds import EXPLORED, acquisition, loop_folder, read_rounds, read_step, step_path
+from asteroid.stages.rounds import acquisition, loop_folder, read_rounds, read_step, step_path
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models
 from asteroid.store import Store
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 HELD_OUT_EVERY: Final = 5
 """Of so many exploring trajectories or sets of moves, one is held out."""
+
+FAILED: Final = "failed"
+"""Name of the move of trajectories that start where a certificate failed."""
 
 MOVED: Final = 10
 """Geometries of one set of moves."""
@@ -54,11 +58,16 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
         held_out = held_out_frames(store, molecule, card["frames"]["accurate_valid"], labels)
         uncertainty = committee_predict(models[1:], [f.configuration for f in held_out]).uncertainty
         calibration = calibrate(uncertainty, force_errors(models[0], held_out, labels))
-        replicas, frames, dropped = _find(store, molecule, number, card["model_id"], models, calibration, on_progress)
+        failed, places = failed_lines(store, molecule), list[Configuration]()
+        if failed:
+            places = failing_geometries(store, molecule, card["model_id"], on_progress=on_progress)
+        find = _find(store, molecule, number, card["model_id"], models, calibration, places, on_progress)
+        replicas, frames, dropped = find
         store.add_frames(molecule.name, frames, batch=_group(molecule, number, "frames"))
         found = {
             "round": number,
             "model_id": card["model_id"],
+            "because": failed,
             "committee": members,
             "calibration": calibration.to_json(),
             "limit": known_limit(calibration),
@@ -79,12 +88,14 @@ def _find(
     model_id: str,
     models: Sequence[Any],
     calibration: "Calibration",
+    places: Sequence[Configuration],
     on_progress: Progress | None,
 ) -> "tuple[list[Replica], list[Frame], Counter[str]]":
     """Replicas, new frames, and how many were dropped for which reason.
 
     Args:
         models: the one that explores, then its committee.
+        places: where its certificate failed.
     """
     from asteroid.acquisition.explore import candidates_of, region_judge
     from asteroid.sampling.plan import NEAR_COPY, stored_conformers
@@ -95,7 +106,7 @@ def _find(
     screen = Screen.of(stored_conformers(store, molecule)[0])
     known = [f for f in store.frames(molecule.name) if not f.group.startswith(_group(molecule, number, ""))]
     rng = np.random.default_rng([acquisition(molecule).seed, number])
-    starts = _Starts(known, stored_conformers(store, molecule), rng)
+    starts = _Starts(known, stored_conformers(store, molecule), places, rng)
     judge = region_judge(screen, models[1:], calibration, rest)
     replicas = _run_replicas(store, molecule, number, models[0], judge, starts, rng, on_progress)
 
@@ -111,7 +122,12 @@ def _find(
 
     for index, replica in enumerate(replicas):
         for place in candidates_of(replica):
-            parameters = {"move": "md", "replica": index, "temperature": replica.temperature, "step": place}
+            parameters = {
+                "move": starts.move(index),
+                "replica": index,
+                "temperature": replica.temperature,
+                "step": place,
+            }
             geometry = rest.with_positions(replica.positions[place])
             keep(geometry, parameters, f"md-{index}", _split(index), replica.start)
     hottest = max(acquisition(molecule).temperatures)
@@ -131,19 +147,35 @@ def _find(
 
 
 class _Starts:
-    """Draws geometries to start from, by split: conformers and sampled training frames, or held-out frames."""
+    """Draws geometries to start from, by split: conformers and sampled training frames, or held-out frames.
 
-    def __init__(self, frames: Sequence[Frame], conformers: Sequence[Configuration], rng: np.random.Generator) -> None:
+    Where a certificate has failed, these places are half of what training trajectories and moves start from.
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        conformers: Sequence[Configuration],
+        places: Sequence[Configuration],
+        rng: np.random.Generator,
+    ) -> None:
         self._conformers, self._rng = list(conformers), rng
+        self._places = [places[int(i)] for i in rng.permutation(len(places))]
         self._frames = {s: sorted(f.frame_id for f in frames if f.split == s) for s in ("train", "valid")}
         self._by_id = {f.frame_id: f.configuration for f in frames}
 
     def draw(self, index: int) -> Configuration:
         """The start of a trajectory or of a set of moves: every second training one a conformer in turn."""
+        if self.move(index) == FAILED:
+            return self._places[index // 2 % len(self._places)]
         ids = self._frames[_split(index)]
         if not ids or (_split(index) == "train" and index % 2 == 0):
             return self._conformers[index // 2 % len(self._conformers)]
         return self._by_id[ids[int(self._rng.integers(len(ids)))]]
+
+    def move(self, index: int) -> str:
+        """What makes a trajectory from this start."""
+        return FAILED if self._places and _split(index) == "train" and index % 2 == 1 else "md"
 
 
 def _run_replicas(

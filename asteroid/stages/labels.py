@@ -120,12 +120,15 @@ def label(
 def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
     """Core-seconds that one label is likely to take: as measured for this molecule, else a guess for the method.
 
-    Labels with forces and energies alone are not mixed: for coupled cluster one costs several times the other.
+    Labels with forces and energies alone are not mixed: for coupled cluster one costs several times the other. Labels
+    that judge a certificate do not count, so that they never change what a loop of rounds has decided by its budget.
     """
     forces = molecule.label_settings(level).forces
     table = store.attempts(molecule.name, level)
     # Imported labels cost nothing here.
     table = table.filter(pc.is_in(table["program"], pa.array(list(ENGINES))))
+    judging = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
+    table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
     table = table.filter((pc.field("status") == "ok") & (pc.field("forces").is_valid() == forces))
     if table.num_rows:
         return float(np.mean(table["wall_seconds"].to_numpy() * table["cores"].to_numpy()))

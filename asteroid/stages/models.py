@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from asteroid.claims import claim
 from asteroid.configuration import Split
@@ -18,6 +18,7 @@ from asteroid.processes import Progress, call_in_process
 from asteroid.records import Attempt
 from asteroid.stages.common import digest, import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
+from asteroid.stages.rounds import last_model, training_settings
 from asteroid.store import Store
 from asteroid.training.held_out import HeldOut
 
@@ -83,16 +84,31 @@ def trained_models(store: Store, molecule: MoleculeSettings) -> Models | None:
     return Models(**store.read_json(path)) if store.exists(path) else None
 
 
+def round_model(store: Store, molecule: MoleculeSettings) -> str | None:
+    """Id of the final model alone, which is all that a round needs before the last one; None before it is trained."""
+    path = _models_path(store, molecule, *training_frames(store, molecule), of="round")
+    if store.exists(path):
+        return str(store.read_json(path)["final"])
+    models = trained_models(store, molecule)
+    return models.final if models else None
+
+
 def _models_path(
     store: Store,
     molecule: MoleculeSettings,
     frames: TrainingFrames,
     accurate: Mapping[str, Attempt],
     cheap: Mapping[str, Attempt],
+    *,
+    of: Literal["round", "pipeline"] = "pipeline",
 ) -> str:
-    """An index entry named by everything a training starts from, so that looking it up needs no torch."""
+    """An index entry named by everything a training starts from, so that looking it up needs no torch.
+
+    Args:
+        of: whether it names the final model alone, or all that belong together.
+    """
     foundation = molecule.training.foundation
-    inputs = {
+    inputs: dict[str, Any] = {
         "levels": [str(molecule.cheap), str(molecule.accurate)],
         "training": molecule.training.model_dump(mode="json", exclude={"device", "foundation"}),
         "foundation": hashlib.sha256(Path(foundation).read_bytes()).hexdigest() if foundation else None,
@@ -105,7 +121,9 @@ def _models_path(
             for between in _ladder(store, molecule)
         ],
     }
-    return f"models/{molecule.name}/index/{digest(inputs)}.json"
+    if (start := last_model(store, molecule)) is not None:
+        inputs["start"] = [start, training_settings(molecule, start).model_dump(mode="json", exclude={"device"})]
+    return f"models/{molecule.name}/index/{digest(inputs)}{'' if of == 'pipeline' else '-round'}.json"
 
 
 def _ladder(store: Store, molecule: MoleculeSettings) -> list[dict[str, Attempt]]:
@@ -113,13 +131,22 @@ def _ladder(store: Store, molecule: MoleculeSettings) -> list[dict[str, Attempt]
     return [store.labels(molecule.name, level) for level in molecule.ladder]
 
 
-def train_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> dict[str, Any]:
+def train_in_child(
+    store: str, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
+) -> dict[str, Any]:
     """:func:`train` in a process of its own; returns the final model's card."""
-    return call_in_process(train, store, molecule, on_progress=on_progress)
+    return call_in_process(train, store, molecule, baseline=baseline, on_progress=on_progress)
 
 
-def train(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> dict[str, Any]:
+def train(
+    store_url: str, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
+) -> dict[str, Any]:
     """Train the scratch model, then the manifest's strategy, and find the final model's minimum. Needs torch.
+
+    In a loop of rounds the final model goes on from that of the round before.
+
+    Args:
+        baseline: False for a round that only needs the final model.
 
     Raises:
         TrainingError: when too few frames have labels.
@@ -128,19 +155,23 @@ def train(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress |
     store = Store(store_url)
     with claim(store, f"training {molecule.name}", on_wait=waiting(on_progress)):
         # Somebody else may have trained it while this one waited.
-        if (models := trained_models(store, molecule)) is not None:
-            card: dict[str, Any] = store.read_json(f"models/{molecule.name}/{models.final}/card.json")
+        models = trained_models(store, molecule)
+        final = models.final if models else (None if baseline else round_model(store, molecule))
+        if final is not None:
+            card: dict[str, Any] = store.read_json(f"models/{molecule.name}/{final}/card.json")
             return card
-        return _train(store, molecule, on_progress)
+        return _train(store, molecule, baseline, on_progress)
 
 
-def _train(store: Store, molecule: MoleculeSettings, on_progress: Progress | None) -> dict[str, Any]:
+def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress: Progress | None) -> dict[str, Any]:
     from asteroid.training.run import train_model
 
-    frames, accurate, cheap = training_frames(store, molecule)
-    path = _models_path(store, molecule, frames, accurate, cheap)
+    found = training_frames(store, molecule)
+    frames, _, _ = found
+    path = _models_path(store, molecule, *found, of="pipeline" if baseline else "round")
+    start = last_model(store, molecule)
 
-    def run(strategy: Any) -> dict[str, Any]:
+    def run(strategy: Any, start: str | None = None) -> dict[str, Any]:
         return train_model(
             store,
             molecule.name,
@@ -150,14 +181,16 @@ def _train(store: Store, molecule: MoleculeSettings, on_progress: Progress | Non
             train_ids=frames.train,
             valid_ids=frames.valid,
             cheap_ids=frames.cheap,
-            settings=molecule.training,
+            settings=training_settings(molecule, start),
+            start=start,
             on_progress=training_notes(on_progress),
         )
 
-    scratch = run("scratch")
-    final = run(molecule.training.strategy)
+    scratch = run("scratch") if baseline else None
+    final = run(molecule.training.strategy, start)
     find_model_minimum(store, molecule, final["model_id"])
-    store.write_json(path, asdict(Models(final["model_id"], scratch["model_id"])))
+    index = {"final": final["model_id"]} if scratch is None else asdict(Models(final["model_id"], scratch["model_id"]))
+    store.write_json(path, index)
     return final
 
 

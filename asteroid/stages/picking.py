@@ -4,6 +4,7 @@ Candidates are all frames of a split that have no accurate label: sampled ones a
 labelling stage works off what :func:`asteroid.stages.rounds.extend_selection` makes of it. Needs torch.
 """
 
+import math
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.configuration import Frame, Split
+from asteroid.configuration import EXPLORED, Frame, Split
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import Criterion
+from asteroid.stages.buying import choose_kind, count_labels
+from asteroid.stages.exploration import FAILED
 from asteroid.stages.rounds import (
-    EXPLORED,
     SAMPLED,
     TRAINING_SPLITS,
     Record,
@@ -38,7 +40,12 @@ Floats = npt.NDArray[np.float64]
 MOST_SCORED: Final = 5000
 """Candidates that are scored, drawn at random where there are more: a large pool has more of the same."""
 
-SOURCES: Final = {"md": "exploring MD", "turn": "turned bonds", "kick": "kicked modes"}
+SOURCES: Final = {
+    "md": "exploring MD",
+    "turn": "turned bonds",
+    "kick": "kicked modes",
+    FAILED: "where the certificate failed",
+}
 """How a frame of the exploration came about, in words."""
 
 
@@ -55,7 +62,10 @@ def pick_batch(store: Store, molecule: MoleculeSettings) -> str:
             raise AsteroidError(f"{molecule.name}: round {number} has not explored yet; run again to go on")
         began = time.process_time()
         before = int(rounds[-1]["labels"])
-        labels = before + batch_size(store, molecule, rounds, explored["core_seconds"])
+        affordable = batch_size(store, molecule, rounds, explored["core_seconds"])
+        purchase = choose_kind(store, round_settings(molecule, before), seed=number)
+        wanted = count_labels(molecule, purchase, affordable)
+        labels = min(before + wanted, molecule.budget.accurate)
         now, then = (round_settings(molecule, count).budget for count in (labels, before))
         known = explored["calibration"]
         calibration = calibrate(known["uncertainty"], known["error"], coverage=known["coverage"])
@@ -67,6 +77,7 @@ def pick_batch(store: Store, molecule: MoleculeSettings) -> str:
             "round": number,
             "labels": labels,
             "criterion": settings.criterion,
+            "bought": purchase.to_json(),
             "picked": batch,
             "dropped": dict(scorer.dropped),
             "core_seconds": time.process_time() - began,
@@ -92,6 +103,14 @@ class _Scorer:
         self._tried = set(store.selected(molecule.name, molecule.accurate))
         self._taken = {i for split in TRAINING_SPLITS for i in chosen_accurate(store, molecule, split)}
         frames = store.frames(molecule.name)
+        number, model_id = explored["round"], explored["model_id"]
+        self._failed = {
+            frame.frame_id
+            for frame in frames
+            if frame.origin.method == EXPLORED
+            and frame.origin.parameters["move"] == FAILED
+            and (frame.origin.parameters["round"], frame.origin.parameters["model_id"]) == (number, model_id)
+        }
         self.dropped: Counter[str] = Counter()
         self._frames = [frame for frame in frames if self._usable(frame)]
 
@@ -113,13 +132,24 @@ class _Scorer:
         bias = np.array([self._bias(f, forces) for f, forces in zip(candidates, found.forces, strict=True)])
         known = [f.configuration for f in self._frames if f.frame_id in self._taken and f.split == split]
         points = descriptors(self._model, [*configurations, *known])
-        pool = Pool(
-            points[: len(candidates)],
-            found.uncertainty,
-            bias if np.isfinite(bias).all() else None,
-            points[len(candidates) :],
-        )
         bounds = self._calibration.bound(found.uncertainty)
+        chosen: list[int] = []
+
+        def choose(among: list[int], wanted: int) -> None:
+            rest = [i for i in among if i not in chosen]
+            pool = Pool(
+                points[rest],
+                found.uncertainty[rest],
+                bias[rest] if np.isfinite(bias).all() else None,
+                points[[*chosen, *range(len(candidates), len(points))]],
+            )
+            chosen.extend(rest[i] for i in pick_by(criterion, pool, wanted, seed=self._seed))
+
+        # Half of a round that a failed certificate has ordered goes where it failed.
+        failed = [i for i, f in enumerate(candidates) if f.frame_id in self._failed]
+        if failed:
+            choose(failed, math.ceil(count / 2))
+        choose(list(range(len(candidates))), count - len(chosen))
         return [
             {
                 "frame_id": candidates[i].frame_id,
@@ -130,7 +160,7 @@ class _Scorer:
                 "source": SOURCES.get(candidates[i].origin.parameters.get("move", ""), SAMPLED),
                 "temperature": candidates[i].origin.parameters.get("temperature"),
             }
-            for i in pick_by(criterion, pool, count, seed=self._seed)
+            for i in chosen
         ]
 
     def _candidates(self, split: Split, count: int, criterion: Criterion) -> list[Frame]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
-from asteroid.stages.models import Models, TrainingFrames, trained_models, training_frames
+from asteroid.stages.models import TrainingFrames, round_model, training_frames
 from asteroid.stages.rounds import (
     SAMPLED,
     Record,
@@ -37,13 +37,13 @@ def record_round(store: Store, molecule: MoleculeSettings) -> str:
     if not upcoming.picked:
         return "recorded already"
     number, settings = upcoming.number, upcoming.settings
-    models = trained_models(store, settings)
-    if models is None:
+    final = round_model(store, settings)
+    if final is None:
         raise AsteroidError(f"{molecule.name}: the labels of round {number} changed while it trained; run again")
     frames, labels, _ = training_frames(store, settings)
     explored, picked = (read_step(store, molecule, kind, number) for kind in ("explored", "picked"))
     held_out = held_out_frames(store, molecule, frames.valid, labels)
-    trained = [*(found["model_id"] for found in rounds), models.final]
+    trained = [*(found["model_id"] for found in rounds), final]
     modules = dict(zip(trained, load_models(store, molecule, trained), strict=True))
     curve = [_interval(mean_interval(force_errors(modules[i], held_out, labels))) for i in trained]
     batch: list[dict[str, Any]] = picked["picked"] if picked and rounds else _first_batch(frames)
@@ -53,18 +53,20 @@ def record_round(store: Store, molecule: MoleculeSettings) -> str:
         fresh = _interval(mean_interval(errors))
         actual = {frame.frame_id: float(error) for frame, error in zip(new, errors, strict=True)}
         batch = [{**frame, "error": actual.get(frame["frame_id"])} for frame in batch]
-    trained_now, training = _training_cost(store, molecule, models, rounds)
+    trained_now, training = _training_cost(store, molecule, final, rounds)
     record: Record = {
         "round": number,
-        "model_id": models.final,
+        "model_id": final,
         "models": trained_now,
         "criterion": picked and picked["criterion"],
+        "bought": picked.get("bought") if picked else None,
         "settings": acquisition(molecule).model_dump(mode="json"),
         "labels": settings.budget.accurate,
         "accurate_labels": len(frames.train) + len(frames.valid),
         "held_out": {**curve[-1], "frames": len(held_out)},
         "curve": curve,
         "calibration": explored["calibration"] if explored else None,
+        "because": explored.get("because", []) if explored else [],
         "explored": explored and picked and _explored(explored, picked),
         "picked": batch,
         "fresh_error": fresh,
@@ -86,14 +88,14 @@ def _explored(explored: Record, picked: Record) -> Record:
 
 
 def _training_cost(
-    store: Store, molecule: MoleculeSettings, models: Models, rounds: Sequence[Record]
+    store: Store, molecule: MoleculeSettings, final: str, rounds: Sequence[Record]
 ) -> tuple[list[str], float]:
-    """Models that this round has trained (final, scratch, teachers), and their core-seconds."""
+    """Models that this round has trained (its final one and teachers), and their core-seconds."""
     from asteroid.training.run import read_card
 
-    parents = read_card(store, molecule.name, models.final)["parents"].values()
+    parents = read_card(store, molecule.name, final)["parents"].values()
     earlier = {model_id for found in rounds for model_id in found["models"]}
-    new = sorted({models.final, models.scratch, *parents} - earlier)
+    new = sorted({final, *parents} - earlier)
     return new, sum(read_card(store, molecule.name, model_id)["core_seconds"] for model_id in new)
 
 

@@ -2,7 +2,8 @@
 
 A round picks a batch by the model of the round before, has it labelled, trains and is recorded. Everything here
 follows from files that are written once: ``explored-NNN.json`` (where the model led itself), ``picked-NNN.json`` (the
-batch, and with it the settings of the round) and ``round-NNN.json`` (what the round came to). What makes these needs
+batch, and with it the settings of the round) and ``round-NNN.json`` (what the round came to); ``further-NNN.json`` is
+the order of a round by a failed certificate (:mod:`asteroid.stages.feedback`). What makes these needs
 torch and is in :mod:`asteroid.stages.acquire`; :mod:`flows.rounds` orders the steps. Budgets are no part of the
 folder's name, so a larger one goes on with the same rounds.
 """
@@ -16,27 +17,23 @@ import pyarrow.compute as pc
 
 from asteroid.acquisition.stopping import Decision, RoundSummary, decide
 from asteroid.claims import claim
-from asteroid.configuration import Split
+from asteroid.configuration import EXPLORED, Split
 from asteroid.labelling.review import withdraw
-from asteroid.manifest import AcquisitionSettings, MoleculeSettings
-from asteroid.stages.common import digest
-from asteroid.stages.curve import LEAST_LABELS
+from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
+from asteroid.stages.common import LEAST_LABELS, digest
 from asteroid.stages.labels import expected_label_seconds
-from asteroid.store import Store
+from asteroid.store import ENERGIES_ALONE, Store
 
 Record = dict[str, Any]
-Kind = Literal["explored", "picked", "round"]
+Kind = Literal["explored", "picked", "round", "further"]
 
 TRAINING_SPLITS: Final[tuple[Split, ...]] = ("train", "valid")
 """What grows from round to round; test frames are chosen once."""
 
-EXPLORED: Final = "explore"
-"""Origin of the frames that a model has found by itself."""
-
 SAMPLED: Final = "sampled frames"
 """Where a picked frame comes from that no exploration has found."""
 
-BUDGETS: Final = frozenset({"rounds", "core_hours", "target", "least_gain"})
+BUDGETS: Final = frozenset({"rounds", "core_hours", "target", "least_gain", "certify_rounds"})
 """Settings that say when to stop and not what a round does."""
 
 
@@ -69,7 +66,9 @@ def next_round(store: Store, molecule: MoleculeSettings) -> NextRound:
         return NextRound(0, _probe(molecule))
     decision = decide_next(store, molecule, rounds)
     before = round_settings(molecule, rounds[-1]["labels"])
-    return NextRound(number, before, stop=decision.reason if decision.stop else None)
+    # A failed certificate has ordered this round: see asteroid.stages.feedback.
+    ordered = read_step(store, molecule, "further", number) is not None
+    return NextRound(number, before, stop=decision.reason if decision.stop and not ordered else None)
 
 
 def begin_rounds(store: Store, molecule: MoleculeSettings) -> None:
@@ -84,6 +83,44 @@ def begin_rounds(store: Store, molecule: MoleculeSettings) -> None:
 def round_settings(molecule: MoleculeSettings, labels: int) -> MoleculeSettings:
     """The molecule's settings with so many accurate labels: all stages know a round as a budget."""
     return replace(molecule, budget=molecule.budget.model_copy(update={"accurate": labels}))
+
+
+def last_model(store: Store, molecule: MoleculeSettings) -> str | None:
+    """Id of the model that a training with this budget goes on from: that of the last round with fewer labels.
+
+    None for a first round, a molecule without rounds, or where each round trains anew.
+    """
+    if molecule.acquisition is None or not trains_on(molecule):
+        return None
+    earlier = [found for found in read_rounds(store, molecule) if found["labels"] < molecule.budget.accurate]
+    return str(earlier[-1]["model_id"]) if earlier else None
+
+
+def trains_on(molecule: MoleculeSettings) -> bool:
+    """Whether later rounds go on from the model of the round before.
+
+    Two heads cannot start from one, and the baseline must not know what earlier rounds have learnt.
+    """
+    return acquisition(molecule).train_on is not None and molecule.training.strategy not in ("multihead", "scratch")
+
+
+def training_settings(molecule: MoleculeSettings, start: str | None) -> TrainingSettings:
+    """Those of the manifest; fewer steps, at half the learning rate, for a model that goes on from another.
+
+    From the full rate it unlearns some of what it knew: formaldehyde, GFN2 to CCSD(T), from 20 to 30 to 40 labels in
+    0.4 of the steps, 1.29 and 1.05 meV/Å at the full rate, 1.11 and 0.93 at half, 1.15 and 0.96 at a quarter, 1.37 and
+    1.42 anew.
+    """
+    if start is None:
+        return molecule.training
+    part = acquisition(molecule).train_on or 1.0
+    changed = {
+        "pretrain_steps": max(1, round(part * molecule.training.pretrain_steps)),
+        "finetune_steps": max(1, round(part * molecule.training.finetune_steps)),
+        "learning_rate": molecule.training.learning_rate / 2,
+        "finetune_learning_rate": molecule.training.finetune_learning_rate / 2,
+    }
+    return molecule.training.model_copy(update=changed)
 
 
 def decide_next(store: Store, molecule: MoleculeSettings, rounds: Sequence[Mapping[str, Any]]) -> Decision:
@@ -114,6 +151,13 @@ def decide_next(store: Store, molecule: MoleculeSettings, rounds: Sequence[Mappi
         )
         return Decision(True, reason, decision.expected_gain)
     return decision
+
+
+def decide_further(store: Store, molecule: MoleculeSettings, rounds: Sequence[Mapping[str, Any]]) -> Decision:
+    """Whether a round that a failed certificate wants can be paid for: by labels and core-hours alone."""
+    open_ended = {"target": None, "least_gain": 0.0, "rounds": len(rounds) + 1}
+    settings = acquisition(molecule).model_copy(update=open_ended)
+    return decide_next(store, replace(molecule, acquisition=settings), rounds)
 
 
 def batch_size(store: Store, molecule: MoleculeSettings, rounds: Sequence[Mapping[str, Any]], spent: float) -> int:
@@ -147,6 +191,11 @@ def extend_selection(store: Store, molecule: MoleculeSettings, number: int) -> N
     picked = read_step(store, molecule, "picked", number)
     if picked is None:
         return
+    if picked.get("bought", {}).get("kind") == "energies":
+        # First, so that these frames are never waiting for forces.
+        ids = [frame["frame_id"] for frame in picked["picked"] if frame["split"] == "train"]
+        name = f"energies-{loop_folder(molecule).rpartition('/')[2]}-{number:03d}"
+        store.select(molecule.name, molecule.accurate, ids, name=name, criterion=ENERGIES_ALONE, round=number)
     for split in TRAINING_SPLITS:
         ids = [frame["frame_id"] for frame in picked["picked"] if frame["split"] == split]
         extend_accurate(store, molecule, split, ids, criterion=picked["criterion"], round=number)

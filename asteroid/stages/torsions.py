@@ -118,5 +118,8 @@ def compare_torsions(
     for one in wanted:
         scanned = scans[one["torsion"]]
         points = {} if base is None else {int(p): energies[i] for p, i in one["points"].items() if i in energies}
-        found.append(compare_torsion(scanned["name"], scanned["turns"], scanned["energies"], base or 0.0, points))
+        # A scan that failed has no points to label: one is missing all the same.
+        asked = max(1, len(one["points"]))
+        profile = scanned["name"], scanned["turns"], scanned["energies"]
+        found.append(compare_torsion(*profile, base or 0.0, points, asked=asked))
     return tuple(found)

@@ -19,7 +19,7 @@ from asteroid.settings import ThresholdSettings
 from asteroid.validation.dynamics import Dynamics, unstable
 from asteroid.validation.errors import Errors, Estimate, improvement
 from asteroid.validation.evidence import Evidence, evidence_lines
-from asteroid.validation.line import NO_FORCES, Line
+from asteroid.validation.line import MINIMUM, NO_FORCES, SURVIVED, Line
 from asteroid.validation.minimum import MinimumComparison, ModelMinimum
 
 IMAGINARY_NOISE = 50.0
@@ -154,7 +154,7 @@ def _dynamics_lines(dynamics: Dynamics, thresholds: ThresholdSettings) -> tuple[
     survival = "; ".join([f"{sum(t.stable for t in runs)} of {len(runs)}", *certain, *failures[:LISTED], *more])
     return (
         Line("NVE energy drift", drift, "eV/atom/ps", thresholds.nve_drift, "<=", note),
-        Line("Trajectories that survived", dynamics.stable_fraction, "", thresholds.nvt_stable, ">=", survival),
+        Line(SURVIVED, dynamics.stable_fraction, "", thresholds.nvt_stable, ">=", survival),
     )
 
 
@@ -180,7 +180,7 @@ def _minimum_lines(
             )
     return (
         Line(
-            "Accurate force at the model's minimum",
+            MINIMUM[0],
             force,
             "eV/Å",
             thresholds.minimum_force,
@@ -188,8 +188,8 @@ def _minimum_lines(
             force_note,
             accurate_forces,
         ),
-        Line("Distance to the accurate minimum", rmsd, "Å", thresholds.minimum_rmsd, "<=", rmsd_note, accurate_forces),
-        Line("Imaginary modes at the model's minimum", imaginary, "", 0.0, "<=", mode_note),
+        Line(MINIMUM[1], rmsd, "Å", thresholds.minimum_rmsd, "<=", rmsd_note, accurate_forces),
+        Line(MINIMUM[2], imaginary, "", 0.0, "<=", mode_note),
     )
 
 

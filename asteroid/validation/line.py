@@ -5,9 +5,19 @@ Lines are made in :mod:`asteroid.validation.certificate` and :mod:`asteroid.vali
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-NO_FORCES = "the accurate labels are energies alone"
+NO_FORCES: Final = "the accurate labels are energies alone"
+
+ON_POLICY: Final = "Force MAE on the model's own MD"
+SURVIVED: Final = "Trajectories that survived"
+TORSIONS: Final = "Error of torsion energies"
+MINIMUM: Final = (
+    "Accurate force at the model's minimum",
+    "Distance to the accurate minimum",
+    "Imaginary modes at the model's minimum",
+)
+"""Names of requirements that say where a model failed: the loop of rounds goes there."""
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ class TorsionComparison:
         points: (L,) indices of the labelled ones among them; the minimum is not counted.
         accurate: (L,) eV above the accurate energy at the model's minimum.
         worst: eV, largest absolute difference; None without a label.
+        asked: points that were to be labelled.
     """
 
     name: str
@@ -78,6 +79,7 @@ class TorsionComparison:
     points: npt.NDArray[np.int64]
     accurate: Floats
     worst: float | None
+    asked: int
 
 
 def rotatable_bonds(configuration: Configuration, smiles: str | None) -> list[Torsion]:
@@ -191,14 +193,17 @@ def compare_torsion(
     energies: Sequence[float],
     minimum_energy: float,
     labelled: Mapping[int, float],
+    *,
+    asked: int,
 ) -> TorsionComparison:
     """The model's profile against the accurate energies (eV) of some of its points, by index.
 
     Args:
         minimum_energy: eV, accurate, at the model's minimum.
+        asked: points that were to be labelled.
     """
     points = np.array(sorted(labelled), dtype=np.int64)
     own = np.asarray(energies, dtype=np.float64)
     accurate = np.array([labelled[int(i)] for i in points], dtype=np.float64) - minimum_energy
     worst = float(np.abs(own[points] - accurate).max()) if len(points) else None
-    return TorsionComparison(name, np.asarray(turns, dtype=np.float64), own, points, accurate, worst)
+    return TorsionComparison(name, np.asarray(turns, dtype=np.float64), own, points, accurate, worst, asked)

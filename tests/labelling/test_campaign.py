@@ -13,7 +13,7 @@ from asteroid.errors import AsteroidError
 from asteroid.labelling.campaign import label_configurations, run_campaign
 from asteroid.labelling.crew import CHANCES, label_frames
 from asteroid.labelling.wire import configurations_to_table
-from asteroid.store import Store
+from asteroid.store import ENERGIES_ALONE, Store
 from tests.labelling import workers
 from tests.labelling.reference import NITROGEN, WATER, level
 
@@ -172,3 +172,17 @@ def test_a_time_limit_is_that_of_a_label_and_not_of_a_chunk(tmp_path):
     # Labels of about a millisecond come in chunks of half a second, longer than the limit.
     outcome = list(label_configurations(displaced(1500), GFN2, time_limit=0.3))
     assert {attempt.status for attempt in outcome} == {"ok"}
+
+
+def test_frames_chosen_for_their_energy_get_that_alone_and_wait_for_nothing_more(tmp_path):
+    store = filled_store(tmp_path, displaced(6))
+    ids = store.selected("water", GFN2)
+    store.select("water", GFN2, ids[:2], name="energies-1", criterion=ENERGIES_ALONE)
+    assert sorted(store.pending("water", GFN2)) == sorted(ids)
+    assert run_campaign(store, "water", GFN2).ok == 6
+    labels = store.labels("water", GFN2)
+    assert [i for i in ids if labels[i].forces is None] == ids[:2]
+    assert store.pending("water", GFN2) == []
+    store.compact("water")
+    assert store.pending("water", GFN2) == []
+    assert run_campaign(store, "water", GFN2).total == 0

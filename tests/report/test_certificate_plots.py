@@ -24,7 +24,7 @@ def full_certificate() -> Certificate:
     evidence = Evidence(
         on_policy=OnPolicy(measured()[0], (300.0,) * 6 + (600.0,) * 6, 12, 0),
         frequencies=Frequencies(np.array([1600.0]), np.array([1610.0]), np.ones(1), 10.0, 10.0, 18),
-        torsions=(compare_torsion("A", [-15, 0, 15], [0.01, 0.0, 0.01], 0.0, {2: 0.011}),),
+        torsions=(compare_torsion("A", [-15, 0, 15], [0.01, 0.0, 0.01], 0.0, {2: 0.011}, asked=1),),
         distributions=(compare_distributions(WATER, *draws, temperature=300, source="x", seed=0),),
         spectrum=power_spectrum(random.normal(0, 0.02, (1, 50, 3, 3)), [16, 1, 1], interval=2.0, temperature=300),
     )

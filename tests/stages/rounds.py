@@ -11,6 +11,7 @@ from asteroid import stages
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import die_with_parent
 from asteroid.stages import NextRound
+from asteroid.stages.rounds import round_settings
 from asteroid.store import Store
 
 
@@ -34,9 +35,20 @@ def run(store: Store, molecule: MoleculeSettings) -> NextRound:
             return state
         stages.extend_selection(store, molecule, state.number)
         _label(store, state.settings)
-        if stages.trained_models(store, state.settings) is None:
-            stages.train(store.url, state.settings)
+        if stages.round_model(store, state.settings) is None:
+            stages.train(store.url, state.settings, baseline=False)
         stages.acquire(store.url, molecule, "record")
+
+
+def judge(store: Store, molecule: MoleculeSettings) -> bool:
+    """Certify the model of the last round; whether it passed."""
+    last = round_settings(molecule, stages.read_rounds(store, molecule)[-1]["labels"])
+    card = stages.train(store.url, last)
+    stages.propose_evidence(store.url, last)
+    while stages.propose_minimum(store, last, card["model_id"]):
+        stages.label(store, last, last.accurate, workers=1)
+    stages.label(store, last, last.accurate, workers=1)
+    return stages.certify(store.url, last)
 
 
 def _label(store: Store, molecule: MoleculeSettings) -> None:

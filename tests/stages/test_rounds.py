@@ -22,9 +22,10 @@ from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings
 from asteroid.processes import single_thread_environment
 from asteroid.records import Attempt
-from asteroid.stages.rounds import batch_size, decide_next, read_step, round_settings
+from asteroid.stages.rounds import batch_size, decide_next, last_model, read_step, round_settings, trains_on
 from asteroid.store import Store
-from tests.stages.rounds import run
+from asteroid.validation.line import ON_POLICY
+from tests.stages.rounds import judge, run
 
 # Before torch is loaded: with several threads its sums, and so trajectories, differ from run to run in the last bits.
 single_thread_environment()
@@ -123,7 +124,31 @@ def test_a_finished_loop_does_nothing_and_no_label_was_computed_twice(done: tupl
     assert all(len(ids) == len(set(ids)) for ids in before.values())
     assert run(store, molecule).stop
     assert attempts(store, molecule) == before
-    assert stages.trained_models(store, round_settings(molecule, 11)) is not None
+    assert stages.round_model(store, round_settings(molecule, 11)) is not None
+
+
+def test_a_later_round_goes_on_from_the_model_before_in_fewer_steps_and_only_the_end_trains_a_baseline(
+    done: tuple[Store, MoleculeSettings],
+) -> None:
+    store, molecule = done
+    first, second = (found["model_id"] for found in stages.read_rounds(store, molecule)[:2])
+    before, after = (store.read_json(f"models/water/{model_id}/card.json") for model_id in (first, second))
+    assert before["parents"] == {}
+    assert after["parents"] == {"start": first}
+    assert (before["settings"]["pretrain_steps"], after["settings"]["pretrain_steps"]) == (20, 8)
+    assert after["settings"]["learning_rate"] == before["settings"]["learning_rate"] / 2
+    cards = [
+        store.read_json(f"models/water/{name}/card.json") for name in store.names("models/water") if name != "index"
+    ]
+    assert "scratch" not in {card["strategy"] for card in cards}
+    assert last_model(store, round_settings(molecule, 8)) is None
+    assert last_model(store, round_settings(molecule, 11)) == first
+    anew = changed(molecule, train_on=None)
+    assert last_model(store, round_settings(anew, 11)) is None
+    assert stages.next_round(store, anew).number == 0, "rounds that train otherwise are others"
+    for strategy in ("multihead", "scratch"):
+        other = replace(molecule, training=molecule.training.model_copy(update={"strategy": strategy}))
+        assert not trains_on(other)
 
 
 def test_a_target_that_is_met_or_core_hours_that_are_spent_end_the_loop_and_more_of_them_let_it_go_on(
@@ -170,6 +195,42 @@ def test_a_larger_budget_goes_on_from_where_the_loop_stopped(done: tuple[Store, 
     assert all(attempts(store, molecule)[level][: len(ids)] == ids for level, ids in labels.items())
 
 
+@pytest.mark.slow
+def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until_the_labels_are_spent(
+    tmp_path: Path,
+) -> None:
+    manifest = manifest_in(tmp_path)
+    (loaded,) = stages.load_checked(manifest).molecules
+    strict = loaded.validation.thresholds.model_copy(update={"on_policy_mae": 1e-6})
+    validation = loaded.validation.model_copy(
+        update={"thresholds": strict, "on_policy": 3, "nve_ps": 0.02, "nvt_ps": 0.02, "replicas": 2, "curve": False}
+    )
+    molecule = replace(loaded, validation=validation)
+    store = Store(str(tmp_path / "store"))
+    run(store, molecule)
+    assert not stages.order_round(store, molecule).further, "nothing has been judged"
+    judge(store, molecule)
+    never = stages.order_round(store, changed(molecule, certify_rounds=0))
+    assert not never.further
+    ordered = stages.order_round(store, molecule)
+    assert ordered.further
+    assert ON_POLICY in ordered.reason
+    assert run(store, molecule).stop
+    rounds = stages.read_rounds(store, molecule)
+    assert [found["accurate_labels"] for found in rounds] == [8, 11, 14]
+    assert ON_POLICY in rounds[2]["because"]
+    assert rounds[1]["because"] == []
+    assert "where the certificate failed" in {frame["source"] for frame in rounds[2]["picked"]}
+    judging = {frame.frame_id for frame in store.frames("water", split="certificate")}
+    card = store.read_json(f"models/water/{rounds[2]['model_id']}/card.json")["frames"]
+    assert judging.isdisjoint([*card["accurate_train"], *card["accurate_valid"]])
+    assert all(len(ids) == len(set(ids)) for ids in attempts(store, molecule).values())
+    judge(store, molecule)
+    end = stages.order_round(store, molecule)
+    assert not end.further
+    assert end.reason.endswith("the budget of 14 accurate labels is spent, at " + end.reason.rpartition("at ")[2])
+
+
 def test_few_core_hours_buy_a_smaller_first_round(tmp_path: Path) -> None:
     manifest = manifest_in(tmp_path)
     (molecule,) = stages.load_checked(manifest).molecules
@@ -185,8 +246,8 @@ def test_few_core_hours_buy_a_smaller_first_round(tmp_path: Path) -> None:
 def test_a_geometry_that_the_cheap_level_does_not_believe_in_trains_nothing(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     molecule = MoleculeSettings(name="water", smiles="O", acquisition=AcquisitionSettings(temperatures=(900.0,)))
-    # Three vibrations, k_B T = 0.0776 eV: 0.23 eV are twice what they hold on average.
-    heights = {"conformer": [0.0, 5.0], "explore": [0.1, 0.22, 0.25, 9.0]}
+    # Three vibrations, k_B T = 0.0776 eV: one geometry in ten thousand is higher than 0.82 eV, or 1.02 with 1.25 times it.
+    heights = {"conformer": [0.0, 5.0], "explore": [0.1, 0.95, 1.1, 9.0]}
     rng = np.random.default_rng(0)
     for method, energies in heights.items():
         frames = [
@@ -201,7 +262,7 @@ def test_a_geometry_that_the_cheap_level_does_not_believe_in_trains_nothing(tmp_
         store.add_attempts("water", molecule.cheap, labels)
     assert stages.review_explored(store, molecule) == 2
     left = sorted(round((label.energy or 0.0) + 100.0, 6) for label in store.labels("water", molecule.cheap).values())
-    assert left == [0.0, 0.1, 0.22, 5.0], "what the sampling made is not touched"
+    assert left == [0.0, 0.1, 0.95, 5.0], "what the sampling made is not touched"
     assert stages.review_explored(store, molecule) == 0
 
 

@@ -78,12 +78,12 @@ def test_frequencies_that_were_asked_for_and_could_not_be_had_fail() -> None:
 
 
 def test_the_worst_torsion_counts_and_one_without_a_label_cannot_hide() -> None:
-    good = compare_torsion("A", [0, 15], [0.0, 0.010], 0.0, {1: 0.011})
-    bad = compare_torsion("B", [0, 15], [0.0, 0.010], 0.0, {1: 0.040})
+    good = compare_torsion("A", [0, 15], [0.0, 0.010], 0.0, {1: 0.011}, asked=1)
+    bad = compare_torsion("B", [0, 15], [0.0, 0.010], 0.0, {1: 0.040}, asked=1)
     line = lines(Evidence(torsions=(good, bad)))["Error of torsion energies"]
     assert line.value == pytest.approx(30.0)
     assert "about B" in line.note
-    missing = compare_torsion("C", [0, 15], [0.0, 0.010], 0.0, {})
+    missing = compare_torsion("C", [0, 15], [0.0, 0.010], 0.0, {}, asked=1)
     line = lines(Evidence(torsions=(good, missing)))["Error of torsion energies"]
     assert line.checked
     assert line.value is None
@@ -108,7 +108,7 @@ def test_a_certificate_with_all_evidence_is_strict_json_and_is_failed_by_it() ->
         on_policy=OnPolicy(measured()[0], (300.0,) * 12, 12, 0),
         frequencies=FREQUENCIES,
         frequencies_asked=True,
-        torsions=(compare_torsion("A", [0, 15], [0.0, 0.010], 0.0, {1: 0.011}),),
+        torsions=(compare_torsion("A", [0, 15], [0.0, 0.010], 0.0, {1: 0.011}, asked=1),),
         distributions=(ensemble(distance(0.02, 0.001)),),
     )
     certificate = make_certificate(evidence=evidence)

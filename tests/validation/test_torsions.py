@@ -96,7 +96,7 @@ def test_the_top_of_the_barrier_is_labelled_first_and_the_minimum_never() -> Non
 
 
 def test_the_error_is_the_largest_difference_of_heights_above_the_minimum() -> None:
-    found = compare_torsion("x", [0.0, 15.0, 30.0], [0.0, 0.1, 0.2], -500.0, {1: -499.92, 2: -499.75})
+    found = compare_torsion("x", [0.0, 15.0, 30.0], [0.0, 0.1, 0.2], -500.0, {1: -499.92, 2: -499.75}, asked=2)
     assert found.worst == pytest.approx(0.05)
     np.testing.assert_allclose(found.accurate, [0.08, 0.25])
-    assert compare_torsion("x", [0.0], [0.0], 0.0, {}).worst is None
+    assert compare_torsion("x", [0.0], [0.0], 0.0, {}, asked=1).worst is None

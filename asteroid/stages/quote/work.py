@@ -13,13 +13,14 @@ from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import SamplingSettings, TrainingSettings, ValidationSettings
 from asteroid.stages.certificates import is_certified
-from asteroid.stages.curve import LEAST_LABELS, has_curve
+from asteroid.stages.common import LEAST_LABELS
+from asteroid.stages.curve import has_curve
 from asteroid.stages.evidence import read_asked
 from asteroid.stages.hessians import hessian_frames
 from asteroid.stages.minima import MINIMUM_LABELS
 from asteroid.stages.models import Models, trained_models, training_frames
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
-from asteroid.stages.rounds import read_rounds
+from asteroid.stages.rounds import read_rounds, training_settings, trains_on
 from asteroid.store import Store
 from asteroid.training.bias import QUANTILES, TRIAL_STEPS
 
@@ -209,12 +210,12 @@ def _md_steps(settings: ValidationSettings) -> int:
 
 
 def _rounds(store: Store, molecule: MoleculeSettings, *, trained: bool) -> int:
-    """Trainings that are still to come, at most: one, or one in each round of acquisition."""
+    """Trainings that are still to come, at most: one, or one in each round, those included that certificates order."""
     settings = molecule.acquisition
     if settings is None:
         return 0 if trained else 1
     batches = math.ceil(max(0, molecule.budget.accurate - settings.initial) / settings.batch)
-    return max(0, min(settings.rounds, 1 + batches) - len(read_rounds(store, molecule)))
+    return max(0, min(settings.rounds + settings.certify_rounds, 1 + batches) - len(read_rounds(store, molecule)))
 
 
 def _further_rounds(molecule: MoleculeSettings, rounds: int) -> tuple[Phase, ...]:
@@ -223,7 +224,11 @@ def _further_rounds(molecule: MoleculeSettings, rounds: int) -> tuple[Phase, ...
         return ()
     training = molecule.training
     member = _phase(training, "member", training.finetune_steps, training.finetune_batch_size, stops=False)
-    each = (*[member] * molecule.acquisition.committee, *_phases(training, has_scratch=False))
+    if trains_on(molecule):
+        training = training_settings(molecule, start="the model of the round before")
+    # The baseline is trained once, for the certificate; a teacher in each round.
+    phases = _phases(training, has_scratch=training.strategy not in ("weighted", "scratch"))
+    each = (*[member] * molecule.acquisition.committee, *phases)
     return tuple(replace(phase, least_steps=0) for phase in each) * rounds
 
 

@@ -1,0 +1,144 @@
+"""What a failed certificate asks of the loop of rounds: a further round, that explores where the model failed.
+
+The flow calls :func:`order_round` after a certificate; ``further-NNN.json`` then lets the loop go on although nothing
+else did. The exploration of that round starts at :func:`failing_geometries`. Frames of the certificate themselves never
+train: neither they nor near copies of them become candidates (:mod:`asteroid.stages.exploration`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from asteroid.claims import claim
+from asteroid.configuration import Configuration
+from asteroid.manifest import MoleculeSettings
+from asteroid.processes import Progress
+from asteroid.stages.certificates import report_folder
+from asteroid.stages.minima import minimum_or_start
+from asteroid.stages.models import trained_models
+from asteroid.stages.rounds import acquisition, decide_further, read_rounds, read_step, round_settings, step_path
+from asteroid.store import Store
+from asteroid.validation.line import MINIMUM, ON_POLICY, SURVIVED, TORSIONS
+
+WORST: Final = 4
+"""Frames of the model's own MD, those with the largest errors, from which a further round starts."""
+
+BEFORE_END: Final = 3
+"""Recorded frames before the end of a broken trajectory at which a further round starts: it was still the molecule."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What follows from the certificate of the loop's last model.
+
+    Args:
+        further: whether another round has been ordered.
+        reason: a sentence for people.
+    """
+
+    further: bool
+    reason: str
+
+
+def order_round(store: Store, molecule: MoleculeSettings) -> Verdict:
+    """Order another round if the certificate of the last one's model failed and the budget has something left.
+
+    Called when the loop has ended. The number of rounds does not count as budget here, nor do the target and the
+    least gain, which judge sampled frames alone.
+    """
+    with claim(store, f"acquiring {molecule.name}"):
+        rounds = read_rounds(store, molecule)
+        failed = failed_lines(store, molecule)
+        if not failed:
+            return Verdict(False, "the certificate has been passed")
+        said = f"the certificate failed in: {', '.join(failed)}"
+        if read_step(store, molecule, "further", len(rounds)) is not None:
+            # The loop has been asked since, and had nothing to label.
+            return Verdict(False, f"{said}; no frame is left that could be labelled")
+        ordered = sum(read_step(store, molecule, "further", number) is not None for number in range(len(rounds)))
+        if ordered >= acquisition(molecule).certify_rounds:
+            return Verdict(False, f"{said}; further rounds that it has ordered: {ordered}, no more are allowed")
+        if (spent := decide_further(store, molecule, rounds)).stop:
+            return Verdict(False, f"{said}; {spent.reason}")
+        order = {"round": len(rounds), "model_id": rounds[-1]["model_id"], "because": failed}
+        store.write_json(step_path(molecule, "further", len(rounds)), order)
+        return Verdict(True, f"{said}; another round labels geometries there")
+
+
+def failed_lines(store: Store, molecule: MoleculeSettings) -> list[str]:
+    """Names of the requirements that the last round's model fails; none where it has not been judged."""
+    certificate = _certificate(store, molecule)
+    lines = certificate["lines"] if certificate else []
+    return [line["name"] for line in lines if line["checked"] and not line["passed"]]
+
+
+def failing_geometries(
+    store: Store, molecule: MoleculeSettings, model_id: str, *, on_progress: Progress | None = None
+) -> list[Configuration]:
+    """Where the model of the last round failed its certificate: what a further round starts from. Needs torch.
+
+    Along the torsions whose energies are off, the frames of its own MD with the largest errors, the last whole ones of
+    trajectories that broke, and the way to the accurate minimum. A line that names no place adds none.
+    """
+    certificate, failed = _certificate(store, molecule), failed_lines(store, molecule)
+    found: list[Configuration] = []
+    if certificate is None:
+        return found
+    evidence = certificate["evidence"]
+    if TORSIONS in failed:
+        limit = molecule.validation.thresholds.torsion / 1000
+        off = [i for i, t in enumerate(evidence["torsions"]) if t["worst"] is None or t["worst"] > limit]
+        rest = minimum_or_start(store, molecule, model_id)
+        scans = store.read_json(f"models/{molecule.name}/{model_id}/torsions.json")["scans"]
+        found += [rest.with_positions(np.array(p)) for i in off for p in scans[i]["positions"]]
+    if ON_POLICY in failed and evidence["on_policy"]["errors"]:
+        found += _stored(store, molecule, _worst(evidence["on_policy"]["errors"]))
+    if SURVIVED in failed:
+        found += _before_breaking(store, molecule, model_id, on_progress)
+    if any(name in failed for name in MINIMUM):
+        steps = store.frames(molecule.name, split="certificate")
+        found += [
+            f.configuration
+            for f in steps
+            if f.origin.method == "minimum" and f.origin.parameters["model_id"] == model_id
+        ]
+    return found
+
+
+def _certificate(store: Store, molecule: MoleculeSettings) -> dict[str, Any] | None:
+    rounds = read_rounds(store, molecule)
+    if not rounds:
+        return None
+    last = round_settings(molecule, rounds[-1]["labels"])
+    models = trained_models(store, last)
+    path = models and f"{report_folder(store, last, models)}/certificate.json"
+    if not path or not store.exists(path):
+        return None
+    content: dict[str, Any] = store.read_json(path)
+    return content
+
+
+def _worst(errors: dict[str, Any]) -> list[str]:
+    """Ids of the frames whose forces are off by most."""
+    pairs = zip(errors["frame_ids"], errors["reference_forces"], errors["predicted_forces"], strict=True)
+    off = {i: np.abs(np.subtract(found, true)).mean() for i, true, found in pairs if true is not None}
+    return sorted(off, key=lambda frame_id: (-off[frame_id], frame_id))[:WORST]
+
+
+def _stored(store: Store, molecule: MoleculeSettings, frame_ids: Sequence[str]) -> list[Configuration]:
+    frames = {frame.frame_id: frame.configuration for frame in store.frames(molecule.name, ids=frame_ids)}
+    return [frames[frame_id] for frame_id in frame_ids]
+
+
+def _before_breaking(
+    store: Store, molecule: MoleculeSettings, model_id: str, on_progress: Progress | None
+) -> list[Configuration]:
+    from asteroid.stages.own_md import own_md
+
+    rest = minimum_or_start(store, molecule, model_id)
+    broken = [
+        replica for replica in own_md(store, molecule, model_id, on_progress=on_progress).nvt if not replica.stable
+    ]
+    return [rest.with_positions(r.positions[max(0, len(r.positions) - 1 - BEFORE_END)]) for r in broken]
