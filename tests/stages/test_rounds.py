@@ -246,7 +246,7 @@ def test_few_core_hours_buy_a_smaller_first_round(tmp_path: Path) -> None:
 def test_a_geometry_that_the_cheap_level_does_not_believe_in_trains_nothing(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     molecule = MoleculeSettings(name="water", smiles="O", acquisition=AcquisitionSettings(temperatures=(900.0,)))
-    # Three vibrations, k_B T = 0.0776 eV: one geometry in ten thousand is higher than 0.82 eV, or 1.02 with 1.25 times it.
+    # Three vibrations, k_B T = 0.0776 eV: one geometry in ten thousand is above 0.82 eV; 1.02 are believed.
     heights = {"conformer": [0.0, 5.0], "explore": [0.1, 0.95, 1.1, 9.0]}
     rng = np.random.default_rng(0)
     for method, energies in heights.items():
