@@ -9,13 +9,12 @@ forces; what each takes off the error of the held-out frames, by what it costs, 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from asteroid.training.dataset import LabelledFrame
-from asteroid.training.kernel import KernelModel
-from asteroid.training.symmetry import equivalent_permutations
+if TYPE_CHECKING:
+    from asteroid.training.dataset import LabelledFrame
 
 Kind = Literal["forces", "energies"]
 
@@ -60,14 +59,14 @@ class Purchase:
 
 
 def compare_labels(
-    differences: Sequence[LabelledFrame],
-    held_out: Sequence[LabelledFrame],
+    differences: "Sequence[LabelledFrame]",
+    held_out: "Sequence[LabelledFrame]",
     *,
     seconds_with_forces: float,
     seconds_energy: float,
     seed: int,
 ) -> Purchase:
-    """Which kind of label takes more off the held-out force error for the same core-seconds.
+    """Which kind of label takes more off the held-out force error for the same core-seconds. Needs torch.
 
     Args:
         differences: accurate − cheap of the frames that train, with forces.
@@ -75,13 +74,16 @@ def compare_labels(
         seconds_with_forces, seconds_energy: core-seconds of a label of each kind.
         seed: of the halves.
     """
+    from asteroid.training.kernel import KernelModel
+    from asteroid.training.symmetry import equivalent_permutations
+
     if len(differences) < FEWEST or len(held_out) < 2:
         return Purchase("forces", f"too few labels to tell what energies alone would gain: {len(differences)}")
     permutations = equivalent_permutations([frame.configuration for frame in differences])
     known = [frame.forces for frame in held_out if frame.forces is not None]
     everything = KernelModel(differences, permutations)
 
-    def error(frames: Sequence[LabelledFrame]) -> float:
+    def error(frames: "Sequence[LabelledFrame]") -> float:
         model = KernelModel(frames, permutations, everything.hyperparameters)
         forces = model.predict([frame.configuration for frame in held_out])[1]
         return float(np.mean([np.abs(found - true).mean() for found, true in zip(forces, known, strict=True)]))

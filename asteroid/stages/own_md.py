@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SPECTRUM_INTERVAL: Final = 2.0
 """fs between frames: bands up to 7500 cm⁻¹."""
+PIECES: Final = 8
+"""Contiguous parts of an imported trajectory that are taken for independent: long ones, and enough for a bootstrap."""
 SPECTRUM_REPLICAS: Final = 8
 """At most; they are averaged."""
 EQUILIBRATION: Final = 0.5
@@ -157,11 +159,18 @@ def _reference(
     used = imported or [f for f in frames if f.origin.method == "md" and f.frame_id in cheap]
     if not used:
         return None
-    names = {name: index for index, name in enumerate(sorted({f.group for f in used}))}
-    groups = np.array([names[f.group] for f in used])
+    if imported:
+        # As the files list them: their blocks are made for splits, and shorter than a dihedral's memory.
+        places = {
+            f.frame_id: (f.origin.parameters.get("sha256", ""), f.origin.parameters.get("index", 0)) for f in used
+        }
+        used.sort(key=lambda f: (*places[f.frame_id], f.group))
     positions = np.stack([f.configuration.positions for f in used])
     if imported:
+        groups = np.arange(len(used)) * PIECES // len(used)
         return Samples(positions, groups, np.ones(len(used))), f"imported frames at {molecule.accurate}"
+    names = {name: index for index, name in enumerate(sorted({f.group for f in used}))}
+    groups = np.array([names[f.group] for f in used])
     calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
     energies, _ = predict(calculator, [f.configuration for f in used])
     sampled = np.array([cheap[f.frame_id].energy for f in used], dtype=np.float64)

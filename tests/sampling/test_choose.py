@@ -1,14 +1,15 @@
 """Which frames are bought: labels that are there already come first, lost ones are replaced, none is taken twice."""
 
 import datetime as dt
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from asteroid.configuration import Configuration, Frame, Origin, Split
-from asteroid.manifest import BudgetSettings, MoleculeSettings
+from asteroid.configuration import EXPLORED, Configuration, Frame, Origin, Split
+from asteroid.manifest import AcquisitionSettings, BudgetSettings, MoleculeSettings
 from asteroid.records import Attempt
 from asteroid.sampling.choose import choose_accurate, choose_ladder, chosen_accurate
 from asteroid.store import Store
@@ -97,3 +98,32 @@ def test_a_level_in_between_gets_the_accurate_training_frames_and_diverse_others
     choose_accurate(store, more)
     choose_ladder(store, more)
     assert set(chosen_accurate(store, more, "train")) <= set(store.selected("water", computed))
+
+
+def test_a_geometry_that_a_model_found_is_chosen_only_with_a_cheap_label_that_is_believed(store: Store) -> None:
+    random, cheap = np.random.default_rng(1), WATER.cheap
+    found = [
+        Frame(Configuration([8, 1, 1], 3 * random.normal(size=(3, 3))), Origin(EXPLORED), "found", "train")
+        for _ in range(6)
+    ]
+    store.add_frames("water", found, batch="found")
+    now = dt.datetime.now(dt.UTC)
+    energy = {"energy": -1.0, "forces": np.zeros((3, 3)), "time": now}
+    store.add_attempts("water", cheap, [Attempt(frame_id=f.frame_id, status="ok", **energy) for f in found[:3]])
+    withdrawn = Attempt(frame_id=found[0].frame_id, status="rejected", reason="too high", time=now)
+    store.add_attempts("water", cheap, [replace(withdrawn, time=now + dt.timedelta(seconds=1))])
+    everything = replace(WATER, budget=BudgetSettings(accurate=40, test=4))
+    choose_accurate(store, everything)
+    chosen = set(chosen_accurate(store, everything, "train"))
+    # Far from all that was sampled, they are what diversity picks first.
+    assert {f.frame_id for f in found} & chosen == {f.frame_id for f in found[1:3]}
+
+
+def test_rounds_hold_out_random_frames_and_a_single_round_diverse_ones(store: Store) -> None:
+    choose_accurate(store, replace(WATER, acquisition=AcquisitionSettings()))
+    held_out = chosen_accurate(store, WATER, "valid")
+    lots = sorted(
+        (frame.frame_id for frame in store.frames("water", split="valid")),
+        key=lambda i: hashlib.sha256(f"{WATER.sampling.seed} {i}".encode()).hexdigest(),
+    )
+    assert set(held_out) == set(lots[: len(held_out)])

@@ -89,6 +89,26 @@ def test_the_worst_torsion_counts_and_one_without_a_label_cannot_hide() -> None:
     assert line.value is None
 
 
+def test_a_torsion_without_the_label_at_its_barrier_does_not_pass_on_the_others() -> None:
+    lacking = compare_torsion("A", [0, 15, 30], [0.0, 0.010, 0.02], 0.0, {1: 0.011}, asked=2)
+    line = lines(Evidence(torsions=(lacking,)))["Error of torsion energies"]
+    assert line.checked
+    assert not line.passed
+    assert "of 1 of 1 bonds an accurate label is missing" in line.note
+
+
+def test_own_md_most_of_whose_labels_failed_does_not_pass_on_the_rest() -> None:
+    errors = measured()[0]
+    few, many = (OnPolicy(errors, (300.0,) * 12, 12 + failed, failed) for failed in (3, 4))
+    name = "Force MAE on the model's own MD"
+    passed, failed = (lines(Evidence(on_policy=found))[name] for found in (few, many))
+    assert passed.value is not None
+    assert "3 more without a label" in passed.note
+    assert failed.checked
+    assert failed.value is None
+    assert failed.note.startswith("4 of 16 frames got no accurate label")
+
+
 def test_a_distribution_is_judged_only_where_noise_lets_it() -> None:
     clear, noisy = distance(0.02, 0.001), distance(0.5, 0.3)
     line = lines(Evidence(distributions=(ensemble(clear, noisy),)))["Bond lengths in MD"]
