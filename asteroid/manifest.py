@@ -337,6 +337,11 @@ def _check_acquisition(entry: _Molecule) -> list[str]:
             "acquisition: found with labelling.accurate.forces: false, but rounds are judged by their force errors; "
             "write forces: true, or acquisition: null"
         )
+    if rounds.criterion == "bias" and not entry.labelling.cheap.forces:
+        problems.append(
+            "acquisition.criterion: found bias with labelling.cheap.forces: false, but the bias is that of the forces; "
+            "write forces: true, or another criterion"
+        )
     return problems
 
 

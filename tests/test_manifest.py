@@ -366,6 +366,12 @@ def test_rounds_that_cannot_begin_or_cannot_be_judged_are_one_line_each(tmp_path
         "molecules[0] (water): acquisition: found with labelling.accurate.forces: false, but rounds are judged by "
         "their force errors; write forces: true, or acquisition: null"
     )
+    blind = "labelling: {cheap: {forces: false}}, training: {strategy: scratch}"
+    bias = f"smiles: O, acquisition: {{criterion: bias}}, {blind}"
+    assert only(tmp_path, bias) == (
+        "molecules[0] (water): acquisition.criterion: found bias with labelling.cheap.forces: false, but the bias is "
+        "that of the forces; write forces: true, or another criterion"
+    )
     assert only(tmp_path, "smiles: O, acquisition: {criterion: comittee}") == (
         "molecules[0] (water): acquisition.criterion: found 'comittee'; did you mean 'committee'?"
     )

@@ -24,8 +24,6 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
     Args:
         molecule: with the budget of the last round.
     """
-    if not molecule.label_settings(molecule.accurate).forces:
-        return Purchase("energies", "the manifest asks for energies alone")
     if acquisition(molecule).labels == "forces":
         return Purchase("forces", "the manifest asks for forces")
     if molecule.accurate.family == "imported":
