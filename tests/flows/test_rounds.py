@@ -41,6 +41,11 @@ def test_the_table_of_rounds_says_what_was_picked_why_it_goes_on_and_what_it_cos
         "| it pays |" in rows
     )
     assert rows[-1] == "Ended: enough."
+    failed = {**record, "because": ["Error of torsion energies"], "bought": {"kind": "energies"}}
+    assert (
+        "1 from turned bonds; energies alone (the certificate before had failed in: Error of torsion energies) |"
+        in rounds_markdown("water", [failed])
+    )
 
 
 @pytest.mark.server

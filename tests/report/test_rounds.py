@@ -130,3 +130,15 @@ def test_a_model_of_one_round_has_no_section_of_rounds(store):
     content = make_certificate().to_json()
     page = Path(write_report(store, "water", content, make_card(), make_scratch_card(), folder=FOLDER)).read_text()
     assert 'id="rounds"' not in page
+
+
+def test_a_round_that_a_failed_certificate_ordered_and_one_that_bought_energies_say_so() -> None:
+    records = make_rounds()
+    options = [{"kind": "forces", "gain_per_core_hour": 1.0}, {"kind": "energies", "gain_per_core_hour": 2.0}]
+    records[1]["bought"] = {"kind": "energies", "reason": "measured on 10 labels", "options": options}
+    records[2]["because"] = ["Error of torsion energies"]
+    context = rounds_context(records)
+    assert context is not None
+    _, bought, ordered = context.rows
+    assert bought.why.startswith("energies alone: measured on 10 labels; error expected below")
+    assert ordered.why.startswith("the certificate before had failed in: Error of torsion energies; ")
