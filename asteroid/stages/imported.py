@@ -7,10 +7,11 @@ another core treatment. One frame computed here shows it.
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from asteroid.errors import AsteroidError
-from asteroid.labelling import engines_for
+from asteroid.labelling import ENGINES, engines_for
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.records import table_to_attempts
@@ -29,7 +30,8 @@ TRIED: Final = 3
 def check_imported(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> None:
     """Compute one imported label again if frames of the same level are to be labelled here.
 
-    Frames of the certificate do not count: no model is trained on them, and only their forces are used.
+    Where only a certificate wants them, their forces must agree: of energies it compares differences alone, so another
+    zero does no harm there. Labels that have been computed here since the import say that it was checked.
 
     Raises:
         AsteroidError: when the two are not the same level with the same zero of energy.
@@ -37,14 +39,23 @@ def check_imported(store: Store, molecule: MoleculeSettings, level: LevelOfTheor
     from asteroid.labelling.campaign import label_configurations
 
     settings = molecule.label_settings(level)
-    pending = store.pending(molecule.name, level, forces=settings.forces)
-    if all(frame.split == "certificate" for frame in store.frames(molecule.name, ids=pending)):
+    pending = store.frames(molecule.name, ids=store.pending(molecule.name, level, forces=settings.forces))
+    if not pending:
         return
+    trains = any(frame.split != "certificate" for frame in pending)
     table = store.label_table(molecule.name, level)
-    imported = table_to_attempts(table.filter(pc.equal(table["program"], "import")).slice(0, TRIED))
+    unchecked = pc.equal(table["program"], "import")
+    judging = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
+    own = pc.is_in(table["program"], pa.array(list(ENGINES)))
+    if trains:
+        # What only judges has not been asked for its zero.
+        own = pc.and_(own, pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
+    if (last := pc.max(table.filter(own)["time"])).is_valid:
+        unchecked = pc.and_(unchecked, pc.greater(table["time"], last))
+    imported = table_to_attempts(table.filter(unchecked).slice(0, TRIED))
     frames = {frame.frame_id: frame for frame in store.frames(molecule.name, ids=[one.frame_id for one in imported])}
     for label in imported:
-        (own,) = label_configurations(
+        (again,) = label_configurations(
             [frames[label.frame_id].configuration],
             level,
             engine=molecule.engine if molecule.engine in engines_for(level) else None,
@@ -52,17 +63,18 @@ def check_imported(store: Store, molecule: MoleculeSettings, level: LevelOfTheor
             time_limit=settings.time_limit,
             memory_limit=settings.memory_limit,
         )
-        if own.energy is None or label.energy is None:
+        if again.energy is None or label.energy is None:
             continue
         atoms = len(frames[label.frame_id].configuration.numbers)
         force = 0.0
-        if label.forces is not None and own.forces is not None:
-            force = float(np.abs(label.forces - own.forces).mean())
-        if abs(label.energy - own.energy) > ENERGY_TOLERANCE * atoms or force > FORCE_TOLERANCE:
+        if label.forces is not None and again.forces is not None:
+            force = float(np.abs(label.forces - again.forces).mean())
+        other_zero = trains and abs(label.energy - again.energy) > ENERGY_TOLERANCE * atoms
+        if other_zero or force > FORCE_TOLERANCE:
             raise AsteroidError(
                 f"{molecule.name}: the imported labels at {level} are not what is computed here: frame "
-                f"{label.frame_id} has {label.energy:.4f} eV instead of {own.energy:.4f} eV, and forces that differ by "
-                f"{force:.2g} eV/Å on average; import them under another level, or into a new store in the right "
+                f"{label.frame_id} has {label.energy:.4f} eV instead of {again.energy:.4f} eV, and forces that differ "
+                f"by {force:.2g} eV/Å on average; import them under another level, or into a new store in the right "
                 "units and as total energies"
             )
         return

@@ -5,10 +5,12 @@ for fresh labels (:mod:`asteroid.stages.on_policy`) and whose distributions are 
 ones at constant energy for the power spectrum. Needs torch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from asteroid.configuration import Configuration
 from asteroid.manifest import MoleculeSettings
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 SPECTRUM_INTERVAL: Final = 2.0
 """fs between frames: bands up to 7500 cm⁻¹."""
 PIECES: Final = 8
-"""Contiguous parts of an imported trajectory that are taken for independent: long ones, and enough for a bootstrap."""
+"""Contiguous parts of imported trajectories that are taken for independent: long ones, and enough for a bootstrap."""
 SPECTRUM_REPLICAS: Final = 8
 """At most; they are averaged."""
 EQUILIBRATION: Final = 0.5
@@ -137,6 +139,24 @@ def distributions(
     return tuple(found)
 
 
+def long_pieces(files: Sequence[str]) -> npt.NDArray[np.int64]:
+    """(M,) the piece of each frame: the file that it comes from, cut evenly where there are fewer than :data:`PIECES`.
+
+    Args:
+        files: (M,) where each frame comes from, in its order there.
+
+    >>> long_pieces(["a"] * 8 + ["b"] * 4).tolist()
+    [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7]
+    """
+    names = sorted(set(files))
+    each = -(-PIECES // len(names))
+    pieces = np.zeros(len(files), dtype=np.int64)
+    for number, name in enumerate(names):
+        rows = np.flatnonzero(np.asarray(files) == name)
+        pieces[rows] = each * number + np.arange(len(rows)) * each // len(rows)
+    return pieces
+
+
 def _reference(
     store: Store, molecule: MoleculeSettings, model_id: str, temperature: float
 ) -> "tuple[Samples, str] | None":
@@ -167,7 +187,7 @@ def _reference(
         used.sort(key=lambda f: (*places[f.frame_id], f.group))
     positions = np.stack([f.configuration.positions for f in used])
     if imported:
-        groups = np.arange(len(used)) * PIECES // len(used)
+        groups = long_pieces([str(places[f.frame_id][0]) for f in used])
         return Samples(positions, groups, np.ones(len(used))), f"imported frames at {molecule.accurate}"
     names = {name: index for index, name in enumerate(sorted({f.group for f in used}))}
     groups = np.array([names[f.group] for f in used])

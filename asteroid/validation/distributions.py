@@ -207,7 +207,8 @@ def _distance(
         mine, other = our_weights * _times(our_groups, random), their_weights * _times(their_groups, random)
         spread.append(distance(mine, other))
         own = wasserstein(ours, mine, ours, our_weights, period=period)
-        noise.append(own**2 + wasserstein(theirs, other, theirs, their_weights, period=period) ** 2)
+        reference_own = wasserstein(theirs, other, theirs, their_weights, period=period)
+        noise.append(_unbiased(own**2, our_groups) + _unbiased(reference_own**2, their_groups))
     low, high = np.percentile(spread, [2.5, 97.5])
     value = distance(our_weights, their_weights)
     limits = (-180.0, 180.0) if period else (float(min(ours.min(), theirs.min())), float(max(ours.max(), theirs.max())))
@@ -249,6 +250,12 @@ def _times(groups: npt.NDArray[np.int64], random: np.random.Generator) -> Floats
     names, index = np.unique(groups, return_inverse=True)
     drawn = np.bincount(random.integers(0, len(names), len(names)), minlength=len(names))
     return drawn[index].astype(np.float64)
+
+
+def _unbiased(square: float, groups: npt.NDArray[np.int64]) -> float:
+    """Resampling n groups shows (n − 1)/n of their variance; one group says nothing of it."""
+    count = len(np.unique(groups))
+    return square * count / (count - 1) if count > 1 else np.inf
 
 
 def _coordinates(rest: Configuration) -> list[tuple[tuple[Kind, str], tuple[tuple[int, ...], ...]]]:

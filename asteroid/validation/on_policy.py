@@ -65,8 +65,9 @@ def statistical_inefficiency(series: npt.ArrayLike) -> float:
 def draw_frames(
     energies: Sequence[npt.ArrayLike], temperatures: Sequence[float], count: int, *, seed: int
 ) -> list[Place]:
-    """Frames drawn at random from trajectories, those of one trajectory a correlation time apart, temperatures in turn.
+    """Frames drawn at random from trajectories, a correlation time apart, temperatures in turn.
 
+    Each frame of a temperature is equally likely: a trajectory counts by how long it lasted, whatever its memory.
     Fewer than ``count`` where the trajectories hold no more independent ones.
 
     Args:
@@ -75,13 +76,19 @@ def draw_frames(
         seed: of the draw.
     """
     random = np.random.default_rng(seed)
+    series = [np.asarray(one, dtype=np.float64) for one in energies]
     places: dict[float, list[Place]] = {temperature: [] for temperature in temperatures}
-    for trajectory, (series, temperature) in enumerate(zip(energies, temperatures, strict=True)):
-        values = np.asarray(series, dtype=np.float64)
-        if len(values):
-            stride = int(np.ceil(statistical_inefficiency(values)))
-            first = int(random.integers(min(stride, len(values))))
-            places[temperature] += [(trajectory, frame) for frame in range(first, len(values), stride)]
+    for temperature, found in places.items():
+        own = [i for i, kelvin in enumerate(temperatures) if kelvin == temperature and len(series[i])]
+        if not own:
+            continue
+        lengths = [len(series[i]) for i in own]
+        # One for all of them: a stride of its own would thin out the trajectory that is stuck somewhere.
+        mean = np.average([statistical_inefficiency(series[i]) for i in own], weights=lengths)
+        stride = int(np.ceil(mean))
+        for trajectory, length in zip(own, lengths, strict=True):
+            # A trajectory shorter than the stride is met now and then.
+            found += [(trajectory, frame) for frame in range(int(random.integers(stride)), length, stride)]
     shuffled = [[found[i] for i in random.permutation(len(found))] for found in places.values()]
     rounds = max(map(len, shuffled), default=0)
     in_turn = [found[turn] for turn in range(rounds) for found in shuffled if turn < len(found)]

@@ -123,3 +123,9 @@ def test_a_reference_that_is_worth_few_frames_is_not_compared_with(ethanol: Conf
     )
     assert found.effective < FEWEST
     assert found.distances == ()
+
+
+def test_a_single_trajectory_says_nothing_of_its_noise(ethanol: Configuration) -> None:
+    ours, alone = samples(shaken(ethanol, 60, seed=1)), samples(shaken(ethanol, 60, seed=2), groups=1)
+    found = compare_distributions(ethanol, ours, alone, temperature=300, source="x", seed=0)
+    assert all(distance.noise == np.inf for distance in found.distances)

@@ -69,3 +69,20 @@ def test_the_statistical_inefficiency_is_the_same_however_large_the_total_energi
     # Rounding at 71 000 eV is of order 1e-11.
     assert statistical_inefficiency(series - 71_000.0) == pytest.approx(statistical_inefficiency(series), rel=1e-3)
     assert statistical_inefficiency(series) > 10
+
+
+def test_a_trajectory_counts_by_how_long_it_lasted_and_not_by_how_fast_it_forgets() -> None:
+    fast = np.random.default_rng(0).standard_normal(600)
+    slow = autoregressive(0.95, 600, seed=1)
+    short = np.random.default_rng(2).standard_normal(60)
+    drawn = [t for seed in range(60) for t, _ in draw_frames([fast, slow, short], [300.0] * 3, 20, seed=seed)]
+    counts = np.bincount(drawn, minlength=3)
+    # 1200 draws: the standard deviation of a share of one half is 0.014.
+    assert counts / counts.sum() == pytest.approx(np.array([600, 600, 60]) / 1260, abs=0.05)
+
+
+def test_a_trajectory_that_broke_at_once_is_drawn_no_more_often_than_its_frames_deserve() -> None:
+    series = [autoregressive(0.9, 400, seed=k) for k in range(4)]
+    drawn = [t for seed in range(200) for t, _ in draw_frames([*series, series[0][:2]], [300.0] * 5, 10_000, seed=seed)]
+    # Two frames of 1602.
+    assert drawn.count(4) / len(drawn) < 3 * 2 / 1602
