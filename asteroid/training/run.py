@@ -11,9 +11,10 @@ import io
 import json
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, cast
 
+import numpy as np
 import torch
 from ase.calculators.calculator import Calculator
 from mace.calculators import MACECalculator
@@ -26,11 +27,13 @@ from asteroid.levels import LevelOfTheory
 from asteroid.manifest import Strategy, TrainingSettings
 from asteroid.store import Store
 from asteroid.training.bias import effective_sample_size
-from asteroid.training.dataset import Precision
+from asteroid.training.dataset import LabelledFrame, Precision
 from asteroid.training.difference import difference_calculator
 from asteroid.training.fit import Progress
+from asteroid.training.held_out import HeldOut
 from asteroid.training.inputs import determining_settings, label_keys, read_problem, settings_for
 from asteroid.training.model import choose_device
+from asteroid.training.predict import predict
 from asteroid.training.session import Session, StoreCheckpoints
 from asteroid.training.strategies import MEMBER, STRATEGIES, Problem, Trained
 
@@ -116,7 +119,10 @@ def train_model(
     )
     trained = definition.recipe(problem, session)
     model, reference_energies = session.finish(trained.model)
-    last = list(session.results.values())[-1]
+    held_out = list(session.results.values())[-1].held_out
+    if any(frame.forces is not None for frame in problem.accurate_train):
+        # With the zero that was fitted last of all.
+        held_out = HeldOut(held_out.force_mae, _energy_mae(model, problem.accurate_valid))
     seconds = {name: result.seconds for name, result in session.results.items()}
     if trained.correction is not None:
         # Beside that of the network, if there was one.
@@ -142,10 +148,10 @@ def train_model(
         },
         "reference_energies": {SYMBOLS[z]: energy for z, energy in reference_energies.items()},
         "history": [dataclasses.asdict(line) for result in session.results.values() for line in result.history],
-        "weights": _weights(trained, "valid_energy_mae" if last.held_out.force_mae is None else "valid_force_mae"),
+        "weights": _weights(trained, "valid_energy_mae" if held_out.force_mae is None else "valid_force_mae"),
         "correction": trained.correction,
-        "valid_force_mae": last.held_out.force_mae,
-        "valid_energy_mae": last.held_out.energy_mae,
+        "valid_force_mae": held_out.force_mae,
+        "valid_energy_mae": held_out.energy_mae,
         "seconds": seconds,
         "core_seconds": sum(seconds.values()) * torch.get_num_threads(),
         "device": session.device.type,
@@ -158,7 +164,7 @@ def train_model(
     store.write(_path(molecule, model_id, "model.model"), buffer.getvalue())
     store.write_json(_path(molecule, model_id, "card.json"), card)
     checkpoints.clear()
-    logger.info("%s: model %s (%s), %s", molecule, model_id, strategy, last.held_out)
+    logger.info("%s: model %s (%s), %s", molecule, model_id, strategy, held_out)
     return card
 
 
@@ -227,6 +233,13 @@ def _train_teachers(
         )
         parents["teacher" if index == 0 else f"teacher-{index + 1}"] = card["model_id"]
     return parents
+
+
+def _energy_mae(model: torch.nn.Module, frames: Sequence[LabelledFrame]) -> float:
+    """Mean absolute error, eV/atom, of the finished model: its reference energies were fitted after its training."""
+    energies, _ = predict(model, [frame.configuration for frame in frames])
+    errors = [(energy - f.energy) / len(f.configuration.numbers) for energy, f in zip(energies, frames, strict=True)]
+    return float(np.abs(errors).mean())
 
 
 def _weights(trained: Trained, error: str) -> dict[str, Any] | None:
