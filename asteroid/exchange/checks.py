@@ -17,6 +17,9 @@ from asteroid.exchange.labelled import LabelledFile
 from asteroid.labelling.audit import LARGEST_FORCE
 from asteroid.structures import CLOSEST
 
+FARTHEST: Final = 1e6
+"""Å from the origin: beyond, squares of distances lose all that distinguishes geometries, and then overflow."""
+
 NET_TOLERANCE: Final = 0.01
 """Largest net force per atom (eV/Å) and net torque per atom (eV). Published sets of formaldehyde reach 5e-5,
 acetylacetone with a density functional's grid 2e-3; forces in another orientation than positions give 0.1 and more."""
@@ -26,8 +29,11 @@ _CHUNK: Final = 2_000_000
 
 
 def geometry_problems(file: LabelledFile) -> dict[int, str]:
-    """Frames whose geometry cannot be stored: positions that are not finite, or nuclei on each other."""
+    """Frames whose geometry cannot be stored: positions that are not finite, far off, or nuclei on each other."""
     problems = dict.fromkeys(_rows(~np.isfinite(file.positions).all(axis=(1, 2))), "positions are not finite")
+    farthest = np.abs(file.positions).max(axis=(1, 2))
+    for row in _rows(farthest > FARTHEST):
+        problems.setdefault(row, f"an atom is at {farthest[row]:.3g} Å, at most {FARTHEST:g} is believed")
     pairs = np.triu_indices(len(file.numbers), k=1)
     if not len(pairs[0]):
         return problems

@@ -154,6 +154,8 @@ def test_geometries_that_could_be_two_frames_are_refused(store: Store, tmp_path:
         ({"F": lambda a: a["F"] * 1e6}, "are the units right?"),
         ({"E": lambda a: np.where(np.arange(30) == 3, np.nan, a["E"])}, "frame 3: energy is nan"),
         ({"R": lambda a: np.where(np.arange(30)[:, None, None] == 4, np.inf, a["R"])}, "positions are not finite"),
+        # The square of a larger one is infinite.
+        ({"R": lambda a: np.where(np.arange(30)[:, None, None] == 4, 1e154 * a["R"], a["R"])}, "is believed"),
         ({"R": lambda a: a["R"] * 0.1}, "at least 0.3 expected; is --length-unit right?"),
         ({"R": lambda a: a["R"][:, :3]}, "Z has shape (4,); write (30, 3)"),
         ({"R": lambda a: a["R"][..., :2]}, "write (30, atoms, 3)"),

@@ -50,7 +50,7 @@ def test_the_table_of_rounds_says_what_was_picked_why_it_goes_on_and_what_it_cos
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_rounds_run_as_a_flow_end_in_trained_models_and_show_themselves(prefect_server: None, manifest: Path) -> None:
+def test_rounds_run_as_a_flow_end_in_a_trained_model_and_show_themselves(prefect_server: None, manifest: Path) -> None:
     from prefect import flow
     from prefect.artifacts import Artifact
 
@@ -69,9 +69,7 @@ def test_rounds_run_as_a_flow_end_in_trained_models_and_show_themselves(prefect_
     rounds = stages.read_rounds(store, molecule)
     assert [found["accurate_labels"] for found in rounds] == [7, 10]
     assert settings.budget.accurate == 10
-    models = stages.trained_models(store, settings)
-    assert models is not None
-    assert models.final == rounds[-1]["model_id"]
+    assert stages.round_model(store, settings) == rounds[-1]["model_id"]
     shown = Artifact.get("rounds-water")
     assert shown is not None
     assert str(shown.data).endswith(f"Ended: {rounds[-1]['decision']['reason']}.")

@@ -95,8 +95,9 @@ def test_every_round_is_quoted_its_trainings_its_committee_and_its_exploration(w
     _, store, molecule = water
     rounds = AcquisitionSettings(initial=5, batch=2, rounds=9, committee=2, ps=0.012, replicas=4, temperatures=(300.0,))
     one, four = (remaining(store, replace(molecule, acquisition=each), atoms=3) for each in (None, rounds))
-    # Ten labels: five, and three batches of at most two. Each batch follows a committee's two members of 20 steps.
-    assert sum(p.steps for p in four.phases) == 4 * sum(p.steps for p in one.phases) + 3 * 2 * 20
+    # Ten labels: five, and three batches of at most two. Each batch follows a committee's two members of 20 steps, and
+    # is followed by a correction's 20 and 0.4 of a pretraining and a fine-tuning of 20 each; the baseline comes once.
+    assert sum(p.steps for p in four.phases) == sum(p.steps for p in one.phases) + 3 * (2 * 20 + 20 + 8 + 8)
     # None of the later rounds is sure to come.
     assert sum(p.least_steps for p in four.phases) == sum(p.least_steps for p in one.phases)
     # 24 steps of 0.5 fs of four replicas, twelve of whose steps are one gradient.
