@@ -216,7 +216,9 @@ class ValidationSettings(Settings):
     """Accurate labels along each rotatable bond, at geometries that the model relaxed: the top of the barrier, then
     others; 0: none. A molecule without a rotatable bond takes none."""
     frequencies: bool = False
-    """Whether to compute the accurate harmonic frequencies: as many labels as six times the number of atoms."""
+    """Whether to compute the accurate harmonic frequencies: analytically where the accurate
+    level has proved second derivatives (HF, PBE, BLYP, PBE0, B3LYP without dispersion), else by as many labels as six
+    times the number of atoms."""
     curve: bool = True
     """Whether to train on half the accurate labels alone as well, which tells how many of them the cheap ones save."""
     thresholds: ThresholdSettings = ThresholdSettings()

@@ -6,7 +6,7 @@ what is missing and computes only that. Prefect's database can be thrown away at
 Layout (Hive partitions, values percent-encoded as Hive does)::
 
     frames/molecule=…/<batch>.parquet                       one file a sampling batch
-    hessians/molecule=…/<hash>.json                         of conformers at the cheap level, eV/Å²
+    hessians/molecule=…/<hash>.json                         of conformers (cheap) and accurate minima, eV/Å²
     selections/level=…/molecule=…/<name>.parquet            which frames were chosen for a label, when and why
     labels/level=…/molecule=…/<unique>.parquet              one row an attempt
     …/compacted/<unique>.parquet                            many small files of these three kinds as one large file

@@ -1,15 +1,21 @@
-"""The accurate harmonic frequencies: forces at the accurate level around the accurate minimum, as ordinary labels.
+"""The accurate harmonic frequencies: analytic ones, or forces around the accurate minimum as ordinary labels.
 
-Nothing here needs torch. The minimum comes from :mod:`asteroid.stages.minima`; the comparison with the model's modes is
-:mod:`asteroid.validation.harmonic`'s, asked for by :mod:`asteroid.stages.certificates`.
+Nothing here needs torch; an analytic Hessian is computed in a process of its own. The minimum comes from
+:mod:`asteroid.stages.minima`; the comparison with the model's modes is :mod:`asteroid.validation.harmonic`'s, asked for
+by :mod:`asteroid.stages.certificates`.
 """
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
 
 from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.errors import LabelFailed
+from asteroid.labelling.hessian import analytic_hessian, has_analytic_hessian
 from asteroid.manifest import MoleculeSettings
+from asteroid.processes import call_in_process
 from asteroid.stages.common import forces_of
 from asteroid.stages.minima import compare_to_accurate
 from asteroid.store import Store
@@ -26,7 +32,7 @@ def propose_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> 
         Whether labels are now pending.
     """
     centre, _ = _accurate_minimum(store, molecule, model_id)
-    if not molecule.validation.frequencies or centre is None:
+    if not molecule.validation.frequencies or centre is None or has_analytic_hessian(molecule.accurate):
         return False
     name = f"hessian-{centre.frame_id}"
     frames = [
@@ -48,19 +54,33 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
     centre, reason = _accurate_minimum(store, molecule, model_id)
     if centre is None:
         return None, reason
+    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
+    model = centre.with_positions(np.array(found["positions"])), np.array(found["hessian"])
+    if has_analytic_hessian(molecule.accurate):
+        try:
+            return compare_frequencies(model, (centre, _analytic(store, molecule, centre))), ""
+        except LabelFailed as error:
+            return None, f"no Hessian at the accurate minimum: {error}"
     labels = store.labels(molecule.name, molecule.accurate)
     ids = [shifted.frame_id for shifted in displacements(centre)]
     if missing := sum(i not in labels for i in ids):
         return None, f"{missing} of {len(ids)} labels around the accurate minimum are missing"
     second = hessian_from_forces([forces_of(labels[i]) for i in ids])
-    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
-    model = centre.with_positions(np.array(found["positions"])), np.array(found["hessian"])
     return compare_frequencies(model, (centre, second), labels=len(ids)), ""
+
+
+def _analytic(store: Store, molecule: MoleculeSettings, centre: Configuration) -> npt.NDArray[np.float64]:
+    """(3N, 3N) eV/Å² at the accurate minimum, computed once."""
+    level = quote(str(molecule.accurate), safe="")
+    path = f"hessians/molecule={molecule.name}/accurate-{level}-{centre.frame_id}.json"
+    if not store.exists(path):
+        store.write_json(path, call_in_process(analytic_hessian, centre, molecule.accurate))
+    return np.array(store.read_json(path)["hessian"])
 
 
 def hessian_frames(store: Store, molecule: MoleculeSettings, model_id: str) -> list[str]:
     """Ids of the displaced geometries that have been selected for this model's accurate minimum."""
-    if not molecule.validation.frequencies:
+    if not molecule.validation.frequencies or has_analytic_hessian(molecule.accurate):
         return []
     centre, _ = _accurate_minimum(store, molecule, model_id)
     return [] if centre is None else [shifted.frame_id for shifted in displacements(centre)]

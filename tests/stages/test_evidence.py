@@ -125,7 +125,9 @@ def test_a_torsion_is_measured_by_accurate_energies_above_the_minimum(store: Sto
     assert found.worst == pytest.approx(np.abs(found.energies[found.points] - found.accurate).max())
 
 
-def test_frequencies_from_labels_are_those_of_the_analytic_hessian(tmp_path: Path) -> None:
+def test_frequencies_from_labels_are_those_of_the_analytic_hessian(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from pyscf import gto, scf
 
     from asteroid.units import BOHR, HARTREE
@@ -143,6 +145,7 @@ def test_frequencies_from_labels_are_those_of_the_analytic_hessian(tmp_path: Pat
         if not propose_minimum(store, molecule, MODEL):
             break
         stages.label(store, molecule, molecule.accurate, workers=1)
+    monkeypatch.setattr("asteroid.stages.hessians.has_analytic_hessian", lambda level: False)
     unasked = dataclasses.replace(molecule, validation=ValidationSettings())
     assert not propose_hessian(store, unasked, MODEL)
     assert propose_hessian(store, molecule, MODEL)
@@ -162,6 +165,15 @@ def test_frequencies_from_labels_are_those_of_the_analytic_hessian(tmp_path: Pat
     second = mean_field.Hessian().kernel().transpose(0, 2, 1, 3).reshape(9, 9) * HARTREE / BOHR**2
     analytic = normal_modes(centre.configuration, second).wavenumbers
     np.testing.assert_allclose(compared.accurate, analytic, atol=1.0)
+
+    monkeypatch.undo()
+    assert not propose_hessian(store, molecule, MODEL), "this level needs no labels for it"
+    again, _ = compare_modes(store, molecule, MODEL)
+    assert again is not None
+    assert again.labels == 0
+    np.testing.assert_allclose(again.accurate, analytic, atol=0.01)
+    (kept,) = [name for name in store.names("hessians/molecule=water") if name.startswith("accurate-")]
+    assert store.read_json(f"hessians/molecule=water/{kept}")["core_seconds"] > 0
 
 
 def test_many_labels_about_one_minimum_make_no_outliers_of_the_others(store: Store) -> None:

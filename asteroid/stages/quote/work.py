@@ -9,6 +9,7 @@ from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from asteroid.groups import plan_groups
+from asteroid.labelling.hessian import has_analytic_hessian
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import SamplingSettings, TrainingSettings, ValidationSettings
@@ -166,7 +167,8 @@ def _minimum_labels(store: Store, molecule: MoleculeSettings) -> int:
 def _evidence_labels(store: Store, molecule: MoleculeSettings, models: Models | None, atoms: int) -> int:
     """Accurate labels that the certificate may still ask for beside those of the minimum."""
     settings, hessian = molecule.validation, 0
-    if settings.frequencies and molecule.label_settings(molecule.accurate).forces:
+    forces = molecule.label_settings(molecule.accurate).forces
+    if settings.frequencies and forces and not has_analytic_hessian(molecule.accurate):
         hessian = 6 * atoms
     asked = read_asked(store, molecule, models.final) if models else None
     if models is None or asked is None:

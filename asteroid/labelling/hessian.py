@@ -1,0 +1,36 @@
+"""Analytic second derivatives where PySCF has them and they are proved: Hartree–Fock and common functionals.
+
+Other levels take finite differences of forces (:mod:`asteroid.stages.hessians`). Torch-free, as all of this package.
+"""
+
+import time
+from typing import Any, Final
+
+from asteroid.configuration import Configuration
+from asteroid.labelling.ab_initio import SETTINGS
+from asteroid.labelling.mean_field import make_mean_field, solve
+from asteroid.levels import LevelOfTheory
+from asteroid.units import BOHR, HARTREE
+
+PROVED: Final = frozenset({"hf", "pbe", "blyp", "pbe0", "b3lyp", "b3lyp5"})
+"""Methods whose analytic frequencies of water are those of finite differences to 1 cm⁻¹. Dispersion has none."""
+
+
+def has_analytic_hessian(level: LevelOfTheory) -> bool:
+    return level.method in PROVED and not level.dispersion
+
+
+def analytic_hessian(configuration: Configuration, level: LevelOfTheory) -> dict[str, Any]:
+    """``hessian``, (3N, 3N) eV/Å² as nested lists, and the ``core_seconds`` that it took.
+
+    Raises:
+        LabelFailed: when the mean field does not converge.
+    """
+    began = time.process_time()
+    mean_field = make_mean_field(level, configuration, grid_level=SETTINGS["grid_level"])
+    mean_field.conv_tol, mean_field.conv_tol_grad = SETTINGS["scf_energy"], SETTINGS["scf_gradient"]
+    solve(mean_field)
+    size = 3 * len(configuration.numbers)
+    second = mean_field.Hessian().kernel().transpose(0, 2, 1, 3).reshape(size, size) * HARTREE / BOHR**2
+    # Symmetric but for the grid.
+    return {"hessian": (0.5 * (second + second.T)).tolist(), "core_seconds": time.process_time() - began}

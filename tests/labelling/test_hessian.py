@@ -1,0 +1,32 @@
+"""Analytic second derivatives against finite differences of the forces of the same level."""
+
+import numpy as np
+import pytest
+
+from asteroid.configuration import Configuration
+from asteroid.labelling.campaign import label_configurations
+from asteroid.labelling.hessian import PROVED, analytic_hessian, has_analytic_hessian
+from asteroid.vibrations import displacements, hessian_from_forces, normal_modes
+from tests.labelling.reference import WATER, level
+
+HYDROXYL = Configuration([8, 1], [[0, 0, 0], [0, 0, 0.97]], multiplicity=2)
+
+
+CASES = [*((method, WATER) for method in sorted(PROVED)), ("hf", HYDROXYL), ("b3lyp", HYDROXYL)]
+
+
+@pytest.mark.parametrize(("method", "molecule"), CASES)
+def test_analytic_frequencies_are_those_of_finite_differences(method: str, molecule: Configuration) -> None:
+    used = level(f"{method}/6-31g")
+    shifted = displacements(molecule)
+    labels = {label.frame_id: label for label in label_configurations(shifted, used)}
+    numeric = hessian_from_forces([np.array(labels[one.frame_id].forces) for one in shifted])
+    analytic = np.array(analytic_hessian(molecule, used)["hessian"])
+    ours, theirs = (normal_modes(molecule, second).wavenumbers for second in (analytic, numeric))
+    np.testing.assert_allclose(ours, theirs, atol=1.0)
+
+
+def test_what_is_not_proved_takes_finite_differences() -> None:
+    assert has_analytic_hessian(level("b3lyp/def2-svp"))
+    for other in ("b3lyp-d3bj/def2-svp", "mp2/cc-pvdz", "ccsd(t)/cc-pvdz", "r2scan/def2-svp", "gfn2-xtb"):
+        assert not has_analytic_hessian(level(other))
