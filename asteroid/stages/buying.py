@@ -52,7 +52,7 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
 
 def count_labels(molecule: MoleculeSettings, purchase: Purchase, batch: int) -> int:
     """Labels of a round that costs what ``batch`` labels with forces do; held-out ones always have forces."""
-    if purchase.kind == "forces" or not purchase.options:
+    if purchase.kind == "forces":
         return batch
     forces, energies = (option.core_seconds for option in purchase.options)
     part = molecule.budget.valid_fraction

@@ -99,28 +99,28 @@ def last_model(store: Store, molecule: MoleculeSettings) -> str | None:
 def trains_on(molecule: MoleculeSettings) -> bool:
     """Whether later rounds go on from the model of the round before.
 
-    Two heads cannot start from one, and the baseline must not know what earlier rounds have learnt.
+    Two heads cannot start from one; ``weighted`` asks a new teacher in each round, which is the baseline; and the
+    baseline must not know what earlier rounds have learnt.
     """
-    return acquisition(molecule).train_on is not None and molecule.training.strategy not in ("multihead", "scratch")
+    anew = ("multihead", "scratch", "weighted")
+    return acquisition(molecule).train_on is not None and molecule.training.strategy not in anew
 
 
 def training_settings(molecule: MoleculeSettings, start: str | None) -> TrainingSettings:
     """Those of the manifest; fewer steps, at half the learning rate, for a model that goes on from another.
 
     From the full rate it unlearns some of what it knew: formaldehyde, GFN2 to CCSD(T), from 20 to 30 to 40 labels in
-    0.4 of the steps, 1.29 and 1.05 meV/Å at the full rate, 1.11 and 0.93 at half, 1.15 and 0.96 at a quarter, 1.37 and
-    1.42 anew.
+    0.4 of the steps, two seeds: 1.05 and 0.99 meV/Å at the full rate, 0.93 and 0.85 at half, 0.96 and 0.90 at a
+    quarter, 1.42 and 1.13 anew.
     """
     if start is None:
         return molecule.training
-    part = acquisition(molecule).train_on or 1.0
-    changed = {
-        "pretrain_steps": max(1, round(part * molecule.training.pretrain_steps)),
-        "finetune_steps": max(1, round(part * molecule.training.finetune_steps)),
-        "learning_rate": molecule.training.learning_rate / 2,
-        "finetune_learning_rate": molecule.training.finetune_learning_rate / 2,
-    }
-    return molecule.training.model_copy(update=changed)
+    part, settings = acquisition(molecule).train_on or 1.0, molecule.training
+    # Those of scratch are also the steps of the strategy foundation.
+    names = ("pretrain_steps", "finetune_steps", "scratch_steps")
+    steps = {name: max(1, round(part * count)) for name in names if (count := getattr(settings, name)) is not None}
+    rates = {name: getattr(settings, name) / 2 for name in ("learning_rate", "finetune_learning_rate")}
+    return settings.model_copy(update=steps | rates)
 
 
 def decide_next(store: Store, molecule: MoleculeSettings, rounds: Sequence[Mapping[str, Any]]) -> Decision:

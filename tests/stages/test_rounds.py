@@ -22,7 +22,15 @@ from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings
 from asteroid.processes import single_thread_environment
 from asteroid.records import Attempt
-from asteroid.stages.rounds import batch_size, decide_next, last_model, read_step, round_settings, trains_on
+from asteroid.stages.rounds import (
+    batch_size,
+    decide_next,
+    last_model,
+    read_step,
+    round_settings,
+    training_settings,
+    trains_on,
+)
 from asteroid.store import Store
 from asteroid.validation.line import ON_POLICY
 from tests.stages.rounds import judge, run
@@ -146,9 +154,20 @@ def test_a_later_round_goes_on_from_the_model_before_in_fewer_steps_and_only_the
     anew = changed(molecule, train_on=None)
     assert last_model(store, round_settings(anew, 11)) is None
     assert stages.next_round(store, anew).number == 0, "rounds that train otherwise are others"
-    for strategy in ("multihead", "scratch"):
+    # The teacher of weighted is the baseline, which a training with fewer steps would not find.
+    for strategy in ("multihead", "scratch", "weighted"):
         other = replace(molecule, training=molecule.training.model_copy(update={"strategy": strategy}))
         assert not trains_on(other)
+
+
+def test_a_model_that_goes_on_takes_part_of_the_steps_at_half_the_rate() -> None:
+    molecule = MoleculeSettings(name="water", smiles="O", acquisition=AcquisitionSettings(train_on=0.25))
+    assert training_settings(molecule, None) == molecule.training
+    steps = {"pretrain_steps": 400, "finetune_steps": 200, "scratch_steps": 1000, "learning_rate": 0.02}
+    molecule = replace(molecule, training=molecule.training.model_copy(update=steps))
+    on = training_settings(molecule, "a model")
+    assert (on.pretrain_steps, on.finetune_steps, on.scratch_steps, on.learning_rate) == (100, 50, 250, 0.01)
+    assert on.correction_steps == molecule.training.correction_steps, "its network begins anew"
 
 
 def test_a_target_that_is_met_or_core_hours_that_are_spent_end_the_loop_and_more_of_them_let_it_go_on(

@@ -228,7 +228,7 @@ def _further_rounds(molecule: MoleculeSettings, rounds: int) -> tuple[Phase, ...
     member = _phase(training, "member", training.finetune_steps, training.finetune_batch_size, stops=False)
     if trains_on(molecule):
         training = training_settings(molecule, start="the model of the round before")
-    # The baseline is trained once, for the certificate; a teacher in each round.
+    # The baseline is trained once, for the certificate, but for weighted, whose teacher it is, in each round.
     phases = _phases(training, has_scratch=training.strategy not in ("weighted", "scratch"))
     each = (*[member] * molecule.acquisition.committee, *phases)
     return tuple(replace(phase, least_steps=0) for phase in each) * rounds
