@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from asteroid.errors import InputError
+from asteroid.manifest import Strategy
 from asteroid.store import Store
 from asteroid.training.predict import predict
 from asteroid.training.run import Card, load_model, read_card, train_model
+from asteroid.training.strategies import STRATEGIES
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 from .test_run import Killed, Killer
@@ -52,6 +54,17 @@ def test_a_training_goes_on_from_the_weights_of_the_model_it_starts_from(
     assert np.array(after[1]) == pytest.approx(np.array(before[1]), abs=1e-7)
     # Only the zero of energy has moved, to where the labels are.
     assert np.ptp(after[0] - before[0]) < 1e-7
+
+
+@pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - {"multihead", "foundation"}))
+def test_a_model_of_each_strategy_goes_on_with_more_labels(store: tuple[Store, list[str]], strategy: Strategy) -> None:
+    kept, ids = store
+    first = train(kept, ids, strategy=strategy, train_ids=ids[:6])
+    second = train(kept, ids, strategy=strategy, start=first["model_id"])
+    assert second["parents"]["start"] == first["model_id"]
+    assert second["adds_to"] == first["adds_to"]
+    assert np.isfinite([second["valid_force_mae"], second["valid_energy_mae"]]).all()
+    assert not torch.equal(weights(kept, second), weights(kept, first))
 
 
 def test_where_it_starts_is_part_of_the_name_of_a_model(store: tuple[Store, list[str]]) -> None:
