@@ -104,6 +104,16 @@ class Files:
                 with suppress(FileNotFoundError):
                     self._fs.delete_file(f"{self._root}/{path}")
 
+    def remove_unfinished(self, folder: str) -> None:
+        """Remove what killed processes had begun to write directly below a folder that nobody writes to any more.
+
+        An object store keeps such pieces out of sight, until the bucket's own rules for unfinished uploads end them.
+        """
+        if self._local:
+            with self._accessing("clean", folder):
+                for path in (self._local / folder).glob(".*.tmp"):
+                    path.unlink(missing_ok=True)
+
     def write_json(self, path: str, content: Any) -> None:
         self.write(path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 

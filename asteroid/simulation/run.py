@@ -13,13 +13,14 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from ase.data import atomic_masses
 
+from asteroid.checkpoints import CheckpointKeeper
 from asteroid.configuration import Configuration
 from asteroid.simulation.replicas import Ensemble, Floats, Judge, Progress, Replica
 from asteroid.units import BOLTZMANN, FEMTOSECOND
@@ -39,16 +40,6 @@ RUNAWAY_TIME = 50.0
 
 CHECKPOINT_EVERY = 30.0
 """s between checkpoints."""
-
-
-class CheckpointKeeper(Protocol):
-    """Keeps the newest checkpoint of one simulation; :class:`asteroid.training.session.StoreCheckpoints` is one."""
-
-    def load(self) -> bytes | None: ...
-
-    def save(self, checkpoint: bytes) -> None: ...
-
-    def clear(self) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +98,8 @@ def simulate(
         interval: fs between the frames that are recorded and judged.
         seeds: (R,) of the velocities and the thermostat of each replica.
         judge: called at every interval with all replicas that are running.
-        checkpoints: where to resume from; cleared at the end. It must belong to this model and this judge.
+        checkpoints: where to resume from, of this model and this judge. The caller clears them once it has kept the
+            result.
         checkpoint_every: s.
         on_progress: called with the steps done and the steps in all.
     """
@@ -135,8 +127,6 @@ def simulate(
         if checkpoints is not None and run.goes_on and time.monotonic() - saved >= checkpoint_every:
             checkpoints.save(run.checkpoint())
             saved = time.monotonic()
-    if checkpoints is not None:
-        checkpoints.clear()
     return run.replicas()
 
 

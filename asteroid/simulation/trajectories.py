@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError
 from asteroid.simulation.replicas import Replica
@@ -158,34 +159,13 @@ class StoredTrajectories:
         return from_parquet(self._store.read(path))[0] if self._store.exists(path) else None
 
     def save(self, name: str, replicas: Sequence[Replica]) -> None:
+        """Keep finished trajectories, in place of the checkpoints of their simulation."""
         self._store.write(self._path(name), to_parquet(replicas, self._numbers))
+        self.checkpoints(name).clear()
 
-    def checkpoints(self, name: str) -> "StoredCheckpoint":
+    def checkpoints(self, name: str) -> StoredCheckpoints:
         """Where :func:`~asteroid.simulation.run.simulate` keeps what it has not finished."""
-        return StoredCheckpoint(self._store, f"checkpoints/{self._folder}/{name}")
+        return StoredCheckpoints(self._store, f"checkpoints/{self._folder}/{name}")
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}.parquet"
-
-
-class StoredCheckpoint:
-    """The newest checkpoint of a simulation: numbered files, an older one removed only once the newer one is there."""
-
-    def __init__(self, store: Store, folder: str) -> None:
-        self._store, self._folder = store, folder
-
-    def load(self) -> bytes | None:
-        names = self._store.names(self._folder)
-        return self._store.read(f"{self._folder}/{names[-1]}") if names else None
-
-    def save(self, checkpoint: bytes) -> None:
-        names = self._store.names(self._folder)
-        number = int(names[-1].removesuffix(".npz")) + 1 if names else 1
-        self._store.write(f"{self._folder}/{number:08d}.npz", checkpoint)
-        for name in names:
-            self._store.remove(f"{self._folder}/{name}")
-
-    def clear(self) -> None:
-        # Oldest first: a kill in between leaves the newest one.
-        for name in self._store.names(self._folder):
-            self._store.remove(f"{self._folder}/{name}")

@@ -21,6 +21,7 @@ from mace.calculators import MACECalculator
 from mace.modules import ScaleShiftMACE
 
 import asteroid
+from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError, suggest
 from asteroid.levels import LevelOfTheory
@@ -34,7 +35,7 @@ from asteroid.training.held_out import HeldOut
 from asteroid.training.inputs import determining_settings, label_keys, read_problem, settings_for
 from asteroid.training.model import choose_device
 from asteroid.training.predict import predict
-from asteroid.training.session import Session, StoreCheckpoints
+from asteroid.training.session import Session
 from asteroid.training.strategies import MEMBER, STRATEGIES, Problem, Trained
 
 logger = logging.getLogger(__name__)
@@ -93,7 +94,10 @@ def train_model(
     determining = determining_settings(used, definition, start)
     labels = label_keys(problem)
     model_id = _digest({"strategy": strategy, "levels": levels, "settings": determining, "labels": labels})
+    checkpoints = StoredCheckpoints(store, f"checkpoints/{molecule}/{model_id}")
     if store.exists(_path(molecule, model_id, "card.json")):
+        # Those of a process that was killed right after it had written the card.
+        checkpoints.clear()
         return read_card(store, molecule, model_id)
 
     parents = {}
@@ -103,7 +107,6 @@ def train_model(
         teachers = [load_model(store, molecule, teacher).to(device) for teacher in parents.values()]
         problem = dataclasses.replace(problem, teachers=teachers)
 
-    checkpoints = StoreCheckpoints(store, molecule, model_id)
     labelled = (*problem.accurate_train, *problem.accurate_valid)
     elements = sorted(
         {int(z) for f in (*labelled, *problem.cheap, *problem.configurations) for z in f.configuration.numbers}

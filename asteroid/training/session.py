@@ -1,7 +1,7 @@
 """One training as a sequence of named stages that survives being killed at any moment.
 
 A :class:`Session` turns labelled frames into graphs, starts models and fits them; what it has finished, and the state
-of the stage that it is in, go to a :class:`CheckpointKeeper`. The strategies are written over it,
+of the stage that it is in, go to a :class:`~asteroid.checkpoints.CheckpointKeeper`. The strategies are written over it,
 :mod:`asteroid.training.fit` is below.
 """
 
@@ -9,15 +9,14 @@ import copy
 import dataclasses
 import io
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
 from mace.modules import ScaleShiftMACE
 
+from asteroid.checkpoints import CheckpointKeeper
 from asteroid.configuration import Configuration
 from asteroid.manifest import TrainingSettings
-from asteroid.store import Store
 from asteroid.training.dataset import (
     DTYPES,
     Graph,
@@ -41,45 +40,6 @@ from asteroid.training.model import (
 )
 from asteroid.training.objectives import Objective
 from asteroid.training.predict import predict
-
-
-class CheckpointKeeper(Protocol):
-    """Keeps the newest checkpoint of one training."""
-
-    def load(self) -> bytes | None: ...
-
-    def save(self, checkpoint: bytes) -> None: ...
-
-    def clear(self) -> None: ...
-
-
-class StoreCheckpoints:
-    """Checkpoints in the store: immutable numbered files, an older one removed only once the newer one is in place."""
-
-    def __init__(self, store: Store, molecule: str, model_id: str) -> None:
-        self._store = store
-        self._folder = f"checkpoints/{molecule}/{model_id}"
-
-    def load(self) -> bytes | None:
-        numbers = self._numbers()
-        return self._store.read(self._path(numbers[-1])) if numbers else None
-
-    def save(self, checkpoint: bytes) -> None:
-        numbers = self._numbers()
-        self._store.write(self._path(numbers[-1] + 1 if numbers else 1), checkpoint)
-        for number in numbers:
-            self._store.remove(self._path(number))
-
-    def clear(self) -> None:
-        # Oldest first: a kill in between leaves the newest one, never an outdated one.
-        for number in self._numbers():
-            self._store.remove(self._path(number))
-
-    def _numbers(self) -> list[int]:
-        return [int(name.removesuffix(".pt")) for name in self._store.names(self._folder)]
-
-    def _path(self, number: int) -> str:
-        return f"{self._folder}/{number:08d}.pt"
 
 
 class Session:

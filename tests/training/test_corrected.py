@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
 from asteroid.levels import LevelOfTheory
@@ -16,7 +17,7 @@ from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import KernelModel
 from asteroid.training.predict import predict
 from asteroid.training.run import train_model
-from asteroid.training.session import Session, StoreCheckpoints
+from asteroid.training.session import Session
 from asteroid.training.strategies.blend import Correction, blend, wants_network
 from asteroid.training.strategies.corrected import learn_steps, lift, set_aside_broken
 from asteroid.training.strategies.delta import differences
@@ -182,7 +183,7 @@ def test_a_kernel_that_leaves_a_part_of_the_difference_asks_for_a_network(water:
 def test_a_blend_is_no_worse_on_held_out_frames_than_its_kernel(water: Labels, tmp_path: Path) -> None:
     pairs = differences(water.accurate, by_id(water.cheap))
     train, held_out = pairs[:4], pairs[4:10]
-    keeper = StoreCheckpoints(Store(tmp_path / "store"), "water", "m")
+    keeper = StoredCheckpoints(Store(tmp_path / "store"), "checkpoints/water/m")
     settings = tiny_settings(correction_steps=60)
     session = Session(settings, water.accurate[:4], water.accurate[4:10], [1, 8], checkpoints=keeper)
     kernel = KernelModel(train)

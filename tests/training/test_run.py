@@ -16,7 +16,6 @@ from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut
 from asteroid.training.predict import predict
 from asteroid.training.run import Card, load_calculator, load_model, read_card, train_model
-from asteroid.training.session import StoreCheckpoints
 from asteroid.training.strategies import STRATEGIES
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
@@ -269,18 +268,6 @@ def test_energies_alone_mend_the_forces_of_a_model_of_another_level(water: Label
         _, forces = predict(load_model(store, "water", card["model_id"]), [f.configuration for f in test])
         errors.append(np.mean([np.abs(f - np.array(t.forces)).mean() for f, t in zip(forces, test, strict=True)]))
     assert errors[1] < 0.7 * errors[0], errors
-
-
-def test_only_the_newest_checkpoint_is_kept(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    keeper = StoreCheckpoints(store, "water", "0123456789abcdef")
-    assert keeper.load() is None
-    for content in (b"first", b"second", b"third"):
-        keeper.save(content)
-        assert keeper.load() == content
-        assert len(store.names("checkpoints/water/0123456789abcdef")) == 1
-    keeper.clear()
-    assert keeper.load() is None
 
 
 def test_a_model_opens_without_asteroid_knowing_where_it_came_from(trained: tuple[Store, list[str], Card]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from asteroid.checkpoints import StoredCheckpoints
 from asteroid.errors import InputError, TrainingError
 from asteroid.labelling.apart import LabellerApart
 from asteroid.levels import LevelOfTheory
@@ -21,7 +22,7 @@ from asteroid.training.held_out import HeldOut
 from asteroid.training.model import extract_head
 from asteroid.training.predict import predict
 from asteroid.training.run import Card, load_calculator, load_model, read_card, train_model
-from asteroid.training.session import Session, StoreCheckpoints
+from asteroid.training.session import Session
 from asteroid.training.strategies import STRATEGIES
 from asteroid.training.strategies.delta import differences
 from asteroid.training.strategies.weighted import mean_forces
@@ -157,7 +158,7 @@ def test_the_accurate_head_is_what_is_judged_and_saved(water: Labels, store: Sto
 def test_an_extracted_head_equals_that_head_of_the_whole_model(water: Labels, store: Store, head: int) -> None:
     accurate = water.accurate[:6]
     cheap = [dataclasses.replace(f, head=1, forces=2.5 * np.array(f.forces)) for f in water.cheap[:6]]
-    checkpoints = StoreCheckpoints(store, "water", "0")
+    checkpoints = StoredCheckpoints(store, "checkpoints/water/0")
     settings = tiny_settings(model=tiny_settings().model.model_copy(update={"interactions": 3}))
     session = Session(settings, accurate, accurate, [1, 8], checkpoints=checkpoints)
     whole: Any = session.new_model([*accurate, *cheap])
