@@ -5,11 +5,17 @@ far more accurate from twenty labels than a network (gradient-domain learning: C
 doi:10.1126/sciadv.1603015 and 10.1038/s41467-018-06169-2). A configuration is seen as the logarithms of its interatomic
 distances; the kernel is averaged over the exchanges of equal atoms of :mod:`asteroid.training.symmetry`. Logarithms
 beat powers of the distance from −2 to 1 on formaldehyde and acetylacetone: inverse distances by a third and a tenth.
+
+The kernel is one of the whole molecule or, where that does better on frames that are left out, a sum over the
+neighbourhoods of its atoms, which need not all be alike for two geometries to teach each other (local kernels: Bartók
+et al., doi:10.1103/PhysRevB.87.184115). Acetylacetone, GFN2 to PBE, 40 pairs: 11.9 instead of 14.8 meV/Å; ethanol, GFN2
+to CCSD(T), 50 pairs: 27.4 instead of 39.2.
 """
 
 import contextlib
 import dataclasses
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,6 +30,7 @@ from asteroid.training.dataset import LabelledFrame
 from asteroid.training.symmetry import equivalent_permutations
 
 Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 Kind = Literal["gaussian", "matern"]
 
 MOST_NUMBERS = 9000
@@ -31,6 +38,9 @@ MOST_NUMBERS = 9000
 
 CHOICE_NUMBERS = 1500
 """Of them, so many choose the hyperparameters: each candidate is a fit."""
+
+REACHES = (2.5, 2.8, None)
+"""Candidate radii of a neighbourhood, Å; None is the whole molecule."""
 
 LENGTHS = (2.0, 4.0, 8.0, 16.0)
 """Candidate length scales, in units of the median distance between two training frames."""
@@ -47,13 +57,37 @@ class Hyperparameters:
     """Shape of the prior.
 
     Args:
-        length: of the descriptor, a logarithm of Å.
+        length: of the descriptor, a logarithm of Å, for the whole molecule; of m of its M distances √(m/M) as long.
         noise: see :data:`NOISES`.
+        reach: Å, of the neighbourhoods; None for the whole molecule.
     """
 
     kind: Kind
     length: float
     noise: float
+    reach: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Image:
+    """Pairs of atoms that a permutation puts in the places of a neighbourhood's, and their 3k coordinates.
+
+    Args:
+        part: of the kernel, 1 in sum over all images of all neighbourhoods.
+    """
+
+    pairs: Indices
+    coordinates: Indices
+    part: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Neighbourhood:
+    """k atoms, whose distances the kernel compares with those of their images, among them they themselves."""
+
+    pairs: Indices
+    coordinates: Indices
+    images: list[_Image]
 
 
 class KernelModel:
@@ -77,7 +111,10 @@ class KernelModel:
         self.labels = len(frames)
         self._numbers = frames[0].configuration.numbers
         self.permutations = list(permutations or equivalent_permutations([f.configuration for f in frames]))
-        self._pairs = _pair_permutations(self.permutations)
+        positions = np.array([frame.configuration.positions for frame in frames])
+        between = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1).mean(axis=0)
+        # Mean distances as the kernel sees them: equal for exchanged atoms.
+        self._distances = np.mean([between[np.ix_(p, p)] for p in map(list, self.permutations)], axis=0)
         self.hyperparameters = hyperparameters or self._choose(frames)
         self._condition(frames, self.hyperparameters, self._prior(frames, self.hyperparameters))
 
@@ -103,16 +140,18 @@ class KernelModel:
         for start in range(0, len(configurations), 200):
             x, jacobian = self._describe(configurations[start : start + 200])
             energy, gradient = np.zeros(len(x)), np.zeros_like(x)
-            for y, weights, energy_weights in self._conditioned:
-                squared = np.maximum(np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T, 0)
-                k, a, b = _radial(self.hyperparameters, squared)
-                along = x @ weights.T - (y * weights).sum(1)
-                energy += k @ energy_weights + (a * along).sum(1)
-                pull = b * along + a * energy_weights
-                gradient += a @ weights - (pull.sum(1)[:, None] * x - pull @ y)
-            count = len(self._conditioned)
-            energies.append(energy / count + self._constant)
-            forces.append(-np.einsum("nd,ndc->nc", gradient / count, jacobian).reshape(len(x), -1, 3))
+            for pairs, shape, conditioned in self._conditioned:
+                near, inner = x[:, pairs], np.zeros((len(x), len(pairs)))
+                for y, weights, energy_weights in conditioned:
+                    squared = np.maximum(np.square(near).sum(1)[:, None] + np.square(y).sum(1) - 2 * near @ y.T, 0)
+                    k, a, b = _radial(shape, squared)
+                    along = near @ weights.T - (y * weights).sum(1)
+                    energy += k @ energy_weights + (a * along).sum(1)
+                    pull = b * along + a * energy_weights
+                    inner += a @ weights - (pull.sum(1)[:, None] * near - pull @ y)
+                gradient[:, pairs] += inner
+            energies.append(energy + self._constant)
+            forces.append(-np.einsum("nd,ndc->nc", gradient, jacobian).reshape(len(x), -1, 3))
         return np.concatenate(energies), list(np.concatenate(forces))
 
     def _choose(self, frames: Sequence[LabelledFrame]) -> Hyperparameters:
@@ -122,9 +161,11 @@ class KernelModel:
         # Copies of one geometry have no distance.
         median = max(float(np.median(distances[np.triu_indices(len(x), 1)])), 1e-3)
         kinds: tuple[Kind, ...] = ("gaussian", "matern")
+        # Where neighbourhoods are the whole molecule, nothing but None is left to try.
+        reaches = [r for r in REACHES if r is None or self._distances.max() > r]
         scores = []
-        for kind, length in itertools.product(kinds, LENGTHS):
-            shape = Hyperparameters(kind, length * median, 0.0)
+        for reach, kind, length in itertools.product(reaches, kinds, LENGTHS):
+            shape = Hyperparameters(kind, length * median, 0.0, reach)
             prior = self._prior(chosen, shape)
             for noise in NOISES:
                 candidate = dataclasses.replace(shape, noise=noise)
@@ -138,6 +179,7 @@ class KernelModel:
     def _prior(self, frames: Sequence[LabelledFrame], hyperparameters: Hyperparameters) -> Floats:
         """Covariance of all energies and gradients of these frames, without noise."""
         self.hyperparameters = hyperparameters
+        self._neighbourhoods = _neighbourhoods(self._distances, hyperparameters.reach, self.permutations)
         self._known = self._describe([frame.configuration for frame in frames])
         return self._prior_covariance()
 
@@ -162,27 +204,45 @@ class KernelModel:
         self._constant = mean + OFFSET_VARIANCE * float(full[:, 0].sum())
         x, jacobian = self._known
         pulls = np.einsum("ndc,nc->nd", jacobian, full[:, 1:])
-        self._conditioned = [(x[:, pairs], pulls[:, pairs], full[:, 0]) for pairs in self._pairs]
+        self._conditioned = [
+            (
+                near.pairs,
+                self._scaled(near),
+                [(x[:, i.pairs], i.part * pulls[:, i.pairs], i.part * full[:, 0]) for i in near.images],
+            )
+            for near in self._neighbourhoods
+        ]
 
     def _prior_covariance(self) -> Floats:
         """Of (energy, gradient) of every two known configurations, without noise: ((1 + 3N) n, (1 + 3N) n)."""
         x, jacobian = self._known
         n, c = len(x), jacobian.shape[2]
         total = np.zeros((n, c + 1, n, c + 1))
-        rows = jacobian.transpose(0, 2, 1).reshape(n * c, -1)
-        for pairs in self._pairs:
-            y, permuted = x[:, pairs], jacobian[:, pairs]
-            difference = x[:, None] - y[None]
-            k, a, b = _radial(self.hyperparameters, np.square(difference).sum(-1))
-            u = difference @ jacobian  # (n, n, c): along the gradient of the first configuration
-            v = np.einsum("jid,jdc->ijc", difference.transpose(1, 0, 2), permuted, optimize=True)
-            products = (rows @ permuted.transpose(1, 0, 2).reshape(-1, n * c)).reshape(n, c, n, c)
-            total[:, 0, :, 0] += k + OFFSET_VARIANCE
-            total[:, 0, :, 1:] += a[..., None] * v
-            total[:, 1:, :, 0] -= (a[..., None] * u).transpose(0, 2, 1)
-            total[:, 1:, :, 1:] += products * a[:, None, :, None]
-            total[:, 1:, :, 1:] -= (b[..., None] * u).transpose(0, 2, 1)[..., None] * v[:, None]
-        return (total / len(self._pairs)).reshape(n * (c + 1), n * (c + 1))
+        total[:, 0, :, 0] = OFFSET_VARIANCE
+        every = np.arange(n)
+        for near in self._neighbourhoods:
+            here, slopes = x[:, near.pairs], jacobian[:, near.pairs][:, :, near.coordinates]
+            rows = slopes.transpose(0, 2, 1).reshape(n * len(near.coordinates), -1)
+            shape = self._scaled(near)
+            for image in near.images:
+                y, permuted = x[:, image.pairs], jacobian[:, image.pairs][:, :, image.coordinates]
+                difference = here[:, None] - y[None]
+                k, a, b = (image.part * factor for factor in _radial(shape, np.square(difference).sum(-1)))
+                u = difference @ slopes  # (n, n, 3k): along the gradient of the first configuration
+                v = np.einsum("jid,jdc->ijc", difference.transpose(1, 0, 2), permuted, optimize=True)
+                products = rows @ permuted.transpose(1, 0, 2).reshape(len(image.pairs), -1)
+                second = products.reshape(n, len(near.coordinates), n, -1) * a[:, None, :, None]
+                second -= (b[..., None] * u).transpose(0, 2, 1)[..., None] * v[:, None]
+                total[:, 0, :, 0] += k
+                total[:, 0, :, 1 + image.coordinates] += (a[..., None] * v).transpose(2, 0, 1)
+                total[:, 1 + near.coordinates, :, 0] -= (a[..., None] * u).transpose(2, 0, 1)
+                total[np.ix_(every, 1 + near.coordinates, every, 1 + image.coordinates)] += second
+        return total.reshape(n * (c + 1), n * (c + 1))
+
+    def _scaled(self, near: _Neighbourhood) -> Hyperparameters:
+        """With the length for so many distances."""
+        part = len(near.pairs) / (len(self._numbers) * (len(self._numbers) - 1) / 2)
+        return dataclasses.replace(self.hyperparameters, length=self.hyperparameters.length * part**0.5)
 
     def _describe(self, configurations: Sequence[Configuration]) -> tuple[Floats, Floats]:
         """Logarithms of the distances (n, pairs), and their derivatives (n, pairs, 3N) in 1/Å."""
@@ -199,13 +259,39 @@ class KernelModel:
         return 0.5 * np.log(squared), jacobian.reshape(len(positions), len(i), -1)
 
 
-def _pair_permutations(permutations: Sequence[tuple[int, ...]]) -> list[npt.NDArray[np.int64]]:
-    """What each permutation of atoms does to the pairs of atoms."""
-    atoms = len(permutations[0])
-    i, j = np.triu_indices(atoms, 1)
+def _neighbourhoods(
+    distances: Floats, reach: float | None, permutations: Sequence[tuple[int, ...]]
+) -> list[_Neighbourhood]:
+    """Of each atom, those that are within its reach (Å), or all; equal ones are one, with their parts together.
+
+    Args:
+        distances: (N, N) Å, equal for the atoms that the permutations exchange.
+    """
+    atoms = len(distances)
     index = np.zeros((atoms, atoms), dtype=np.int64)
+    i, j = np.triu_indices(atoms, 1)
     index[i, j] = index[j, i] = np.arange(len(i))
-    return [index[np.array(p)[i], np.array(p)[j]] for p in permutations]
+    within = distances <= (np.inf if reach is None else reach)
+    groups = Counter(tuple(np.flatnonzero(near).tolist()) for near in within)
+    # A larger neighbourhood has more to say: its prior variance grows with its distances, as their lengths do.
+    shares = {group: count * len(group) * (len(group) - 1) for group, count in groups.items()}
+    whole = sum(shares.values())
+    found = []
+    for group, share in shares.items():
+        if share:
+            images = Counter(tuple(permutation[atom] for atom in group) for permutation in permutations)
+            parts = {image: share / whole * count / len(permutations) for image, count in images.items()}
+            found.append(
+                _Neighbourhood(*_places(group, index), [_Image(*_places(g, index), part) for g, part in parts.items()])
+            )
+    return found
+
+
+def _places(atoms: Sequence[int], index: Indices) -> tuple[Indices, Indices]:
+    """Of some atoms: the numbers of their pairs, and of their coordinates."""
+    chosen = np.array(atoms)
+    i, j = np.triu_indices(len(chosen), 1)
+    return index[chosen[i], chosen[j]], (3 * chosen[:, None] + np.arange(3)).ravel()
 
 
 def _radial(hyperparameters: Hyperparameters, squared: Floats) -> tuple[Floats, Floats, Floats]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from asteroid.configuration import Configuration, Frame, Origin
@@ -31,12 +32,8 @@ class Labels:
     accurate: list[LabelledFrame]
 
 
-@pytest.fixture(scope="session")
-def water() -> Labels:
-    """40 distorted waters: displacements of 0.08 Å around a bent geometry."""
-    numbers = [8, 1, 1]
-    bent = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
-    positions = bent + np.random.default_rng(7).normal(scale=0.08, size=(40, 3, 3))
+def label(numbers: list[int], positions: npt.NDArray[np.float64]) -> Labels:
+    """Geometries (n, N, 3) of one molecule at both levels."""
     request = {"numbers": numbers, "positions": positions.tolist(), "methods": ["GFN1-xTB", "GFN2-xTB"]}
     script = Path(__file__).with_name("label_with_tblite.py")
     answer = subprocess.run(
@@ -56,6 +53,13 @@ def water() -> Labels:
         return [LabelledFrame(c, e, np.array(f)) for c, e, f in rows]
 
     return Labels(frames("GFN1-xTB"), frames("GFN2-xTB"))
+
+
+@pytest.fixture(scope="session")
+def water() -> Labels:
+    """40 distorted waters: displacements of 0.08 Å around a bent geometry."""
+    bent = np.array([[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]])
+    return label([8, 1, 1], bent + np.random.default_rng(7).normal(scale=0.08, size=(40, 3, 3)))
 
 
 def tiny_settings(**changes: Any) -> TrainingSettings:

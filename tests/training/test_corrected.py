@@ -19,7 +19,7 @@ from asteroid.training.predict import predict
 from asteroid.training.run import train_model
 from asteroid.training.session import Session
 from asteroid.training.strategies.blend import Correction, blend, wants_network
-from asteroid.training.strategies.corrected import learn_steps, lift, set_aside_broken
+from asteroid.training.strategies.corrected import learn_alone, learn_steps, lift, set_aside_broken
 from asteroid.training.strategies.delta import differences
 from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 
@@ -163,7 +163,7 @@ def test_exchanged_cheap_labels_are_set_aside_and_sound_ones_are_kept(water: Lab
     for cheap in (water.cheap, [*water.cheap[:-3], *swapped]):
         levels = [by_id(cheap), accurate]
         labels = lift(levels, learn_steps(levels))
-        kept, count = set_aside_broken(labels, *levels)
+        kept, count = set_aside_broken(labels, *levels, learn_alone(*levels))
         found.append({f.frame_id for f in labels} - {f.frame_id for f in kept})
         assert count == len(found[-1])
     sound, broken = found

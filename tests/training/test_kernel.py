@@ -4,12 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
+from ase.build import molecule
 
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
+from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import Hyperparameters, KernelModel
 from asteroid.training.symmetry import MOST, equivalent_permutations
-from tests.training.conftest import Labels
+from tests.training.conftest import Labels, label
 
 SHAPE = Hyperparameters("gaussian", 0.5, 1e-10)
 
@@ -139,3 +141,45 @@ def test_two_copies_of_one_geometry_are_fitted_all_the_same(water: Labels) -> No
     model = KernelModel([water.accurate[0]] * 2)
     energies, _ = model.predict([water.accurate[0].configuration])
     assert energies[0] == pytest.approx(water.accurate[0].energy, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def propane() -> list[LabelledFrame]:
+    """GFN2 labels of rattled geometries; from one methyl group to the other it is farther than a neighbourhood."""
+    atoms = molecule("C3H8")
+    displacements = np.random.default_rng(5).normal(scale=0.08, size=(30, len(atoms), 3))
+    return label(atoms.numbers.tolist(), atoms.positions + displacements).accurate
+
+
+def test_neighbourhoods_teach_more_of_a_large_molecule_than_the_whole_does(propane: list[LabelledFrame]) -> None:
+    chosen = KernelModel(propane[:12])
+    length = chosen.hyperparameters.length
+    errors = {}
+    for reach in (2.5, None):
+        model = KernelModel(propane[:12], hyperparameters=Hyperparameters("gaussian", length, 1e-6, reach))
+        _, forces = model.predict([frame.configuration for frame in propane[12:]])
+        errors[reach] = np.abs(np.array(forces) - [frame.forces for frame in propane[12:]]).mean()
+    assert chosen.hyperparameters.reach is not None
+    assert errors[2.5] < 0.8 * errors[None]
+
+
+@pytest.mark.parametrize("reach", [1.8, 2.5, None])
+def test_a_sum_over_neighbourhoods_is_as_symmetric_and_conservative_as_the_whole(
+    propane: list[LabelledFrame], reach: float | None
+) -> None:
+    model = KernelModel(propane[:6], hyperparameters=Hyperparameters("matern", 2.0, 1e-6, reach))
+    assert len(model.permutations) == 144
+    frame = propane[20].configuration
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    step = 1e-4 * np.random.default_rng(4).normal(size=frame.positions.shape)
+    images = [
+        frame,
+        *[frame.with_positions((frame.positions @ turn.T - 1.5)[list(p)]) for p in model.permutations[1::20]],
+        frame.with_positions(frame.positions + step),
+        frame.with_positions(frame.positions - step),
+    ]
+    energies, forces = model.predict(images)
+    np.testing.assert_allclose(energies[1:-2], energies[0], atol=1e-7)
+    for permutation, turned in zip(model.permutations[1::20], forces[1:-2], strict=True):
+        np.testing.assert_allclose(turned, (forces[0] @ turn.T)[list(permutation)], atol=1e-7)
+    assert (energies[-2] - energies[-1]) / 2 == pytest.approx(-(forces[0] * step).sum(), rel=1e-4)

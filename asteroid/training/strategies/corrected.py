@@ -48,13 +48,14 @@ def corrected(problem: Problem, session: Session) -> Trained:
     levels = [cheap, *problem.ladder, _by_id(problem.accurate_train)]
     started = time.perf_counter()
     corrections = learn_steps(levels)
-    if not problem.ladder and _is_better_alone(levels[0], levels[1], corrections[0]):
+    alone = learn_alone(levels[-2], levels[-1])
+    if not problem.ladder and alone.left_out_error < corrections[0].left_out_error:
         logger.info("the accurate labels say more without the cheap ones: these are not used")
         return _distil(problem, session, started)
     seconds = time.perf_counter() - started
     # Only at the ends of a ladder are there held-out labels that could choose between kernel and network.
     steps = corrections if problem.ladder else [_with_network(problem, session, levels, corrections[0])]
-    labels, broken = set_aside_broken(lift(levels, steps), levels[0], levels[-1])
+    labels, broken = set_aside_broken(lift(levels, steps), levels[0], levels[-1], alone)
     held_out = [frame for frame in problem.accurate_valid if frame.frame_id in problem.paired_cheap]
     below = [problem.paired_cheap[frame.frame_id] for frame in held_out]
     about = {"seconds": seconds, "broken": broken} | _describe(corrections, steps, below, held_out)
@@ -82,18 +83,18 @@ def _distil(problem: Problem, session: Session, started: float) -> Trained:
     return Trained(_train(problem, session, labels), correction=about)
 
 
-def _is_better_alone(cheap: Labels, accurate: Labels, correction: KernelModel) -> bool:
-    """Whether the accurate labels predict those that are left out of them better than their difference from cheap ones.
+def learn_alone(below: Labels, accurate: Labels) -> KernelModel:
+    """What accurate labels say without those of the level below, of the same frames and kinds as their difference.
 
-    Of the same frames and the same kind of label: where a cheap label lacks forces, so does the difference.
+    Where a label below lacks forces, so does the difference.
     """
     same = {
-        i: frame if cheap[i].forces is not None else dataclasses.replace(frame, forces=None)
+        i: frame if below[i].forces is not None else dataclasses.replace(frame, forces=None)
         for i, frame in accurate.items()
-        if i in cheap
+        if i in below
     }
     (alone,) = learn_steps([_zeros(same.values()), same])
-    return alone.left_out_error < correction.left_out_error
+    return alone
 
 
 def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
@@ -137,7 +138,7 @@ def lift(levels: Sequence[Labels], corrections: Sequence[Correction]) -> list[La
 
 
 def set_aside_broken(
-    labels: Sequence[LabelledFrame], cheap: Labels, accurate: Labels
+    labels: Sequence[LabelledFrame], cheap: Labels, accurate: Labels, alone: KernelModel
 ) -> tuple[list[LabelledFrame], int]:
     """The labels without those that stand apart from all others, and how many of these there were.
 
@@ -149,6 +150,7 @@ def set_aside_broken(
     Args:
         labels: of all frames, corrected and accurate.
         cheap, accurate: labels of the lowest and of the highest level, by frame id.
+        alone: knows accurate labels and no others.
     """
     doubted = [(f, f.forces) for f in labels if f.forces is not None and f.frame_id not in accurate]
     off = [
@@ -156,7 +158,6 @@ def set_aside_broken(
     ]
     if not doubted or not off:
         return list(labels), 0
-    (alone,) = learn_steps([_zeros(accurate.values()), accurate])
     _, rough = alone.predict([frame.configuration for frame, _ in doubted])
     apart = np.array([np.abs(forces - others).mean() for (_, forces), others in zip(doubted, rough, strict=True)])
     limit = max(BROKEN * float(np.median(apart)), float(np.median(off)))
