@@ -6,7 +6,8 @@ what is missing and computes only that. Prefect's database can be thrown away at
 Layout (Hive partitions, values percent-encoded as Hive does)::
 
     frames/molecule=…/<batch>.parquet                       one file a sampling batch
-    hessians/molecule=…/<hash>.json                         of conformers (cheap) and accurate minima, eV/Å²
+    hessians/molecule=…/<hash>.json                         of conformers, eV/Å², at the level that samples
+    hessians/level=…/molecule=…/<frame id>.json             of accurate minima, where they are analytic
     selections/level=…/molecule=…/<name>.parquet            which frames were chosen for a label, when and why
     labels/level=…/molecule=…/<unique>.parquet              one row an attempt
     …/compacted/<unique>.parquet                            many small files of these three kinds as one large file

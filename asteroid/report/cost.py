@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid.labelling.hessian import hessian_folder
 from asteroid.levels import LevelOfTheory
 from asteroid.report.words import WORDS, count
 from asteroid.store import Store
@@ -123,6 +124,10 @@ def _label_costs(store: Store, molecule: str, card: Mapping[str, Any]) -> list[C
     costs.append(Cost(f"accurate labels{kind} that trained it", trained, "accurate labels"))
     if judging:
         costs.append(Cost(f"accurate labels{kind} that only judge it", judged, "accurate labels", judges=True))
+    folder = hessian_folder(molecule, card["accurate"])
+    if hessians := store.names(folder):
+        seconds = sum(float(store.read_json(f"{folder}/{name}")["core_seconds"]) for name in hessians)
+        costs.append(Cost("analytic second derivatives", seconds, "accurate labels", judges=True))
     return costs
 
 

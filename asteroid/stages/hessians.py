@@ -6,14 +6,13 @@ by :mod:`asteroid.stages.certificates`.
 """
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import LabelFailed
-from asteroid.labelling.hessian import analytic_hessian, has_analytic_hessian
+from asteroid.labelling.hessian import analytic_hessian, has_analytic_hessian, hessian_folder
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import call_in_process
 from asteroid.stages.common import forces_of
@@ -71,8 +70,7 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
 
 def _analytic(store: Store, molecule: MoleculeSettings, centre: Configuration) -> npt.NDArray[np.float64]:
     """(3N, 3N) eV/Å² at the accurate minimum, computed once."""
-    level = quote(str(molecule.accurate), safe="")
-    path = f"hessians/molecule={molecule.name}/accurate-{level}-{centre.frame_id}.json"
+    path = f"{hessian_folder(molecule.name, str(molecule.accurate))}/{centre.frame_id}.json"
     if not store.exists(path):
         store.write_json(path, call_in_process(analytic_hessian, centre, molecule.accurate))
     return np.array(store.read_json(path)["hessian"])

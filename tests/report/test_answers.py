@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from asteroid.labelling.hessian import hessian_folder
 from asteroid.report.answers import answer
 from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
 from asteroid.report.groups import group_lines
@@ -75,6 +76,14 @@ def test_every_model_that_was_compared_with_is_paid_for_once(store):
     scratch = make_scratch_card()
     found = collect_costs(store, "water", card, scratch, compared=["half", scratch["model_id"]])
     assert found[-1] == Cost("training the 2 models compared with", 8000.0, "training", judges=True)
+
+
+def test_an_analytic_hessian_is_a_cost_of_judging(store):
+    card = make_card()
+    for name, seconds in (("a", 3.0), ("b", 4.5)):
+        store.write_json(f"{hessian_folder('water', card['accurate'])}/{name}.json", {"core_seconds": seconds})
+    found = collect_costs(store, "water", card, None)
+    assert Cost("analytic second derivatives", 7.5, "accurate labels", judges=True) in found
 
 
 def curve(**changes) -> dict:

@@ -11,6 +11,7 @@ import pytest
 from asteroid import stages
 from asteroid.bonds import bonded
 from asteroid.configuration import Frame, Origin
+from asteroid.labelling.hessian import hessian_folder
 from asteroid.labelling.review import FEWEST
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings, ValidationSettings
@@ -172,8 +173,9 @@ def test_frequencies_from_labels_are_those_of_the_analytic_hessian(
     assert again is not None
     assert again.labels == 0
     np.testing.assert_allclose(again.accurate, analytic, atol=0.01)
-    (kept,) = [name for name in store.names("hessians/molecule=water") if name.startswith("accurate-")]
-    assert store.read_json(f"hessians/molecule=water/{kept}")["core_seconds"] > 0
+    folder = hessian_folder("water", str(molecule.accurate))
+    (kept,) = store.names(folder)
+    assert store.read_json(f"{folder}/{kept}")["core_seconds"] > 0
 
 
 def test_many_labels_about_one_minimum_make_no_outliers_of_the_others(store: Store) -> None:

@@ -4,7 +4,9 @@ GFN1 is cheap and GFN2 accurate; models are as small as can be, so errors are la
 """
 
 import datetime as dt
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +24,9 @@ from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings
 from asteroid.processes import single_thread_environment
 from asteroid.records import Attempt
+from asteroid.simulation.trajectories import StoredTrajectories
+from asteroid.stages.feedback import BEFORE_END, failing_geometries
+from asteroid.stages.own_md import trajectories_folder
 from asteroid.stages.rounds import (
     batch_size,
     decide_next,
@@ -32,7 +37,7 @@ from asteroid.stages.rounds import (
     trains_on,
 )
 from asteroid.store import Store
-from asteroid.validation.line import ON_POLICY
+from asteroid.validation.line import MINIMUM, ON_POLICY, SURVIVED, TORSIONS
 from tests.stages.rounds import judge, run
 
 # Before torch is loaded: with several threads its sums, and so trajectories, differ from run to run in the last bits.
@@ -214,26 +219,35 @@ def test_a_larger_budget_goes_on_from_where_the_loop_stopped(done: tuple[Store, 
     assert all(attempts(store, molecule)[level][: len(ids)] == ids for level, ids in labels.items())
 
 
-@pytest.mark.slow
-def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until_the_labels_are_spent(
-    tmp_path: Path,
-) -> None:
-    manifest = manifest_in(tmp_path)
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MoleculeSettings]:
+    """The folder of a store with two rounds whose certificate asks for more than any model gives."""
+    manifest = manifest_in(tmp_path_factory.mktemp("failed"))
     (loaded,) = stages.load_checked(manifest).molecules
     strict = loaded.validation.thresholds.model_copy(update={"on_policy_mae": 1e-6})
     validation = loaded.validation.model_copy(
         update={"thresholds": strict, "on_policy": 3, "nve_ps": 0.02, "nvt_ps": 0.02, "replicas": 2, "curve": False}
     )
     molecule = replace(loaded, validation=validation)
-    store = Store(str(tmp_path / "store"))
+    store = Store(str(manifest.parent / "store"))
     run(store, molecule)
     assert not stages.order_round(store, molecule).further, "nothing has been judged"
     judge(store, molecule)
+    return manifest.parent / "store", molecule
+
+
+@pytest.mark.slow
+def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until_the_labels_are_spent(
+    failed: tuple[Path, MoleculeSettings], tmp_path: Path
+) -> None:
+    root, molecule = failed
+    store = Store(shutil.copytree(root, tmp_path / "store"))
     never = stages.order_round(store, changed(molecule, certify_rounds=0))
     assert not never.further
     ordered = stages.order_round(store, molecule)
     assert ordered.further
     assert ON_POLICY in ordered.reason
+    # All that is left of the order is in the store, as it is for a flow that was killed here.
     assert run(store, molecule).stop
     rounds = stages.read_rounds(store, molecule)
     assert [found["accurate_labels"] for found in rounds] == [8, 11, 14]
@@ -248,6 +262,52 @@ def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until
     end = stages.order_round(store, molecule)
     assert not end.further
     assert end.reason.endswith("the budget of 14 accurate labels is spent, at " + end.reason.rpartition("at ")[2])
+
+
+@pytest.mark.slow
+def test_each_line_that_failed_names_the_geometries_that_say_where(
+    failed: tuple[Path, MoleculeSettings], tmp_path: Path
+) -> None:
+    root, molecule = failed
+    store = Store(shutil.copytree(root, tmp_path / "store"))
+    model_id = stages.read_rounds(store, molecule)[-1]["model_id"]
+    (path,) = (tmp_path / "store").rglob("certificate.json")
+    certificate = json.loads(path.read_text())
+
+    def places(*names: str, **evidence: Any) -> list[Configuration]:
+        """Where the next round starts after these lines failed."""
+        lines = [line | {"checked": True, "passed": line["name"] not in names} for line in certificate["lines"]]
+        lines += [{"name": name, "checked": True, "passed": False} for name in names]
+        found = {**certificate, "lines": lines, "evidence": {**certificate["evidence"], **evidence}}
+        path.write_text(json.dumps(found))
+        return failing_geometries(store, molecule, model_id)
+
+    assert places() == []
+    assert places("Force MAE") == []
+
+    errors = certificate["evidence"]["on_policy"]["errors"]
+    assert {f.frame_id for f in places(ON_POLICY)} == set(errors["frame_ids"])
+
+    walked = [f for f in store.frames("water", split="certificate") if f.origin.method == "minimum"]
+    assert walked
+    for name in MINIMUM:
+        assert {f.frame_id for f in places(name)} == {f.frame_id for f in walked}
+
+    # Water has no torsion: two scans, of which one is good enough and one could not be measured.
+    rest = walked[0].configuration.positions
+    scans = [{"positions": [(rest + 0.01 * i + shift).tolist() for i in range(2)]} for shift in (1.0, 2.0)]
+    store.write_json(f"models/water/{model_id}/torsions.json", {"scans": scans})
+    off = places(TORSIONS, torsions=[{"worst": 0.001}, {"worst": None}])
+    np.testing.assert_array_equal([f.positions for f in off], scans[1]["positions"])
+
+    assert places(SURVIVED) == []
+    kept = StoredTrajectories(store, trajectories_folder(molecule, model_id), walked[0].configuration.numbers.tolist())
+    nvt = kept.load("nvt")
+    assert nvt is not None
+    nvt[0] = replace(nvt[0], reason="bond broken")
+    kept.save("nvt", nvt)
+    (before,) = places(SURVIVED)
+    np.testing.assert_array_equal(before.positions, nvt[0].positions[max(0, len(nvt[0].positions) - 1 - BEFORE_END)])
 
 
 def test_few_core_hours_buy_a_smaller_first_round(tmp_path: Path) -> None:
