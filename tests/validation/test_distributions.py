@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from ase.build import molecule
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
@@ -79,6 +80,33 @@ def test_two_draws_of_one_ensemble_differ_by_no_more_than_noise_explains(ethanol
     for distance in found.distances:
         assert distance.value < 3 * distance.noise
         assert distance.low <= distance.value <= distance.high
+
+
+def test_the_noise_of_a_dihedral_that_turns_once_a_trajectory_is_that_of_trajectories_not_of_frames() -> None:
+    peroxide = molecule("H2O2")
+    rest = Configuration.from_atoms(peroxide)
+    random = np.random.default_rng(3)
+
+    def draw() -> Samples:
+        """12 trajectories of 30 frames between two wells of equal depth, a quarter of the way round from each other."""
+        frames = []
+        for _ in range(12):
+            turned = np.arange(30) < random.integers(-30, 30)
+            if random.random() < 0.5:
+                turned = ~turned
+            for angle in np.where(turned, 60.0, 150.0) + random.normal(0, 5, 30):
+                peroxide.set_dihedral(2, 0, 1, 3, angle, indices=[3])
+                frames.append(peroxide.positions + random.normal(0, 0.01, (4, 3)))
+        return Samples(np.array(frames), np.repeat(np.arange(12), 30), np.ones(360))
+
+    found = []
+    for _ in range(16):
+        distances = compare_distributions(rest, draw(), draw(), temperature=300, source="x", seed=0).distances
+        (dihedral,) = [d for d in distances if d.kind == "dihedral"]
+        found.append((dihedral.value, dihedral.noise))
+    values, noises = np.array(found).T
+    assert np.sqrt((values**2).mean()) == pytest.approx(np.sqrt((noises**2).mean()), rel=0.35)
+    assert (values > 3 * noises).sum() <= 1
 
 
 def test_a_longer_bond_is_found_at_the_length_that_it_is_longer_by(ethanol: Configuration) -> None:
