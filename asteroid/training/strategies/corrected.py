@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 Labels = Mapping[str, LabelledFrame]
 """Of one level, by frame id."""
 
-BROKEN = 10.0
+BROKEN = 15.0
 """A label that is off by so many times the usual is hardly one of its frame: of exchanged GFN2 labels of formaldehyde
 nearly all are, of sound ones of acetylacetone one in 2200. On formaldehyde sound ones are off by up to 40 times the
 tiny usual, but never by as much as GFN2 itself is, which :func:`set_aside_broken` asks as well."""
