@@ -220,7 +220,7 @@ def test_a_larger_budget_goes_on_from_where_the_loop_stopped(done: tuple[Store, 
 
 
 @pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MoleculeSettings]:
+def first_failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MoleculeSettings]:
     """The folder of a store with two rounds whose certificate asks for more than any model gives."""
     manifest = manifest_in(tmp_path_factory.mktemp("failed"))
     (loaded,) = stages.load_checked(manifest).molecules
@@ -236,12 +236,18 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MoleculeSett
     return manifest.parent / "store", molecule
 
 
+@pytest.fixture
+def failed(first_failed: tuple[Path, MoleculeSettings], tmp_path: Path) -> tuple[Store, MoleculeSettings]:
+    """A copy of that store, to go on with."""
+    root, molecule = first_failed
+    return Store(shutil.copytree(root, tmp_path / "store")), molecule
+
+
 @pytest.mark.slow
 def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until_the_labels_are_spent(
-    failed: tuple[Path, MoleculeSettings], tmp_path: Path
+    failed: tuple[Store, MoleculeSettings],
 ) -> None:
-    root, molecule = failed
-    store = Store(shutil.copytree(root, tmp_path / "store"))
+    store, molecule = failed
     never = stages.order_round(store, changed(molecule, certify_rounds=0))
     assert not never.further
     ordered = stages.order_round(store, molecule)
@@ -266,10 +272,9 @@ def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until
 
 @pytest.mark.slow
 def test_each_line_that_failed_names_the_geometries_that_say_where(
-    failed: tuple[Path, MoleculeSettings], tmp_path: Path
+    failed: tuple[Store, MoleculeSettings], tmp_path: Path
 ) -> None:
-    root, molecule = failed
-    store = Store(shutil.copytree(root, tmp_path / "store"))
+    store, molecule = failed
     model_id = stages.read_rounds(store, molecule)[-1]["model_id"]
     (path,) = (tmp_path / "store").rglob("certificate.json")
     certificate = json.loads(path.read_text())
