@@ -64,7 +64,8 @@ def group_lives(group: int) -> bool:
 def test_a_comparison_that_is_stopped_by_the_keyboard_goes_on_when_run_again(
     water_store: Store, tmp_path: Path
 ) -> None:
-    (tmp_path / "tiny.yaml").write_text(MANIFEST)
+    # Long enough that much is left to do when the keys are pressed a second time.
+    (tmp_path / "tiny.yaml").write_text(MANIFEST.replace("pretrain_steps: 10", "pretrain_steps: 300"))
     command = [sys.executable, "-m", "asteroid.cli"]
     command += arguments(water_store, tmp_path, manifest=str(tmp_path / "tiny.yaml"), n_accurate="10,15", workers="1")
     # A session of its own: the keyboard's signal reaches all its processes, as in a terminal.
@@ -76,7 +77,7 @@ def test_a_comparison_that_is_stopped_by_the_keyboard_goes_on_when_run_again(
         time.sleep(0.05)
     os.killpg(first.pid, signal.SIGINT)
     try:
-        _, said = first.communicate(timeout=5)
+        _, said = first.communicate(timeout=1.5)
     except subprocess.TimeoutExpired:
         # Python drops what it raises while it tidies up; a person would press the keys again.
         os.killpg(first.pid, signal.SIGINT)
@@ -132,6 +133,7 @@ def test_bad_input_is_one_line(water_store: Store, tmp_path: Path, options: dict
 
 
 def test_a_molecule_that_the_manifest_does_not_have_is_one_line(water_store: Store, tmp_path: Path) -> None:
+    # Long enough that much is left to do when the keys are pressed a second time.
     (tmp_path / "tiny.yaml").write_text(MANIFEST.replace("name: water", "name: steam"))
     result = CliRunner().invoke(app, arguments(water_store, tmp_path, manifest=str(tmp_path / "tiny.yaml")))
     assert isinstance(result.exception, InputError)
