@@ -70,7 +70,6 @@ class Session:
         self._checkpoints = checkpoints
         self._on_progress = on_progress
         self._graphs: dict[tuple[str, float], Graph] = {}
-        self._built: dict[tuple[tuple[float, ...], float], ScaleShiftMACE] = {}
         if start is None and settings.foundation is not None:
             start = load_foundation(settings.foundation, elements, dtype=self._dtype)
         self._start = start
@@ -89,12 +88,12 @@ class Session:
 
         Where the frames train several heads, the model has as many.
         """
-        start = self._start or self._random_model(frames)
-        return accelerate(copy.deepcopy(start), self.device)
+        start = self._random_model(frames) if self._start is None else copy.deepcopy(self._start)
+        return accelerate(start, self.device)
 
     def random_model(self, frames: Sequence[LabelledFrame]) -> torch.nn.Module:
         """A model with the random weights of our seed, whatever others start from."""
-        return accelerate(copy.deepcopy(self._random_model(frames)), self.device)
+        return accelerate(self._random_model(frames), self.device)
 
     def fit(
         self,
@@ -184,22 +183,17 @@ class Session:
         return fitted
 
     def _random_model(self, frames: Sequence[LabelledFrame]) -> ScaleShiftMACE:
-        """The untrained model for these frames: building one takes a second, so all trials start from one copy."""
         graphs = self._to_graphs(frames, self._references_by_head(frames))
         atoms = sum(int(graph.num_nodes) for graph in graphs)
-        scales = tuple(_force_scale(level) for level in _by_head(frames).values())
-        neighbours = max(1.0, sum(graph.edge_index.shape[1] for graph in graphs) / atoms)
-        if (scales, neighbours) not in self._built:
-            self._built[scales, neighbours] = build_model(
-                self._elements,
-                self.settings.model,
-                {},
-                scale=scales,
-                avg_num_neighbors=neighbours,
-                seed=self.settings.seed,
-                dtype=self._dtype,
-            )
-        return self._built[scales, neighbours]
+        return build_model(
+            self._elements,
+            self.settings.model,
+            {},
+            scale=tuple(_force_scale(level) for level in _by_head(frames).values()),
+            avg_num_neighbors=max(1.0, sum(graph.edge_index.shape[1] for graph in graphs) / atoms),
+            seed=self.settings.seed,
+            dtype=self._dtype,
+        )
 
     def _references(self, frames: Sequence[LabelledFrame]) -> dict[int, float]:
         """Reference energies of these frames; with a model to start from, they fill what it does not already predict.
