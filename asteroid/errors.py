@@ -57,3 +57,11 @@ def suggest(found: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     near = difflib.get_close_matches(found, names, n=1, cutoff=0.6)
     return f"did you mean '{near[0]}'?" if near else f"write one of: {', '.join(names)}"
+
+
+def plural(count: int, noun: str) -> str:
+    """
+    >>> plural(1, "molecule"), plural(2, "molecule")
+    ('1 molecule', '2 molecules')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"

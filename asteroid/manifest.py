@@ -16,6 +16,7 @@ from pydantic import Field
 
 from asteroid.configuration import Split, check_multiplicity, check_name
 from asteroid.errors import InputError, MissingDependencyError, suggest
+from asteroid.geometry_files import read_structures
 from asteroid.groups import planned_frames
 from asteroid.levels import LevelOfTheory
 from asteroid.problems import printable, validate
@@ -36,7 +37,7 @@ from asteroid.settings import (
 )
 from asteroid.strategy_rules import check_ladder, check_strategy
 from asteroid.strict_yaml import read_yaml
-from asteroid.structures import Composition, read_geometry, read_smiles
+from asteroid.structures import Composition, read_smiles
 
 __all__ = [
     "AcquisitionSettings",
@@ -235,13 +236,12 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
 
     geometry = None if entry.geometry is None else (folder / entry.geometry).resolve()
     try:
-        composition = _composition(entry, geometry)
-        charge, multiplicity = _spin(entry, composition)
+        numbers, charge, multiplicity = _composition(entry, geometry)
     except InputError as error:
         return None, problems + list(error.problems)
     for key, level in (("cheap", cheap), ("accurate", accurate)):
         try:
-            level.check_elements(composition.numbers)
+            level.check_elements(numbers)
         except InputError as error:
             problems.append(f"{key}: found {error}")
         except MissingDependencyError as error:
@@ -270,29 +270,34 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
     )
 
 
-def _composition(entry: _Molecule, geometry: Path | None) -> Composition:
+def _composition(entry: _Molecule, geometry: Path | None) -> tuple[tuple[int, ...], int, int]:
+    """Atomic numbers, charge and multiplicity, as written or as the structure implies."""
     if entry.smiles is not None and geometry is not None:
         raise InputError("smiles and geometry: found both; write one of them")
     if entry.smiles is not None:
         try:
-            return read_smiles(entry.smiles)
+            composition = read_smiles(entry.smiles)
         except InputError as error:
             raise InputError(f"smiles: {error}") from None
+        return composition.numbers, *_spin(entry, composition)
     if geometry is None:
         raise InputError("smiles: found neither smiles nor geometry; write one of them")
+    # Only what is written can contradict the file.
+    given = entry.model_dump(include={"charge", "multiplicity"}, exclude_unset=True)
     try:
-        return Composition(tuple(int(z) for z in read_geometry(geometry, charge=entry.charge).numbers))
+        start = read_structures(geometry, **given)[0]
     except InputError as error:
         raise InputError(f"geometry: {error}") from None
+    return tuple(int(z) for z in start.numbers), start.charge, start.multiplicity
 
 
 def _spin(entry: _Molecule, composition: Composition) -> tuple[int, int]:
-    """Charge and multiplicity, as written or as the structure implies."""
-    charge = entry.charge if "charge" in entry.model_fields_set else composition.charge or 0
-    if composition.charge is not None and charge != composition.charge:
-        raise InputError(f"charge: found {charge}, but the SMILES has {composition.charge}; write one that agrees")
+    """Charge and multiplicity, as written or as the SMILES implies."""
+    charge = composition.charge
+    if "charge" in entry.model_fields_set and entry.charge != charge:
+        raise InputError(f"charge: found {entry.charge}, but the SMILES has {charge}; write one that agrees")
     given = "multiplicity" in entry.model_fields_set
-    multiplicity = entry.multiplicity if given else composition.multiplicity(charge)
+    multiplicity = entry.multiplicity if given else composition.multiplicity
     try:
         check_multiplicity(sum(composition.numbers) - charge, multiplicity)
     except ValueError as error:

@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 
 import asteroid
+from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.exchange import export_labels
+from asteroid.labelling.campaign import run_campaign
+from asteroid.levels import LevelOfTheory
+from asteroid.store import Store
 
 WATER = "3\n\nO 0 0 0\nH 0.76 0.59 0\nH -0.76 0.59 0\n"
 
@@ -106,3 +111,22 @@ def test_status_of_an_empty_store_is_an_empty_list(tmp_path: Path) -> None:
     assert result.returncode == 0
     assert json.loads(result.stdout) == []
     assert not (tmp_path / "nothing").exists(), "looking at a store does not create it"
+
+
+def test_an_exported_ion_is_labelled_as_the_ion_that_it_is(tmp_path: Path) -> None:
+    """Every format of export carries charge and multiplicity, and ``label`` reads them."""
+    store = Store(str(tmp_path / "store"))
+    ion = Configuration([8, 1], [[0, 0, 0], [0, 0, 1.03]], charge=1, multiplicity=3)
+    level = LevelOfTheory("gfn2-xtb")
+    store.add_frames("ion", [Frame(ion, Origin("import"), "g", "train")], batch="b")
+    store.select("ion", level, [ion.frame_id], name="s", criterion="all")
+    run_campaign(store, "ion", level, workers=1)
+    energy = store.labels("ion", level)[ion.frame_id].energy
+    for format, file in (("extxyz", tmp_path / "ion.extxyz"), ("mace", tmp_path / "ion" / "train.xyz")):
+        export_labels(store, "ion", level, format=format, out=file if format == "extxyz" else file.parent)
+        result = cli("label", str(file), "--level", "gfn2-xtb", "--json")
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)[0]["energy"] == pytest.approx(energy, abs=1e-6)
+    result = cli("label", str(file), "--level", "gfn2-xtb", "--charge", "0")
+    assert result.returncode == 2
+    assert result.stderr == (f"{file}: frame 0: charge: found 0, but the file says 1; write 1, or correct the file\n")

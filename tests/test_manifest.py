@@ -91,7 +91,7 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
         ("smiles: 'C('", "smiles: found 'C(', which is not a SMILES; write one such as 'CO' (methanol)"),
         ("smiles: [OH-]", "smiles: found [\"OH-\"]; write text, in quotes: '[OH-]'"),
         ("smiles: ''", "smiles: found '', which is not a SMILES"),
-        ("smiles: '[He]'", "smiles: found '[He]', which has 1 atoms; write a molecule of at least two"),
+        ("smiles: '[He]'", "smiles: found '[He]', which has 1 atom; write a molecule of at least two"),
         ("smiles: '*C'", "smiles: found '*C', which has atoms of no known element"),
         ("smilse: O", "smilse: unknown key; did you mean 'smiles'?"),
         ("charge: 0", "smiles: found neither smiles nor geometry"),
@@ -218,12 +218,25 @@ def test_anchors_cannot_blow_a_small_file_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("nonsense", "which ASE cannot read"),
+        ("nonsense", "line 1: found nonsense; write the number of atoms of a frame"),
         ("2\n\nO 0 0 0\nH 0 0 0.01\n", "two atoms are 0.01 Å apart"),
         ("1\n\nO 0 0 0\n", "write a molecule of at least two"),
         ("2\n\nO 0 0 0\nH 0 0 nan\n", "not finite"),
         ('2\nLattice="5 0 0 0 5 0 0 0 5" Properties=species:S:1:pos:R:3 pbc="T T T"\nO 0 0 0\nH 0 0 1\n', "periodic"),
         ("2\n\nX 0 0 0\nH 0 0 1\n", "no known element"),
+        ("2\n\nO 0 0 0\nH 0 0 1e308\n", "an atom is at 1e+308 Å, more than 1e+06; write coordinates in Å"),
+        ("2\n\nO 0 0 0\nH 0 0 90\n", "two parts are 90.0 Å apart, more than 10"),
+        ("2\n\nO 0 0 0\nH 0 0 0.51\n", "atoms are 0.53 times a covalent bond from their neighbours"),
+        ("1000000000\n\nO 0 0 0\n", "line 1: found 1000000000 atoms; write a molecule of at most 1000"),
+        ("2\n\nO 0 0 0\nH 0 0 1\n999999999\n\nO 0 0 0\n", "line 5: found 999999999 atoms"),
+        ("2\ncharge=0.3\nO 0 0 0\nH 0 0 1\n", "charge: found 0.3 in the file; write a whole number there"),
+        ("2\nspin=0\nO 0 0 0\nH 0 0 1\n", "multiplicity is 0; write 2S + 1 there, 1 or more"),
+        ("2\nspin=1\nO 0 0 0\nH 0 0 1\n", "multiplicity 1 is impossible for 9 electrons"),
+        ("2\ncharge=1 total_charge=0\nO 0 0 0\nH 0 0 1\n", "found charge 1 and total_charge 0 in the file"),
+        (
+            "2\n\nO 0 0 0\nH 0 0 1\n2\ncharge=1\nO 0 0 0\nH 0 0 1\n",
+            "whose frame 1 has charge 1 and multiplicity 1, frame 0 0",
+        ),
     ],
 )
 def test_a_geometry_that_cannot_be_used_is_one_line(tmp_path: Path, content: str, expected: str) -> None:
@@ -231,11 +244,24 @@ def test_a_geometry_that_cannot_be_used_is_one_line(tmp_path: Path, content: str
     assert expected in only(tmp_path, "geometry: g.xyz")
 
 
-def test_the_first_frame_of_a_trajectory_is_taken(tmp_path: Path) -> None:
+def test_a_file_of_different_molecules_is_refused_and_not_cut_to_its_first_frame(tmp_path: Path) -> None:
     water = ase.Atoms("OH2", [[0, 0, 0], [0, 0.76, 0.59], [0, -0.76, 0.59]])
-    other = ase.Atoms("N2", [[0, 0, 0], [0, 0, 1.1]])
-    ase.io.write(tmp_path / "t@1.extxyz", [water, other])
-    assert load(tmp_path, "molecules: [{name: w, geometry: t@1.extxyz}]")[0].multiplicity == 1
+    ase.io.write(tmp_path / "t@1.extxyz", [water, ase.Atoms("N2", [[0, 0, 0], [0, 0, 1.1]])])
+    problem = only(tmp_path, "geometry: t@1.extxyz")
+    assert "whose frame 1 is N2 with other atoms or in another order than frame 0 (H2O)" in problem
+    assert "write one file for each molecule" in problem
+
+
+def test_charge_and_multiplicity_of_a_file_count_where_nothing_else_is_written(tmp_path: Path) -> None:
+    (tmp_path / "ion.xyz").write_text("2\ncharge=1 spin=3\nO 0 0 0\nH 0 0 1.03\n")
+    load_ion = "molecules: [{{name: ion, geometry: ion.xyz{}}}]"
+    for written in ("", ", charge: 1", ", charge: 1, multiplicity: 3"):
+        (molecule,) = load(tmp_path, load_ion.format(written))
+        assert (molecule.charge, molecule.multiplicity) == (1, 3)
+    assert "charge: found 0, but the file says 1; write 1, or correct the file" in only(
+        tmp_path, "geometry: ion.xyz, charge: 0"
+    )
+    assert "multiplicity: found 1, but the file says 3" in only(tmp_path, "geometry: ion.xyz, multiplicity: 1")
 
 
 def test_weights_from_forces_that_the_cheap_labels_lack_are_refused(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """``asteroid label``: the labels of a file's frames, the quickest way to try a method."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -9,12 +9,15 @@ from rich.table import Table
 from asteroid.cli.common import JsonOption, out, print_json, progress_bar
 from asteroid.errors import InputError
 
+if TYPE_CHECKING:
+    from asteroid.configuration import Configuration
+
 
 def label(
     file: Annotated[Path, typer.Argument(help="Any file that ASE reads; every frame in it is labelled.")],
     level: Annotated[str, typer.Option("--level", help="Level of theory, e.g. gfn2-xtb or ccsd(t)/cc-pvdz.")],
-    charge: Annotated[int, typer.Option(help="Total charge in e.")] = 0,
-    multiplicity: Annotated[int, typer.Option(help="2S + 1; the lowest possible when 0.")] = 0,
+    charge: Annotated[int | None, typer.Option(help="Total charge in e; as the file says, else 0.")] = None,
+    multiplicity: Annotated[int | None, typer.Option(help="2S + 1; as the file says, else the lowest.")] = None,
     engine: Annotated[str | None, typer.Option(help="Program to use where there are several: tblite or xtb.")] = None,
     forces: Annotated[bool, typer.Option(help="Compute forces, or the energy alone.")] = True,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
@@ -35,7 +38,8 @@ def label(
     configurations = _read_configurations(file, charge, multiplicity)
     for configuration in configurations:
         parsed.check_elements(configuration.numbers)
-        check_supported(parsed, charge=charge, multiplicity=configuration.multiplicity, forces=forces)
+        charge, multiplicity = configuration.charge, configuration.multiplicity
+        check_supported(parsed, charge=charge, multiplicity=multiplicity, forces=forces)
     order = {c.frame_id: i for i, c in reversed(list(enumerate(configurations)))}
     unique = [configurations[i] for i in sorted(order.values())]
     by_id = {}
@@ -79,16 +83,18 @@ def label(
         raise typer.Exit(1)
 
 
-def _read_configurations(file: Path, charge: int, multiplicity: int) -> list[Any]:
-    """Every frame of a file as a configuration."""
-    from asteroid.configuration import Configuration
-    from asteroid.structures import read_frames
+def _read_configurations(file: Path, charge: int | None, multiplicity: int | None) -> list["Configuration"]:
+    """Every frame of a file as a configuration, at the charge and multiplicity that it carries or that are given."""
+    from asteroid.geometry_checks import FARTHEST
+    from asteroid.geometry_files import configuration_of, read_frames
 
     configurations = []
     for index, atoms in enumerate(read_frames(file)):
-        spin = multiplicity or 1 + (int(atoms.numbers.sum()) - charge) % 2
         try:
-            configurations.append(Configuration.from_atoms(atoms, charge=charge, multiplicity=spin))
-        except ValueError as error:
+            configuration = configuration_of(atoms, charge=charge, multiplicity=multiplicity)
+        except InputError as error:
             raise InputError(f"{file}: frame {index}: {error}") from None
+        if (farthest := abs(configuration.positions).max()) > FARTHEST:
+            raise InputError(f"{file}: frame {index}: an atom is at {farthest:.3g} Å; write coordinates in Å")
+        configurations.append(configuration)
     return configurations

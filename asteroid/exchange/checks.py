@@ -11,14 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from asteroid.bonds import radius_sums
 from asteroid.errors import InputError
 from asteroid.exchange.labelled import LabelledFile
+from asteroid.geometry_checks import CLOSEST, FARTHEST, LONGEST_BOND, SHORTEST_BOND, neighbours_in_bonds
 from asteroid.labelling.audit import LARGEST_FORCE
-from asteroid.structures import CLOSEST
-
-FARTHEST: Final = 1e6
-"""Å from the origin: beyond, squares of distances lose all that distinguishes geometries, and then overflow."""
 
 NET_TOLERANCE: Final = 0.01
 """Largest net force per atom (eV/Å) and net torque per atom (eV). Published sets of formaldehyde reach 5e-5,
@@ -115,11 +111,6 @@ def check_consistency(file: LabelledFile, rows: npt.NDArray[np.int64]) -> None:
         )
 
 
-SHORTEST_BOND: Final = 0.65
-LONGEST_BOND: Final = 1.6
-"""Of the sum of covalent radii. Å taken for bohr makes bonds half as long, bohr taken for Å nearly twice as long."""
-
-
 def bond_warning(file: LabelledFile, rows: npt.NDArray[np.int64]) -> str | None:
     """What to tell where atoms are much farther from their neighbours than a bond is long, as in a noble gas.
 
@@ -128,10 +119,7 @@ def bond_warning(file: LabelledFile, rows: npt.NDArray[np.int64]) -> str | None:
     """
     if len(file.numbers) < 2 or not len(rows):
         return None
-    positions = file.positions[rows[:1000]]
-    distances = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1) / radius_sums(file.numbers)
-    distances[:, *np.diag_indices(len(file.numbers))] = np.inf
-    typical = float(np.median(distances.min(axis=2)))
+    typical = neighbours_in_bonds(file.numbers, file.positions[rows[:1000]])
     found = f"atoms are {typical:.2g} times a covalent bond from their neighbours; is --length-unit right?"
     if typical < SHORTEST_BOND:
         raise InputError(f"{file.path}: {found}")

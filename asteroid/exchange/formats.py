@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from asteroid.errors import InputError, MissingDependencyError
 from asteroid.exchange.labelled import Conventions, Floats, frame_place
+from asteroid.geometry_files import CHARGE_KEYS, MULTIPLICITY_KEYS, entries_of, frame_lines, whole_number
 from asteroid.problems import printable
 
 MOST_PROBLEMS: Final = 5
@@ -121,10 +122,13 @@ _KEYS: Final = (("REF_energy", "REF_forces"), ("energy", "forces"))
 
 
 def _read_extxyz(path: Path, data: bytes, conventions: Conventions) -> Content:
-    """Energies from the comment lines, forces from the columns; ``charge``, ``spin`` (2S + 1),
-    ``split`` and ``level_of_theory``, too."""
+    """Energies from the comment lines, forces from the columns; charge and multiplicity by the
+    entries that :mod:`asteroid.geometry_files` knows, ``split`` and ``level_of_theory``, too."""
     text = _decode(path, data)
-    lines = _frame_lines(path, text)
+    try:
+        lines = frame_lines(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     frames = _ase_frames(path, text)
     if len(frames) != len(lines):
         raise InputError(f"{path}: ASE reads {len(frames)} frames where {len(lines)} are written")
@@ -137,6 +141,11 @@ def _read_extxyz(path: Path, data: bytes, conventions: Conventions) -> Content:
         elif any(atoms.pbc):
             problems.append((index, 'is periodic; write a molecule with pbc="F F F"'))
         energies.append(np.nan if energy is None else energy)
+        for keys in (CHARGE_KEYS, MULTIPLICITY_KEYS):
+            found = entries_of(atoms.info, keys)
+            if len({str(whole_number(value) or value) for value in found.values()}) > 1:
+                both = " and ".join(f"{key} {printable(str(value))}" for key, value in found.items())
+                problems.append((index, f"says {both}; write one of them"))
     forces = [_entry(atoms, forces_key, atoms.arrays) for atoms in frames]
     if conventions.forces_key and all(force is None for force in forces):
         problems.append((0, f"has no column '{conventions.forces_key}'; write --forces-key with the one it has"))
@@ -145,8 +154,8 @@ def _read_extxyz(path: Path, data: bytes, conventions: Conventions) -> Content:
         positions=[atoms.positions for atoms in frames],
         energies=energies,
         forces=[None if force is None else np.asarray(force) for force in forces],
-        charges=[atoms.info.get("charge", atoms.info.get("total_charge")) for atoms in frames],
-        multiplicities=[atoms.info.get("spin", atoms.info.get("total_spin")) for atoms in frames],
+        charges=[next(iter(entries_of(atoms.info, CHARGE_KEYS).values()), None) for atoms in frames],
+        multiplicities=[next(iter(entries_of(atoms.info, MULTIPLICITY_KEYS).values()), None) for atoms in frames],
         splits=[atoms.info.get("split") for atoms in frames],
         levels=[atoms.info.get("level_of_theory") for atoms in frames],
         lines=lines,
@@ -165,26 +174,6 @@ def _decode(path: Path, data: bytes) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}: line {line}: not UTF-8 text") from None
-
-
-def _frame_lines(path: Path, text: str) -> tuple[int, ...]:
-    """The lines, from 1 on, in which frames begin: each takes its number of atoms, a comment and one line an atom.
-
-    ASE looks for every line that is announced, without end for a number that is too large.
-    """
-    rows = text.rstrip().split("\n") if text.strip() else []
-    starts = []
-    row = 0
-    while row < len(rows):
-        count = rows[row].strip()
-        if not (count.isascii() and count.isdecimal()) or len(count) > 9 or int(count) < 1:
-            found = printable(count) or "an empty line"
-            raise InputError(f"{path}: line {row + 1}: found {found}; write the number of atoms of a frame")
-        starts.append(row + 1)
-        row += 2 + int(count)
-        if row > len(rows):
-            raise InputError(f"{path}: line {starts[-1]}: the frame has fewer than its {int(count)} atoms")
-    return tuple(starts)
 
 
 def _ase_frames(path: Path, text: str) -> list[Any]:

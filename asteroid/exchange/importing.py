@@ -13,10 +13,11 @@ from asteroid.errors import InputError
 from asteroid.exchange.matching import KnownFrames, describe
 from asteroid.exchange.plan import Imported, ImportSettings, Plan, name_of, plan_import
 from asteroid.exchange.reading import read_labelled
+from asteroid.geometry_files import read_structures
 from asteroid.manifest import MoleculeSettings
 from asteroid.records import Attempt, table_to_attempts
 from asteroid.store import Store
-from asteroid.structures import read_geometry, read_smiles
+from asteroid.structures import read_smiles
 
 
 def import_files(store: Store, paths: Sequence[Path], settings: ImportSettings) -> list[Imported]:
@@ -52,7 +53,8 @@ def check_same_atoms(store: Store, molecule: MoleculeSettings) -> None:
         numbers = read_smiles(molecule.smiles).numbers
     else:
         assert molecule.geometry is not None, "a molecule has one or the other"
-        numbers = tuple(read_geometry(molecule.geometry, charge=molecule.charge).numbers)
+        asked = {"charge": molecule.charge, "multiplicity": molecule.multiplicity}
+        numbers = tuple(read_structures(molecule.geometry, **asked)[0].numbers)
     row = imported.to_pylist()[0]
     there = describe(row["numbers"], row["charge"], row["multiplicity"])
     if describe(numbers, molecule.charge, molecule.multiplicity) != there:

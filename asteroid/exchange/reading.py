@@ -15,6 +15,7 @@ from asteroid.configuration import SPLITS, SYMBOLS, Configuration, Split
 from asteroid.errors import InputError
 from asteroid.exchange.formats import READERS, Content, refuse
 from asteroid.exchange.labelled import Conventions, LabelledFile
+from asteroid.geometry_files import whole_number
 from asteroid.levels import LevelOfTheory
 from asteroid.problems import printable
 
@@ -117,21 +118,26 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 
 
 def _one(path: Path, name: str, found: Sequence[Any], given: int | None, default: int) -> int:
-    """A whole number that all frames share: as given on the command line, as the file says, or the default."""
-    if given is not None:
-        return given
+    """A whole number that all frames share: as the file says, as given on the command line, or the default.
+
+    What is given must agree with the file; it only replaces what is no whole number, such as a sum of partial charges.
+    """
     values = _distinct(found)
-    if not values:
-        return default
-    try:
-        numbers = {float(value) for value in values}
-    except (TypeError, ValueError):
-        numbers = set()
-    (number, *others) = numbers or {np.nan}
-    if others or not number.is_integer() or abs(number) > 1000:
+    numbers = {whole_number(value) for value in values}
+    if None in numbers and given is None:
         shown = ", ".join(printable(str(value)) for value in values[:3])
         raise InputError(f"{path}: {name}: found {shown}; write --{name} with one whole number for all frames")
-    return int(number)
+    whole = sorted(number for number in numbers if number is not None)
+    if len(whole) > 1:
+        shown = ", ".join(map(str, whole[:3]))
+        raise InputError(f"{path}: {name}: found {shown}; write one file for each {name}")
+    if whole and given not in (None, whole[0]):
+        raise InputError(
+            f"{path}: --{name}: found {given}, but the file says {whole[0]}; write {whole[0]}, or correct the file"
+        )
+    if given is not None:
+        return given
+    return whole[0] if whole else default
 
 
 def _splits(path: Path, found: Sequence[Any]) -> tuple[Split, ...] | None:

@@ -14,12 +14,13 @@ from ase.optimize import BFGS
 
 from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
+from asteroid.geometry_files import read_structures
 from asteroid.labelling import Labeller
 from asteroid.labelling.calculator import LabellerCalculator
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.screening import Screen
 from asteroid.sampling.select import sorted_distances
-from asteroid.structures import parse_smiles, read_geometry
+from asteroid.structures import parse_smiles
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def find_conformers(molecule: MoleculeSettings, labeller: Labeller) -> list[tupl
         AsteroidError: when the cheap level keeps none of the structures together.
     """
     wanted = molecule.sampling.conformers
-    proposals = _proposals(molecule, 1 if molecule.geometry else PROPOSALS * wanted)
+    proposals = _proposals(molecule, PROPOSALS * wanted)
     screen = Screen.of(proposals[0])
     minima: list[tuple[Configuration, float]] = []
     reasons: list[str] = []
@@ -79,9 +80,9 @@ def find_conformers(molecule: MoleculeSettings, labeller: Labeller) -> list[tupl
 
 
 def _proposals(molecule: MoleculeSettings, count: int) -> list[Configuration]:
+    """All structures of the molecule's file, or up to ``count`` that RDKit builds from its SMILES."""
     if molecule.geometry is not None:
-        found = read_geometry(molecule.geometry, charge=molecule.charge)
-        return [Configuration(found.numbers, found.positions, molecule.charge, molecule.multiplicity)]
+        return read_structures(molecule.geometry, charge=molecule.charge, multiplicity=molecule.multiplicity)
     assert molecule.smiles is not None, "MoleculeSettings has one of the two"
     structure = _embed(molecule.smiles, count, molecule.sampling.seed)
     numbers = [atom.GetAtomicNum() for atom in structure.GetAtoms()]

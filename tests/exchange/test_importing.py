@@ -163,7 +163,8 @@ def test_geometries_that_could_be_two_frames_are_refused(store: Store, tmp_path:
         ({"Z": lambda _: np.array([6, 8, 1, 120])}, "atomic numbers must be"),
         ({"Z": lambda _: np.array([6, 8, 1, 0.5])}, "not whole numbers"),
         ({"N": lambda _: np.full(30, 3)}, "N says 3 atoms where Z is"),
-        ({"Q": lambda _: np.arange(30)}, "write --charge"),
+        ({"Q": lambda _: np.arange(30)}, "charge: found 0, 1, 2; write one file for each charge"),
+        ({"Q": lambda _: np.full(30, 0.1)}, "charge: found 0.1; write --charge with one whole number"),
         ({"Q": lambda _: np.full(30, 20)}, "write a smaller charge"),
         ({"E": lambda a: a["E"].astype(str)}, "E is of type"),
         ({"E": lambda a: a["E"].astype(object)}, "not an npz archive of plain arrays"),
@@ -177,6 +178,19 @@ def test_what_is_wrong_with_an_npz_is_said(changes: dict, message: str, store: S
     assert len(found) <= 6
     assert all(line.startswith(f"{file}: ") or line.startswith("and ") for line in found)
     assert message in found[0]
+
+
+def test_a_charge_that_contradicts_the_file_is_refused(store: Store, tmp_path: Path) -> None:
+    file = write_npz(tmp_path / "a.npz", springs(5), Q=np.full(5, 1))
+    (found,) = problems(store, file, conventions=Conventions(charge=0))
+    assert found == f"{file}: --charge: found 0, but the file says 1; write 1, or correct the file"
+    assert load(store, file, conventions=Conventions(charge=1, multiplicity=2))[0].labels == 5
+    # A sum of partial charges says nothing that an option could contradict.
+    load(
+        Store(str(tmp_path / "other")),
+        write_npz(file, springs(5), Q=np.full(5, 0.1)),
+        conventions=Conventions(charge=0),
+    )
 
 
 def test_bad_labels_are_stored_as_rejected_when_asked_for_and_stay_so(store: Store, tmp_path: Path) -> None:
