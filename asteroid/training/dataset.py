@@ -6,6 +6,7 @@ after it :mod:`asteroid.training.fit`.
 """
 
 import contextlib
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -169,6 +170,28 @@ def to_graph(
     graph.atom_weight = torch.ones(len(configuration.numbers), dtype=dtype)
     for key in set(graph.keys) - _GRAPH_KEYS:
         graph[key] = None
+    return graph
+
+
+def with_label(geometry: Graph, frame: LabelledFrame, energy: float, *, weight: float) -> Graph:
+    """A copy of a graph that carries a label and shares everything else.
+
+    Args:
+        geometry: of the frame's configuration, without a label: what this label lacks, the copy lacks too.
+        energy: eV, relative to the reference energies.
+        weight: of the frame in the loss.
+    """
+    graph, dtype = copy.copy(geometry), geometry.positions.dtype
+    graph.energy = torch.tensor(energy, dtype=dtype)
+    if frame.forces is not None:
+        graph.forces = torch.tensor(frame.forces, dtype=dtype)
+        graph.forces_weight = torch.ones((), dtype=dtype)
+    graph.weight = torch.tensor(weight, dtype=dtype)
+    graph.head = torch.tensor(frame.head)
+    if frame.atom_weights is not None:
+        graph.atom_weight = torch.tensor(frame.atom_weights, dtype=dtype)
+    if frame.temperature is not None:
+        graph.temperature = torch.tensor([frame.temperature], dtype=dtype)
     return graph
 
 

@@ -24,6 +24,7 @@ from asteroid.training.dataset import (
     fit_reference_energies,
     reference_energy,
     to_graph,
+    with_label,
 )
 from asteroid.training.fit import Evaluation, FitResult, Progress, StageSettings, State, fit
 from asteroid.training.held_out import HeldOut
@@ -69,7 +70,7 @@ class Session:
         self._dtype = DTYPES[settings.precision]
         self._checkpoints = checkpoints
         self._on_progress = on_progress
-        self._graphs: dict[tuple[str, float], Graph] = {}
+        self._geometries: dict[str, Graph] = {}
         if start is None and settings.foundation is not None:
             start = load_foundation(settings.foundation, elements, dtype=self._dtype)
         self._start = start
@@ -212,7 +213,7 @@ class Session:
         return {head: self._references(level) for head, level in _by_head(frames).items()}
 
     def _to_graphs(self, frames: Sequence[LabelledFrame], references: dict[int, dict[int, float]]) -> list[Graph]:
-        """Graphs of these frames with weights of mean 1; each graph is made once, whatever its weight.
+        """Graphs of these frames with weights of mean 1.
 
         Args:
             references: of each head's level.
@@ -221,24 +222,16 @@ class Session:
         graphs = []
         for frame in frames:
             energy = frame.energy - reference_energy(frame.configuration, references[frame.head])
-            graph = self._graph(frame.configuration, energy, frame)
-            weighted = copy.copy(graph)
-            weighted.weight = torch.tensor(frame.weight / mean, dtype=self._dtype)
-            weighted.head = torch.tensor(frame.head)
-            if frame.atom_weights is not None:
-                weighted.atom_weight = torch.tensor(frame.atom_weights, dtype=self._dtype)
-            if frame.temperature is not None:
-                weighted.temperature = torch.tensor([frame.temperature], dtype=self._dtype)
-            graphs.append(weighted)
+            graphs.append(with_label(self._geometry(frame.configuration), frame, energy, weight=frame.weight / mean))
         return graphs
 
-    def _graph(self, configuration: Configuration, energy: float, frame: LabelledFrame) -> Graph:
-        key = (configuration.frame_id, energy)
-        if key not in self._graphs:
-            self._graphs[key] = to_graph(
-                configuration, energy, frame.forces, numbers=self._numbers, r_max=self._cutoff, dtype=self._dtype
+    def _geometry(self, configuration: Configuration) -> Graph:
+        """The graph of a geometry without a label: its neighbour list is made once, for the labels of all levels."""
+        if configuration.frame_id not in self._geometries:
+            self._geometries[configuration.frame_id] = to_graph(
+                configuration, numbers=self._numbers, r_max=self._cutoff, dtype=self._dtype
             )
-        return self._graphs[key]
+        return self._geometries[configuration.frame_id]
 
     def _load(self) -> State:
         checkpoint = self._checkpoints.load()

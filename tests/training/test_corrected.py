@@ -2,10 +2,13 @@
 
 import dataclasses
 import datetime as dt
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import Configuration
@@ -14,14 +17,19 @@ from asteroid.levels import LevelOfTheory
 from asteroid.records import Attempt
 from asteroid.store import Store
 from asteroid.training.dataset import LabelledFrame
+from asteroid.training.held_out import HeldOut
 from asteroid.training.kernel import KernelModel
+from asteroid.training.objectives import LabelLoss, Model, Tensors
 from asteroid.training.predict import predict
-from asteroid.training.run import train_model
+from asteroid.training.run import Card, load_model, train_model
 from asteroid.training.session import Session
 from asteroid.training.strategies.blend import Correction, blend, wants_network
 from asteroid.training.strategies.corrected import learn_alone, learn_steps, lift, set_aside_broken
 from asteroid.training.strategies.delta import differences
 from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
+
+ENERGIES = LevelOfTheory.parse("hf/sto-3g")
+"""Stands for a level with energies alone."""
 
 
 def by_id(frames: list[LabelledFrame]) -> dict[str, LabelledFrame]:
@@ -200,3 +208,81 @@ def test_a_blend_is_no_worse_on_held_out_frames_than_its_kernel(water: Labels, t
     # The network alone knows the level of the differences, tens of eV above that of the labels.
     energies, _ = predict(mixed.network, [frame.configuration for frame in train])
     assert np.abs(energies - [frame.energy for frame in train]).max() < 1.0
+
+
+class Witness:
+    """The usual loss, which keeps what it is shown of the forces."""
+
+    needs_noise: bool = False
+
+    def __init__(self) -> None:
+        self.forces_weights: list[float] = []
+        self.forces: list[float] = []
+
+    def __call__(self, forward: Model, batch: Tensors) -> torch.Tensor:
+        self.forces_weights += batch["forces_weight"].tolist()
+        self.forces.append(float(batch["forces"].abs().max()))
+        return LabelLoss(1.0, 100.0)(forward, batch)
+
+
+def test_energies_alone_that_follow_corrected_labels_of_the_same_energy_see_no_forces(
+    water: Labels, tmp_path: Path
+) -> None:
+    energies = [dataclasses.replace(frame, forces=None) for frame in water.accurate[:8]]
+    # As pretraining on corrected labels sees them: accurate energies with forces from below.
+    lifted = lift([by_id(water.cheap[:12]), by_id(energies)], learn_steps([by_id(water.cheap), by_id(energies)]))
+    checkpoints = StoredCheckpoints(Store(tmp_path), "checkpoints/water/test")
+    settings = tiny_settings()
+    session = Session(settings, energies, water.accurate[12:16], [1, 8], checkpoints=checkpoints)
+    model = session.new_model(lifted)
+    seen = []
+    for name, frames in (("pretrain", lifted), ("finetune", energies), ("again", lifted)):
+        witness = Witness()
+        options: dict[str, Any] = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "accurate": True}
+        session.fit(name, model, frames, **options, objective=witness)
+        seen.append((set(witness.forces_weights), max(witness.forces) > 0))
+    assert seen == [({1.0}, True), ({0.0}, False), ({1.0}, True)]
+
+
+def test_a_training_on_energies_killed_after_its_pretraining_continues_to_the_very_same_model(
+    water: Labels, tmp_path: Path
+) -> None:
+    ids = [frame.frame_id for frame in water.accurate]
+
+    def run(store: Store, **options: Any) -> Card:
+        arguments: dict[str, Any] = {
+            "strategy": "corrected",
+            "train_ids": ids[:4],
+            "valid_ids": ids[4:6],
+            "cheap_ids": ids[:12],
+            "settings": tiny_settings(pretrain_steps=2, finetune_steps=4, evaluate_every=2),
+            **options,
+        }
+        return train_model(store, "water", cheap=CHEAP, accurate=ENERGIES, **arguments)
+
+    store = Store(tmp_path / "whole")
+    fill(store, water)
+    attempts = [
+        Attempt(frame_id=f.frame_id, status="ok", energy=f.energy, time=store_time()) for f in water.accurate[:6]
+    ]
+    store.add_attempts("water", ENERGIES, attempts)
+    # A training that is resumed from another model asks for no graph before the first stage that is left.
+    start = run(store, strategy="scratch", settings=tiny_settings(scratch_steps=1, evaluate_every=1))["model_id"]
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    killed = Store(tmp_path / "killed")
+    with pytest.raises(Killed):
+        run(killed, start=start, on_progress=die_before_finetuning)
+    cards = [run(each, start=start) for each in (store, killed)]
+    assert cards[0]["model_id"] == cards[1]["model_id"]
+    assert cards[0]["history"] == cards[1]["history"]
+    one, other = (load_model(each, "water", cards[0]["model_id"]).parameters() for each in (store, killed))
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def die_before_finetuning(stage: str, step: int, steps: int, held_out: HeldOut | None) -> None:
+    if (stage, step) == ("finetune", 0):
+        raise Killed
