@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ from asteroid.geometry_files import read_structures
 from asteroid.groups import planned_frames
 from asteroid.levels import LevelOfTheory
 from asteroid.problems import printable, validate
+from asteroid.quantities import Number
 from asteroid.settings import (
     AcquisitionSettings,
     BudgetSettings,
@@ -143,7 +144,7 @@ class _Molecule(_Defaults):
     name: str
     smiles: str | None = None
     geometry: str | None = None
-    charge: int = 0
+    charge: Annotated[int, Number("e")] = 0
     multiplicity: int = 1
 
 

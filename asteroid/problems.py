@@ -1,4 +1,4 @@
-"""What pydantic found wrong with untrusted settings, in words that say what to write.
+"""What pydantic found wrong with untrusted settings, and what is unusual in them, in words that say what to write.
 
 :mod:`asteroid.manifest` puts the file's name in front; nothing here knows about files.
 """
@@ -6,15 +6,20 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from asteroid.errors import suggest
+from asteroid.quantities import number_of
+from asteroid.settings import Settings
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _TOO_SHORT = "at least one value"
+_NUMERIC = (_TOO_SHORT, "number", *"0123456789")
+"""Ends of what is expected that ask for numbers."""
 
 
 def validate(model: type[Model], content: Mapping[str, Any]) -> tuple[Model | None, list[str]]:
@@ -31,9 +36,10 @@ def validate(model: type[Model], content: Mapping[str, Any]) -> tuple[Model | No
 def _describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line for each key that has problems; the alternatives of a union are one problem."""
     found: dict[str, tuple[object, list[str]]] = {}
+    units: dict[str, str] = {}
     lines = []
     for detail in error.errors(include_url=False):
-        key, owner = _locate(detail["loc"], model)
+        key, owner, units[key] = _locate(detail["loc"], model)
         kind = detail["type"]
         if kind == "extra_forbidden":
             name = str(detail["loc"][-1])
@@ -50,13 +56,37 @@ def _describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
         near = [expected for expected in expected_values if expected.startswith("did you mean")]
         expectation = near[0] if near else " or ".join(dict.fromkeys(expected_values))
         verb = "" if expectation.startswith(("did you mean", "write ")) else "write "
-        lines.append(f"{key}: found {_show(value)}; {verb}{expectation}")
+        unit = f" (in {units[key]})" if units[key] and expectation.endswith(_NUMERIC) else ""
+        lines.append(f"{key}: found {_show(value)}; {verb}{expectation}{unit}")
     return lines
 
 
-def _locate(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str, type[BaseModel]]:
-    """The key as a person writes it, and the block of settings it stands in."""
-    key = ""
+def unusual(settings: Settings) -> list[str]:
+    """Numbers of a block of settings far from what anybody uses, one line each, beginning with the key.
+
+    >>> from asteroid.settings import SamplingSettings
+    >>> unusual(SamplingSettings(timestep=100))
+    ['timestep: found 100 fs, which is far from usual; write 0.05 to 4 fs']
+    """
+    lines = []
+    for key, field in type(settings).model_fields.items():
+        value = getattr(settings, key)
+        if isinstance(value, Settings):
+            lines += [f"{key}.{line}" for line in unusual(value)]
+            continue
+        number = number_of(field)
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, int | float) and not number.least <= each <= number.most:
+                unit = f" {number.unit}" if number.unit else ""
+                least, most = (f"{end:g}" if abs(end) < inf else "" for end in (number.least, number.most))
+                usual = f"{least} to {most}" if least and most else f"{most} or less"
+                lines.append(f"{key}: found {each:g}{unit}, which is far from usual; write {usual}{unit}")
+    return lines
+
+
+def _locate(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str, type[BaseModel], str]:
+    """The key as a person writes it, the block of settings it stands in, and its unit."""
+    key = unit = ""
     owner = model
     inside: type[BaseModel] | None = model
     for part in location:
@@ -67,8 +97,9 @@ def _locate(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str,
             owner = inside
             field = owner.model_fields.get(part)
             inside = None if field is None else _block(field.annotation)
+            unit = "" if field is None else number_of(field).unit
         # Below a plain value, text names an alternative of a union, which means nothing to people.
-    return key, owner
+    return key, owner, unit
 
 
 def _block(annotation: Any) -> type[BaseModel] | None:
@@ -96,9 +127,9 @@ def _expected(kind: str, context: Mapping[str, Any], value: object) -> str:
         "float_type": "a number",
         "float_parsing": "a number",
         "finite_number": "a finite number",
-        "greater_than": f"a number above {context.get('gt')}",
+        "greater_than": f"a number above {context.get('gt', 0):g}",
         "greater_than_equal": f"{context.get('ge')} or more",
-        "less_than": f"a number below {context.get('lt')}",
+        "less_than": f"a number below {context.get('lt', 0):g}",
         "less_than_equal": f"{context.get('le')} or less",
         "too_short": _TOO_SHORT,
         "model_type": "keys and values, or remove it",

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Positive = Annotated[float, Field(gt=0)]
+from asteroid.quantities import ForceError, Kelvin, Number, Picoseconds, Positive, Timestep
+
 Strategy = Literal[
     "scratch",
     "unweighted",
@@ -44,15 +45,15 @@ class SamplingSettings(Settings):
     """Frames are shared equally between these."""
     frames: Annotated[int, Field(ge=10, le=10_000_000)] = 1000
     """How many configurations in all; each gets a cheap label."""
-    temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)] = (300.0, 600.0)
+    temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 600.0)
     """K, for MD and for the width of normal-mode displacements."""
     conformers: Annotated[int, Field(ge=1, le=1000)] = 5
     """At most so many starting conformers (RDKit ETKDG, optimised at the cheap level, duplicates removed)."""
-    timestep: Positive = 0.5
+    timestep: Timestep = 0.5
     """fs"""
-    equilibration: Positive = 200.0
+    equilibration: Annotated[Positive, Number("fs", 1, 1e6)] = 200.0
     """fs of MD before the first frame."""
-    interval: Positive = 20.0
+    interval: Annotated[Positive, Number("fs", 0.5, 1e5)] = 20.0
     """fs between frames of one trajectory."""
     frames_per_group: Annotated[int, Field(ge=1)] = 20
     """Frames of one trajectory (or one set of displacements): the unit that is put into one split."""
@@ -64,9 +65,9 @@ class LabelSettings(Settings):
 
     forces: bool = True
     """Or energies alone: for coupled cluster they are several times cheaper."""
-    time_limit: Positive = 43200.0
+    time_limit: Annotated[Positive, Number("s", 1, 1e7)] = 43200.0
     """s a label may take before it counts as failed."""
-    memory_limit: Positive | None = None
+    memory_limit: Annotated[Positive, Number("MiB", 100, 1e7)] | None = None
     """MiB a label may take before it counts as failed; an equal share of the machine's memory when not given."""
 
 
@@ -103,14 +104,14 @@ class BudgetSettings(Settings):
 class ModelSettings(Settings):
     """Size of the MACE model."""
 
-    channels: Annotated[int, Field(ge=1)] = 32
+    channels: Annotated[int, Field(ge=1), Number(most=1024)] = 32
     max_l: Annotated[int, Field(ge=0, le=3)] = 1
     max_ell: Annotated[int, Field(ge=1, le=4)] = 2
     correlation: Annotated[int, Field(ge=1, le=4)] = 3
     interactions: Annotated[int, Field(ge=1, le=4)] = 2
-    radial: Annotated[int, Field(ge=2)] = 8
+    radial: Annotated[int, Field(ge=2), Number(most=64)] = 8
     """Number of radial Bessel functions."""
-    r_max: Positive = 4.5
+    r_max: Annotated[Positive, Number("Å", 2, 12)] = 4.5
     """Å, cutoff radius."""
 
 
@@ -118,7 +119,7 @@ class TrainingSettings(Settings):
     """How models are trained."""
 
     strategy: Strategy = "corrected"
-    gamma: Literal["auto"] | Positive = "auto"
+    gamma: Literal["auto"] | ForceError = "auto"
     """eV/Å in w = exp(−e/γ); ``auto`` chooses it by a short pretraining on held-out accurate frames."""
     weights: Literal["frame", "atom"] = "frame"
     """Whether ``weighted`` weighs the forces of a cheap frame all alike, or those of each atom by their own bias."""
@@ -131,16 +132,16 @@ class TrainingSettings(Settings):
     """Path of a MACE model to start from instead of random weights; a pickle, so only from people you trust.
 
     Only ``foundation`` needs it; those of :data:`asteroid.strategy_rules.FROM_RANDOM_WEIGHTS` do without it."""
-    pretrain_steps: Annotated[int, Field(ge=1)] = 5000
-    finetune_steps: Annotated[int, Field(ge=1)] = 1000
-    correction_steps: Annotated[int, Field(ge=1)] = 2500
+    pretrain_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 5000
+    finetune_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 1000
+    correction_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 2500
     """Of the network that ``corrected`` blends with its kernel where the kernel is not nearly exact."""
-    scratch_steps: Annotated[int, Field(ge=1)] | None = None
+    scratch_steps: Annotated[int, Field(ge=1), Number(most=1e7)] | None = None
     """Steps of the model trained on accurate labels alone; as many as the two above together when not given."""
     batch_size: Annotated[int, Field(ge=1)] = 20
     finetune_batch_size: Annotated[int, Field(ge=1)] = 5
-    learning_rate: Positive = 0.02
-    finetune_learning_rate: Positive = 0.005
+    learning_rate: Annotated[Positive, Number(least=1e-6, most=0.5)] = 0.02
+    finetune_learning_rate: Annotated[Positive, Number(least=1e-6, most=0.5)] = 0.005
     """A fifth of it where some accurate labels are energies alone."""
     energy_weight: Positive = 1.0
     forces_weight: Positive = 100.0
@@ -170,44 +171,44 @@ class TrainingSettings(Settings):
 class ThresholdSettings(Settings):
     """What a model must reach for its certificate."""
 
-    force_mae: Positive = 0.05
+    force_mae: ForceError = 0.05
     """eV/Å on held-out accurate frames"""
-    energy_mae: Positive = 0.005
+    energy_mae: Annotated[Positive, Number("eV/atom")] = 0.005
     """eV/atom on held-out accurate frames"""
-    nve_drift: Positive = 0.001
+    nve_drift: Annotated[Positive, Number("eV/atom/ps")] = 0.001
     """eV/atom/ps"""
     nvt_stable: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Part of the trajectories that must survive."""
-    minimum_force: Positive = 0.05
+    minimum_force: ForceError = 0.05
     """eV/Å, largest accurate force component left at the model's minimum"""
-    minimum_rmsd: Positive = 0.02
+    minimum_rmsd: Annotated[Positive, Number("Å")] = 0.02
     """Å, between the model's minimum and the accurate one"""
-    on_policy_mae: Positive = 0.05
+    on_policy_mae: ForceError = 0.05
     """eV/Å on frames of the model's own MD"""
-    frequency_mean: Positive = 20.0
+    frequency_mean: Annotated[Positive, Number("cm⁻¹")] = 20.0
     """cm⁻¹, mean deviation of the model's harmonic frequencies from the accurate ones"""
-    frequency_worst: Positive = 60.0
+    frequency_worst: Annotated[Positive, Number("cm⁻¹")] = 60.0
     """cm⁻¹, largest deviation of one of them"""
-    torsion: Positive = 20.0
+    torsion: Annotated[Positive, Number("meV")] = 20.0
     """meV, largest error of the energies along a torsion; at 300 K, k_B T is 26"""
-    bonds: Positive = 0.01
+    bonds: Annotated[Positive, Number("Å")] = 0.01
     """Å, largest distance between a distribution of bond lengths in MD and its reference"""
-    angles: Positive = 2.0
+    angles: Annotated[Positive, Number("degrees")] = 2.0
     """degrees, likewise of bond angles"""
-    dihedrals: Positive = 15.0
+    dihedrals: Annotated[Positive, Number("degrees")] = 15.0
     """degrees, likewise of dihedral angles"""
 
 
 class ValidationSettings(Settings):
     """How a finished model is judged."""
 
-    temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)] = (300.0, 600.0)
+    temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 600.0)
     """K"""
-    timestep: Positive = 0.5
+    timestep: Timestep = 0.5
     """fs"""
-    nve_ps: Positive = 1.0
+    nve_ps: Picoseconds = 1.0
     """With the time step above, and again with half of it."""
-    nvt_ps: Positive = 2.0
+    nvt_ps: Picoseconds = 2.0
     replicas: Annotated[int, Field(ge=1, le=1000)] = 8
     """NVT trajectories at each temperature, all in one batch."""
     on_policy: Annotated[int, Field(ge=0)] = 6
@@ -238,17 +239,17 @@ class AcquisitionSettings(Settings):
     than labels with forces, and buys these."""
     rounds: Annotated[int, Field(ge=1)] = 10
     """At most so many, the first included."""
-    core_hours: Positive | None = None
+    core_hours: Annotated[Positive, Number("core-hours", 0.001, 1e5)] | None = None
     """For labels, training and exploration of all rounds together; no limit when not given."""
-    target: Positive | None = None
+    target: ForceError | None = None
     """eV/Å: stop when the force MAE on held-out frames is below it with 95 % confidence."""
     least_gain: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Part of the error that the next core-hour, or the next round where that costs more, must promise to take off."""
     committee: Annotated[int, Field(ge=2, le=16)] = 3
     """Models whose disagreement is the uncertainty."""
-    temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)] = (300.0, 600.0, 900.0)
+    temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 600.0, 900.0)
     """K, of the MD that explores."""
-    ps: Positive = 1.0
+    ps: Picoseconds = 1.0
     """Length of a replica."""
     replicas: Annotated[int, Field(ge=1)] = 8
     """At each temperature."""

@@ -2,11 +2,15 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from asteroid.manifest import Manifest
 
 ManifestArgument = Annotated[Path, typer.Argument(help="YAML file that names molecules, levels of theory and budgets.")]
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or s3:// URL where everything is kept.")]
@@ -14,6 +18,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machine
 
 # A pipe has no width: wide enough that no table folds a name.
 out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+WARNING = "warning: "
+"""Before each line about what is probably, but not surely, a mistake."""
 
 
 class progress_bar:  # noqa: N801 - reads as a function
@@ -36,6 +44,24 @@ class progress_bar:  # noqa: N801 - reads as a function
     def show(self, done: int, total: int) -> None:
         """Set the bar, for work that counts itself."""
         self._progress.update(self._task, completed=done, total=total)
+
+
+def load_with_warnings(manifest: Path) -> "Manifest":
+    """A manifest that can be run; what is probably a mistake in it goes to standard error.
+
+    Raises:
+        InputError: with every problem, one line each.
+    """
+    from asteroid.stages import likely_mistakes, load_checked
+
+    loaded = load_checked(manifest)
+    print_warnings(likely_mistakes(loaded))
+    return loaded
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        print(f"{WARNING}{warning}", file=sys.stderr)
 
 
 def print_json(content: Any) -> None:

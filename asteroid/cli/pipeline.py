@@ -8,8 +8,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from asteroid.cli.common import JsonOption, ManifestArgument, out, print_json
-from asteroid.errors import InputError, MissingDependencyError
+from asteroid.cli.common import (
+    WARNING,
+    JsonOption,
+    ManifestArgument,
+    load_with_warnings,
+    out,
+    print_json,
+    print_warnings,
+)
+from asteroid.errors import InputError, MissingDependencyError, plural
 
 
 def run(
@@ -24,10 +32,9 @@ def run(
     Samples, labels, trains, validates and reports every molecule of the manifest. It can be stopped or killed at any
     moment; run it again and it goes on where things stand, and nothing is computed twice.
     """
-    from asteroid.stages import load_checked
     from asteroid.store import Store
 
-    loaded = load_checked(manifest)
+    loaded = load_with_warnings(manifest)
     where = Store(store or loaded.store)
     if find_spec("prefect") is None:
         raise MissingDependencyError("prefect", "all")
@@ -41,26 +48,43 @@ def run(
     out.print(f"Index of all reports: {where.location('reports/index.html')}")
 
 
-def check(manifest: ManifestArgument, as_json: JsonOption = False) -> None:
+def check(
+    manifest: ManifestArgument,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse what is probably a mistake, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Check a manifest before anything is spent.
 
     Prints one line a problem (file, key, what was found, what to write) and exits with 2, or says that all is well.
-    With --json it prints the list of problems.
+    What is probably a mistake (coordinates in bohr, levels exchanged, a step of 100 fs, labels of days) is a line that
+    begins with "warning: "; with --strict it is a problem. With --json it prints the list of these lines.
     """
-    from asteroid.stages import load_checked
+    from asteroid.exchange import check_names
+    from asteroid.stages import likely_mistakes, load_checked
+    from asteroid.store import Store
 
     try:
         loaded = load_checked(manifest)
+        store = Store(loaded.store)
+        # Whether a bucket answers is not the manifest's fault.
+        if store.local_path("") is not None:
+            check_names(store, (molecule.name for molecule in loaded.molecules))
+        doubts = likely_mistakes(loaded)
+        if strict and doubts:
+            raise InputError(doubts)
     except InputError as error:
         if not as_json:
             raise
         print_json(error.problems)
         raise typer.Exit(2) from None
     if as_json:
-        print_json([])
+        print_json([f"{WARNING}{doubt}" for doubt in doubts])
         return
+    print_warnings(doubts)
     names = ", ".join(molecule.name for molecule in loaded.molecules)
-    out.print(f"{manifest}: {len(loaded.molecules)} molecules are fine: {names}")
+    fine = "is fine" if len(loaded.molecules) == 1 else "are fine"
+    but = f" but for {plural(len(doubts), 'warning')}" if doubts else ""
+    out.print(f"{manifest}: {plural(len(loaded.molecules), 'molecule')} {fine}{but}: {names}", markup=False)
 
 
 def _print_outcomes(outcomes: Sequence[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from asteroid.cli.common import JsonOption, ManifestArgument, out, print_json
+from asteroid.cli.common import JsonOption, ManifestArgument, load_with_warnings, out, print_json
 
 if TYPE_CHECKING:
     from asteroid.stages.quote import Growth, Quote
@@ -30,12 +30,11 @@ def plan(
     lacks: on a half-finished store it quotes the rest. What the store already knows is not measured again. Only the
     quote itself is written, for the report to hold the cost against.
     """
-    from asteroid.stages import load_checked
     from asteroid.stages.kept_quotes import keep_quote
     from asteroid.stages.quote import quote
     from asteroid.store import Store
 
-    loaded = load_checked(manifest)
+    loaded = load_with_warnings(manifest)
     where = Store(store or loaded.store)
     cores = len(os.sched_getaffinity(0))
     console = Console(stderr=True)

@@ -7,7 +7,7 @@ imported again is bit for bit the same.
 """
 
 from asteroid.exchange.exporting import EXPORT_FORMATS, Exported, export_labels
-from asteroid.exchange.importing import check_same_atoms, import_files
+from asteroid.exchange.importing import check_names, check_same_atoms, import_files
 from asteroid.exchange.labelled import ENERGY_UNITS, LENGTH_UNITS, Conventions
 from asteroid.exchange.plan import Imported, ImportSettings
 
@@ -19,6 +19,7 @@ __all__ = [
     "Exported",
     "ImportSettings",
     "Imported",
+    "check_names",
     "check_same_atoms",
     "export_labels",
     "import_files",

@@ -4,7 +4,7 @@ Files become frames (those that the store does not have), accepted labels, and a
 status count them. Killed between these three and called again, it adds what is missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -27,6 +27,7 @@ def import_files(store: Store, paths: Sequence[Path], settings: ImportSettings) 
         InputError: with up to a few lines, when a file cannot be read or is inconsistent in itself, with the files
             before it or with the store; nothing has been written then.
     """
+    check_names(store, [settings.molecule])
     known = KnownFrames.of(store, settings.molecule)
     labels = _stored_labels(store, settings)
     selected = set(store.selected(settings.molecule, settings.level))
@@ -41,6 +42,21 @@ def import_files(store: Store, paths: Sequence[Path], settings: ImportSettings) 
     for plan in plans:
         _write(store, plan, selected, settings)
     return [plan.summary for plan in plans]
+
+
+def check_names(store: Store, names: Iterable[str]) -> None:
+    """Raise InputError for new molecules whose names differ from those of the store in case alone.
+
+    On file systems that do not tell case apart they would be one folder.
+    """
+    there = store.molecules()
+    by_lower = {name.lower(): name for name in there}
+    if problems := [
+        f"{name}: the store has '{other}', the same folder on some file systems; write '{other}', or another name"
+        for name in names
+        if name not in there and (other := by_lower.get(name.lower()))
+    ]:
+        raise InputError(problems)
 
 
 def check_same_atoms(store: Store, molecule: MoleculeSettings) -> None:

@@ -13,6 +13,7 @@ from asteroid.stages.feedback import Verdict, order_round
 from asteroid.stages.hessians import propose_hessian
 from asteroid.stages.labels import expected_label_seconds, label, load_checked, sample, select
 from asteroid.stages.minima import MINIMUM_LABELS, propose_minimum
+from asteroid.stages.mistakes import likely_mistakes
 from asteroid.stages.models import (
     Models,
     TrainingFrames,
@@ -54,6 +55,7 @@ __all__ = [
     "held_out_error",
     "is_certified",
     "label",
+    "likely_mistakes",
     "load_checked",
     "next_round",
     "order_round",

@@ -56,9 +56,10 @@ def sample(
         InputError: when another molecule has this name in the store.
     """
     from asteroid import sampling
-    from asteroid.exchange import check_same_atoms
+    from asteroid.exchange import check_names, check_same_atoms
     from asteroid.sampling.plan import identity
 
+    check_names(store, [molecule.name])
     check_same_atoms(store, molecule)
     path, this = f"molecules/{molecule.name}.json", identity(molecule)
     if not store.exists(path):

@@ -1,0 +1,108 @@
+"""What a label costs, to the order of magnitude, from the size of a molecule and its basis set; nothing is computed.
+
+``asteroid check`` asks here whether a level can be meant; ``asteroid plan`` (:mod:`asteroid.stages.quote`) measures.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from asteroid.configuration import Configuration
+from asteroid.labelling.plain import frozen_core
+from asteroid.levels import MAX_ALL_ELECTRON, Family, LevelOfTheory
+
+
+@dataclass(frozen=True)
+class RoughCost:
+    """One label, with one thread.
+
+    Args:
+        core_seconds: right to a factor of about three for molecules of 3 to 30 atoms.
+        memory: MiB.
+        basis_functions: None where the method brings its own basis set.
+    """
+
+    core_seconds: float
+    memory: float
+    basis_functions: int | None
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Basis functions (n) and the correlated occupied (o) and virtual (v) orbitals."""
+
+    n: int
+    o: int
+    v: int
+
+
+SMALLEST: Final = 0.3
+"""s: of a label by PySCF, however small the molecule."""
+
+_SECONDS: Final[dict[Family, Callable[[_Size], float]]] = {
+    "hf": lambda s: 5e-6 * s.n**3,
+    "dft": lambda s: 2e-5 * s.n**3,
+    "mp2": lambda s: 2e-8 * s.o * s.n**4,
+    "ccsd": lambda s: 2e-8 * s.o**2 * s.v**4,
+    "ccsd(t)": lambda s: 2e-8 * s.o**2 * s.v**4 + 3e-9 * s.o**3 * s.v**4,
+}
+"""Core-seconds of energy and forces, restricted. The powers are the textbook's for the step that costs most, the
+factors are from methanol, formic acid and ethanol in 6-31G*, cc-pVDZ and cc-pVTZ."""
+
+_NUMBERS: Final[dict[Family, Callable[[_Size], float]]] = {
+    "hf": lambda s: 100 * s.n**2,
+    "dft": lambda s: 100 * s.n**2,
+    "mp2": lambda s: 2 * s.o * s.v * s.n**2,
+    "ccsd": lambda s: s.n**4,
+    "ccsd(t)": lambda s: max(s.n**4, 7 * s.o * s.v**3),
+}
+"""Numbers of eight bytes that a label likes to hold: with less memory it takes several times as long. Mean fields keep
+their integrals only where there is room."""
+
+_PROGRAM_MEMORY: Final = 200.0
+"""MiB of PySCF itself."""
+
+_ENERGY_ALONE: Final = 0.3
+_UNRESTRICTED: Final = 3.0
+"""Costs relative to energy and forces of a closed shell."""
+
+
+def rough_cost(level: LevelOfTheory, configuration: Configuration, *, forces: bool) -> RoughCost:
+    """The cost of one label of a molecule; its positions do not matter.
+
+    Raises:
+        LabelFailed: when no electron would be left to correlate.
+        ImportError: if PySCF, which knows the basis sets, is not installed; not for methods that bring their own.
+
+    >>> water = Configuration([8, 1, 1], [[0, 0, 0], [0, 0.76, 0.59], [0, -0.76, 0.59]])
+    >>> rough_cost(LevelOfTheory.parse("ccsd(t)/cc-pvdz"), water, forces=True).basis_functions
+    24
+    """
+    if level.is_semiempirical:
+        # GFN2 of ethanol (26 electrons) takes 1.5 ms with tblite.
+        return RoughCost(2e-3 * (configuration.electrons / 26) ** 2, 100.0, None)
+    from pyscf import gto
+
+    # Far apart, so that nothing depends on where the atoms are.
+    places = np.arange(len(configuration.numbers))[:, None] * np.array([[10.0, 0.0, 0.0]])
+    molecule = gto.M(
+        atom=list(zip(configuration.symbols, places, strict=True)),
+        basis=level.basis,
+        ecp={
+            symbol: level.basis
+            for symbol, number in zip(configuration.symbols, configuration.numbers, strict=True)
+            if number > MAX_ALL_ELECTRON
+        },
+        charge=configuration.charge,
+        spin=configuration.multiplicity - 1,
+        verbose=0,
+    )
+    occupied = (molecule.nelectron + 1) // 2
+    correlated = occupied - frozen_core(molecule) if level.family in ("mp2", "ccsd", "ccsd(t)") else occupied
+    size = _Size(int(molecule.nao), correlated, max(1, int(molecule.nao) - occupied))
+    seconds = SMALLEST + _SECONDS[level.family](size)
+    seconds *= _UNRESTRICTED if configuration.multiplicity > 1 else 1.0
+    seconds *= 1.0 if forces else _ENERGY_ALONE
+    return RoughCost(seconds, _PROGRAM_MEMORY + 8 * _NUMBERS[level.family](size) / 2**20, size.n)

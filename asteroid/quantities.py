@@ -1,0 +1,53 @@
+"""Units and usual ranges of the numbers in a manifest.
+
+:mod:`asteroid.settings` annotates its numbers with them; messages that ask for a number name its unit, and
+``asteroid check`` doubts what is far from usual (:mod:`asteroid.problems`).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
+
+
+@dataclass(frozen=True)
+class Number:
+    """Unit and usual range of a setting, written into its annotation.
+
+    Args:
+        unit: empty for a pure number.
+        least, most: outside of these, what was written is probably a mistake.
+    """
+
+    unit: str = ""
+    least: float = -math.inf
+    most: float = math.inf
+
+
+def number_of(field: FieldInfo) -> Number:
+    """What the numbers of a setting mean, also those in a list or beside an alternative.
+
+    >>> from pydantic import BaseModel
+    >>> class Oven(BaseModel):
+    ...     temperatures: tuple[Kelvin, ...]
+    >>> number_of(Oven.model_fields["temperatures"]).unit
+    'K'
+    """
+
+    def of(annotation: Any) -> Number | None:
+        inside = (*getattr(annotation, "__metadata__", ()), *get_args(annotation))
+        found = (part if isinstance(part, Number) else of(part) for part in inside)
+        return next((number for number in found if number), None)
+
+    here = (part for part in field.metadata if isinstance(part, Number))
+    return next(here, None) or of(field.annotation) or Number()
+
+
+Positive = Annotated[float, Field(gt=0)]
+Kelvin = Annotated[Positive, Number("K", 1, 5000)]
+Timestep = Annotated[Positive, Number("fs", 0.05, 4)]
+"""A C–H bond vibrates once in 11 fs."""
+Picoseconds = Annotated[Positive, Number("ps", 0.01, 10_000)]
+ForceError = Annotated[Positive, Number("eV/Å", 1e-5, 10)]

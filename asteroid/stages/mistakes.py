@@ -1,0 +1,132 @@
+"""What is probably a mistake in a manifest that could be run: settings, geometries, levels and costs far from usual.
+
+What surely is one has been refused by :func:`asteroid.stages.load_checked` before. Nothing is computed here: costs are
+:mod:`asteroid.labelling.rough_cost`'s, right to the order of magnitude.
+"""
+
+import importlib.util
+from typing import Final
+
+import numpy as np
+
+from asteroid.bonds import bonded
+from asteroid.configuration import Configuration
+from asteroid.errors import LabelFailed
+from asteroid.geometry_checks import reasons_to_doubt
+from asteroid.geometry_files import read_structures
+from asteroid.labelling.rough_cost import RoughCost, rough_cost
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import Manifest, MoleculeSettings
+from asteroid.problems import unusual
+from asteroid.processes import machine_memory
+from asteroid.structures import read_smiles
+
+MANY_CORE_HOURS: Final = 100.0
+"""For the labels of one molecule at one level: two days of this machine if it has two cores."""
+
+EXCHANGED: Final = 3.0
+"""Times that a cheap label must cost an accurate one before the two levels are thought exchanged; a rough cost is right
+to such a factor."""
+
+
+def likely_mistakes(manifest: Manifest) -> list[str]:
+    """What a manifest is warned of, one line each: file, key, what was found, what to write.
+
+    Args:
+        manifest: that :func:`asteroid.stages.load_checked` has passed.
+    """
+    return [
+        f"{manifest.path}: molecules[{index}] ({molecule.name}): {found}"
+        for index, molecule in enumerate(manifest.molecules)
+        for found in _of_molecule(molecule)
+    ]
+
+
+def _of_molecule(molecule: MoleculeSettings) -> list[str]:
+    blocks = ("sampling", "labelling", "budget", "training", "validation", "acquisition")
+    found = [
+        f"{name}.{line}" for name in blocks if (block := getattr(molecule, name)) is not None for line in unusual(block)
+    ]
+    structures = _structures(molecule)
+    if molecule.geometry is not None:
+        found += [f"geometry: {reason}" for reason in _doubtful_geometry(structures)]
+    if importlib.util.find_spec("pyscf") is not None:
+        found += _doubtful_costs(molecule, structures[0])
+    return found
+
+
+def _structures(molecule: MoleculeSettings) -> list[Configuration]:
+    if molecule.geometry is not None:
+        return read_structures(molecule.geometry, charge=molecule.charge, multiplicity=molecule.multiplicity)
+    assert molecule.smiles is not None, "a molecule has one or the other"
+    numbers = np.array(read_smiles(molecule.smiles).numbers)
+    # What a label costs does not depend on where the atoms are.
+    return [Configuration(numbers, np.zeros((len(numbers), 3)), molecule.charge, molecule.multiplicity)]
+
+
+def _doubtful_geometry(structures: list[Configuration]) -> list[str]:
+    several = len(structures) > 1
+    found: list[str] = []
+    for index, structure in enumerate(structures):
+        reasons = reasons_to_doubt(structure.numbers, structure.positions)
+        if not reasons and (bonded(structure) != bonded(structures[0])).any():
+            reasons = ["other atoms are bonded than in frame 0; write structures of one molecule"]
+        if reasons:
+            # One frame tells as much as all.
+            return [(f"frame {index}: " if several else "") + reason for reason in reasons]
+    return found
+
+
+def _doubtful_costs(molecule: MoleculeSettings, start: Configuration) -> list[str]:
+    def cost(level: LevelOfTheory) -> RoughCost:
+        return rough_cost(level, start, forces=molecule.label_settings(level).forces)
+
+    try:
+        cheap, accurate = cost(molecule.cheap), cost(molecule.accurate)
+    except LabelFailed as error:
+        return [f"accurate: found '{molecule.accurate}': {error}; write another method"]
+    if cheap.core_seconds > EXCHANGED * accurate.core_seconds:
+        return [
+            f"cheap: found '{molecule.cheap}', about {cheap.core_seconds / accurate.core_seconds:.0f} times as costly "
+            f"a label as accurate: '{molecule.accurate}'; exchange them, or write a cheaper level"
+        ]
+    budget = molecule.budget
+    return [
+        *_doubtful_cost(molecule, "cheap", start, cheap, molecule.sampling.frames),
+        *_doubtful_cost(molecule, "accurate", start, accurate, budget.accurate + budget.test),
+    ]
+
+
+def _doubtful_cost(
+    molecule: MoleculeSettings, key: str, start: Configuration, cost: RoughCost, labels: int
+) -> list[str]:
+    level: LevelOfTheory = getattr(molecule, key)
+    settings = molecule.label_settings(level)
+    hours = labels * cost.core_seconds / 3600
+    limit = settings.memory_limit or machine_memory()
+    reasons = []
+    if hours > MANY_CORE_HOURS:
+        reasons.append(f"{_rounded(hours)} core-hours for {labels} labels")
+    if cost.core_seconds > settings.time_limit:
+        reasons.append(f"longer than time_limit, {settings.time_limit:g} s")
+    if cost.memory > limit:
+        where = "memory_limit" if settings.memory_limit else "this machine's memory"
+        reasons.append(f"more than {where}, {limit / 1024:.1f} GB")
+    if not reasons:
+        return []
+    functions = "" if cost.basis_functions is None else f" and {cost.basis_functions} basis functions"
+    return [
+        f"{key}: found '{level}', which for {len(start.numbers)} atoms{functions} takes about "
+        f"{_rounded(cost.core_seconds / 3600)} core-hours and {_rounded(cost.memory / 1024)} GB a label: "
+        f"{', '.join(reasons)}; write a smaller basis set, a cheaper level or a smaller budget"
+    ]
+
+
+def _rounded(value: float) -> str:
+    """One digit, as no more is known.
+
+    >>> _rounded(34.2), _rounded(0.00123)
+    ('30', '0.001')
+    """
+    digit = float(f"{value:.0e}")
+    return f"{digit:.0f}" if digit >= 1 else f"{digit:g}"
