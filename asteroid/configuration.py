@@ -140,7 +140,7 @@ class Configuration:
 def check_multiplicity(electrons: int, multiplicity: int) -> None:
     """Raise ValueError when so many electrons cannot have this spin multiplicity."""
     if electrons < 1:
-        raise ValueError(f"{electrons} electrons are left; write a smaller charge")
+        raise ValueError(f"{electrons} electrons are left; write a smaller charge (in e)")
     if multiplicity < 1 or (electrons - multiplicity + 1) % 2 or multiplicity > electrons + 1:
         parity = "odd" if electrons % 2 == 0 else "even"
         raise ValueError(

@@ -53,10 +53,20 @@ def suggest(found: str, valid: Iterable[str]) -> str:
 
     >>> suggest("gfn2xtb", ["gfn1-xtb", "gfn2-xtb"])
     "did you mean 'gfn2-xtb'?"
+    >>> suggest("water", [])
+    'there are none yet'
     """
     names = sorted(valid)
-    near = difflib.get_close_matches(found, names, n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else f"write one of: {', '.join(names)}"
+    near = nearest(found, names)
+    if near is not None:
+        return f"did you mean '{near}'?"
+    return f"write one of: {', '.join(names)}" if names else "there are none yet"
+
+
+def nearest(found: str, valid: Iterable[str]) -> str | None:
+    """The valid name that looks most like what was found, None where none looks like it."""
+    near = difflib.get_close_matches(found, sorted(valid), n=1, cutoff=0.6)
+    return near[0] if near else None
 
 
 def plural(count: int, noun: str) -> str:

@@ -81,7 +81,7 @@ def configuration_of(atoms: Any, *, charge: int | None = None, multiplicity: int
     multiplicity = _agreed("multiplicity", carried.multiplicity, multiplicity)
     electrons = int(atoms.numbers.sum()) - charge
     if electrons < 1:
-        raise InputError(f"a charge of {charge} leaves no electrons; write a smaller one")
+        raise InputError(f"a charge of {charge} leaves no electrons; write a smaller one (in e)")
     if multiplicity is None:
         multiplicity = 1 + electrons % 2
     try:

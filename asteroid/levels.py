@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from asteroid.configuration import SYMBOLS
-from asteroid.errors import InputError, MissingDependencyError, suggest
+from asteroid.errors import InputError, MissingDependencyError, nearest, suggest
 
 Family = Literal["semiempirical", "hf", "dft", "mp2", "ccsd", "ccsd(t)", "imported"]
 """``imported``: labels at such a level come from elsewhere, asteroid computes none."""
@@ -117,19 +117,22 @@ class LevelOfTheory:
             stem = _LOOKS_LIKE_DISPERSION.sub("", name)
             if stem in METHODS and stem != name:
                 raise InputError(
-                    f"'{text}': the dispersion correction '{name[len(stem) :]}' is not offered; write -d3bj"
+                    f"'{text}': the dispersion correction '{name[len(stem) :]}' is not offered; "
+                    f"write {_spelled(stem, basis, dispersed=True)}"
                 )
-            raise InputError(f"'{text}': unknown method '{name}'; {suggest(name, METHODS)}")
+            names = _offered_names()
+            near = nearest(name, names)
+            remedy = f"did you mean '{_spelled(near, basis)}'?" if near else f"write one of: {', '.join(names)}"
+            raise InputError(f"'{text}': unknown method '{name}'; {remedy}")
         method = METHODS[name]
         if dispersion and dispersion not in method.dispersions:
-            raise InputError(f"'{text}': {name} has no parameters for {dispersion}; write {name}{slash}{basis}")
+            raise InputError(f"'{text}': {name} has no parameters for {dispersion}; write {_spelled(name, basis)}")
         if method.dispersion_required and not dispersion:
-            dispersed = f"{name}-{method.dispersions[0]}{slash}{basis}"
-            raise InputError(f"'{text}': {name} is defined together with its dispersion; write {dispersed}")
+            raise InputError(f"'{text}': {name} is defined together with its dispersion; write {_spelled(name, basis)}")
         if method.family == "semiempirical" and slash:
             raise InputError(f"'{text}': {name} brings its own basis set; write {name}")
         if method.family != "semiempirical" and not basis:
-            raise InputError(f"'{text}': {name} needs a basis set; write for example {name}/def2-svp")
+            raise InputError(f"'{text}': {name} needs a basis set; write for example {_spelled(name, '')}")
         return cls(name, dispersion, basis or None)
 
     def check_elements(self, numbers: Iterable[int]) -> None:
@@ -157,9 +160,29 @@ class LevelOfTheory:
             )
         missing = [SYMBOLS[z] for z in elements if not _has_basis(self.basis, SYMBOLS[z])]
         if len(missing) == len(elements) and not _has_basis(self.basis, "C"):
-            raise InputError(f"'{self}': unknown basis set '{self.basis}'; {suggest(self.basis, _basis_names())}")
+            symbols = [SYMBOLS[z] for z in elements]
+            valid = [name for name in _basis_names() if all(_has_basis(name, symbol) for symbol in symbols)]
+            raise InputError(f"'{self}': unknown basis set '{self.basis}'; {suggest(self.basis, valid)}")
         if missing:
             raise InputError(f"'{self}': basis set '{self.basis}' has no functions for {', '.join(missing)}")
+
+
+def _offered_names() -> list[str]:
+    """Every method with every dispersion that it is offered with."""
+    plain = [name for name, method in METHODS.items() if not method.dispersion_required]
+    return plain + [f"{name}-{each}" for name, method in METHODS.items() for each in method.dispersions]
+
+
+def _spelled(name: str, basis: str, *, dispersed: bool = False) -> str:
+    """A method, with its dispersion where it needs one or is to have one that exists, as a level that can be parsed.
+
+    >>> _spelled("wb97m", "cc-pvdz"), _spelled("gfn2-xtb", "cc-pvdz"), _spelled("mp2", "")
+    ('wb97m-d3bj/cc-pvdz', 'gfn2-xtb', 'mp2/def2-svp')
+    """
+    method = METHODS.get(name)
+    if method and method.dispersions and (dispersed or method.dispersion_required):
+        name = f"{name}-{method.dispersions[0]}"
+    return name if method and method.family == "semiempirical" else f"{name}/{basis or 'def2-svp'}"
 
 
 def _offered(name: str) -> bool:

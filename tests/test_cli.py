@@ -187,3 +187,10 @@ def test_a_name_that_differs_from_one_of_the_store_in_case_alone_is_refused(
     assert result.stderr == (
         "water: the store has 'Water', the same folder on some file systems; write 'Water', or another name\n"
     )
+
+
+def test_what_an_empty_store_has_not_is_said_without_an_empty_list(here: Callable[..., Ran], tmp_path: Path) -> None:
+    for command in ("export", "audit"):
+        level = ("--level", "gfn2-xtb") if command == "export" else ()
+        result = here(command, "--store", str(tmp_path / "store"), "--molecule", "water", *level)
+        assert (result.returncode, result.stderr) == (2, "--molecule: the store has no 'water'; there are none yet\n")

@@ -78,7 +78,7 @@ def test_labels_of_other_programs_are_not_recomputed(store: Store) -> None:
     store.add_attempts("ch2o", GFN2, [dataclasses.replace(label, program="import")])
     result = cli("audit", "--store", store.url, "--sample", "25")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "1 labels of other programs, not recomputed" in result.stdout
+    assert "1 label of other programs, not recomputed" in result.stdout
 
 
 @pytest.mark.parametrize(

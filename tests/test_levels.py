@@ -1,10 +1,13 @@
 """Levels of theory: what is written is what is meant, and what cannot be computed is refused with a way out."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asteroid.errors import InputError
+from asteroid.labelling import check_supported
 from asteroid.levels import METHODS, LevelOfTheory
 
 
@@ -31,10 +34,10 @@ def test_a_level_is_method_dispersion_and_basis(
     ("text", "advice"),
     [
         ("gfn2xtb", "did you mean 'gfn2-xtb'"),
-        ("cssd(t)/cc-pvdz", "did you mean 'ccsd\\(t\\)'"),
+        ("cssd(t)/cc-pvdz", "did you mean 'ccsd\\(t\\)/cc-pvdz'"),
         ("mp2", "needs a basis set"),
         ("gfn2-xtb/cc-pvdz", "brings its own basis set; write gfn2-xtb"),
-        ("b3lyp-d4/def2-svp", "'-d4' is not offered; write -d3bj"),
+        ("b3lyp-d4/def2-svp", "'-d4' is not offered; write b3lyp-d3bj/def2-svp"),
         ("mp2-d3bj/cc-pvdz", "has no parameters for d3bj; write mp2/cc-pvdz"),
         ("wb97m/def2-svp", "write wb97m-d3bj/def2-svp"),
         ("", "unknown method ''"),
@@ -95,3 +98,33 @@ def test_an_import_at_a_level_that_asteroid_computes_meets_its_labels() -> None:
     for text in ("mp2", "gfn2-xtb/cc-pvdz", "", "no level", "../x", "a/b/c"):
         with pytest.raises(InputError):
             LevelOfTheory.parse(text, imported=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "wb97m-v", "wb97m-v/def2-tzvp", "wb97m", "wb97x-d3/def2-svp", "wb97x-d3bj", "b3lyp-d3", "b3lyp-d4/cc-pvdz",
+        "gfn2/def2-svp", "gfn2xtb", "gfn2-xtb-d3bj", "gfn2-xtb/cc-pvdz", "mp2", "mp2-d3bj", "cssd(t)/cc-pvdz",
+        "ccsd-t/cc-pvdz", "r2scan-3c", "pbe-d3/def2-svp", "pbeo/6-31g*", "revpbe",
+    ],
+)  # fmt: skip
+def test_what_is_suggested_in_place_of_a_level_is_offered(text: str) -> None:
+    with pytest.raises(InputError) as refused:
+        LevelOfTheory.parse(text)
+    suggested = re.search(r"(?:did you mean '|write (?:for example )?)(?!one of)([^\s'?]+)", str(refused.value))
+    assert suggested, refused.value
+    level = LevelOfTheory.parse(suggested[1])
+    level.check_elements([1, 6])
+    check_supported(level, charge=0, multiplicity=1)
+
+
+def test_a_method_like_no_other_gets_the_list_of_those_offered() -> None:
+    with pytest.raises(InputError, match=r"write one of: gfn1-xtb, gfn2-xtb, .*, wb97m-d3bj$") as refused:
+        LevelOfTheory.parse("zzzz/cc-pvdz")
+    assert "wb97m," not in str(refused.value)
+
+
+def test_a_basis_set_that_lacks_an_element_is_not_suggested() -> None:
+    with pytest.raises(InputError) as refused:
+        LevelOfTheory.parse("mp2/cc-pcvdx").check_elements([19])
+    assert "cc-pcvdz" not in str(refused.value)

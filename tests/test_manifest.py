@@ -1,5 +1,6 @@
 """A manifest is read as meant, and every mistake in one is a single line that says what to write."""
 
+import re
 import string
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from asteroid.errors import InputError
-from asteroid.manifest import MoleculeSettings, check_manifest, load_manifest
+from asteroid.manifest import MoleculeSettings, Settings, check_manifest, load_manifest
+from asteroid.quantities import number_of
 
 MINIMAL = "molecules: [{name: water, smiles: O}]"
 
@@ -98,7 +100,7 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
         ("smiles: O, geometry: a.xyz", "smiles and geometry: found both; write one of them"),
         ("geometry: nowhere.xyz", "where there is no file"),
         ("smiles: O, charge: 1", "charge: found 1, but the SMILES has 0"),
-        ("smiles: O, charge: no", "charge: found 'no'; write a whole number"),
+        ("smiles: O, charge: no", "charge: found 'no'; write a whole number (in e)"),
         ("smiles: O, charge: 1.5", "charge: found 1.5; write a whole number"),
         ("smiles: O, multiplicity: 2", "multiplicity 2 is impossible for 10 electrons; write an odd one"),
         ("smiles: O, cheap: gfn2xtb", "cheap: found 'gfn2xtb': unknown method 'gfn2xtb'; did you mean 'gfn2-xtb'?"),
@@ -121,13 +123,13 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
         ("smiles: O, sampling: {frames: true}", "sampling.frames: found true; write a whole number"),
         ("smiles: O, sampling: {frames: '600'}", "sampling.frames: found '600'; write a whole number"),
         ("smiles: O, sampling: {temperatures: 300}", "sampling.temperatures: found 300; write a list: [300]"),
-        ("smiles: O, sampling: {temperatures: []}", "sampling.temperatures: found []; write at least one value"),
-        ("smiles: O, sampling: {temperatures: [.nan]}", "sampling.temperatures[0]: found NaN; write a finite number"),
+        ("smiles: O, sampling: {temperatures: []}", "sampling.temperatures: found []; write at least one value (in K)"),
+        ("smiles: O, sampling: {temperatures: [.nan]}", "sampling.temperatures[0]: found NaN; write a finite"),
         ("smiles: O, sampling: {timestep: -.inf}", "sampling.timestep: found -Infinity; write a"),
         ("smiles: O, sampling: {methods: [mdd]}", "sampling.methods[0]: found 'mdd'; did you mean 'md'?"),
         ("smiles: O, sampling:", "sampling: found nothing; write keys and values, or remove it"),
         ("smiles: O, training: {gamma: atuo}", "training.gamma: found 'atuo'; did you mean 'auto'?"),
-        ("smiles: O, training: {gamma: 0}", "training.gamma: found 0; write 'auto' or a number above 0"),
+        ("smiles: O, training: {gamma: 0}", "training.gamma: found 0; write 'auto' or a number above 0 (in eV/Å)"),
         ("smiles: O, training: {model: {max_l: 9}}", "training.model.max_l: found 9; write 3 or less"),
         ("smiles: O, training: {strategy: unweighted, foundation: x.model}", "training.foundation: found"),
         ("smiles: O, budget: {test: 500}", "which takes 500 test frames where sampling.frames: 1000 gives 200"),
@@ -138,6 +140,21 @@ def test_a_mistake_is_one_line_that_names_its_key(tmp_path: Path, entry: str, ex
     problem = only(tmp_path, entry)
     assert problem.startswith("molecules[0] (water): ")
     assert expected in problem
+
+
+def test_every_setting_with_a_dimension_says_its_unit_when_it_asks_for_a_number() -> None:
+    """The comments of the reference manifest name units too: the two agree."""
+    reference = (Path(__file__).parents[1] / "manifests" / "reference.yaml").read_text()
+    commented = dict(
+        re.findall(r"^[ #]*(\w+): [^#\n]*# (K|fs|s|MiB|Å|eV/Å|eV/atom/ps|eV/atom|cm⁻¹|meV|degrees)\b", reference, re.M)
+    )
+    fields = {name: field for block in blocks(Settings) for name, field in block.model_fields.items()}
+    assert len(commented) > 15
+    assert {name: number_of(fields[name]).unit for name in commented} == commented
+
+
+def blocks(base: type[Settings]) -> list[type[Settings]]:
+    return [block for each in base.__subclasses__() for block in (each, *blocks(each))]
 
 
 def test_a_mistake_in_the_defaults_is_told_once(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What every command shares: options, the console, progress bars and JSON."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,8 +17,9 @@ ManifestArgument = Annotated[Path, typer.Argument(help="YAML file that names mol
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or s3:// URL where everything is kept.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table for people.")]
 
-# A pipe has no width: wide enough that no table folds a name.
-out = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
+# A pipe has no width: wide enough that no table folds a name, unless COLUMNS says one.
+_WIDTH = None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal() else 160
+out = Console(soft_wrap=True, highlight=False, width=_WIDTH)
 
 
 WARNING = "warning: "

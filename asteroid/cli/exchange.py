@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from asteroid.cli.common import JsonOption, StoreOption, out, print_json
+from asteroid.cli.tables import make_table
 from asteroid.errors import InputError
 
 MoleculeOption = Annotated[str, typer.Option("--molecule", help="Its name in the store.")]
@@ -76,7 +76,7 @@ def import_labels(
         print_json([{**vars(one), "file": str(one.file)} for one in imported])
         return
     names = ("frames", "new frames", "new labels", "energy only", "known", "copies", "rejected", "left out")
-    table = _table(f"{molecule} at {settings.level}, imported into {store}", names)
+    table = make_table(f"{molecule} at {settings.level}, imported into {store}", ("file",), names)
     for one in imported:
         counts = (one.frames, sum(one.new_frames.values()), one.labels, one.energy_only)
         rest = (one.known, one.copies, one.rejected, one.left_out)
@@ -115,7 +115,7 @@ def export(
     if as_json:
         print_json([{**vars(one), "file": str(one.file)} for one in written])
         return
-    table = _table(f"{molecule} at {level}, exported from {store}", ("labels", "energy only"))
+    table = make_table(f"{molecule} at {level}, exported from {store}", ("file",), ("labels", "energy only"))
     for one in written:
         table.add_row(str(one.file), str(one.labels), str(one.energy_only))
     out.print(table)
@@ -138,11 +138,3 @@ def _level(text: str) -> Any:
         return LevelOfTheory.parse(text, imported=True)
     except InputError as error:
         raise InputError(f"--level: {error}") from None
-
-
-def _table(title: str, figures: tuple[str, ...]) -> Table:
-    table = Table(title=title)
-    table.add_column("file", overflow="fold")
-    for name in figures:
-        table.add_column(name, justify="right")
-    return table

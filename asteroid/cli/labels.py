@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from asteroid.cli.common import JsonOption, out, print_json, progress_bar
+from asteroid.cli.tables import make_table
 from asteroid.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,15 +62,8 @@ def label(
             ]
         )
     else:
-        table = Table(
-            "frame",
-            "formula",
-            "status",
-            "energy / eV",
-            "largest force / eV/Å",
-            "core-seconds",
-            title=f"{file} at {parsed}",
-        )
+        figures = ("energy eV", "largest force eV/Å", "core-seconds")
+        table = make_table(f"{file} at {parsed}", ("frame", "formula", "status"), figures)
         for index, (configuration, a) in enumerate(zip(configurations, attempts, strict=True)):
             largest = "" if a.forces is None else f"{abs(a.forces).max():.4f}"
             energy = "" if a.energy is None else f"{a.energy:.6f}"

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from asteroid.cli.common import JsonOption, StoreOption, out, print_json, progress_bar
-from asteroid.errors import InputError, suggest
+from asteroid.cli.tables import make_table
+from asteroid.errors import InputError, plural, suggest
 
 if TYPE_CHECKING:
     from asteroid.levels import LevelOfTheory
@@ -87,25 +88,34 @@ def audit(
 
 
 def _counts(rows: list[dict[str, Any]], title: str) -> Table:
-    """Counts and costs; columns in which nothing stands are left out, as a terminal has 80 characters."""
-    columns: dict[str, list[str]] = {}
-    for name in ("frames", "ok", "energy_only", "failed", "rejected"):
-        if name in ("frames", "ok") or any(row[name] for row in rows):
-            columns[name.replace("_", " ")] = [str(row[name]) for row in rows]
-    for name in ("ok", "failed", "rejected"):
-        hours = [row["core_hours_by_status"][name] for row in rows]
-        if name == "ok" or any(hours):
-            columns[f"core-h {name}"] = [f"{value:.4f}" for value in hours]
-    columns["peak MiB"] = [f"{row['peak_memory']:.0f}" for row in rows]
-    table = _table(title, ("molecule", "level"), tuple(columns))
-    for row, figures in zip(rows, zip(*columns.values(), strict=True), strict=True):
-        table.add_row(row["molecule"], row["level"], *figures)
+    """Counts, and below them the core-hours that they took; columns in which nothing stands are left out."""
+    shown = [name for name in ("ok", "energy_only", "failed", "rejected") if name == "ok" or any(r[name] for r in rows)]
+    costs = [name for name in shown if name != "energy_only"]
+    heads = [name.replace("_", " ") + (" core-h" if name in costs else "") for name in shown]
+    table = make_table(title, ("molecule, level",), ("frames", *heads, "peak MiB"))
+    for row in rows:
+        hours = row["core_hours_by_status"]
+        table.add_row(
+            f"{row['molecule']}\n{row['level']}",
+            str(row["frames"]),
+            *(f"{row[name]}" + (f"\n{_hours(hours[name])}" if name in costs else "") for name in shown),
+            f"{row['peak_memory']:.0f}",
+        )
     return table
+
+
+def _hours(hours: float) -> str:
+    """
+    >>> _hours(0.0), _hours(0.00012), _hours(1234.5)
+    ('0', '0.0001', '1234.5')
+    """
+    return "0" if not hours else f"{hours:.4f}" if hours < 10 else f"{hours:.1f}"
 
 
 def _rungs(rows: list[dict[str, Any]]) -> Table:
     """What each rung of the retry ladder gave, of the levels where more than the first was needed."""
-    table = _table("Rungs of the retry ladder", ("molecule", "level", "rung"), ("tried", "gave a label", "yield"))
+    names, figures = ("molecule", "level", "rung"), ("tried", "gave label", "yield")
+    table = make_table("Rungs of the retry ladder", names, figures)
     for row in rows:
         if any(rung["rung"] != "default" for rung in row["rungs"]):
             for rung in row["rungs"]:
@@ -115,7 +125,7 @@ def _rungs(rows: list[dict[str, Any]]) -> Table:
 
 
 def _why(rows: list[dict[str, Any]]) -> Table:
-    table = _table("Why labels failed or were rejected", ("molecule", "level", "reason"), ("attempts",))
+    table = make_table("Why labels failed or were rejected", ("molecule", "level", "reason"), ("attempts",))
     for row in rows:
         for reason in row["reasons"]:
             table.add_row(row["molecule"], row["level"], reason["reason"], str(reason["attempts"]))
@@ -162,27 +172,17 @@ def _audit_row(audit: "Audit") -> dict[str, Any]:
 
 
 def _print_audits(audits: list["Audit"]) -> None:
-    table = _table(
-        "Audit of labels",
-        ("molecule", "level"),
-        ("labels", "outliers", "recomputed", "energy error / eV", "force error / eV/Å", "withdrawn"),
-    )
+    figures = ("labels", "outliers", "recomputed", "energy error eV", "force error eV/Å", "withdrawn")
+    table = make_table("Audit of labels", ("molecule, level",), figures)
     for audit in audits:
         errors = ("–" if error is None else f"{error:.1e}" for error in (audit.energy_error, audit.force_error))
         counts = (str(audit.labels), str(len(audit.outliers)), str(len(audit.checks)))
-        table.add_row(audit.molecule, str(audit.level), *counts, *errors, str(len(audit.withdrawn)))
+        table.add_row(f"{audit.molecule}\n{audit.level}", *counts, *errors, str(len(audit.withdrawn)))
     out.print(table)
     for audit in audits:
         if audit.foreign:
-            out.print(f"{audit.molecule} at {audit.level}: {audit.foreign} labels of other programs, not recomputed")
+            out.print(
+                f"{audit.molecule} at {audit.level}: {plural(audit.foreign, 'label')} of other programs, not recomputed"
+            )
         for one in audit.withdrawn:
             out.print(f"{audit.molecule} at {audit.level}: frame {one.frame_id}: {one.reason}", markup=False)
-
-
-def _table(title: str, names: tuple[str, ...], figures: tuple[str, ...]) -> Table:
-    table = Table(title=title)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for name in figures:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asteroid.cli.common import JsonOption, ManifestArgument, load_with_warnings, out, print_json
+from asteroid.cli.tables import make_table
 
 if TYPE_CHECKING:
     from asteroid.stages.quote import Growth, Quote
@@ -65,24 +66,18 @@ def plan(
 def _table(quote: "Quote", molecule: str) -> Table:
     from asteroid.stages.quote.lines import duration
 
-    table = Table(title=f"{molecule}, still to do")
-    for name in ("stage", ""):
-        table.add_column(name)
-    for name in ("count", "core-hours", "wall, alone", "GB", "MB on disk", "spent"):
-        table.add_column(name, justify="right")
-    table.add_column("measured")
+    figures = ("count", "core-h", "wall, alone", "GB", "MB on disk", "spent core-h")
+    table = make_table(f"{molecule}, still to do", ("stage, measured",), figures)
     for line in quote.lines:
         if line.molecule == molecule:
             table.add_row(
-                line.stage,
-                line.detail,
-                f"{line.count} {line.unit}",
+                "\n".join(filter(None, (f"{line.stage}: {line.detail}", line.source))),
+                f"{line.count}\n{line.unit}",
                 f"{line.core_seconds / 3600:.3f}",
                 duration(line.wall_seconds),
                 f"{line.processes} × {line.memory / 1024:.1f}" if line.memory else "",
                 f"{line.disk:.1f}",
                 f"{line.spent_core_seconds / 3600:.3f}" if line.spent_core_seconds else "",
-                line.source,
             )
     return table
 

@@ -138,7 +138,7 @@ def check_store(store: Store, settings: ComparisonSettings) -> None:
     for option, level in (("accurate", settings.accurate), ("cheap", settings.cheap)):
         if str(level) not in labelled and not (option == "cheap" and level.is_semiempirical):
             names = {*labelled, *(name for name, method in METHODS.items() if method.family == "semiempirical")}
-            remedy = suggest(str(level), names if option == "cheap" else labelled or ["an imported level"])
+            remedy = suggest(str(level), names if option == "cheap" else labelled)
             raise InputError(f"--{option}: {settings.molecule} has no labels at '{level}'; {remedy}")
 
 

@@ -29,6 +29,10 @@ FORCES_AGREE: Final = 1e-4
 """eV and eV/Å: labels of one frame at one level that differ by less are the same label, rounded elsewhere."""
 
 
+MOST_CORE_SECONDS: Final = 1e8
+"""Of one label: three years of a core."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImportSettings:
     """Where labels belong, and how their files are to be read.
@@ -67,8 +71,10 @@ class ImportSettings:
             raise InputError(f"--tolerance: found {self.tolerance:g}; write Å from 0 to 0.1")
         if self.temperature is not None and not 0 < self.temperature < np.inf:
             raise InputError(f"--temperature: found {self.temperature:g}; write K above 0")
-        if not 0 <= self.core_seconds < np.inf:
-            raise InputError(f"--core-seconds: found {self.core_seconds:g}; write 0 or more")
+        if not 0 <= self.core_seconds <= MOST_CORE_SECONDS:
+            raise InputError(
+                f"--core-seconds: found {self.core_seconds:g}; write core-seconds a label, 0 to {MOST_CORE_SECONDS:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,7 +126,8 @@ def _one(path: Path, name: str, found: Sequence[Any], given: int | None, default
     numbers = {whole_number(value) for value in values}
     if None in numbers and given is None:
         shown = ", ".join(printable(str(value)) for value in values[:3])
-        raise InputError(f"{path}: {name}: found {shown}; write --{name} with one whole number for all frames")
+        unit = " (in e)" if name == "charge" else ""
+        raise InputError(f"{path}: {name}: found {shown}; write --{name} with one whole number{unit} for all frames")
     whole = sorted(number for number in numbers if number is not None)
     if len(whole) > 1:
         shown = ", ".join(map(str, whole[:3]))

@@ -66,7 +66,6 @@ def _structures(molecule: MoleculeSettings) -> list[Configuration]:
 
 def _doubtful_geometry(structures: list[Configuration]) -> list[str]:
     several = len(structures) > 1
-    found: list[str] = []
     for index, structure in enumerate(structures):
         reasons = reasons_to_doubt(structure.numbers, structure.positions)
         if not reasons and (bonded(structure) != bonded(structures[0])).any():
@@ -74,7 +73,7 @@ def _doubtful_geometry(structures: list[Configuration]) -> list[str]:
         if reasons:
             # One frame tells as much as all.
             return [(f"frame {index}: " if several else "") + reason for reason in reasons]
-    return found
+    return []
 
 
 def _doubtful_costs(molecule: MoleculeSettings, start: Configuration) -> list[str]:
