@@ -106,9 +106,7 @@ class Configuration:
     @property
     def formula(self) -> str:
         """Hill formula: carbon, hydrogen, then the alphabet."""
-        symbols = self.symbols
-        order = sorted(set(symbols), key=lambda s: ({"C": 0, "H": 1}.get(s, 2) if "C" in symbols else 2, s))
-        return "".join(s + (str(symbols.count(s)) if symbols.count(s) > 1 else "") for s in order)
+        return hill_formula(self.numbers)
 
     @cached_property
     def frame_id(self) -> str:
@@ -135,6 +133,17 @@ class Configuration:
 
         info = {"charge": self.charge, "spin": self.multiplicity}
         return Atoms(numbers=self.numbers, positions=self.positions, info=info)
+
+
+def hill_formula(numbers: npt.NDArray[np.int64]) -> str:
+    """Of these atomic numbers: carbon, hydrogen, then the alphabet.
+
+    >>> hill_formula(np.array([8, 1, 1]))
+    'H2O'
+    """
+    symbols = [SYMBOLS[z] for z in numbers]
+    order = sorted(set(symbols), key=lambda s: ({"C": 0, "H": 1}.get(s, 2) if "C" in symbols else 2, s))
+    return "".join(s + (str(symbols.count(s)) if symbols.count(s) > 1 else "") for s in order)
 
 
 def check_multiplicity(electrons: int, multiplicity: int) -> None:

@@ -6,7 +6,7 @@ store.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice
 from typing import Any
@@ -23,8 +23,13 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.conformers import find_conformers
 from asteroid.sampling.dynamics import trajectory
 from asteroid.sampling.normal_modes import compute_hessian, displace
-from asteroid.sampling.screening import Screen
+from asteroid.sampling.screening import APART, Screen
 from asteroid.vibrations import normal_modes
+from asteroid.wall import Wall
+
+
+PATIENCE = 3
+"""Times the frames wanted of a cluster that are tried at most."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,6 +41,7 @@ class Batch:
         group_name: of the group that its frames belong to.
         parameters: what the frames' origins say, plain values.
         hessian: (3N, 3N) eV/Å² of the conformer, for normal modes.
+        wall: about a cluster, for MD; None for a single molecule.
     """
 
     name: str
@@ -47,6 +53,7 @@ class Batch:
     level: LevelOfTheory
     engine: str | None
     hessian: npt.NDArray[np.float64] | None = None
+    wall: Wall | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,39 +111,46 @@ def hessian_of(molecule: MoleculeSettings, configuration: Configuration) -> npt.
 
 
 def make_batch(batch: Batch) -> Outcome:
-    """Sample one group; what is no longer the molecule is dropped, and ends a trajectory."""
+    """Sample one group; what is no longer the molecule is dropped, and ends a trajectory.
+
+    Fragments of a cluster that have drifted apart meet again: other geometries are tried in their place, as many as
+    :data:`PATIENCE` allows.
+    """
     labeller = make_labeller(batch.level, batch.engine)
     screen = Screen.of(batch.conformer)
     origin = Origin(
-        batch.group.method,
-        {**batch.parameters, **_provenance(labeller)},
-        batch.seed,
-        batch.conformer.frame_id,
-        # Displacements are only nearly Boltzmann distributed: their temperature stands in the parameters alone.
-        batch.group.temperature if batch.group.method == "md" else None,
+        batch.group.method, {**batch.parameters, **_provenance(labeller)}, batch.seed, batch.conformer.frame_id
     )
+    wanted = batch.group.frames
+    tries = PATIENCE * wanted if batch.wall else wanted
     dropped: Counter[str] = Counter()
     kept: list[npt.NDArray[np.float64]] = []
     try:
-        for positions in islice(_geometries(batch, labeller), batch.group.frames):
+        for positions in islice(_geometries(batch, labeller, tries), tries):
             reason = screen.reason_to_drop(positions)
             if reason is None:
                 kept.append(positions)
+                if len(kept) == wanted:
+                    break
                 continue
             dropped[reason] += 1
-            if batch.group.method == "md":
-                dropped["after the molecule broke"] += batch.group.frames - len(kept) - 1
+            if batch.group.method == "md" and reason != APART:
+                dropped["after the molecule broke"] += wanted - len(kept) - 1
                 break
     except LabelFailed as error:
-        dropped[f"the cheap level failed: {error}"] += batch.group.frames - len(kept)
-    frames = [
-        Frame(batch.conformer.with_positions(positions), origin, batch.group_name, batch.group.split)
-        for positions in kept
-    ]
+        dropped[f"the cheap level failed: {error}"] += wanted - len(kept)
+    frames = []
+    for positions in kept:
+        # Displacements are only nearly Boltzmann distributed, and frames where a wall acts are not at all: their
+        # temperature stands in the parameters alone.
+        drawn = batch.group.method == "md" and not (batch.wall and batch.wall.acts(positions))
+        own = replace(origin, temperature=batch.group.temperature if drawn else None)
+        frames.append(Frame(batch.conformer.with_positions(positions), own, batch.group_name, batch.group.split))
     return Outcome(frames, +dropped)
 
 
-def _geometries(batch: Batch, labeller: Labeller) -> Iterable[npt.NDArray[np.float64]]:
+def _geometries(batch: Batch, labeller: Labeller, count: int) -> Iterable[npt.NDArray[np.float64]]:
+    """At least ``count`` geometries."""
     if batch.group.method == "md":
         return trajectory(
             labeller,
@@ -146,13 +160,14 @@ def _geometries(batch: Batch, labeller: Labeller) -> Iterable[npt.NDArray[np.flo
             equilibration=batch.parameters["equilibration"],
             interval=batch.parameters["interval"],
             seed=batch.seed,
+            wall=batch.wall,
         )
     assert batch.hessian is not None, "the plan gives normal-mode batches their Hessian"
     return displace(
         batch.conformer,
         normal_modes(batch.conformer, batch.hessian),
         temperature=batch.group.temperature,
-        count=batch.group.frames,
+        count=count,
         seed=batch.seed,
     )
 

@@ -1,7 +1,8 @@
 """Starting structures: from a SMILES or a file to distinct minima of the cheap level.
 
-RDKit proposes (ETKDG and a force field), the cheap level decides: each proposal is optimised there, what is no longer
-the molecule or the same as another is dropped. The minima are frames like others and the start of every trajectory.
+RDKit proposes (ETKDG and a force field; fragments of a cluster are placed by :mod:`asteroid.sampling.clusters`), the
+cheap level decides: each proposal is optimised there, what is no longer the molecule or the same as another is dropped.
+The minima are frames like others and the start of every trajectory.
 """
 
 import logging
@@ -14,10 +15,12 @@ from ase.optimize import BFGS
 
 from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
+from asteroid.fragments import is_cluster
 from asteroid.geometry_files import read_structures
 from asteroid.labelling import Labeller
 from asteroid.labelling.calculator import LabellerCalculator
 from asteroid.manifest import MoleculeSettings
+from asteroid.sampling.clusters import place
 from asteroid.sampling.screening import Screen
 from asteroid.sampling.select import sorted_distances
 from asteroid.structures import parse_smiles
@@ -29,6 +32,8 @@ FORCE = 0.01
 STEPS = 500
 PROPOSALS = 2
 """Structures embedded for each conformer wanted: some collapse into the same minimum."""
+ARRANGEMENTS = 4
+"""Of a cluster, so many more: most orientations of two waters find the hydrogen bond, but not all."""
 SAME_ENERGY = 0.002
 """eV"""
 SAME_DISTANCES = 0.1
@@ -53,6 +58,8 @@ def find_conformers(molecule: MoleculeSettings, labeller: Labeller) -> list[tupl
     """
     wanted = molecule.sampling.conformers
     proposals = _proposals(molecule, PROPOSALS * wanted)
+    if not molecule.geometry and is_cluster(proposals[0]):
+        proposals = _proposals(molecule, PROPOSALS * wanted + ARRANGEMENTS)
     screen = Screen.of(proposals[0])
     minima: list[tuple[Configuration, float]] = []
     reasons: list[str] = []
@@ -84,36 +91,55 @@ def _proposals(molecule: MoleculeSettings, count: int) -> list[Configuration]:
     if molecule.geometry is not None:
         return read_structures(molecule.geometry, charge=molecule.charge, multiplicity=molecule.multiplicity)
     assert molecule.smiles is not None, "MoleculeSettings has one of the two"
-    structure = _embed(molecule.smiles, count, molecule.sampling.seed)
-    numbers = [atom.GetAtomicNum() for atom in structure.GetAtoms()]
     return [
-        Configuration(np.array(numbers), conformer.GetPositions(), molecule.charge, molecule.multiplicity)
-        for conformer in structure.GetConformers()
+        Configuration(numbers, positions, molecule.charge, molecule.multiplicity)
+        for numbers, positions in _structures(molecule.smiles, count, molecule.sampling.seed)
     ]
 
 
-def _embed(smiles: str, count: int, seed: int) -> Any:
-    """An RDKit molecule with up to ``count`` conformers, relaxed with MMFF94, or UFF where MMFF94 has no parameters."""
+def _structures(smiles: str, count: int, seed: int) -> list[tuple[Any, Any]]:
+    """Numbers (N,) and positions (N, 3) Å, in the order of the SMILES, of up to ``count`` structures."""
+    from rdkit import Chem
+
+    whole = parse_smiles(smiles)
+    numbers = np.array([atom.GetAtomicNum() for atom in whole.GetAtoms()])
+    atoms: list[tuple[int, ...]] = []
+    parts = Chem.GetMolFrags(whole, asMols=True, frags=None, fragsMolAtomMapping=atoms)
+    shapes = [_embed(part, smiles, count, seed) for part in parts]
+    if len(parts) == 1:
+        return [(numbers, shape) for shape in shapes[0]]
+    found = []
+    for index in range(count):
+        positions = np.empty((len(numbers), 3))
+        fragments = [(numbers[list(own)], own_shapes) for own, own_shapes in zip(atoms, shapes, strict=True)]
+        arrangement = place(fragments, seed=int(np.random.SeedSequence([seed, index]).generate_state(1)[0]))
+        for own, shape in zip(atoms, arrangement, strict=True):
+            positions[list(own)] = shape
+        found.append((numbers, positions))
+    return found
+
+
+def _embed(structure: Any, smiles: str, count: int, seed: int) -> list[Any]:
+    """Positions (N, 3) Å of up to ``count`` conformers, relaxed with MMFF94, or UFF where MMFF94 has no parameters."""
     from rdkit import rdBase
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
-    structure = parse_smiles(smiles)
+    if structure.GetNumAtoms() == 1:
+        return [np.zeros((1, 3))]
     parameters: Any = rdDistGeom.ETKDGv3()
     # RDKit multiplies the seed by the number of the conformer: 0 would give the same one each time, and the product
     # must stay below 2**31.
     parameters.randomSeed = 1 + seed % 2**20
-    # The parts of a complex are embedded together, or they would be laid on top of each other.
-    parameters.embedFragmentsSeparately = False
     with rdBase.BlockLogs():
         if not rdDistGeom.EmbedMultipleConfs(structure, count, parameters):
             parameters.useRandomCoords = True
             if not rdDistGeom.EmbedMultipleConfs(structure, count, parameters):
                 raise AsteroidError(f"RDKit finds no structure for '{smiles}'; write a geometry instead")
         if rdForceFieldHelpers.MMFFHasAllMoleculeParams(structure):
-            rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(structure, ignoreInterfragInteractions=False)
+            rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(structure)
         elif rdForceFieldHelpers.UFFHasAllMoleculeParams(structure):
-            rdForceFieldHelpers.UFFOptimizeMoleculeConfs(structure, ignoreInterfragInteractions=False)
-    return structure
+            rdForceFieldHelpers.UFFOptimizeMoleculeConfs(structure)
+    return [conformer.GetPositions() for conformer in structure.GetConformers()]
 
 
 def _relax(labeller: Labeller, configuration: Configuration) -> tuple[Configuration, float]:

@@ -1,11 +1,16 @@
-"""Langevin molecular dynamics at the cheap level: frames drawn from its Boltzmann distribution."""
+"""Langevin molecular dynamics at the cheap level: frames drawn from its Boltzmann distribution.
+
+A cluster is kept together by :mod:`asteroid.wall`.
+"""
 
 from collections.abc import Iterator
+from typing import Any, ClassVar
 
+import ase
 import numpy as np
 import numpy.typing as npt
 from ase import units
-from ase.calculators.calculator import CalculationFailed
+from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import Stationary, ZeroRotation
 
@@ -13,6 +18,7 @@ from asteroid.configuration import Configuration
 from asteroid.errors import LabelFailed
 from asteroid.labelling import Labeller
 from asteroid.labelling.calculator import LabellerCalculator
+from asteroid.wall import Wall
 
 FRICTION = 0.02
 """1/fs: memory is lost in 50 fs, so that 200 fs equilibrate, while bonds (10 to 20 fs a period) still
@@ -28,6 +34,7 @@ def trajectory(
     equilibration: float,
     interval: float,
     seed: int,
+    wall: Wall | None = None,
 ) -> Iterator[npt.NDArray[np.float64]]:
     """Geometries along an endless trajectory, (N, 3) Å each, about their centre of mass.
 
@@ -37,13 +44,15 @@ def trajectory(
     Args:
         temperature: K.
         timestep, equilibration, interval: fs.
+        wall: of a cluster.
 
     Raises:
         LabelFailed: when the level finds no forces on the way, or the atoms fly apart.
     """
     random = np.random.default_rng(seed)
     atoms = start.to_atoms()
-    atoms.calc = LabellerCalculator(labeller, start.charge, start.multiplicity)
+    calculator = LabellerCalculator(labeller, start.charge, start.multiplicity)
+    atoms.calc = calculator if wall is None else _Walled(calculator, wall)
     widths = np.sqrt(atoms.get_masses() * units.kB * temperature)
     atoms.set_momenta(widths[:, None] * random.standard_normal((len(atoms), 3)))
     Stationary(atoms)
@@ -64,3 +73,26 @@ def trajectory(
             raise LabelFailed("the trajectory exploded") from None
         yield atoms.positions - atoms.get_center_of_mass()
         steps = max(1, round(interval / timestep))
+
+
+class _Walled(Calculator):  # type: ignore[misc]
+    """A calculator whose energy and forces have those of a wall added."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
+
+    def __init__(self, calculator: Any, wall: Wall) -> None:
+        super().__init__()
+        self._calculator, self._wall = calculator, wall
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        super().calculate(atoms, properties, system_changes)
+        energy, forces = self._wall.push(self.atoms.positions)
+        self.results = {
+            "energy": self._calculator.get_potential_energy(self.atoms) + float(energy),
+            "forces": self._calculator.get_forces(self.atoms) + forces,
+        }

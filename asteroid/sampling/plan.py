@@ -28,6 +28,7 @@ from asteroid.sampling.dynamics import FRICTION
 from asteroid.sampling.normal_modes import SOFTEST
 from asteroid.sampling.select import near_copies, sorted_distances
 from asteroid.store import Store
+from asteroid.wall import Wall
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,10 @@ def identity(molecule: MoleculeSettings) -> dict[str, Any]:
 
 def conformer_batch(molecule: MoleculeSettings) -> str:
     """Name of the batch that holds the conformers of these settings, the lowest in energy first."""
+    return _conformer_batch(molecule, {} if _in_one_piece(molecule) else {"placed": "in contact"})
+
+
+def _conformer_batch(molecule: MoleculeSettings, placed: Mapping[str, str]) -> str:
     return "conformers-" + _hash(
         {
             **identity(molecule),
@@ -126,8 +131,13 @@ def conformer_batch(molecule: MoleculeSettings) -> str:
             "seed": molecule.sampling.seed,
             "level": str(molecule.cheap),
             "engine": cheap_engine(molecule),
+            **placed,
         }
     )
+
+
+def _in_one_piece(molecule: MoleculeSettings) -> bool:
+    return molecule.smiles is None or "." not in molecule.smiles
 
 
 def stored_conformers(store: Store, molecule: MoleculeSettings) -> list[Configuration]:
@@ -145,8 +155,17 @@ def missing_groups(store: Store, molecule: MoleculeSettings) -> list[Group]:
 
 
 def _conformers(store: Store, molecule: MoleculeSettings, pool: ProcessPool) -> list[Configuration]:
-    """The molecule's conformers, searched for once."""
+    """The molecule's conformers, searched for once.
+
+    Raises:
+        AsteroidError: when the store has conformers of an earlier version, which put fragments far apart.
+    """
     name = conformer_batch(molecule)
+    if not _in_one_piece(molecule) and store.has_frame_batch(molecule.name, _conformer_batch(molecule, {})):
+        raise AsteroidError(
+            f"{molecule.name}: its frames in the store are of an earlier version, which put the parts of a SMILES far "
+            "apart; write another store or another name"
+        )
     if not store.has_frame_batch(molecule.name, name):
         frames = _result(pool.schedule(search_conformers, args=(molecule, name)), "conformer search")
         store.add_frames(molecule.name, frames, batch=name)
@@ -157,6 +176,7 @@ def _missing(
     store: Store, molecule: MoleculeSettings, groups: Iterable[Group], conformers: list[Configuration]
 ) -> Iterator[Batch]:
     """Batches that are not in the store yet, held-out ones first."""
+    wall = Wall.around(conformers)
     # A group may be there with fewer frames than are wanted now, or with more.
     there: dict[str, int] = {}
     for name in store.frame_batches(molecule.name):
@@ -164,12 +184,12 @@ def _missing(
         if frames.isdecimal():
             there[group_name] = max(there.get(group_name, 0), int(frames))
     for group in sorted(groups, key=lambda group: group.split == "train"):
-        batch = _batch(molecule, group, conformers)
+        batch = _batch(molecule, group, conformers, wall)
         if there.get(batch.group_name, 0) < group.frames:
             yield batch
 
 
-def _batch(molecule: MoleculeSettings, group: Group, conformers: list[Configuration]) -> Batch:
+def _batch(molecule: MoleculeSettings, group: Group, conformers: list[Configuration], wall: Wall | None) -> Batch:
     settings = molecule.sampling
     # The second term keeps conformers from falling into step with the splits, whose pattern repeats every ten turns.
     conformer_index = (group.turn + group.turn // 10) % len(conformers)
@@ -182,6 +202,7 @@ def _batch(molecule: MoleculeSettings, group: Group, conformers: list[Configurat
             "equilibration": settings.equilibration,
             "interval": settings.interval,
             "friction": FRICTION,
+            **({"wall": wall.radius} if wall else {}),
         }
     else:
         parameters |= {"softest": SOFTEST}
@@ -204,6 +225,7 @@ def _batch(molecule: MoleculeSettings, group: Group, conformers: list[Configurat
         parameters=parameters,
         level=molecule.cheap,
         engine=cheap_engine(molecule),
+        wall=wall,
     )
 
 

@@ -1,5 +1,8 @@
 """Which sampled geometries are still the molecule: nothing broken, nothing fused, no nuclei on each other.
 
+A cluster is intact when each of its fragments is and contacts connect them all. A hydrogen may move from a heavy atom of
+one fragment to one of another: that is what acids and bases do, and which side it is on is a matter of the level.
+
 Hot trajectories and wide displacements now and then leave the molecule. Such frames cost an accurate label each and
 teach a model of the molecule little, so they are dropped here and counted by reason.
 """
@@ -10,8 +13,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.bonds import bonded, distances, radius_sums
+from asteroid.bonds import BONDED, bonded, distances, radius_sums
 from asteroid.configuration import Configuration
+from asteroid.fragments import contact_sums, fragments, in_contact
 from asteroid.units import BOLTZMANN
 
 FORMED = 1.1
@@ -24,22 +28,33 @@ ANHARMONIC = 1.25
 """Times the harmonic energy that is believed of a real molecule."""
 
 
+APART = "fragments apart"
+"""The reason for a cluster that is not one any more: its fragments may meet again."""
+
+
 @dataclass(frozen=True, eq=False)
 class Screen:
-    """The bonds of a molecule, and a test of other geometries against them.
+    """The bonds of a molecule or cluster, and a test of other geometries against them.
 
     Args:
         bonds: (N, N) whether two atoms are bonded.
         sums: (N, N) Å, sums of covalent radii.
+        exchange: (N, N) whether the row's atom is a hydrogen and the column's a heavy atom of another fragment.
+        contacts: (N, N) Å, sums of van der Waals radii; None for a single molecule.
     """
 
     bonds: npt.NDArray[np.bool_]
     sums: npt.NDArray[np.float64]
+    exchange: npt.NDArray[np.bool_]
+    contacts: npt.NDArray[np.float64] | None
 
     @classmethod
     def of(cls, configuration: Configuration) -> Self:
-        """The screen of a molecule at rest."""
-        return cls(bonded(configuration), radius_sums(configuration.numbers))
+        """The screen of a molecule or cluster at rest."""
+        numbers, fragment = configuration.numbers, fragments(configuration)
+        exchange = (fragment[:, None] != fragment[None, :]) & (numbers[:, None] == 1) & (numbers[None, :] > 1)
+        contacts = contact_sums(numbers) if fragment.any() else None
+        return cls(bonded(configuration), radius_sums(numbers), exchange, contacts)
 
     def reason_to_drop(self, positions: npt.NDArray[np.float64]) -> str | None:
         """Why a geometry, (N, 3) Å, is not this molecule any more; None if it is."""
@@ -47,10 +62,16 @@ class Screen:
         np.fill_diagonal(ratio, np.inf)
         if (ratio < CLASHING).any():
             return "atoms too close"
-        if (ratio[self.bonds] > BROKEN).any():
+        either = self.exchange | self.exchange.T
+        broken = self.bonds & ~either & (ratio > BROKEN)
+        # A hydrogen that now sits on another fragment has only changed its partner.
+        moved = (self.exchange & (ratio < BONDED)).any(axis=1)
+        if (broken & ~moved[:, None] & ~moved[None, :]).any():
             return "bond broken"
-        if (ratio[~self.bonds] < FORMED).any():
+        if (ratio[~self.bonds & ~either] < FORMED).any():
             return "bond formed"
+        if self.contacts is not None and not in_contact(positions, self.contacts):
+            return APART
         return None
 
 

@@ -20,6 +20,7 @@ from asteroid.training.lean import LeanMACE, Unsupported
 from asteroid.training.model import model_elements
 from asteroid.training.stacked import Stacked
 from asteroid.training.traced import Function, trace
+from asteroid.wall import Wall
 
 logger = logging.getLogger(__name__)
 
@@ -140,6 +141,22 @@ class CalculatorPotential(Potential):
             "energy": torch.tensor(energies, dtype=torch.float64),
             "forces": torch.from_numpy(np.concatenate(forces)),
         }
+
+
+class WalledPotential(Potential):
+    """Another potential with a wall about each replica."""
+
+    def __init__(self, inner: Potential, wall: Wall) -> None:
+        super().__init__(inner.device, inner.dtype)
+        self._inner, self._wall = inner, wall
+
+    def forward(self, state: Any, **_: Any) -> dict[str, torch.Tensor]:
+        output = self._inner(state)
+        # Numbers in the potential's place, for a trajectory that has failed has none.
+        positions = state.positions.detach().double().cpu().numpy().reshape(-1, len(self._wall.masses), 3)
+        energies, forces = (torch.from_numpy(one).to(output["energy"]) for one in self._wall.push(positions))
+        self.failures, self.fixed = self._inner.failures, self._inner.fixed
+        return {"energy": output["energy"] + energies, "forces": output["forces"] + forces.reshape(-1, 3)}
 
 
 def make_potential(model: Any, molecule: Configuration, *, replicas: int, steps: int) -> Potential:

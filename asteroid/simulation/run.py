@@ -24,6 +24,7 @@ from asteroid.checkpoints import CheckpointKeeper
 from asteroid.configuration import Configuration
 from asteroid.simulation.replicas import Ensemble, Floats, Judge, Progress, Replica
 from asteroid.units import BOLTZMANN, FEMTOSECOND
+from asteroid.wall import Wall
 
 with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     # What these print on import does not belong on a standard output that may be read by machines.
@@ -31,7 +32,7 @@ with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     from torch_sim.integrators.md import MDState
 
     from asteroid.simulation.integrators import FRICTION, langevin_step, thermal_momenta, verlet_step
-    from asteroid.simulation.potentials import Potential, make_potential
+    from asteroid.simulation.potentials import Potential, WalledPotential, make_potential
 
 RUNAWAY = 5.0
 """The temperature ran away when it stays above this times its target for RUNAWAY_TIME: noise that large never lasts."""
@@ -53,6 +54,7 @@ class _Plan:
     duration: float
     interval: float
     seeds: tuple[int, ...]
+    wall: Wall | None
 
     @property
     def steps(self) -> int:
@@ -64,7 +66,8 @@ class _Plan:
 
     @property
     def digest(self) -> str:
-        content = [[s.frame_id for s in self.starts], self.ensemble, self.temperatures, self.seeds]
+        content: list[Any] = [[s.frame_id for s in self.starts], self.ensemble, self.temperatures, self.seeds]
+        content += [self.wall.radius] if self.wall else []
         return hashlib.sha256(json.dumps([content, self.timestep, self.duration, self.interval]).encode()).hexdigest()
 
 
@@ -79,6 +82,7 @@ def simulate(
     interval: float,
     seeds: Sequence[int],
     judge: Judge | None = None,
+    wall: Wall | None = None,
     checkpoints: CheckpointKeeper | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
     on_progress: Progress | None = None,
@@ -98,6 +102,7 @@ def simulate(
         interval: fs between the frames that are recorded and judged.
         seeds: (R,) of the velocities and the thermostat of each replica.
         judge: called at every interval with all replicas that are running.
+        wall: of a cluster; its energy counts as potential energy.
         checkpoints: where to resume from, of this model and this judge. The caller clears them once it has kept the
             result.
         checkpoint_every: s.
@@ -111,6 +116,7 @@ def simulate(
         duration=duration,
         interval=interval,
         seeds=tuple(map(int, seeds)),
+        wall=wall,
     )
     if not len(plan.starts) == len(plan.temperatures) == len(plan.seeds) > 0:
         raise ValueError(f"{len(starts)} starts, {len(temperatures)} temperatures and {len(seeds)} seeds")
@@ -193,6 +199,8 @@ class _Run:
         self._potential: Potential = make_potential(
             self._model, self._plan.starts[0], replicas=size, steps=self._plan.steps
         )
+        if self._plan.wall:
+            self._potential = WalledPotential(self._potential, self._plan.wall)
         options: dict[str, Any] = {"device": self._potential.device, "dtype": self._potential.dtype}
         masses = torch.tensor(np.tile(self._masses, size), **options)
         numbers = torch.tensor(np.tile(self._plan.starts[0].numbers, size), device=options["device"])

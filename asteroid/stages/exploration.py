@@ -20,6 +20,7 @@ from asteroid.stages.common import counted
 from asteroid.stages.feedback import failed_lines, failing_geometries
 from asteroid.stages.minima import minimum_or_start
 from asteroid.stages.models import training_notes
+from asteroid.stages.own_md import cluster_wall
 from asteroid.stages.rounds import acquisition, loop_folder, read_rounds, read_step, step_path
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models
 from asteroid.store import Store
@@ -211,6 +212,7 @@ def _run_replicas(
         interval=INTERVAL,
         seeds=seeds,
         judge=judge,
+        wall=cluster_wall(store, molecule),
         checkpoints=stored.checkpoints(name),
         on_progress=counted(on_progress, "exploring MD"),
     )

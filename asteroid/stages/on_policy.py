@@ -13,7 +13,7 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.stages.common import digest
 from asteroid.stages.minima import starting_structure
-from asteroid.stages.own_md import equilibrated, own_md
+from asteroid.stages.own_md import equilibrated, intact, own_md
 from asteroid.store import Store
 
 if TYPE_CHECKING:
@@ -34,9 +34,14 @@ def propose_on_policy(
     kept = [equilibrated(replica) for replica in trajectories]
     energies = [replica.potential_energies[part] for replica, part in zip(trajectories, kept, strict=True)]
     like = starting_structure(store, molecule)
-    frames = []
-    for number, place in draw_frames(energies, [r.temperature for r in trajectories], count, seed=seed):
+    whole = intact(store, molecule, like)
+    frames: list[Frame] = []
+    for number, place in draw_frames(energies, [r.temperature for r in trajectories], None, seed=seed):
         source, part = trajectories[number], kept[number]
+        if len(frames) == count:
+            break
+        if not whole(source.positions[part][place][None])[0]:
+            continue
         parameters = {
             "model_id": model_id,
             "replica": number,

@@ -5,7 +5,7 @@ for fresh labels (:mod:`asteroid.stages.on_policy`) and whose distributions are 
 ones at constant energy for the power spectrum. Needs torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from asteroid.validation.distributions import Distributions, Samples
     from asteroid.validation.dynamics import Dynamics
     from asteroid.validation.spectra import Spectrum
+    from asteroid.wall import Wall
 
 SPECTRUM_INTERVAL: Final = 2.0
 """fs between frames: bands up to 7500 cm⁻¹."""
@@ -60,9 +61,10 @@ def own_md(store: Store, molecule: MoleculeSettings, model_id: str, *, on_progre
     from asteroid.validation.dynamics import bond_judge, run_dynamics
 
     settings, start = molecule.validation, minimum_or_start(store, molecule, model_id)
+    wall = cluster_wall(store, molecule)
     stored = StoredTrajectories(store, trajectories_folder(molecule, model_id), start.numbers.tolist())
     model = load_model(store, molecule.name, model_id).to(choose_device(molecule.training.device))
-    dynamics = run_dynamics(model, start, settings, stored=stored, on_progress=counted(on_progress, "MD"))
+    dynamics = run_dynamics(model, start, settings, wall=wall, stored=stored, on_progress=counted(on_progress, "MD"))
     nvt = stored.load("nvt") or []
     nve = stored.load("spectrum")
     if nve is None:
@@ -82,6 +84,7 @@ def own_md(store: Store, molecule: MoleculeSettings, model_id: str, *, on_progre
                 interval=SPECTRUM_INTERVAL,
                 seeds=range(settings.seed, settings.seed + len(warm)),
                 judge=bond_judge(start),
+                wall=wall,
                 checkpoints=stored.checkpoints("spectrum"),
                 on_progress=counted(on_progress, "MD for the spectrum"),
             )
@@ -96,6 +99,34 @@ def trajectories_folder(molecule: MoleculeSettings, model_id: str) -> str:
     shaping = {"temperatures", "timestep", "nve_ps", "nvt_ps", "replicas", "seed"}
     used = molecule.validation.model_dump(mode="json", include=shaping)
     return f"models/{molecule.name}/{model_id}/md-{digest(used)}"
+
+
+def cluster_wall(store: Store, molecule: MoleculeSettings) -> "Wall | None":
+    """The wall of the cheap level's MD, which stands in a model's too; None for a single molecule."""
+    from asteroid.sampling.plan import stored_conformers
+    from asteroid.wall import Wall
+
+    return Wall.around(stored_conformers(store, molecule))
+
+
+def intact(
+    store: Store, molecule: MoleculeSettings, rest: Configuration
+) -> "Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]]":
+    """Tells of geometries (M, N, 3) Å whether each is one that sampling would have kept, and untouched by the wall.
+
+    Of single molecules all are: where their bonds break, their trajectories end.
+    """
+    from asteroid.sampling.screening import Screen
+
+    wall, screen = cluster_wall(store, molecule), Screen.of(rest)
+
+    def whole(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        if wall is None:
+            return np.ones(len(positions), dtype=np.bool_)
+        kept = np.array([screen.reason_to_drop(one) is None for one in positions], dtype=np.bool_)
+        return kept & ~wall.acts(positions)
+
+    return whole
 
 
 def equilibrated(replica: "Replica") -> slice:
@@ -127,9 +158,12 @@ def distributions(
     from asteroid.validation.distributions import Samples, compare_distributions
 
     found = []
+    whole = intact(store, molecule, rest)
     for temperature in molecule.validation.temperatures:
         reference = _reference(store, molecule, model_id, temperature)
         own = [r.positions[equilibrated(r)] for r in trajectories.nvt if r.temperature == temperature]
+        # The reference is of intact frames alone.
+        own = [positions[whole(positions)] for positions in own]
         if reference is not None and any(len(positions) for positions in own):
             samples, source = reference
             groups = np.repeat(np.arange(len(own)), [len(positions) for positions in own])

@@ -1,4 +1,6 @@
-"""Bonds, angles and dihedrals along a model's MD against a reference ensemble at the same temperature.
+"""Bonds, angles, dihedrals and distances between fragments along a model's MD against a reference ensemble.
+
+Both are of one temperature.
 
 Small errors everywhere can add up to a wrong ensemble, and a false minimum shows as a peak that the reference lacks.
 The distance is Wasserstein's first (the average way that probability has to be moved), in Å or degrees; dihedrals lie
@@ -9,7 +11,7 @@ resampled, lies at a distance from itself that is noise. Made in :mod:`asteroid.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
@@ -17,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.bonds import bonded
-from asteroid.configuration import Configuration
+from asteroid.configuration import Configuration, hill_formula
+from asteroid.fragments import fragments
 from asteroid.units import BOLTZMANN
 
 Floats = npt.NDArray[np.float64]
-Kind = Literal["bond", "angle", "dihedral"]
+Kind = Literal["bond", "angle", "dihedral", "fragments"]
 
 RESAMPLES = 200
 """Bootstrap samples of groups; their 2.5 and 97.5% points then rest on five values each."""
@@ -56,8 +59,8 @@ class Distance:
     """How far apart two distributions of one internal coordinate are.
 
     Args:
-        name: elements of the coordinate's atoms; coordinates of equivalent atoms are one.
-        atoms: (C, 2 to 4) of each coordinate of the class.
+        name: elements of the coordinate's atoms, or formulas of two fragments; equivalent coordinates are one.
+        atoms: (C, 2 to 4) of each coordinate of the class; for fragments, N + the number of each.
         value, low, high: Å or degrees, with the 95% interval of a bootstrap over trajectories of both.
         noise: Å or degrees, distances of both from themselves resampled, added in squares: less cannot be told from it.
         centres: (BINS,) Å or degrees, and the densities of both there.
@@ -118,7 +121,9 @@ def boltzmann_weights(energies: npt.ArrayLike, sampled: npt.ArrayLike, temperatu
 def compare_distributions(
     rest: Configuration, model: Samples, reference: Samples, *, temperature: float, source: str, seed: int
 ) -> Distributions:
-    """The distance of each kind of bond, angle and dihedral.
+    """The distance of each kind of bond, angle and dihedral, and of each kind of pair of fragments.
+
+    Fragments are as far apart as the centres of their heavy atoms: O–O for two waters, whichever has the proton.
 
     Args:
         rest: the molecule at rest, for its bonds.
@@ -130,9 +135,10 @@ def compare_distributions(
     if reference.effective >= FEWEST and len(model.positions):
         random = np.random.default_rng(seed)
         mirrored = not _chiral(rest)
+        model, reference = _with_centres(rest, model), _with_centres(rest, reference)
         distances = tuple(
             _distance(kind, name, atoms, model, reference, mirrored=mirrored, random=random)
-            for (kind, name), atoms in _coordinates(rest)
+            for (kind, name), atoms in (*_coordinates(rest), *_separations(rest))
         )
     counts = len(model.positions), len(reference.positions)
     return Distributions(temperature, source, *counts, reference.effective, distances)
@@ -281,6 +287,36 @@ def _coordinates(rest: Configuration) -> list[tuple[tuple[Kind, str], tuple[tupl
          tuple(atoms))
         for (kind, _), atoms in classes.items()
     ]  # fmt: skip
+
+
+def _with_centres(rest: Configuration, samples: Samples) -> Samples:
+    """The same with the centre of the heavy atoms of each fragment (all atoms where there are none) as further places."""
+    centres = []
+    for atoms in _fragment_atoms(rest):
+        heavy = atoms[rest.numbers[atoms] > 1]
+        centres.append(samples.positions[:, heavy if len(heavy) else atoms].mean(axis=1))
+    return replace(samples, positions=np.concatenate([samples.positions, np.stack(centres, axis=1)], axis=1))
+
+
+def _separations(rest: Configuration) -> list[tuple[tuple[Kind, str], tuple[tuple[int, ...], ...]]]:
+    """Pairs of fragments, those of equal fragments together."""
+    kinds = _equivalence(rest.numbers, bonded(rest))
+    classes: dict[tuple[tuple[int, ...], ...], list[tuple[int, int]]] = {}
+    parts = _fragment_atoms(rest)
+    alike = [tuple(sorted(kinds[a] for a in atoms)) for atoms in parts]
+    for i, j in combinations(range(len(parts)), 2):
+        classes.setdefault(tuple(sorted((alike[i], alike[j]))), []).append((i, j))
+    atoms = len(rest.numbers)
+    found: list[tuple[tuple[Kind, str], tuple[tuple[int, ...], ...]]] = []
+    for pairs in classes.values():
+        name = " to ".join(hill_formula(rest.numbers[parts[k]]) for k in pairs[0]) + (f" (×{len(pairs)})" if len(pairs) > 1 else "")
+        found.append((("fragments", name), tuple((atoms + i, atoms + j) for i, j in pairs)))
+    return found
+
+
+def _fragment_atoms(rest: Configuration) -> list[npt.NDArray[np.intp]]:
+    found = fragments(rest)
+    return [np.flatnonzero(found == number) for number in range(int(found.max()) + 1)]
 
 
 def _equivalence(numbers: npt.NDArray[np.int64], bonds: npt.NDArray[np.bool_]) -> list[int]:

@@ -19,6 +19,7 @@ from asteroid.configuration import Configuration
 from asteroid.settings import ValidationSettings
 from asteroid.simulation.replicas import Ensemble, Floats, Judge, Progress, Replica
 from asteroid.validation.survival import Survival, kaplan_meier
+from asteroid.wall import Wall
 
 if TYPE_CHECKING:
     from asteroid.simulation.trajectories import StoredTrajectories
@@ -150,6 +151,7 @@ def run_dynamics(
     start: Configuration,
     settings: ValidationSettings,
     *,
+    wall: Wall | None = None,
     stored: "StoredTrajectories | None" = None,
     on_progress: Progress | None = None,
 ) -> Dynamics:
@@ -158,6 +160,8 @@ def run_dynamics(
     Args:
         model: a MACE module or its calculator, or any other ASE calculator.
         start: usually the model's minimum.
+        wall: of a cluster: that it evaporates is no fault of a model, so it is kept from it, and survival is judged by
+            the bonds within its fragments.
         stored: where trajectories are kept, so that a killed run goes on; None to keep nothing.
         on_progress: called with the steps done and the steps in all, NVT replicas counted as one.
     """
@@ -188,6 +192,7 @@ def run_dynamics(
                 interval=INTERVAL[ensemble],
                 seeds=range(seed, seed + len(temperatures)),
                 judge=bond_judge(start),
+                wall=wall,
                 checkpoints=stored.checkpoints(name) if stored else None,
                 on_progress=_shifted(on_progress, sum(steps[:index]), sum(steps)),
             )

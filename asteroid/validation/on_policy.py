@@ -63,7 +63,7 @@ def statistical_inefficiency(series: npt.ArrayLike) -> float:
 
 
 def draw_frames(
-    energies: Sequence[npt.ArrayLike], temperatures: Sequence[float], count: int, *, seed: int
+    energies: Sequence[npt.ArrayLike], temperatures: Sequence[float], count: int | None, *, seed: int
 ) -> list[Place]:
     """Frames drawn at random from trajectories, a correlation time apart, temperatures in turn.
 
@@ -73,6 +73,7 @@ def draw_frames(
     Args:
         energies: potential energies (K,) eV along each trajectory, equilibration left out; an empty one gives nothing.
         temperatures: K, of each trajectory.
+        count: None for as many as there are.
         seed: of the draw.
     """
     random = np.random.default_rng(seed)
