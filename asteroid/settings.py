@@ -197,6 +197,8 @@ class ThresholdSettings(Settings):
     """degrees, likewise of bond angles"""
     dihedrals: Annotated[Positive, Number("degrees")] = 15.0
     """degrees, likewise of dihedral angles"""
+    fragments: Positive = 0.1
+    """Å, likewise of distances between the fragments of a cluster"""
 
 
 class ValidationSettings(Settings):

@@ -95,12 +95,14 @@ def distributions(found: Mapping[str, Any], kind: str) -> bytes | None:
 
     Args:
         found: one of ``evidence.distributions``.
-        kind: ``bond``, ``angle`` or ``dihedral``. A molecule without one, or an unusable reference, has no figure.
+        kind: ``bond``, ``angle``, ``dihedral`` or ``fragments``. A molecule without one, or an unusable reference, has
+            no figure.
     """
     distances = [one for one in found["distances"] if one["kind"] == kind]
     if not distances:
         return None
     names = {"bond": "bond length (Å)", "angle": "bond angle (°)", "dihedral": "dihedral angle (°)"}
+    names["fragments"] = "distance between fragments (Å)"
     figure, axes = new_axes(names[kind], f"density at {found['temperature']:.0f} K")
     for index, one in enumerate(sorted(distances, key=lambda d: -float(d["value"]))[:MOST_SHOWN]):
         colour, centres = CYCLE[index % len(CYCLE)], np.array(one["centres"], dtype=float)

@@ -11,7 +11,7 @@ from asteroid.report import bias_plots, certificate_plots, dynamics_plots, plots
 from asteroid.report.cost import Cost
 from asteroid.report.gather import Bias
 
-KINDS = ("bond", "angle", "dihedral")
+KINDS = ("bond", "angle", "dihedral", "fragments")
 """Of the distributions in MD."""
 
 

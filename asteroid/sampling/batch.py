@@ -27,7 +27,6 @@ from asteroid.sampling.screening import APART, Screen
 from asteroid.vibrations import normal_modes
 from asteroid.wall import Wall
 
-
 PATIENCE = 3
 """Times the frames wanted of a cluster that are tried at most."""
 

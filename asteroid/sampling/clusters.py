@@ -15,8 +15,8 @@ from asteroid.fragments import contact_sums
 Floats = npt.NDArray[np.float64]
 
 TOUCH = 0.9
-"""Closest atoms are placed at this times the sum of their van der Waals radii: hydrogen bonds are shorter, stacked rings
-a little farther apart."""
+"""Closest atoms are placed at this times the sum of their van der Waals radii: hydrogen bonds are shorter, stacked
+rings a little farther apart."""
 
 
 def place(fragments: Sequence[tuple[npt.NDArray[np.int64], Sequence[Floats]]], *, seed: int) -> list[Floats]:

@@ -1,7 +1,7 @@
 """Which sampled geometries are still the molecule: nothing broken, nothing fused, no nuclei on each other.
 
-A cluster is intact when each of its fragments is and contacts connect them all. A hydrogen may move from a heavy atom of
-one fragment to one of another: that is what acids and bases do, and which side it is on is a matter of the level.
+A cluster is intact when each of its fragments is and contacts connect them all. A hydrogen may move from a heavy atom
+of one fragment to one of another: that is what acids and bases do, and which side it is on is a matter of the level.
 
 Hot trajectories and wide displacements now and then leave the molecule. Such frames cost an accurate label each and
 teach a model of the molecule little, so they are dropped here and counted by reason.
@@ -52,7 +52,7 @@ class Screen:
     def of(cls, configuration: Configuration) -> Self:
         """The screen of a molecule or cluster at rest."""
         numbers, fragment = configuration.numbers, fragments(configuration)
-        exchange = (fragment[:, None] != fragment[None, :]) & (numbers[:, None] == 1) & (numbers[None, :] > 1)
+        exchange = np.not_equal.outer(fragment, fragment) & (numbers[:, None] == 1) & (numbers[None, :] > 1)
         contacts = contact_sums(numbers) if fragment.any() else None
         return cls(bonded(configuration), radius_sums(numbers), exchange, contacts)
 
@@ -65,10 +65,10 @@ class Screen:
         either = self.exchange | self.exchange.T
         broken = self.bonds & ~either & (ratio > BROKEN)
         # A hydrogen that now sits on another fragment has only changed its partner.
-        moved = (self.exchange & (ratio < BONDED)).any(axis=1)
+        moved = np.asarray((self.exchange & (ratio < BONDED)).any(axis=1))
         if (broken & ~moved[:, None] & ~moved[None, :]).any():
             return "bond broken"
-        if (ratio[~self.bonds & ~either] < FORMED).any():
+        if (~self.bonds & ~either & (ratio < FORMED)).any():
             return "bond formed"
         if self.contacts is not None and not in_contact(positions, self.contacts):
             return APART

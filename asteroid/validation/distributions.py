@@ -290,7 +290,7 @@ def _coordinates(rest: Configuration) -> list[tuple[tuple[Kind, str], tuple[tupl
 
 
 def _with_centres(rest: Configuration, samples: Samples) -> Samples:
-    """The same with the centre of the heavy atoms of each fragment (all atoms where there are none) as further places."""
+    """The same with a further place for each fragment: the centre of its heavy atoms, or of all where none is heavy."""
     centres = []
     for atoms in _fragment_atoms(rest):
         heavy = atoms[rest.numbers[atoms] > 1]
@@ -309,7 +309,9 @@ def _separations(rest: Configuration) -> list[tuple[tuple[Kind, str], tuple[tupl
     atoms = len(rest.numbers)
     found: list[tuple[tuple[Kind, str], tuple[tuple[int, ...], ...]]] = []
     for pairs in classes.values():
-        name = " to ".join(hill_formula(rest.numbers[parts[k]]) for k in pairs[0]) + (f" (×{len(pairs)})" if len(pairs) > 1 else "")
+        name = " to ".join(hill_formula(rest.numbers[parts[k]]) for k in pairs[0]) + (
+            f" (×{len(pairs)})" if len(pairs) > 1 else ""
+        )
         found.append((("fragments", name), tuple((atoms + i, atoms + j) for i, j in pairs)))
     return found
 

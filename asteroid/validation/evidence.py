@@ -25,6 +25,7 @@ _KINDS: dict[Kind, tuple[str, str]] = {
     "bond": ("Bond lengths in MD", "Å"),
     "angle": ("Bond angles in MD", "°"),
     "dihedral": ("Dihedral angles in MD", "°"),
+    "fragments": ("Distances between fragments in MD", "Å"),
 }
 
 
@@ -54,11 +55,12 @@ class Evidence:
 
 
 def evidence_lines(evidence: Evidence, thresholds: ThresholdSettings) -> tuple[Line, ...]:
-    """One line for each kind of evidence, two for frequencies, three for distributions."""
+    """One line for each kind of evidence, two for frequencies, four for distributions."""
     limits: dict[Kind, float] = {
         "bond": thresholds.bonds,
         "angle": thresholds.angles,
         "dihedral": thresholds.dihedrals,
+        "fragments": thresholds.fragments,
     }
     return (
         _on_policy_line(evidence.on_policy, thresholds),
@@ -142,6 +144,8 @@ def _distribution_line(kind: Kind, found: tuple[Distributions, ...], threshold: 
         return Line(name, worst.value, unit, threshold, "<=", _distance_note(worst, at, unit))
     if usable:
         note = f"MD and reference are too short: noise {min(d.noise for d, _ in usable):.2g} {unit}"
+    elif found and any(one.distances for one in found):
+        note = "there is none in this molecule"
     elif found:
         most = max(one.effective for one in found)
         note = f"the reference is worth {most:.2g} frames, fewer than {FEWEST:.0f}: {found[0].source}"

@@ -27,12 +27,10 @@ def test_a_bond_may_vibrate_but_not_break(water: Configuration, stretch: float, 
     assert Screen.of(water).reason_to_drop(positions) == reason
 
 
-def test_a_proton_that_changes_hands_is_a_new_bond() -> None:
-    dimer = Configuration(np.array([8, 1, 8, 1]), np.array([[0, 0, 0], [0, 0, 0.97], [0, 0, 2.9], [0.9, 0, 3.2]]), 0)
-    positions = dimer.positions.copy()
-    positions[2, 2] = 2.0
-    assert Screen.of(dimer).reason_to_drop(dimer.positions) is None
-    assert Screen.of(dimer).reason_to_drop(positions) == "bond formed"
+def test_atoms_of_one_molecule_that_come_as_near_as_a_bond_are_a_new_one(water: Configuration) -> None:
+    # 40° between the hydrogens: 0.66 Å.
+    positions = np.array([[0, 0, 0], [0.96, 0, 0], [0.96 * np.cos(np.radians(40)), 0.96 * np.sin(np.radians(40)), 0]])
+    assert Screen.of(water).reason_to_drop(positions) == "bond formed"
 
 
 @pytest.mark.parametrize("atoms", [3, 4, 9])

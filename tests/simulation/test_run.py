@@ -8,6 +8,7 @@ from asteroid.simulation.potentials import TRACE_FROM
 from asteroid.simulation.run import simulate
 from asteroid.training.model import build_model
 from asteroid.units import BOLTZMANN
+from asteroid.wall import Wall
 from tests.simulation.conftest import FromFunction, Keeper, well
 
 
@@ -210,3 +211,19 @@ def test_starts_of_two_molecules_are_refused(formaldehyde):
         run(well(), [formaldehyde, other])
     with pytest.raises(ValueError, match="1 starts, 2 temperatures"):
         run(well(), [formaldehyde], temperatures=[1.0, 2.0])
+
+
+def test_a_wall_keeps_what_nothing_else_holds_and_conserves_energy():
+    helium = Configuration([2, 2], [[0, 0, -1.5], [0, 0, 1.5]])
+    wall = Wall.around([helium])
+    free = FromFunction(lambda positions: (0.0, np.zeros_like(positions)))
+    options = {"ensemble": "nve", "temperatures": [600.0], "duration": 0.4, "timestep": 2.0, "interval": 10.0}
+    (loose,) = run(free, [helium], **options)
+    (held,) = run(free, [helium], wall=wall, **options)
+    far = [np.linalg.norm(r.positions[:, 0] - r.positions[:, 1], axis=1).max() for r in (loose, held)]
+    assert far[0] > 8
+    # All of k_B T in the wall is 0.3 Å for each atom.
+    assert far[1] < 2 * (wall.radius + 0.5)
+    assert held.potential_energies.max() > 0.01
+    # Velocity Verlet's oscillation at 2 fs in a wall of 1 eV/Å² for 4 u: (ω dt)²/8 of k_B T.
+    assert np.ptp(held.total_energies) < 1e-3

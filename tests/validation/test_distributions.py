@@ -157,3 +157,42 @@ def test_a_single_trajectory_says_nothing_of_its_noise(ethanol: Configuration) -
     ours, alone = samples(shaken(ethanol, 60, seed=1)), samples(shaken(ethanol, 60, seed=2), groups=1)
     found = compare_distributions(ethanol, ours, alone, temperature=300, source="x", seed=0)
     assert all(distance.noise == np.inf for distance in found.distances)
+
+
+def test_fragments_that_a_model_holds_farther_apart_show_in_their_distances_alone() -> None:
+    one = [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]
+    rest = Configuration([8, 1, 1] * 2, [*one, *([2.9 + x, 0, 0.5 * y] for x, y, _ in one)])
+    reference = shaken(rest, 400, seed=0)
+    model = shaken(rest, 400, seed=1)
+    model[:, 3:, 0] += 0.2
+    found = compare_distributions(rest, samples(model), samples(reference), temperature=300.0, source="", seed=0)
+    apart = found.largest("fragments")
+    assert apart is not None
+    assert apart.name == "H2O to H2O"
+    # Of two means of 400 values of spread 0.03 √2 Å.
+    assert apart.value == pytest.approx(0.2, abs=0.01)
+    assert apart.noise < 0.01
+    for kind, most in (("bond", 0.01), ("angle", 1.0)):
+        largest = found.largest(kind)  # type: ignore[arg-type]
+        assert largest is not None
+        assert largest.value < most
+
+
+def test_fragments_are_as_far_apart_as_their_heavy_atoms_whichever_has_the_proton() -> None:
+    rest = Configuration([7, 1, 1, 1, 1, 17], [[0, 0, 0], [0.9, 0.3, -0.3], [-0.6, 0.8, -0.3], [-0.3, -0.9, -0.3],
+                                              [0, 0, 1.7], [0, 0, 3.0]])  # fmt: skip
+    model = shaken(rest, 100, seed=0, width=0.01)
+    transferred = model.copy()
+    transferred[:, 4, 2] -= 0.65
+    found = compare_distributions(rest, samples(transferred), samples(model), temperature=300.0, source="", seed=0)
+    apart = found.largest("fragments")
+    assert apart is not None
+    assert apart.name == "H3N to ClH"
+    assert apart.value == 0.0
+
+
+def test_a_single_molecule_has_no_distances_between_fragments(ethanol: Configuration) -> None:
+    both = samples(shaken(ethanol, 60, seed=0))
+    found = compare_distributions(ethanol, both, both, temperature=300.0, source="", seed=0)
+    assert found.largest("bond") is not None
+    assert found.largest("fragments") is None

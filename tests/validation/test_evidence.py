@@ -123,6 +123,17 @@ def test_a_distribution_is_judged_only_where_noise_lets_it() -> None:
     assert "worth 4 frames" in line.note
 
 
+def test_distances_between_fragments_are_a_line_of_clusters_alone() -> None:
+    apart = replace(distance(0.3, 0.001), kind="fragments", name="H2O to H2O")
+    line = lines(Evidence(distributions=(ensemble(apart),)))["Distances between fragments in MD"]
+    assert line.checked
+    assert not line.passed
+    assert "H2O to H2O" in line.note
+    line = lines(Evidence(distributions=(ensemble(distance(0.002, 0.001)),)))["Distances between fragments in MD"]
+    assert not line.checked
+    assert line.note == "there is none in this molecule"
+
+
 def test_a_certificate_with_all_evidence_is_strict_json_and_is_failed_by_it() -> None:
     evidence = Evidence(
         on_policy=OnPolicy(measured()[0], (300.0,) * 12, 12, 0),
