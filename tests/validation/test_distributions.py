@@ -162,17 +162,17 @@ def test_a_single_trajectory_says_nothing_of_its_noise(ethanol: Configuration) -
 def test_fragments_that_a_model_holds_farther_apart_show_in_their_distances_alone() -> None:
     one = [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]
     rest = Configuration([8, 1, 1] * 2, [*one, *([2.9 + x, 0, 0.5 * y] for x, y, _ in one)])
-    reference = shaken(rest, 400, seed=0)
-    model = shaken(rest, 400, seed=1)
+    reference = shaken(rest, 100, seed=0)
+    model = shaken(rest, 100, seed=1)
     model[:, 3:, 0] += 0.2
     found = compare_distributions(rest, samples(model), samples(reference), temperature=300.0, source="", seed=0)
     apart = found.largest("fragments")
     assert apart is not None
     assert apart.name == "H2O to H2O"
-    # Of two means of 400 values of spread 0.03 √2 Å.
-    assert apart.value == pytest.approx(0.2, abs=0.01)
-    assert apart.noise < 0.01
-    for kind, most in (("bond", 0.01), ("angle", 1.0)):
+    # Of two means of 100 values of spread 0.03 √2 Å each: 0.006.
+    assert apart.value == pytest.approx(0.2, abs=0.02)
+    assert apart.noise < 0.02
+    for kind, most in (("bond", 0.03), ("angle", 3.0)):
         largest = found.largest(kind)  # type: ignore[arg-type]
         assert largest is not None
         assert largest.value < most
