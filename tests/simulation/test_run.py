@@ -217,7 +217,7 @@ def test_a_wall_keeps_what_nothing_else_holds_and_conserves_energy():
     helium = Configuration([2, 2], [[0, 0, -1.5], [0, 0, 1.5]])
     wall = Wall.around([helium])
     free = FromFunction(lambda positions: (0.0, np.zeros_like(positions)))
-    options = {"ensemble": "nve", "temperatures": [600.0], "duration": 0.4, "timestep": 2.0, "interval": 10.0}
+    options = {"ensemble": "nve", "temperatures": [600.0], "duration": 1.0, "timestep": 2.0, "interval": 10.0}
     (loose,) = run(free, [helium], **options)
     (held,) = run(free, [helium], wall=wall, **options)
     far = [np.linalg.norm(r.positions[:, 0] - r.positions[:, 1], axis=1).max() for r in (loose, held)]
