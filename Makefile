@@ -16,10 +16,10 @@ TORCH_INDEX ?= $(if $(shell command -v nvidia-smi)$(PIP_FIND_LINKS),,https://dow
 PIP := $(BIN)/pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint proofs chaos up down bench clean
+.PHONY: help install demo test lint proofs chaos images-test up down bench clean
 
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
 
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
@@ -55,6 +55,9 @@ proofs: $(VENV)/.installed-dev  ## every label method and form of score matching
 chaos: $(VENV)/.installed-dev  ## a hundred kills of label workers, shards, pipelines and the server (ten minutes)
 	@$(BIN)/python -m pytest tests/chaos
 	@$(BIN)/python -m tests.chaos.full
+
+images-test: $(VENV)/.installed  ## build the container images and run pipelines in them (root and buildah; an hour the first time)
+	@$(BIN)/python -m infra.images.test
 
 up: $(VENV)/.installed  ## a local Prefect server on 127.0.0.1:4200, work pools, deployments and workers
 	@$(BIN)/python -m infra.local up

@@ -22,6 +22,7 @@ DEPLOYMENTS = (
     "sample/cheap",
     "label/cheap",
     "label/accurate",
+    "calculate/accurate",
     "train/gpu",
     "explore/gpu",
     "propose/gpu",

@@ -99,6 +99,7 @@ async def gather_evidence(
     forces = molecule.label_settings(molecule.accurate).forces
     if await asyncio.to_thread(store.pending, molecule.name, molecule.accurate, forces=forces):
         await site.label(store, molecule, molecule.accurate, occasion=f"evidence-{models.final}")
+    await site.calculate(store, molecule, "hessian")
 
 
 @task(task_run_name="{molecule.name}: compare minima")

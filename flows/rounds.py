@@ -57,6 +57,7 @@ async def _pick(
     await select(store, state.settings)
     await label_missing(store, molecule, site, molecule.cheap, occasion=f"round-{state.number}-explored")
     await asyncio.to_thread(stages.review_explored, store, molecule)
+    await site.calculate(store, state.settings, "energy-cost")
     await site.explore(store, molecule, "pick", state.number)
     picked = await asyncio.to_thread(stages.next_round, store, molecule)
     if picked.picked:

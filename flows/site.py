@@ -18,7 +18,16 @@ from pydantic import TypeAdapter
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
-from asteroid.stages import Step, expected_label_seconds, is_certified, read_asked, round_model, trained_models
+from asteroid.stages import (
+    Calculation,
+    Step,
+    expected_label_seconds,
+    is_certified,
+    lacks_calculation,
+    read_asked,
+    round_model,
+    trained_models,
+)
 from asteroid.store import Store
 from flows import stages as stage_flows
 
@@ -54,6 +63,11 @@ class LocalSite:
         # What another pipeline has asked for meanwhile is that one's work.
         if wanted.intersection(store.pending(molecule.name, level, forces=forces)):
             raise AsteroidError(f"{molecule.name}: {level} labels are missing after their stage; run again to go on")
+
+    async def calculate(self, store: Store, molecule: MoleculeSettings, which: Calculation) -> None:
+        if lacks_calculation(store, molecule, which):
+            async with self.labelling:
+                await stage_flows.calculate(store.url, molecule, which)
 
     async def train(self, store: Store, molecule: MoleculeSettings, *, baseline: bool = True) -> None:
         for _ in range(ATTEMPTS):
@@ -107,6 +121,14 @@ class PoolSite:
                 await self._submit(deployment, store, molecule, stage, missing, **parameters)
 
         await asyncio.gather(*(run(shard) for shard in range(shards)))
+
+    async def calculate(self, store: Store, molecule: MoleculeSettings, which: Calculation) -> None:
+        def missing() -> bool:
+            return lacks_calculation(store, molecule, which)
+
+        if missing():
+            stage = f"{which}-{molecule.budget.accurate}"
+            await self._submit("calculate/accurate", store, molecule, stage, missing, which=which)
 
     async def train(self, store: Store, molecule: MoleculeSettings, *, baseline: bool = True) -> None:
         # In a loop of rounds each budget is another training.

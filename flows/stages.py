@@ -60,6 +60,12 @@ async def label(store: str, molecule: MoleculeSettings, level: str, shard: int =
     )
 
 
+@flow(flow_run_name="{which} {molecule.name}")
+async def calculate(store: str, molecule: MoleculeSettings, which: stages.Calculation) -> None:
+    """One calculation at a molecule's accurate level that is not the label of a frame."""
+    await with_progress(f"{molecule.name}: {which}", stages.calculate, Store(store), molecule, which)
+
+
 @flow(flow_run_name="train {molecule.name}")
 async def train(store: str, molecule: MoleculeSettings, baseline: bool = True) -> None:
     """Train a molecule's models: scratch, the baseline, if it is wanted, then the strategy of the manifest."""

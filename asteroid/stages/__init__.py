@@ -7,6 +7,7 @@ away from quantum chemistry and from Prefect's event loop; all others import nei
 """
 
 from asteroid.stages.acquire import Step, acquire, acquire_in_child
+from asteroid.stages.calculations import Calculation, calculate, lacks_calculation
 from asteroid.stages.certificates import certify, certify_in_child, is_certified, outcome, report_folder
 from asteroid.stages.evidence import propose_evidence, propose_evidence_in_child, read_asked
 from asteroid.stages.feedback import Verdict, order_round
@@ -38,6 +39,7 @@ from asteroid.stages.rounds import (
 __all__ = [
     "MINIMUM_LABELS",
     "Audit",
+    "Calculation",
     "Models",
     "NextRound",
     "Step",
@@ -48,6 +50,7 @@ __all__ = [
     "acquisition",
     "audit_labels",
     "begin_rounds",
+    "calculate",
     "certify",
     "certify_in_child",
     "expected_label_seconds",
@@ -55,6 +58,7 @@ __all__ = [
     "held_out_error",
     "is_certified",
     "label",
+    "lacks_calculation",
     "likely_mistakes",
     "load_checked",
     "next_round",

@@ -1,17 +1,16 @@
 """What the next round buys: accurate labels with forces, or more of energies alone.
 
 Cheap labels are no question of budget: they take a thousandth of the time, so every frame that is sampled or found gets
-one. Costs come from the ledger; what an energy alone costs is measured once, on a frame that is labelled already.
+one. Costs come from the ledger; what an energy alone costs is measured by :mod:`asteroid.stages.energy_cost`.
 Called by :mod:`asteroid.stages.picking`; the rule is :mod:`asteroid.acquisition.spending`'s. Needs torch.
 """
 
 from asteroid.acquisition.spending import Purchase, compare_labels
-from asteroid.labelling import ENGINES, engines_for
-from asteroid.labelling.campaign import label_configurations
 from asteroid.manifest import MoleculeSettings
+from asteroid.stages.energy_cost import read_energy_cost
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.models import training_frames
-from asteroid.stages.rounds import acquisition, loop_folder
+from asteroid.stages.rounds import acquisition
 from asteroid.store import Store
 
 MOST_ENERGIES = 5
@@ -23,6 +22,9 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
 
     Args:
         molecule: with the budget of the last round.
+
+    Raises:
+        AsteroidError: when the cost of an energy alone has not been measured.
     """
     if acquisition(molecule).labels == "forces":
         return Purchase("forces", "the manifest asks for forces")
@@ -38,7 +40,7 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
         differences(labelled_frames(store, molecule.name, molecule.accurate, sorted(part)), cheap)
         for part in (frames.train, frames.valid)
     )
-    energy = _energy_seconds(store, molecule)
+    energy = read_energy_cost(store, molecule)
     if energy is None:
         return Purchase("forces", "no label has been computed here that could be timed again")
     return compare_labels(
@@ -58,28 +60,3 @@ def count_labels(molecule: MoleculeSettings, purchase: Purchase, batch: int) -> 
     part = molecule.budget.valid_fraction
     each = (1 - part) * energies + part * forces
     return max(batch, min(MOST_ENERGIES * batch, int(batch * forces / each)))
-
-
-def _energy_seconds(store: Store, molecule: MoleculeSettings) -> float | None:
-    """Core-seconds of an energy alone at the accurate level; None where there is no frame to try it on."""
-    path = f"{loop_folder(molecule)}/energy-cost.json"
-    if not store.exists(path):
-        own = [label for label in store.labels(molecule.name, molecule.accurate).values() if label.program in ENGINES]
-        if not own:
-            return None
-        # The label of median cost speaks for all.
-        own.sort(key=lambda label: (label.core_seconds, label.frame_id))
-        (frame,) = store.frames(molecule.name, ids=[own[len(own) // 2].frame_id])
-        settings = molecule.label_settings(molecule.accurate)
-        (attempt,) = label_configurations(
-            [frame.configuration],
-            molecule.accurate,
-            engine=molecule.engine if molecule.engine in engines_for(molecule.accurate) else None,
-            forces=False,
-            time_limit=settings.time_limit,
-            memory_limit=settings.memory_limit,
-        )
-        if attempt.energy is None:
-            return None
-        store.write_json(path, {"frame_id": frame.frame_id, "core_seconds": attempt.core_seconds})
-    return float(store.read_json(path)["core_seconds"])

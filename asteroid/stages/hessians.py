@@ -1,17 +1,16 @@
 """The accurate harmonic frequencies: analytic ones, or forces around the accurate minimum as ordinary labels.
 
-Nothing here needs torch; an analytic Hessian is computed in a process of its own. The minimum comes from
-:mod:`asteroid.stages.minima`; the comparison with the model's modes is :mod:`asteroid.validation.harmonic`'s, asked for
-by :mod:`asteroid.stages.certificates`.
+Nothing here needs torch. An analytic Hessian is a step of its own (:mod:`asteroid.stages.calculations`), so that label
+workers compute it and not the one that judges. The minimum comes from :mod:`asteroid.stages.minima`; the comparison
+with the model's modes is :mod:`asteroid.validation.harmonic`'s, asked for by :mod:`asteroid.stages.certificates`.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from asteroid.configuration import Configuration, Frame, Origin
-from asteroid.errors import LabelFailed
+from asteroid.errors import AsteroidError, LabelFailed
 from asteroid.labelling.hessian import analytic_hessian, has_analytic_hessian, hessian_folder
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import call_in_process
@@ -45,7 +44,11 @@ def propose_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> 
 
 
 def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "tuple[Frequencies | None, str]":
-    """The comparison of harmonic frequencies, or None with the reason why there is none."""
+    """The comparison of harmonic frequencies, or None with the reason why there is none.
+
+    Raises:
+        AsteroidError: when the analytic Hessian has not been computed.
+    """
     from asteroid.validation.harmonic import compare_frequencies
 
     if not molecule.validation.frequencies:
@@ -56,10 +59,16 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
     found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
     model = centre.with_positions(np.array(found["positions"])), np.array(found["hessian"])
     if has_analytic_hessian(molecule.accurate):
-        try:
-            return compare_frequencies(model, (centre, _analytic(store, molecule, centre))), ""
-        except LabelFailed as error:
-            return None, f"no Hessian at the accurate minimum: {error}"
+        path = _analytic_path(molecule, centre)
+        if not store.exists(path):
+            raise AsteroidError(
+                f"{molecule.name}: the {molecule.accurate} Hessian of frame {centre.frame_id} is missing; run again to "
+                "go on"
+            )
+        analytic = store.read_json(path)
+        if analytic["hessian"] is None:
+            return None, f"no Hessian at the accurate minimum: {analytic['problem']}"
+        return compare_frequencies(model, (centre, np.array(analytic["hessian"]))), ""
     labels = store.labels(molecule.name, molecule.accurate)
     ids = [shifted.frame_id for shifted in displacements(centre)]
     if missing := sum(i not in labels for i in ids):
@@ -68,12 +77,29 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
     return compare_frequencies(model, (centre, second), labels=len(ids)), ""
 
 
-def _analytic(store: Store, molecule: MoleculeSettings, centre: Configuration) -> npt.NDArray[np.float64]:
-    """(3N, 3N) eV/Å² at the accurate minimum, computed once."""
-    path = f"{hessian_folder(molecule.name, str(molecule.accurate))}/{centre.frame_id}.json"
-    if not store.exists(path):
-        store.write_json(path, call_in_process(analytic_hessian, centre, molecule.accurate))
-    return np.array(store.read_json(path)["hessian"])
+def lacks_analytic_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> bool:
+    """Whether an analytic Hessian is wanted at this model's accurate minimum and has not been tried."""
+    if not molecule.validation.frequencies or not has_analytic_hessian(molecule.accurate):
+        return False
+    centre, _ = _accurate_minimum(store, molecule, model_id)
+    return centre is not None and not store.exists(_analytic_path(molecule, centre))
+
+
+def compute_analytic_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> None:
+    """(3N, 3N) eV/Å² at the accurate minimum, in a process of its own; where the SCF fails, the store keeps why."""
+    centre, reason = _accurate_minimum(store, molecule, model_id)
+    if centre is None:
+        raise AsteroidError(f"{molecule.name}: {reason}; run again to go on")
+    content: dict[str, Any]
+    try:
+        content = call_in_process(analytic_hessian, centre, molecule.accurate)
+    except LabelFailed as error:
+        content = {"hessian": None, "problem": str(error), "core_seconds": 0.0}
+    store.write_json(_analytic_path(molecule, centre), content)
+
+
+def _analytic_path(molecule: MoleculeSettings, centre: Configuration) -> str:
+    return f"{hessian_folder(molecule.name, str(molecule.accurate))}/{centre.frame_id}.json"
 
 
 def hessian_frames(store: Store, molecule: MoleculeSettings, model_id: str) -> list[str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.image_packages import divided
+
 WATER = """
 store: {store}
 defaults:
@@ -47,6 +49,16 @@ def manifest(tmp_path: Path) -> Path:
     path = tmp_path / "manifest.yaml"
     path.write_text(WATER.format(store=tmp_path / "store"))
     return path
+
+
+@pytest.fixture
+def image_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Steps find only the packages of the image that runs them."""
+    (tmp_path / "image-packages").mkdir()
+    with divided(tmp_path / "image-packages") as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield
 
 
 def add_molecule(manifest: Path) -> None:

@@ -28,7 +28,7 @@ def attempts(store: Store, molecule: str) -> dict[str, int]:
 @pytest.mark.server
 @pytest.mark.slow
 def test_a_manifest_becomes_a_certified_model_and_running_it_again_computes_nothing(
-    prefect_server: None, manifest: Path
+    prefect_server: None, manifest: Path, image_packages: None
 ) -> None:
     (outcome,) = run_flow(manifest)
     store = Store(manifest.parent / "store")

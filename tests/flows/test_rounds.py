@@ -50,7 +50,9 @@ def test_the_table_of_rounds_says_what_was_picked_why_it_goes_on_and_what_it_cos
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_rounds_run_as_a_flow_end_in_a_trained_model_and_show_themselves(prefect_server: None, manifest: Path) -> None:
+def test_rounds_run_as_a_flow_end_in_a_trained_model_and_show_themselves(
+    prefect_server: None, manifest: Path, image_packages: None
+) -> None:
     from prefect import flow
     from prefect.artifacts import Artifact
 

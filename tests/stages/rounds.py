@@ -29,6 +29,7 @@ def run(store: Store, molecule: MoleculeSettings) -> NextRound:
                 stages.acquire(store.url, molecule, "explore")
                 _label(store, state.settings)
                 stages.review_explored(store, molecule)
+                stages.calculate(store, state.settings, "energy-cost")
                 stages.acquire(store.url, molecule, "pick")
             state = stages.next_round(store, molecule)
         if state.stop:
@@ -48,6 +49,7 @@ def judge(store: Store, molecule: MoleculeSettings) -> bool:
     while stages.propose_minimum(store, last, card["model_id"]):
         stages.label(store, last, last.accurate, workers=1)
     stages.label(store, last, last.accurate, workers=1)
+    stages.calculate(store, last, "hessian")
     return stages.certify(store.url, last)
 
 

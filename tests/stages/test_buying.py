@@ -7,6 +7,7 @@ import pytest
 
 from asteroid import stages
 from asteroid.acquisition.spending import Option, Purchase
+from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import AcquisitionSettings
 from asteroid.stages.buying import MOST_ENERGIES, choose_kind, count_labels
@@ -39,6 +40,9 @@ def test_energies_are_labelled_as_such_and_the_round_goes_its_way(
     (molecule,) = stages.load_checked(manifest).molecules
     store = Store(str(tmp_path / "store"))
     run(store, changed(molecule, rounds=1))
+    with pytest.raises(AsteroidError, match=r"cost of a .* energy has not been measured"):
+        choose_kind(store, round_settings(molecule, 8), seed=0)
+    stages.calculate(store, round_settings(molecule, 8), "energy-cost")
     measured = choose_kind(store, round_settings(molecule, 8), seed=0)
     assert measured.reason.startswith("too few labels to tell")
     cost = store.read_json(f"{step_path(molecule, 'round', 0).rpartition('/')[0]}/energy-cost.json")

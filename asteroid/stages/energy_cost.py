@@ -1,0 +1,65 @@
+"""Cost of an energy alone at the accurate level, measured once in a loop of rounds on a frame that has a label.
+
+Only labels with forces are in the ledger when :mod:`asteroid.stages.buying` first compares the two kinds. The
+measurement is a step of its own (:mod:`asteroid.stages.calculations`), so that a label worker makes it. Needs no torch.
+"""
+
+from asteroid.errors import AsteroidError
+from asteroid.labelling import ENGINES, engines_for
+from asteroid.manifest import MoleculeSettings
+from asteroid.records import Attempt
+from asteroid.stages.rounds import acquisition, loop_folder
+from asteroid.store import Store
+
+
+def lacks_energy_cost(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether the next round must know what an energy alone costs, and this has not been measured."""
+    if molecule.acquisition is None or acquisition(molecule).labels == "forces":
+        return False
+    if molecule.accurate.family == "imported" or store.exists(_path(molecule)):
+        return False
+    return bool(_computed(store, molecule))
+
+
+def measure_energy_cost(store: Store, molecule: MoleculeSettings) -> None:
+    """Compute the energy of the frame whose label had the median cost, which speaks for all."""
+    from asteroid.labelling.campaign import label_configurations
+
+    computed = sorted(_computed(store, molecule), key=lambda label: (label.core_seconds, label.frame_id))
+    (frame,) = store.frames(molecule.name, ids=[computed[len(computed) // 2].frame_id])
+    settings = molecule.label_settings(molecule.accurate)
+    (attempt,) = label_configurations(
+        [frame.configuration],
+        molecule.accurate,
+        engine=molecule.engine if molecule.engine in engines_for(molecule.accurate) else None,
+        forces=False,
+        time_limit=settings.time_limit,
+        memory_limit=settings.memory_limit,
+    )
+    seconds = None if attempt.energy is None else attempt.core_seconds
+    store.write_json(_path(molecule), {"frame_id": frame.frame_id, "core_seconds": seconds})
+
+
+def read_energy_cost(store: Store, molecule: MoleculeSettings) -> float | None:
+    """Core-seconds of an energy alone; None where no label was computed here, or the measurement failed.
+
+    Raises:
+        AsteroidError: when it has not been measured.
+    """
+    if lacks_energy_cost(store, molecule):
+        raise AsteroidError(
+            f"{molecule.name}: the cost of a {molecule.accurate} energy has not been measured; run again to go on"
+        )
+    if not store.exists(_path(molecule)):
+        return None
+    seconds = store.read_json(_path(molecule))["core_seconds"]
+    return None if seconds is None else float(seconds)
+
+
+def _computed(store: Store, molecule: MoleculeSettings) -> list[Attempt]:
+    """Accurate labels that asteroid has computed itself."""
+    return [label for label in store.labels(molecule.name, molecule.accurate).values() if label.program in ENGINES]
+
+
+def _path(molecule: MoleculeSettings) -> str:
+    return f"{loop_folder(molecule)}/energy-cost.json"
