@@ -15,8 +15,10 @@ import pytest
 import yaml
 from prefect import Flow
 
+from asteroid import stages
 from infra import local
 from infra.deploy import kubernetes_template, pool_names
+from infra.images.test import MANIFEST
 from tests.image_packages import extras, modules
 
 HOME = Path(__file__).resolve().parent.parent
@@ -120,6 +122,14 @@ def test_images_are_built_from_an_allow_list_that_holds_what_they_copy() -> None
     allowed = {line[1:] for line in lines if line.startswith("!")}
     assert all(list(HOME.glob(pattern)) for pattern in allowed)
     assert {"asteroid", "flows", "infra/*.py", "infra/pools", "manifests", "prefect.yaml", "pyproject.toml"} <= allowed
+
+
+def test_the_manifest_that_is_run_in_images_is_valid_and_has_a_pipeline_with_rounds_and_one_without(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "images.yaml").write_text(MANIFEST)
+    molecules = stages.load_checked(tmp_path / "images.yaml").molecules
+    assert [molecule.acquisition is None for molecule in molecules] == [True, False]
 
 
 @pytest.mark.parametrize("pool", pool_names())

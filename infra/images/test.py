@@ -41,7 +41,6 @@ START_SECONDS = 300.0
 MANIFEST = """
 store: ./store
 defaults:
-  smiles: OO
   cheap: gfn2-xtb
   accurate: hf/6-31g*
   sampling: {frames: 120, temperatures: [300], conformers: 2}
@@ -54,7 +53,9 @@ defaults:
   validation: {temperatures: [300], nve_ps: 0.02, nvt_ps: 0.02, replicas: 2, curve: false, frequencies: true}
 molecules:
   - name: peroxide
+    smiles: OO
   - name: peroxide-in-rounds
+    smiles: OO
     acquisition: {initial: 10, batch: 5, rounds: 2, committee: 2, ps: 0.05, replicas: 2, temperatures: [300]}
 """
 """The default pipeline and one with rounds, of a molecule with a bond that turns and at a level with analytic Hessians:
@@ -160,6 +161,7 @@ def run_pipelines() -> None:
             began = time.monotonic()
             stack.enter_context(site.service("server"))
             wait_for(f"{site.api}/health")
+            wait_for(site.api.removesuffix("api"))
             with site.service("deploy") as deploying:
                 if deploying.wait():
                     sys.exit("images-test: the deployments failed")
