@@ -3,18 +3,29 @@
 What the files mean is said above: rows of Parquet in :mod:`asteroid.tables`, everything in :mod:`asteroid.store`.
 """
 
-import json
 import os
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 from pyarrow import fs
 
+from asteroid import json_records
 from asteroid.errors import InputError, StoreError
+
+UNFINISHED: Final = ".unfinished"
+"""Folder of tables that are being written: Polars reads every file of a folder, hidden or not."""
+
+ABANDONED: Final = 3600.0
+"""s after which nobody writes any more to a file that has not been finished."""
+
+LISTINGS: Final = 10
+"""Times that a folder is listed which comes or goes at that moment."""
 
 
 class Files:
@@ -61,11 +72,16 @@ class Files:
         """Put a file that appears whole or not at all, and survives a power cut once this returns."""
         with self._accessing("write", path):
             if self._local:
-                _write_local(self._local / path, data)
+                _write_local(self._local / path, data, self._local / UNFINISHED)
             else:
-                # An object appears when its upload is completed, never before.
-                with self._fs.open_output_stream(f"{self._root}/{path}") as stream:
-                    stream.write(data)
+                # An upload that is closed is completed, with whatever had been written. In a thread, Ctrl-C cannot
+                # come between opening and writing; leaving the context waits until the object is whole.
+                with ThreadPoolExecutor(1) as pool:
+                    pool.submit(self._upload, path, data).result()
+
+    def _upload(self, path: str, data: bytes) -> None:
+        with self._fs.open_output_stream(f"{self._root}/{path}") as stream:
+            stream.write(data)
 
     def read(self, path: str) -> bytes:
         """Raises FileNotFoundError when there is no such file."""
@@ -104,28 +120,39 @@ class Files:
                 with suppress(FileNotFoundError):
                     self._fs.delete_file(f"{self._root}/{path}")
 
-    def remove_unfinished(self, folder: str) -> None:
-        """Remove what killed processes had begun to write directly below a folder that nobody writes to any more.
+    def remove_unfinished(self, folder: str, *, older_than: float = 0.0) -> None:
+        """Remove what killed processes had begun to write directly below a folder.
 
         An object store keeps such pieces out of sight, until the bucket's own rules for unfinished uploads end them.
+
+        Args:
+            older_than: s; younger files may still be written to.
         """
         if self._local:
             with self._accessing("clean", folder):
                 for path in (self._local / folder).glob(".*.tmp"):
-                    path.unlink(missing_ok=True)
+                    with suppress(FileNotFoundError):
+                        if time.time() - path.stat().st_mtime >= older_than:
+                            path.unlink()
 
-    def write_json(self, path: str, content: Any) -> None:
-        self.write(path, (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    def write_json(self, path: str, content: dict[str, Any]) -> None:
+        """Write a record; its schema and a hash of its content go with it (:mod:`asteroid.json_records`)."""
+        self.write(path, json_records.to_bytes(_kind(path), content))
 
-    def read_json(self, path: str) -> Any:
-        """A JSON object. Raises FileNotFoundError when there is no such file."""
+    def read_json(self, path: str) -> dict[str, Any]:
+        """The content of a record, as it was written.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            StoreError: when it is damaged or foreign, or was written by a later version of asteroid.
+        """
+        data = self.read(path)
         try:
-            content = json.loads(self.read(path))
+            return json_records.from_bytes(_kind(path), data)
+        except json_records.NewerRecordError as error:
+            raise StoreError(f"{self.location(path)} cannot be read: {error}; install that version") from error
         except ValueError as error:
             raise self.damaged(path, str(error)) from error
-        if not isinstance(content, dict):
-            raise self.damaged(path, "it holds no JSON object")
-        return content
 
     def damaged(self, path: str, what: str) -> StoreError:
         """The error for a file that is cut short, or that something else wrote."""
@@ -139,8 +166,16 @@ class Files:
             return self._fs.get_file_info(f"{self._root}/{path}")
 
     def _entries(self, folder: str) -> list[fs.FileInfo]:
+        selector = fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)
         with self._accessing("list", folder):
-            found = self._fs.get_file_info(fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True))
+            for left in reversed(range(LISTINGS)):
+                try:
+                    found = self._fs.get_file_info(selector)
+                    break
+                except FileNotFoundError:
+                    # Arrow did not find it, looked again whether it is there, and found it: it has just been made.
+                    if not left:
+                        raise
         return [info for info in found if not info.base_name.startswith(".")]
 
     @contextmanager
@@ -157,11 +192,22 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _write_local(final: Path, data: bytes) -> None:
+def _kind(path: str) -> str:
+    """Of a record: the store's folder that it lies in."""
+    return path.partition("/")[0]
+
+
+def _write_local(final: Path, data: bytes, unfinished: Path) -> None:
     # A new folder must reach the disk as well, or a power cut takes the file along with it.
     new_folders = [folder for folder in (final.parent, *final.parent.parents) if not folder.exists()]
     final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.tmp")
+    name = f".{final.name}.{uuid.uuid4().hex[:8]}.tmp"
+    temporary = final.with_name(name)
+    if final.suffix == ".parquet":
+        unfinished.mkdir(exist_ok=True)
+        # A folder may be a mount of its own, to which no file can be renamed from elsewhere.
+        if unfinished.stat().st_dev == final.parent.stat().st_dev:
+            temporary = unfinished / name
     try:
         with temporary.open("wb") as stream:
             stream.write(data)

@@ -1,7 +1,8 @@
 """What the ledger of attempts says: which of them are the labels, what they cost, what the rungs gave.
 
 Works on tables of :data:`~asteroid.records.LABEL_SCHEMA`, oldest attempt first, as :mod:`asteroid.store` reads them,
-column by column: a million attempts take seconds.
+column by column: a million attempts take seconds. Times are by the hosts' clocks, which may differ, so a rejection
+names the attempts that it withdraws; only in ledgers of version 0.1 it withdraws all older ones.
 """
 
 from collections import defaultdict
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 
 from asteroid.records import Status
 
-COLUMNS = ("frame_id", "status", "rungs", "rung", "wall_seconds", "cores", "peak_memory", "time")
+COLUMNS = ("frame_id", "status", "rungs", "rung", "wall_seconds", "cores", "peak_memory", "time", "withdraws")
 """What :func:`summarise` needs, beside ``has_forces``."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -31,18 +32,21 @@ def first_rows(ids: pa.ChunkedArray) -> Rows:
 def accepted_rows(table: pa.Table) -> Rows:
     """The rows that are the label of their frame, oldest first.
 
-    That is a frame's first ``ok`` attempt after its last ``rejected`` one, and among these the first with forces, if
+    That is a frame's first ``ok`` attempt that no ``rejected`` one withdraws, and among these the first with forces, if
     any has them.
 
     Args:
-        table: attempts with ``frame_id``, ``status`` and ``has_forces``, oldest first.
+        table: attempts with ``frame_id``, ``status``, ``time``, ``withdraws`` and ``has_forces``, oldest first.
     """
     codes, count = _codes(table["frame_id"])
     status, rows = table["status"], np.arange(table.num_rows)
+    rejected = _equal(status, "rejected")
+    # One that names nothing withdraws all before it.
+    older = rows[rejected & ~table["withdraws"].is_valid().to_numpy()]
     last_rejected = np.full(count, -1)
-    rejected = rows[_equal(status, "rejected")]
-    last_rejected[codes[rejected]] = rejected  # of several values for one place, the last stays
+    last_rejected[codes[older]] = older  # of several values for one place, the last stays
     valid = rows[_equal(status, "ok") & (rows > last_rejected[codes])]
+    valid = valid[~_withdrawn(table, codes, valid, rows[rejected])]
     with_forces = valid[table["has_forces"].to_numpy()[valid]]
     chosen = _first(codes, valid, count)
     better = _first(codes, with_forces, count)
@@ -50,18 +54,32 @@ def accepted_rows(table: pa.Table) -> Rows:
     return np.sort(label[label >= 0])
 
 
+def _withdrawn(table: pa.Table, codes: Rows, valid: Rows, rejected: Rows) -> npt.NDArray[np.bool_]:
+    """Which of the valid rows a rejection names: an attempt is known by its frame and its time."""
+    named = table["withdraws"].take(pa.array(rejected)).combine_chunks()
+    parents = rejected[pc.list_parent_indices(named).to_numpy()]
+    if not len(parents):
+        return np.zeros(len(valid), dtype=bool)
+    by_frame = np.dtype([("frame", np.int64), ("time", np.int64)])
+    targets, found = np.empty(len(parents), by_frame), np.empty(len(valid), by_frame)
+    targets["frame"], targets["time"] = codes[parents], pc.list_flatten(named).cast(pa.int64()).to_numpy()
+    found["frame"], found["time"] = codes[valid], table["time"].cast(pa.int64()).to_numpy()[valid]
+    return np.isin(found, targets)
+
+
 def summarise(table: pa.Table) -> dict[str, Any]:
     """Frames by outcome, cost by outcome, and the yield of each rung of the retry ladder.
 
-    A frame counts as ``ok`` when it has a label, and otherwise by its latest attempt.
+    A frame counts as ``ok`` when it has a label, and otherwise by its latest attempt that gave none.
 
     Args:
         table: attempts with :data:`COLUMNS` and ``has_forces``, oldest first.
     """
     codes, count = _codes(table["frame_id"])
     labels = accepted_rows(table)
+    without = np.flatnonzero(~_equal(table["status"], "ok"))
     latest = np.zeros(count, dtype=np.int64)
-    latest[codes] = np.arange(table.num_rows)
+    latest[codes[without]] = without
     unlabelled = np.ones(count, dtype=bool)
     unlabelled[codes[labels]] = False
     outcomes = table["status"].take(pa.array(latest[unlabelled]))

@@ -36,6 +36,9 @@ class Attempt:
         wall_seconds, cpu_seconds: of this attempt alone.
         peak_memory: MiB, of the process that computed it, so far.
         settings: hash of everything numerical that the level's name does not say.
+        time: end of the attempt; among the attempts at one frame it also names the attempt.
+        withdraws: of a rejected attempt: times of those attempts at the frame that are labels no more. None: all
+            that are in the store when it is written there; in ledgers of version 0.1, all older ones by the clocks.
     """
 
     frame_id: str
@@ -56,6 +59,7 @@ class Attempt:
     settings: str = ""
     host: str = ""
     time: dt.datetime
+    withdraws: tuple[dt.datetime, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.status == "ok" and self.energy is None:
@@ -123,10 +127,15 @@ LABEL_SCHEMA = _schema(
         ("settings", pa.string(), "hash"),
         ("host", pa.string(), ""),
         ("time", pa.timestamp("us", tz="UTC"), "end of the attempt"),
+        (
+            "withdraws",
+            pa.list_(pa.timestamp("us", tz="UTC")),
+            "times of attempts at this frame that are labels no more",
+        ),
     ]
 )
 
-LATER_COLUMNS = frozenset({"spin_square", "rungs", "check_error"})
+LATER_COLUMNS = frozenset({"spin_square", "rungs", "check_error", "withdraws", "sequence"})
 """Columns that ledgers of earlier versions do not have; they read as null."""
 
 COMPANION = {"forces": "energy"}
@@ -138,6 +147,7 @@ SELECTION_SCHEMA = _schema(
         ("round", pa.int32(), ""),
         ("criterion", pa.string(), "why this frame was picked"),
         ("time", pa.timestamp("us", tz="UTC"), ""),
+        ("sequence", pa.int32(), "one more than the largest that was there: the order of selections"),
     ]
 )
 
@@ -206,6 +216,7 @@ def table_to_attempts(table: pa.Table) -> list[Attempt]:
             rung = row.pop("rung")
             # Ledgers of earlier versions have no list of rungs.
             row["rungs"] = tuple(row["rungs"] or (rung,))
+            row["withdraws"] = None if row["withdraws"] is None else tuple(row["withdraws"])
             row["forces"] = None if force is None else force.reshape(-1, 3)
             attempts.append(Attempt(dipole=dipole, **row))
     return attempts

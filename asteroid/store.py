@@ -10,7 +10,7 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     hessians/level=…/molecule=…/<frame id>.json             of accurate minima, where they are analytic
     selections/level=…/molecule=…/<name>.parquet            which frames were chosen for a label, when and why
     labels/level=…/molecule=…/<unique>.parquet              one row an attempt
-    …/compacted/<unique>.parquet                            many small files of these three kinds as one large file
+    copies/<one of the three folders above>/<unique>.copy   many of its small files as one, read in their place
     models/<molecule>/<model id>/model.model, card.json     a card is written last: with it the model is complete
     checkpoints/<molecule>/<model id>/…                     of trainings that have not finished
     comparisons/<molecule>/<digest>.json                    what one model of a comparison came to
@@ -30,7 +30,7 @@ from urllib.parse import quote, unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asteroid import ledger, tables
+from asteroid import compaction, ledger, tables
 from asteroid.configuration import Frame, Split, check_name
 from asteroid.errors import InputError, StoreError
 from asteroid.files import Files
@@ -115,8 +115,15 @@ class Store(Files):
         """Record that these frames are to be labelled; a selection of one name is made once."""
         folder, file = f"selections/{_partition(molecule, level)}", f"{name}{tables.SUFFIX}"
         if not tables.has_member(self, folder, file):
-            now = dt.datetime.now(dt.UTC)
-            rows = [{"frame_id": i, "round": round, "criterion": criterion, "time": now} for i in frame_ids]
+            # Not by the clock: another host's may be behind. What was there before has a smaller number.
+            there = tables.read(self, folder, SELECTION_SCHEMA, columns=["sequence"])["sequence"]
+            common = {
+                "round": round,
+                "criterion": criterion,
+                "time": dt.datetime.now(dt.UTC),
+                "sequence": (pc.max(there).as_py() or 0) + 1,
+            }
+            rows = [{"frame_id": i, **common} for i in frame_ids]
             tables.write(self, f"{folder}/{file}", pa.Table.from_pylist(rows, schema=SELECTION_SCHEMA))
 
     def selections(self, molecule: str, level: LevelOfTheory) -> list[str]:
@@ -125,7 +132,10 @@ class Store(Files):
         return [name.removesuffix(tables.SUFFIX) for name in found]
 
     def selected(self, molecule: str, level: LevelOfTheory, *, name: str | None = None) -> list[str]:
-        """Frame ids chosen for a label, each once, in the order in which they were chosen."""
+        """Frame ids chosen for a label, each once, in the order in which they were chosen.
+
+        Of selections that two hosts made at the same time, the one whose name comes first is first.
+        """
         only = None if name is None else f"{name}{tables.SUFFIX}"
         ids: list[str] = self._selected(molecule, level, only).to_pylist()
         return ids
@@ -141,8 +151,14 @@ class Store(Files):
 
     def _selected(self, molecule: str, level: LevelOfTheory, only: str | None = None) -> pa.Array:
         folder = f"selections/{_partition(molecule, level)}"
-        table = tables.read(self, folder, SELECTION_SCHEMA, columns=["frame_id", "time"], only=only)
-        return pc.unique(table.sort_by("time")["frame_id"])
+        table = tables.read(self, folder, SELECTION_SCHEMA, columns=["frame_id", "time", "sequence"], only=only)
+        # Those of version 0.1 have no number: they come first, by their time. Rows are in the order of names already.
+        number = pc.fill_null(table["sequence"], 0)
+        time = pc.if_else(pc.equal(number, 0), table["time"].cast(pa.int64()), 0)
+        order = pc.sort_indices(
+            pa.table([number, time], ["number", "time"]), [("number", "ascending"), ("time", "ascending")]
+        )
+        return pc.unique(table["frame_id"].take(order))
 
     # -- labels --------------------------------------------------------------------------------------------------------
 
@@ -164,6 +180,8 @@ class Store(Files):
     ) -> None:
         """Append attempts in a file of their own: no two writers ever touch the same one.
 
+        A rejected one that does not say which attempts it withdraws is written with all that are there at its frame.
+
         Args:
             attempts: as objects, or as a table of :data:`~asteroid.records.LABEL_SCHEMA`.
             name: of the file, from :func:`asteroid.tables.unique_name`; for a writer who does not know whether a
@@ -171,7 +189,33 @@ class Store(Files):
         """
         if len(attempts):
             table = attempts if isinstance(attempts, pa.Table) else attempts_to_table(attempts)
-            tables.write(self, f"{_labels(molecule, level)}/{name or tables.unique_name()}", table.cast(LABEL_SCHEMA))
+            table = self._naming_withdrawn(molecule, level, table.cast(LABEL_SCHEMA))
+            tables.write(self, f"{_labels(molecule, level)}/{name or tables.unique_name()}", table)
+
+    def _naming_withdrawn(self, molecule: str, level: LevelOfTheory, table: pa.Table) -> pa.Table:
+        """The table with the attempts that each rejected one withdraws: what its writer knew, whatever clocks say."""
+        unnamed = pc.and_(pc.equal(table["status"], "rejected"), pc.is_null(table["withdraws"]))
+        frames = pc.unique(table["frame_id"].filter(unnamed))
+        if not len(frames):
+            return table
+
+        def valid(attempts: pa.Table) -> pa.Table:
+            at_frames = pc.is_in(attempts["frame_id"], value_set=frames)
+            return attempts.filter(pc.and_(pc.equal(attempts["status"], "ok"), at_frames))
+
+        columns = ["frame_id", "status", "time"]
+        known = tables.read(self, _labels(molecule, level), LABEL_SCHEMA, columns=columns, keep=valid)
+        times: dict[str, list[dt.datetime]] = {frame_id: [] for frame_id in frames.to_pylist()}
+        for row in known.to_pylist():
+            times[row["frame_id"]].append(row["time"])
+        named = []
+        for row, fill in zip(table.select([*columns, "withdraws"]).to_pylist(), unnamed.to_pylist(), strict=True):
+            if row["status"] == "ok" and row["frame_id"] in times:
+                times[row["frame_id"]].append(row["time"])
+            named.append(list(times[row["frame_id"]]) if fill else row["withdraws"])
+        place = table.schema.get_field_index("withdraws")
+        field = table.schema.field(place)
+        return table.set_column(place, field, pa.array(named, field.type))
 
     def attempts(self, molecule: str, level: LevelOfTheory) -> pa.Table:
         """Every attempt as an Arrow table of :data:`~asteroid.records.LABEL_SCHEMA`, oldest first."""
@@ -180,8 +224,8 @@ class Store(Files):
     def labels(self, molecule: str, level: LevelOfTheory) -> dict[str, Attempt]:
         """The accepted label of each frame that has one.
 
-        That is its first ``ok`` attempt after the last ``rejected`` one (an audit that sees more than the frame itself
-        withdraws a label by a ``rejected`` row), and among these the first with forces, if any has them.
+        That is its first ``ok`` attempt that no ``rejected`` one withdraws, and among these the first with
+        forces, if any has them.
         """
         return {label.frame_id: label for label in table_to_attempts(self.label_table(molecule, level))}
 
@@ -193,7 +237,7 @@ class Store(Files):
 
         table = tables.read(self, _labels(molecule, level), LABEL_SCHEMA, presence_of="forces", keep=not_failed)
         order = pc.sort_indices(table, [("time", "ascending")])
-        brief = table.select(["frame_id", "status", "has_forces"]).take(order)
+        brief = table.select(["frame_id", "status", "time", "withdraws", "has_forces"]).take(order)
         return table.select(LABEL_SCHEMA.names).take(order.take(pa.array(ledger.accepted_rows(brief))))
 
     def pending(
@@ -223,10 +267,14 @@ class Store(Files):
         missing = selected.filter(pc.invert(pc.is_in(selected, value_set=table["frame_id"].combine_chunks())))
         return [i for i in missing.to_pylist() if int(i[:8], 16) % shards == shard]
 
-    def status(self) -> list[dict[str, Any]]:
-        """Per molecule and level: frames chosen, and what :func:`asteroid.ledger.summarise` says of their labels."""
+    def status(self, only: str | None = None) -> list[dict[str, Any]]:
+        """Per molecule and level: frames chosen, and what :func:`asteroid.ledger.summarise` says of their labels.
+
+        Args:
+            only: the one molecule that is wanted; nothing of the others is read then.
+        """
         rows = []
-        for molecule in self.molecules():
+        for molecule in self.molecules() if only is None else [only]:
             for level in self.levels(molecule):
                 table = tables.read(
                     self, _labels(molecule, level), LABEL_SCHEMA, columns=ledger.COLUMNS, presence_of="forces"
@@ -244,17 +292,17 @@ class Store(Files):
     # -- upkeep --------------------------------------------------------------------------------------------------------
 
     def compact(self, molecule: str) -> None:
-        """Put the many small files of frames, selections and labels into few large ones.
+        """Copy the many small files of frames, selections and labels into few large ones, to be read in their place.
 
-        It may be killed at any moment and may run while others read and write: they find the same rows as before.
+        It may be killed at any moment and may run while others read, write and compact: they find the same rows.
         """
-        tables.compact(self, _frames(molecule), FRAME_SCHEMA)
+        compaction.compact(self, _frames(molecule), FRAME_SCHEMA)
         for level in self.levels(molecule):
-            tables.compact(self, f"selections/{_partition(molecule, level)}", SELECTION_SCHEMA)
-            tables.compact(self, _labels(molecule, level), LABEL_SCHEMA)
+            compaction.compact(self, f"selections/{_partition(molecule, level)}", SELECTION_SCHEMA)
+            compaction.compact(self, _labels(molecule, level), LABEL_SCHEMA)
 
     def table_files(self, molecule: str) -> int:
-        """How many Parquet files hold what is known of a molecule."""
+        """How many files are opened to read all that is known of a molecule."""
         folders = [_frames(molecule)]
         for level in self.levels(molecule):
             folders += [f"selections/{_partition(molecule, level)}", _labels(molecule, level)]

@@ -1,14 +1,18 @@
-"""Folders of Parquet files that are written once, read as one table, and compacted.
+"""Folders of Parquet files that are written once, read as one table, and copied into few large files.
 
-A **member** is what was once written as a file of its own. Compaction copies many small members into one large file,
-whose metadata names them with their rows, in the folder ``compacted`` beside them; only then are the small files
-removed. A reader takes each member once, wherever it finds it, so that it sees the same rows before, during and after a
-compaction, and after one that was killed at any point or ran twice at once:
+A **member** is a file as it was once written. Members stay where they are and are never changed: a reader that knows
+nothing of asteroid and takes whole folders sees each row once, always. No store offers anything else: many files cannot
+be replaced by one in a single step, least of all in an object store.
 
-- Members are listed before compacted files: a member that a compaction has removed before the first listing came to it
-  stands in a compacted file that the second one sees. Compacted files are never changed, merged or removed.
-- A member that is there twice, as a file and in a compacted one or in two of these, is taken from the first compacted.
-- A file that has gone between listing and reading has been compacted: the reader starts again.
+Compaction **copies** the rows of many small members into one large file of the folder ``copies``, whose metadata names
+them with their rows and sizes. asteroid reads a copy in place of those members that are there with the same size, so a
+copy saves time and decides nothing: it may be damaged, doubled, overtaken or removed, and compactions may be killed or
+run side by side. (A claim or a lock would let one compaction run at a time, but a reader would still meet rows twice
+between the large file's appearance and the small ones' removal, and so for good after a kill. A table format with a
+commit log, such as Delta Lake, is right for readers that know the format, and wrong for all that read the folder.)
+
+Version 0.1 moved members into ``<folder>/compacted`` and removed the small files; what lies there is read as it is.
+Two compactions at once could leave rows twice there, which the next compaction mends.
 
 Below lie :mod:`asteroid.files`; :mod:`asteroid.store` knows what the folders mean.
 """
@@ -17,10 +21,10 @@ import datetime as dt
 import io
 import json
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,11 +35,17 @@ from asteroid.files import Files
 from asteroid.records import COMPANION, LATER_COLUMNS
 
 SUFFIX: Final = ".parquet"
+COPIES: Final = "copies"
+COPY_SUFFIX: Final = ".copy"
+"""Not that of the members, so that no pattern for these finds a copy."""
+
 COMPACTED: Final = "compacted"
+"""Folder in which version 0.1 put the members of a folder together."""
+
 MEMBERS_KEY: Final = b"asteroid.members"
 
 COMPACTED_BYTES: Final = 64 * 2**20
-"""A compacted file is closed at this size: large for a reader, small beside a machine's memory."""
+"""Of the members in one copy: large for a reader, small beside a machine's memory."""
 
 ROW_GROUP: Final = 50_000
 """Rows that are read at a time where the footer does not tell enough."""
@@ -49,16 +59,31 @@ RESTARTS: Final = 20
 
 @dataclass(frozen=True)
 class Stretch:
-    """Successive rows of one file; ``rows`` is None for all of them."""
+    """Successive rows of one file.
+
+    Args:
+        rows: None for all of them.
+        total: rows of the file, where others belong to other members.
+    """
 
     path: str
     start: int = 0
     rows: int | None = None
+    total: int | None = None
 
 
-def unique_name() -> str:
-    """A file name that no other writer uses; later ones sort after earlier ones."""
-    return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:12]}{SUFFIX}"
+@dataclass(frozen=True)
+class Member:
+    """What a copy says of a member: its name, its rows and its size in bytes (None in files of version 0.1)."""
+
+    name: str
+    rows: int
+    size: int | None
+
+
+def unique_name(suffix: str = SUFFIX) -> str:
+    """A file name that no other writer uses; later ones of one host sort after earlier ones."""
+    return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:12]}{suffix}"
 
 
 def write(files: Files, path: str, table: pa.Table) -> None:
@@ -68,29 +93,47 @@ def write(files: Files, path: str, table: pa.Table) -> None:
     files.write(path, buffer.getvalue())
 
 
-def members(files: Files, folder: str) -> dict[str, Stretch]:
-    """Where the rows of each member of a folder are, by the member's name and in the order of names."""
+def write_members(files: Files, path: str, table: pa.Table, contents: list[list[Any]]) -> None:
+    """Write the rows of several members as one file.
+
+    Args:
+        contents: name and number of rows of each member, in order, and its size in bytes where the file is a copy.
+    """
+    write(files, path, table.replace_schema_metadata({MEMBERS_KEY: json.dumps(contents)}))
+
+
+def members(files: Files, folder: str, *, without: Collection[str] = ()) -> dict[str, Stretch]:
+    """Where the rows of each member of a folder are, by the member's name and in the order of names.
+
+    Args:
+        without: paths of copies that cannot be read.
+    """
+    # In this order: a small file that compact() removes has its rows in a compacted one.
     own = files.sizes(folder, SUFFIX)
     found: dict[str, Stretch] = {}
-    for path in _compacted(files, folder):
-        start = 0
-        for member, rows in _contents(files, path):
-            found.setdefault(member, Stretch(path, start, rows))
-            start += rows
+    for path in (*compacted_files(files, folder), *copies(files, folder)):
+        # One that has gone was overtaken by another compaction: its members are elsewhere.
+        contents = readable_contents(files, path) if path not in without else []
+        start, total = 0, sum(member.rows for member in contents)
+        for member in contents:
+            if member.size is None or member.size == own.get(member.name):
+                found.setdefault(member.name, Stretch(path, start, member.rows, total))
+            start += member.rows
     for name in own:
         found.setdefault(name, Stretch(f"{folder}/{name}"))
     return dict(sorted(found.items()))
 
 
 def has_member(files: Files, folder: str, name: str) -> bool:
-    # In this order: the file may be compacted in between.
+    # In this order: the file may be mended away in between.
     return files.exists(f"{folder}/{name}") or any(
-        name == member for path in _compacted(files, folder) for member, _ in _contents(files, path)
+        name == member.name for path in compacted_files(files, folder) for member in readable_contents(files, path)
     )
 
 
 def count_files(files: Files, folder: str) -> int:
-    return len(files.sizes(folder, SUFFIX)) + len(_compacted(files, folder))
+    """How many files a reader of the folder opens."""
+    return len({stretch.path for stretch in members(files, folder).values()})
 
 
 def read(
@@ -119,12 +162,22 @@ def read(
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
 
     def read_stretches(stretches: Sequence[Stretch]) -> list[pa.Table]:
-        table = _read_file(files, stretches[0].path, schema, wanted, presence_of)
+        path, total = stretches[0].path, stretches[0].total
+        try:
+            table = read_file(files, path, schema, wanted, presence_of)
+        except StoreError:
+            if not path.startswith(f"{COPIES}/"):
+                raise
+            damaged.add(path)  # Its members are there.
+            raise FileNotFoundError(path) from None
+        if total is not None and table.num_rows != total:
+            raise FileNotFoundError(path)  # It was mended after it had been listed.
         parts = [table.slice(stretch.start, stretch.rows) for stretch in stretches]
         return [keep(part) for part in parts] if keep else parts
 
+    damaged: set[str] = set()
     for _ in range(RESTARTS):
-        found = members(files, folder)
+        found = members(files, folder, without=damaged)
         stretches = _joined(found.values() if only is None else [found[only]] if only in found else [])
         if not stretches:
             break
@@ -145,85 +198,59 @@ def read(
     return empty.append_column(f"has_{presence_of}", pa.array([], pa.bool_())) if presence_of else empty
 
 
-def compact(files: Files, folder: str, schema: pa.Schema, *, size: int = COMPACTED_BYTES) -> None:
-    """Copy small files into few large ones and remove them; may be killed, and may run beside writers and readers.
-
-    Args:
-        size: bytes at which a file counts as large.
-
-    Raises:
-        StoreError: as :func:`read`, and when the store cannot be written.
-    """
-    for path in _compacted(files, folder):
-        _remove_members(files, folder, path, schema)
-    for names in _small(files.sizes(folder, SUFFIX), size):
-        try:
-            with ThreadPoolExecutor(THREADS) as pool:
-                parts = list(pool.map(lambda name: _read_file(files, f"{folder}/{name}", schema, schema), names))
-        except FileNotFoundError:
-            continue  # Another compaction is at work here.
-        contents = json.dumps([[name, part.num_rows] for name, part in zip(names, parts, strict=True)])
-        path = f"{folder}/{COMPACTED}/{unique_name()}"
-        write(files, path, pa.concat_tables(parts).replace_schema_metadata({MEMBERS_KEY: contents}))
-        _remove_members(files, folder, path, schema)
-
-
-def _remove_members(files: Files, folder: str, path: str, schema: pa.Schema) -> None:
-    """Remove the files whose rows a compacted one holds, once that has been read back whole."""
-    contents = _contents(files, path)
-    own = files.sizes(folder, SUFFIX)
-    obsolete = [name for name, _ in contents if name in own]
-    if not obsolete:
-        return
-    if _read_file(files, path, schema, schema).num_rows != sum(rows for _, rows in contents):
-        raise files.damaged(path, "it does not hold the rows that it says it does")
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda name: files.remove(f"{folder}/{name}"), obsolete))
-
-
-def _small(sizes: dict[str, int], large: int) -> Iterable[list[str]]:
-    """Names of small files in groups, each of which makes one large file."""
-    group: list[str] = []
-    total = 0
-    for name, size in sizes.items():
-        if size >= large // 2:
-            continue
-        group.append(name)
-        total += size
-        if total >= large:
-            yield group
-            group, total = [], 0
-    if len(group) > 1:
-        yield group
-
-
 def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:
     """The same rows in the same order, in as few stretches as possible."""
     joined: list[Stretch] = []
     for stretch in stretches:
         last = joined[-1] if joined else None
         if last and last.rows is not None and (last.path, last.start + last.rows) == (stretch.path, stretch.start):
-            joined[-1] = Stretch(last.path, last.start, last.rows + (stretch.rows or 0))
+            joined[-1] = Stretch(last.path, last.start, last.rows + (stretch.rows or 0), last.total)
         else:
             joined.append(stretch)
     return joined
 
 
-def _compacted(files: Files, folder: str) -> list[str]:
+def compacted_files(files: Files, folder: str) -> list[str]:
     return [f"{folder}/{COMPACTED}/{name}" for name in files.sizes(f"{folder}/{COMPACTED}", SUFFIX)]
 
 
-def _contents(files: Files, path: str) -> list[tuple[str, int]]:
-    """Names and numbers of rows of the members of a compacted file."""
+def copies(files: Files, folder: str) -> list[str]:
+    return [f"{COPIES}/{folder}/{name}" for name in files.sizes(f"{COPIES}/{folder}", COPY_SUFFIX)]
+
+
+def contents_of(files: Files, path: str) -> list[Member]:
+    """The members of a copy or compacted file. Raises FileNotFoundError when it has gone."""
     try:
         with files.open(path) as stream:
-            metadata = pq.read_metadata(stream).metadata or {}
-        return [(str(name), int(rows)) for name, rows in json.loads(metadata[MEMBERS_KEY])]
+            footer = pq.read_metadata(stream)
+        contents = [Member(str(name), int(rows), *(size or [None])) for name, rows, *size in _listed(footer)]
+        if sum(member.rows for member in contents) != footer.num_rows:
+            raise ValueError("it does not hold the rows that it says it does")
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise _fault(files, path, error) from error
+    return contents
 
 
-def _read_file(
+def _listed(footer: pq.FileMetaData) -> list[list[Any]]:
+    listed: list[list[Any]] = json.loads((footer.metadata or {})[MEMBERS_KEY])
+    return listed
+
+
+def readable_contents(files: Files, path: str) -> list[Member]:
+    """The same; none for a file that has gone, and for a damaged copy, whose members are there."""
+    try:
+        return contents_of(files, path)
+    except FileNotFoundError:
+        return []
+    except StoreError:
+        if path.startswith(f"{COPIES}/"):
+            return []
+        raise
+
+
+def read_file(
     files: Files, path: str, schema: pa.Schema, wanted: pa.Schema, presence_of: str | None = None
 ) -> pa.Table:
     """The wanted columns of one file. Raises FileNotFoundError when it has gone."""

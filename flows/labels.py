@@ -79,7 +79,7 @@ async def select(store: Store, molecule: MoleculeSettings) -> None:
 @task(task_run_name="{molecule.name}: label counts and cost")
 async def show_labels(store: Store, molecule: MoleculeSettings) -> None:
     """A table of labels and their cost, in the UI."""
-    rows = [row for row in await asyncio.to_thread(store.status) if row["molecule"] == molecule.name]
+    rows = await asyncio.to_thread(store.status, molecule.name)
     await acreate_table_artifact(
         [{**row, "core_hours": round(row["core_hours"], 4)} for row in rows],
         key=artifact_key("labels", molecule.name),

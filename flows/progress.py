@@ -16,6 +16,8 @@ import httpx
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 from prefect.exceptions import PrefectException
 
+from asteroid.naming import digest
+
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,10 +63,15 @@ class _Latest:
 def artifact_key(*words: str) -> str:
     """A key that Prefect accepts: lower-case letters, digits and single dashes.
 
-    >>> artifact_key("labels", "My_Molecule", "ccsd(t)/cc-pvdz")
-    'labels-my-molecule-ccsd-t-cc-pvdz'
+    Words that do not consist of these alone could give the key of others, so a hash of them follows.
+
+    >>> artifact_key("labels", "water")
+    'labels-water'
+    >>> artifact_key("labels", "My_Molecule")
+    'labels-my-molecule-d8fb9b15'
     """
-    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
+    key = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
+    return key if all(re.fullmatch("[a-z0-9]+", word) for word in words) else f"{key}-{digest(words)[:8]}"
 
 
 async def with_progress(title: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from prefect.deployments import arun_deployment
 from pydantic import TypeAdapter
@@ -163,7 +164,7 @@ class PoolSite:
         A parent that is retried sees fewer frames missing; had it decided anew, its shards would overlap those still
         running.
         """
-        path = f"runs/{self.run_id}/{molecule.name}-{occasion}.json"
+        path = f"runs/{self.run_id}/{molecule.name}/{quote(occasion, safe='')}.json"
         if store.exists(path):
             return int(store.read_json(path)["shards"])
         missing = len(store.pending(molecule.name, level, forces=molecule.label_settings(level).forces))
@@ -182,7 +183,8 @@ class PoolSite:
         **parameters: Any,
     ) -> None:
         """Run a deployment until it has completed and nothing is missing: ATTEMPTS times for each run of the parent."""
-        key = f"{self.run_id}-{molecule.name}-{stage}"
+        # Joined by what no name contains: the molecule "m-round-0" is not a round of "m".
+        key = f"{self.run_id}/{molecule.name}/{stage}"
         reason = ""
         for attempt in range(ATTEMPTS * self.run_count):
             async with self.in_flight:
@@ -193,7 +195,7 @@ class PoolSite:
                         "molecule": _MOLECULE.dump_python(molecule, mode="json"),
                         **parameters,
                     },
-                    idempotency_key=f"{key}-a{attempt}",
+                    idempotency_key=f"{key}/{attempt}",
                     timeout=None,
                     poll_interval=1,
                 )

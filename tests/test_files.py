@@ -1,12 +1,18 @@
 """Files of a store appear whole or not at all, and whatever keeps them away is said in one line."""
 
 import contextlib
+import itertools
+import json
+import os
 import resource
+import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -68,6 +74,100 @@ def test_a_damaged_json_file_is_named(store_url: str, content: bytes) -> None:
     with pytest.raises(StoreError, match=r"models/m/card\.json is damaged or foreign .* move it out") as error:
         files.read_json("models/m/card.json")
     one_line(error)
+
+
+def test_a_folder_may_be_made_while_it_is_listed(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    made, end = itertools.count(), threading.Event()
+    last = 0
+
+    def make() -> None:
+        nonlocal last
+        while not end.is_set():
+            last = next(made)
+            (tmp_path / f"d{last}").mkdir()
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    try:
+        # A listing in a few hundred met one that came between two looks at it.
+        for _ in range(5000):
+            assert files.names(f"d{last + 1}") == []
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_a_json_record_says_its_schema_and_that_it_is_what_was_written(tmp_path: Path) -> None:
+    files, path = Files(tmp_path), tmp_path / "models/m/card.json"
+    files.write_json("models/m/card.json", {"σ": [1, 0.1], "b": None})
+    stored = json.loads(path.read_text())
+    assert stored["record"].pop("sha256")
+    assert stored == {"σ": [1, 0.1], "b": None, "record": {"kind": "models", "schema": 1}}
+    whole = path.read_bytes()
+    # Any flipped bit is found, or changes nothing.
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with contextlib.suppress(StoreError):
+            assert files.read_json("models/m/card.json") == {"σ": [1, 0.1], "b": None}
+    path.write_bytes(whole.replace(b"0.1", b"0.2"))
+    with pytest.raises(StoreError, match="not what was written: the checksum differs"):
+        files.read_json("models/m/card.json")
+
+
+def test_a_record_of_a_later_version_or_of_another_place_is_refused(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.write_json("models/a.json", {"x": 1})
+    files.write("reports/a.json", files.read("models/a.json"))
+    with pytest.raises(StoreError, match="a record of 'models', and one of 'reports' belongs here"):
+        files.read_json("reports/a.json")
+    files.write("models/b.json", files.read("models/a.json").replace(b'"schema": 1', b'"schema": 2'))
+    with pytest.raises(StoreError, match=r"b\.json cannot be read: it follows schema 2 of a later version") as error:
+        files.read_json("models/b.json")
+    one_line(error)
+
+
+def test_a_record_of_version_0_1_is_read_as_it_is(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.write("models/a.json", b'{"x": {"y": 1}}')
+    assert files.read_json("models/a.json") == {"x": {"y": 1}}
+
+
+@contextlib.contextmanager
+def interrupting_at(url: str, request: bytes) -> Iterator[str]:
+    """The URL of a store behind a proxy that sends Ctrl-C to this process before it passes a request on."""
+    query = parse_qs(url.partition("?")[2])
+    host, port = query["endpoint_override"][0].removeprefix("http://").split(":")
+
+    def relay(client: socket.socket) -> None:
+        with client, socket.create_connection((host, int(port))) as server:
+            threading.Thread(target=copy, args=(server, client), daemon=True).start()
+            copy(client, server, watched=request)
+
+    def copy(source: socket.socket, target: socket.socket, watched: bytes | None = None) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if watched and watched in data:
+                    os.kill(os.getpid(), signal.SIGINT)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=relay, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield url.replace(f"{host}%3A{port}", f"{host}%3A{listener.getsockname()[1]}")
+
+
+@pytest.mark.server
+def test_an_interrupted_write_completes_no_part_of_an_object(bucket: Callable[[str], str]) -> None:
+    url = bucket("interrupted")
+    with interrupting_at(url, b"?uploads") as through_proxy, pytest.raises(KeyboardInterrupt):
+        Files(through_proxy).write("a", b"whole")
+    assert Files(url).read("a") == b"whole"
 
 
 @pytest.mark.parametrize("url", ["s4://bucket", "://", "s3://", ""])

@@ -92,8 +92,45 @@ def test_attempts_come_back_as_they_were(store: Store) -> None:
 def test_the_first_good_attempt_is_the_label(store: Store) -> None:
     store.add_attempts("m", CHEAP, [attempt("a", seconds=9, energy=-9.0)])
     store.add_attempts("m", CHEAP, [attempt("a", seconds=5, energy=-5.0)])
-    store.add_attempts("m", CHEAP, [attempt("a", "rejected", seconds=1, energy=-1.0)])
     assert store.labels("m", CHEAP)["a"].energy == -5.0
+
+
+def test_a_rejection_counts_though_its_clock_is_behind_and_spares_what_came_after_it(store: Store) -> None:
+    store.add_attempts("m", CHEAP, [attempt("a", seconds=9000, energy=-9.0), attempt("b", seconds=9000)])
+    store.add_attempts("m", CHEAP, [attempt("a", "rejected", seconds=0)])
+    assert list(store.labels("m", CHEAP)) == ["b"]
+    store.add_frames("m", [frame()], batch="b")
+    (row,) = store.status()
+    assert (row["ok"], row["failed"], row["rejected"]) == (1, 0, 1)
+    # Of another host again, whose clock is behind the reviewer's.
+    store.add_attempts("m", CHEAP, [attempt("a", seconds=-9000, energy=-3.0)])
+    assert store.labels("m", CHEAP)["a"].energy == -3.0
+    store.compact("m")
+    assert store.labels("m", CHEAP)["a"].energy == -3.0
+
+
+def test_selections_are_in_the_order_in_which_they_were_made_whatever_clocks_say(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Behind(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
+            return dt.datetime(2020, 1, 1, tzinfo=tz)
+
+    store.select("m", CHEAP, ["b"], name="z", criterion="all")
+    monkeypatch.setattr(dt, "datetime", Behind)
+    store.select("m", CHEAP, ["a"], name="a", criterion="all")
+    assert store.selected("m", CHEAP) == ["b", "a"]
+
+
+def test_the_status_of_one_molecule_opens_no_file_of_another(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for molecule in ("m", "other"):
+        store.add_frames(molecule, [frame()], batch="b")
+        store.add_attempts(molecule, CHEAP, [attempt("a")])
+    (tmp_path / "labels/level=gfn2-xtb/molecule=other/damaged.parquet").write_bytes(b"PAR1")
+    (row,) = store.status("m")
+    assert row["ok"] == 1
 
 
 def test_a_later_rejection_withdraws_a_label_and_a_later_success_restores_it(store: Store) -> None:
@@ -232,12 +269,8 @@ def test_pandas_duckdb_and_polars_read_the_store_as_it_is(tmp_path: Path, compac
 def test_units_stand_in_the_files_themselves(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     store.add_attempts("m", CHEAP, [attempt("a")])
-    store.add_attempts("m", CHEAP, [attempt("b")])
-    first, _ = (tmp_path / "store" / "labels").rglob("*.parquet")
+    (first,) = (tmp_path / "store" / "labels").rglob("*.parquet")
     assert pq.read_schema(first).field("energy").metadata[b"unit"] == b"eV, total"
-    store.compact("m")
-    (compacted,) = (tmp_path / "store" / "labels").rglob("*.parquet")
-    assert pq.read_schema(compacted).field("energy").metadata[b"unit"] == b"eV, total"
 
 
 @settings(max_examples=200)

@@ -1,4 +1,4 @@
-"""``asteroid compact``: a store of many small files becomes one of few large ones."""
+"""``asteroid compact``: many small files of a store are copied into few large ones, to be read in their place."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from asteroid.cli.common import JsonOption, StoreOption, out, print_json
 
 
 def compact(store: StoreOption = "./store", as_json: JsonOption = False) -> None:
-    """Put many small files of a store into few large ones; labelling may go on meanwhile."""
+    """Copy many small files into few large ones, which asteroid reads in their place; labelling may go on meanwhile."""
     from asteroid.store import Store
 
     opened = Store(store)
@@ -23,7 +23,7 @@ def compact(store: StoreOption = "./store", as_json: JsonOption = False) -> None
     if not rows:
         out.print(f"{store}: no molecules yet; nothing to compact")
         return
-    table = Table(title=f"Files in {store}")
+    table = Table(title=f"Files that asteroid opens in {store}")
     table.add_column("molecule", overflow="fold")
     for name in ("before", "after"):
         table.add_column(name, justify="right")

@@ -7,12 +7,10 @@ comes out is the JSON that ``asteroid compare`` writes and that :mod:`asteroid.r
 
 import dataclasses
 import datetime as dt
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from pathlib import Path
 from typing import Any
 
 import asteroid
@@ -23,6 +21,7 @@ from asteroid.comparison.sentences import basis_sentence
 from asteroid.comparison.summary import summarise, summary_lines
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
+from asteroid.naming import content, file_digest
 from asteroid.processes import call_in_process
 from asteroid.stages.common import digest, label_key
 from asteroid.store import Store
@@ -109,8 +108,8 @@ def result_paths(store: Store, plan: Plan) -> list[str]:
     foundation = settings.training.foundation
     common = {
         "levels": [str(settings.cheap), str(settings.accurate)],
-        "training": settings.training.model_dump(mode="json", exclude={"strategy", "seed", "device", "foundation"}),
-        "foundation": hashlib.sha256(Path(foundation).expanduser().read_bytes()).hexdigest() if foundation else None,
+        "training": content(settings.training, exclude={"strategy", "seed", "device", "foundation"}),
+        "foundation": file_digest(foundation) if foundation else None,
         "test": [[keys[settings.accurate][i], keys[settings.cheap][i]] for i in sorted(plan.test)],
     }
     ladder = [

@@ -8,6 +8,7 @@ import numpy as np
 from asteroid.claims import claim
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
+from asteroid.naming import content
 from asteroid.processes import Progress, call_in_process
 from asteroid.stages.common import digest, import_mace, label_key, waiting
 from asteroid.stages.curve import measure_curve
@@ -24,7 +25,7 @@ def report_folder(store: Store, molecule: MoleculeSettings, models: Models) -> s
     """Where a certificate and its report lie: named by the model and by what it was judged with."""
     frames, accurate, _ = training_frames(store, molecule)
     judged = {
-        "validation": molecule.validation.model_dump(mode="json"),
+        "validation": content(molecule.validation),
         "test": [label_key(accurate[i]) for i in frames.test],
     }
     if not molecule.label_settings(molecule.accurate).forces:

@@ -1,10 +1,8 @@
 """Small things that several stages share."""
 
 import contextlib
-import hashlib
 import importlib
 import io
-import json
 import warnings
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.errors import AsteroidError
+from asteroid.naming import digest as digest
 from asteroid.processes import Progress
 from asteroid.records import Attempt
 
@@ -38,11 +37,6 @@ def label_key(label: Attempt) -> list[Any]:
     """What of an accepted label decides what is made from it; forces come with their energy, but may be lacking."""
     key = [label.frame_id, label.energy]
     return key if label.forces is not None else [*key, "energy only"]
-
-
-def digest(content: Any) -> str:
-    """16 hexadecimal digits that change with the content."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def counted(on_progress: Progress | None, note: str = "") -> Callable[[int, int], None] | None:

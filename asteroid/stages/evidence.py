@@ -12,6 +12,7 @@ from asteroid.claims import claim
 from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
+from asteroid.naming import content
 from asteroid.processes import Progress, call_in_process
 from asteroid.stages.common import digest, import_mace, waiting
 from asteroid.stages.hessians import compare_modes
@@ -96,5 +97,5 @@ def gather_evidence(
 
 def _path(molecule: MoleculeSettings, model_id: str) -> str:
     shaping = {"temperatures", "timestep", "nvt_ps", "replicas", "seed", "on_policy", "torsion_points"}
-    used = molecule.validation.model_dump(mode="json", include=shaping)
+    used = content(molecule.validation, include=shaping)
     return f"models/{molecule.name}/{model_id}/asked-{digest(used)}.json"

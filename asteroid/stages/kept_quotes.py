@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from asteroid.manifest import MoleculeSettings
-from asteroid.stages.common import digest
+from asteroid.naming import content, digest, file_digest
 from asteroid.store import Store
 
 if TYPE_CHECKING:
@@ -44,12 +44,14 @@ def find_quote(store: Store, molecule: MoleculeSettings) -> dict[str, Any] | Non
 
 
 def _folder(molecule: MoleculeSettings) -> str:
+    foundation = molecule.training.foundation
+    training = content(molecule.training, exclude={"device", "foundation"})
     asked = {
         "levels": [str(molecule.cheap), str(molecule.accurate)],
         "structure": [molecule.smiles, molecule.geometry and molecule.geometry.name],
-        "sampling": molecule.sampling.model_dump(mode="json"),
-        "training": molecule.training.model_dump(mode="json", exclude={"device"}),
-        "budget": molecule.budget.model_dump(mode="json", exclude={"accurate"}),
+        "sampling": content(molecule.sampling),
+        "training": {**training, "foundation": foundation and file_digest(foundation)},
+        "budget": content(molecule.budget, exclude={"accurate"}),
     }
     return f"quotes/{molecule.name}/{digest(asked)}"
 

@@ -4,16 +4,15 @@
 minimum is found along the way, for :mod:`asteroid.stages.minima`.
 """
 
-import hashlib
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from asteroid.claims import claim
 from asteroid.configuration import Split
 from asteroid.manifest import MoleculeSettings
+from asteroid.naming import content, file_digest
 from asteroid.processes import Progress, call_in_process
 from asteroid.records import Attempt
 from asteroid.stages.common import digest, import_mace, label_key, waiting
@@ -110,8 +109,8 @@ def _models_path(
     foundation = molecule.training.foundation
     inputs: dict[str, Any] = {
         "levels": [str(molecule.cheap), str(molecule.accurate)],
-        "training": molecule.training.model_dump(mode="json", exclude={"device", "foundation"}),
-        "foundation": hashlib.sha256(Path(foundation).read_bytes()).hexdigest() if foundation else None,
+        "training": content(molecule.training, exclude={"device", "foundation"}),
+        "foundation": file_digest(foundation) if foundation else None,
         "accurate": [label_key(accurate[i]) for i in (*frames.train, *frames.valid)],
         "cheap": [label_key(cheap[i]) for i in frames.cheap],
         # Held-out frames have one part in a training: the difference of their two labels, for strategies that learn it.
@@ -122,7 +121,8 @@ def _models_path(
         ],
     }
     if (start := last_model(store, molecule)) is not None:
-        inputs["start"] = [start, training_settings(molecule, start).model_dump(mode="json", exclude={"device"})]
+        settings = content(training_settings(molecule, start), exclude={"device", "foundation"})
+        inputs["start"] = [start, {**settings, "foundation": None}]  # It stands above, by its content.
     return f"models/{molecule.name}/index/{digest(inputs)}{'' if of == 'pipeline' else '-round'}.json"
 
 

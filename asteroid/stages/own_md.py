@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from asteroid.configuration import Configuration
 from asteroid.manifest import MoleculeSettings
+from asteroid.naming import content
 from asteroid.processes import Progress
 from asteroid.stages.common import counted, digest
 from asteroid.stages.minima import minimum_or_start
@@ -97,7 +98,7 @@ def own_md(store: Store, molecule: MoleculeSettings, model_id: str, *, on_progre
 def trajectories_folder(molecule: MoleculeSettings, model_id: str) -> str:
     """Where the trajectories lie: named by the settings that shape them."""
     shaping = {"temperatures", "timestep", "nve_ps", "nvt_ps", "replicas", "seed"}
-    used = molecule.validation.model_dump(mode="json", include=shaping)
+    used = content(molecule.validation, include=shaping)
     return f"models/{molecule.name}/{model_id}/md-{digest(used)}"
 
 

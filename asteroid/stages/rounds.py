@@ -20,7 +20,8 @@ from asteroid.claims import claim
 from asteroid.configuration import EXPLORED, Split
 from asteroid.labelling.review import withdraw
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
-from asteroid.stages.common import LEAST_LABELS, digest
+from asteroid.naming import content, digest, file_digest
+from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.store import ENERGIES_ALONE, Store
 
@@ -57,6 +58,7 @@ class NextRound:
 
 def next_round(store: Store, molecule: MoleculeSettings) -> NextRound:
     """Where the loop of a molecule stands."""
+    adopt_rounds(store, molecule)
     rounds = read_rounds(store, molecule)
     number = len(rounds)
     if (picked := read_step(store, molecule, "picked", number)) is not None:
@@ -263,13 +265,29 @@ def step_path(molecule: MoleculeSettings, kind: Kind, number: int, suffix: str =
 
 def loop_folder(molecule: MoleculeSettings) -> str:
     """Named by all that decides what a round does; budgets only decide whether there is another one."""
+    foundation = molecule.training.foundation
+    # By its content: the manifest may move.
+    return _loop_folder(molecule, foundation and file_digest(foundation))
+
+
+def _loop_folder(molecule: MoleculeSettings, foundation: str | None) -> str:
+    training = content(molecule.training, exclude={"device", "foundation"})
     shaping = {
         "levels": [str(molecule.cheap), str(molecule.accurate)],
-        "training": molecule.training.model_dump(mode="json", exclude={"device"}),
+        "training": {**training, "foundation": foundation},
         "valid_fraction": molecule.budget.valid_fraction,
-        "acquisition": acquisition(molecule).model_dump(mode="json", exclude=set(BUDGETS)),
+        "acquisition": content(acquisition(molecule), exclude=BUDGETS),
     }
     return f"acquisition/{molecule.name}/{digest(shaping)}"
+
+
+def adopt_rounds(store: Store, molecule: MoleculeSettings) -> None:
+    """Go on with rounds of version 0.1, whose folder was named by the path of the model to start from."""
+    old, new = _loop_folder(molecule, molecule.training.foundation), loop_folder(molecule)
+    if old != new and not store.names(new):
+        # The first rounds last: a kill in between leaves nothing that reads as a loop.
+        for name in reversed(store.names(old)):
+            store.write(f"{new}/{name}", store.read(f"{old}/{name}"))
 
 
 def acquisition(molecule: MoleculeSettings) -> AcquisitionSettings:

@@ -3,7 +3,6 @@
 :mod:`asteroid.training.run` calls this before a training; :mod:`asteroid.training.strategies` says what each needs.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from asteroid.errors import InputError, TrainingError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import TrainingSettings
+from asteroid.naming import content, file_digest
 from asteroid.store import Store
 from asteroid.training.dataset import LabelledFrame, labelled_frames, sampled_frames
 from asteroid.training.strategies import STRATEGIES, Problem, StrategyDefinition
@@ -112,12 +112,12 @@ def determining_settings(
     read = definition.reads | (STRATEGIES["scratch"].reads if definition.needs_teacher else frozenset())
     particular = frozenset().union(*(other.reads for other in STRATEGIES.values()))
     # The steps of scratch count as ``steps_alone``, which is derived from them.
-    values = settings.model_dump(mode="json", exclude={"strategy", "device", "scratch_steps", *(particular - read)})
-    values |= {name: getattr(settings, name) for name in sorted(read) if name not in values}
+    values = content(settings, exclude={"strategy", "device", "scratch_steps", *(particular - read)})
+    values |= {name: getattr(settings, name) for name in sorted(read - type(settings).model_fields.keys())}
     if start is not None:
         values["start"] = start
     elif settings.foundation is not None:
-        values["foundation"] = hashlib.sha256(Path(settings.foundation).read_bytes()).hexdigest()
+        values["foundation"] = file_digest(settings.foundation)
     # What is started from has its own size; only a teacher is built.
     if (start is not None or settings.foundation is not None) and not definition.needs_teacher:
         values.pop("model")
