@@ -27,6 +27,9 @@ ABANDONED: Final = 3600.0
 LISTINGS: Final = 10
 """Times that a folder is listed which comes or goes at that moment."""
 
+ATTEMPTS: Final = 3
+"""Retries of the first request to an object store."""
+
 
 class Files:
     """The files below one URL: a folder, ``file://…`` or ``s3://bucket/prefix``.
@@ -43,16 +46,18 @@ class Files:
         self._local: Path | None = None
         try:
             if "://" in self.url:
-                self._fs, self._root = fs.FileSystem.from_uri(self.url)
+                self._patient, self._root = fs.FileSystem.from_uri(self.url)
             else:
-                self._fs, self._root = fs.LocalFileSystem(), str(Path(self.url).expanduser().resolve())
+                self._patient, self._root = fs.LocalFileSystem(), str(Path(self.url).expanduser().resolve())
         except (pa.ArrowInvalid, OSError, ValueError) as error:
             raise InputError(
                 f"store '{self.url}' cannot be opened ({error}); write a folder or s3://bucket/prefix"
             ) from None
         if not self._root.strip("/") or not self.url.strip():
             raise InputError(f"store '{self.url}' has no place in it; write a folder or s3://bucket/prefix")
-        if isinstance(self._fs, fs.LocalFileSystem):
+        self._answered = False
+        self._first = _impatient(self._patient)
+        if isinstance(self._patient, fs.LocalFileSystem):
             self._local = Path(self._root)
             if self._local.is_file():
                 raise InputError(f"store '{self.url}' is a file; write a folder or s3://bucket/prefix")
@@ -63,6 +68,11 @@ class Files:
     def local_path(self, path: str) -> Path | None:
         """Where a file lies on this machine; None in an object store."""
         return self._local / path if self._local else None
+
+    @property
+    def _fs(self) -> fs.FileSystem:
+        """One that gives up soon until the store has answered once, then one that bears with it."""
+        return self._patient if self._answered else self._first
 
     def location(self, path: str) -> str:
         """What to tell a person: an absolute path, or a URL."""
@@ -182,10 +192,22 @@ class Files:
     def _accessing(self, verb: str, path: str) -> Iterator[None]:
         try:
             yield
+            self._answered = True
         except OSError as error:
             if isinstance(error, FileNotFoundError) and verb == "read":
                 raise
             raise StoreError(f"cannot {verb} {self.location(path)}: {_one_line(str(error))}") from error
+
+
+def _impatient(system: fs.FileSystem) -> fs.FileSystem:
+    """The same object store, given up after about 13 s without an answer instead of 100 s: its address may be wrong."""
+    if not isinstance(system, fs.S3FileSystem):
+        return system
+    # pyarrow reads these two from no URL and lets nobody change them; what it pickles are the arguments it was made of.
+    (options,) = system.__reduce__()[1]
+    return fs.S3FileSystem(
+        **{**options, "request_timeout": 3, "retry_strategy": fs.AwsDefaultS3RetryStrategy(max_attempts=ATTEMPTS)}
+    )
 
 
 def _one_line(text: str) -> str:

@@ -90,7 +90,7 @@ _main_module = threading.Lock()
 
 
 class _CleanProcess(SpawnProcess):
-    """A spawned process that does not import the caller's ``__main__`` again.
+    """A spawned process that does not import the caller's ``__main__`` again, and that Ctrl-C does not reach.
 
     Python re-imports the main script in every spawned worker. That would load torch or Prefect into a quantum chemistry
     worker, cost seconds a worker, and start the whole pipeline again where the script has no ``__main__`` guard.
@@ -101,9 +101,13 @@ class _CleanProcess(SpawnProcess):
         with _main_module:
             main = sys.modules["__main__"]
             sys.modules["__main__"] = types.ModuleType("__main__")
+            # A terminal sends Ctrl-C to every process of the group. It is the parent's to decide what becomes of its
+            # children: they inherit this thread's mask, from their first moment.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 return SpawnProcess._Popen(process_obj)
             finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 sys.modules["__main__"] = main
 
 

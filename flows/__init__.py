@@ -1,7 +1,8 @@
-"""The only package that imports Prefect: each flow and task is a thin call into :mod:`asteroid.stages`.
+"""The order of the stages, run on this machine or as flows on workers; the only package that imports Prefect.
 
-:mod:`flows.full_pipeline` orders the stages, :mod:`flows.stages` holds the flows that workers run, :mod:`flows.site`
-decides where they run, and :mod:`flows.local` runs everything on this machine without a server.
+:mod:`flows.pipeline` orders the stages (:mod:`flows.labels`, :mod:`flows.rounds`), :mod:`flows.steps` does one. On this
+machine (:mod:`flows.local`, :mod:`flows.site`) Prefect is not imported. With workers, :mod:`flows.full_pipeline` and
+:mod:`flows.stages` are the flows, :mod:`flows.pools` submits them, and :mod:`flows.artifacts` fills Prefect's UI.
 """
 
 import logging

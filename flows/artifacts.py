@@ -1,72 +1,150 @@
-"""What the UI shows of a finished molecule: the report's three answers and the certificate, as Markdown."""
+"""Artifacts of the flow run that is running: progress, label counts and cost, rounds, certificates, links to reports.
 
-import base64
+A server that is away for a while does not stop the work: what it misses is named in the log.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+import httpx
+from prefect.artifacts import (
+    Artifact,
+    acreate_link_artifact,
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+from prefect.exceptions import PrefectException
 
 from asteroid.manifest import MoleculeSettings
-from asteroid.report.answers import PICTURES, QUESTIONS
-from asteroid.report.groups import is_checked
+from asteroid.naming import digest
 from asteroid.store import Store
+from flows.markdown import certificate_markdown, rounds_markdown
+
+log = logging.getLogger(__name__)
 
 
-def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> str:
-    """Verdict, the three answers with their pictures, errors against the scratch model, and the certificate's lines.
+def artifact_key(*words: str) -> str:
+    """A key that Prefect accepts: lower-case letters, digits and single dashes.
 
-    Args:
-        outcome: of :func:`asteroid.stages.outcome`.
+    Words that do not consist of these alone could give the key of others, so a hash of them follows.
+
+    >>> artifact_key("labels", "water")
+    'labels-water'
+    >>> artifact_key("labels", "My_Molecule")
+    'labels-my-molecule-d8fb9b15'
     """
-    verdict = "certified" if outcome["passed"] else "NOT certified"
-    rows = [
-        ("force MAE / eV/Å", outcome["force_mae"], outcome["scratch_force_mae"]),
-        ("energy MAE / eV/atom", outcome["energy_mae"], outcome["scratch_energy_mae"]),
-    ]
-    lines = [
-        f"| {line['name']} | {_number(line['value'])} | {line['comparison']} {line['threshold']:g} {line['unit']} "
-        f"| {_result(line)} |"
-        for line in outcome["lines"]
-    ]
-    return "\n".join(
-        [
-            f"# {molecule.name}: {verdict}",
-            "",
-            *_answers(store, outcome["report_path"].rpartition("/")[0]),
-            f"| on held-out frames | {molecule.training.strategy} | accurate labels alone |",
-            "|---|---:|---:|",
-            *(f"| {name} | {_number(ours)} | {_number(scratch)} |" for name, ours, scratch in rows),
-            "",
-            "| requirement | value | threshold | |",
-            "|---|---:|---|---|",
-            *lines,
-            "",
-            f"Model: `{outcome['model']}`",
-            "",
-            f"Report: `{outcome['report']}`",
-        ]
+    key = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
+    return key if all(re.fullmatch("[a-z0-9]+", word) for word in words) else f"{key}-{digest(words)[:8]}"
+
+
+class ProgressArtifact:
+    """Shows one stage in the UI; a :data:`flows.progress.Show`."""
+
+    def __init__(self) -> None:
+        self._artifact: Any = None
+        self._shown = ""
+
+    async def __call__(self, title: str, note: str, done: int, total: int) -> None:
+        description = f"{title}: {f'{note}, ' if note else ''}{done} of {total}"
+        if not total or description == self._shown:
+            return
+        self._shown = description
+        percent = 100.0 * done / total
+        if self._artifact is None:
+            key = artifact_key("progress", title)
+            created = acreate_progress_artifact(percent, key=key, description=description)
+            self._artifact = await _tolerantly(title, created)
+        else:
+            await _tolerantly(title, aupdate_progress_artifact(self._artifact, percent, description=description))
+
+
+def progress_of(title: str) -> Callable[[], Awaitable[str]]:
+    """Gives what a :class:`ProgressArtifact` in another flow run shows; "" where there is none, or no answer."""
+
+    async def read() -> str:
+        try:
+            found = await Artifact.aget(artifact_key("progress", title))
+        except (PrefectException, httpx.HTTPError):
+            return ""
+        return (found.description or "") if found else ""
+
+    return read
+
+
+async def show_labels(store: Store, molecule: MoleculeSettings) -> None:
+    """A table of a molecule's labels and their cost."""
+    rows = await asyncio.to_thread(store.status, molecule.name)
+    table = acreate_table_artifact(
+        [{**row, "core_hours": round(row["core_hours"], 4)} for row in rows],
+        key=artifact_key("labels", molecule.name),
+        description=f"Labels of {molecule.name} and what they cost",
     )
+    await _tolerantly(molecule.name, table)
 
 
-def _answers(store: Store, folder: str) -> list[str]:
-    """How good, what it cost and what that bought, as the report has them."""
-    answers = store.read_json(f"{folder}/answers.json")
-    lines = []
-    for name, question in QUESTIONS.items():
-        answer = answers[name]
-        lines += [f"## {question}", ""]
-        if answer["figure"]:
-            lines += [f"**{answer['figure']}** {answer['about']}", ""]
-        lines += [" ".join(answer["sentences"]), ""]
-        path = f"{folder}/{PICTURES[name]}"
-        if store.exists(path):
-            picture = base64.b64encode(store.read(path)).decode()
-            lines += [f"![{question}](data:image/png;base64,{picture})", ""]
-    return lines
+async def show_rounds(molecule: MoleculeSettings, rounds: Sequence[dict[str, Any]], stop: str | None) -> None:
+    """What each round picked, why, what it cost and what it brought."""
+    page = acreate_markdown_artifact(
+        rounds_markdown(molecule.name, rounds, stop),
+        key=artifact_key("rounds", molecule.name),
+        description=f"Rounds of accurate labels of {molecule.name}",
+    )
+    await _tolerantly(molecule.name, page)
 
 
-def _result(line: dict[str, Any]) -> str:
-    if not is_checked(line):
-        return "not checked"
-    return "pass" if line["passed"] else "**fail**"
+async def show_outcome(store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> None:
+    """The certificate with its plots, and a link to the report."""
+    await show_labels(store, molecule)
+    page = acreate_markdown_artifact(
+        await asyncio.to_thread(certificate_markdown, store, molecule, outcome),
+        key=artifact_key("certificate", molecule.name),
+        description=f"How good the model of {molecule.name} is",
+    )
+    await _tolerantly(molecule.name, page)
+    url = await asyncio.to_thread(publish, store, outcome["report_path"])
+    if url is not None:
+        link = acreate_link_artifact(
+            url,
+            link_text=f"Report of {molecule.name}",
+            key=artifact_key("report", molecule.name),
+            description="Errors, plots, cost, and how far to trust the model",
+        )
+        await _tolerantly(molecule.name, link)
 
 
-def _number(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.4g}"
+def publish(store: Store, path: str) -> str | None:
+    """Copy a report, which is one self-contained page, to where a file server hands it out; its URL.
+
+    Browsers open neither ``file://`` nor ``s3://`` from Prefect's page. ``ASTEROID_REPORTS`` is the folder of copies,
+    ``ASTEROID_REPORTS_URL`` what serves it. None where these are not set: the certificate says where the report lies.
+    """
+    folder, url = os.environ.get("ASTEROID_REPORTS"), os.environ.get("ASTEROID_REPORTS_URL")
+    if not folder or not url:
+        return None
+    place = store.location("").rstrip("/")
+    name = (
+        f"{place.rpartition('/')[2]}-{hashlib.sha256(place.encode()).hexdigest()[:8]}/{path.removeprefix('reports/')}"
+    )
+    try:
+        Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
+        Path(folder, name).write_bytes(store.read(path))
+    except OSError as error:
+        log.warning("the report cannot be copied to %s: %s", folder, error)
+        return None
+    return f"{url.rstrip('/')}/{quote(name)}"
+
+
+async def _tolerantly(title: str, call: Awaitable[Any]) -> Any:
+    try:
+        return await call
+    except (PrefectException, httpx.HTTPError) as error:
+        log.warning("%s: not shown in Prefect: %s", title, " ".join(str(error).split()))

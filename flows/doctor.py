@@ -6,14 +6,11 @@ Prefect itself, which takes seconds to import, is not loaded.
 
 import json
 import os
-import time
 import urllib.request
 from importlib.metadata import version
 from typing import Any
 
 from asteroid.doctor import Check
-from asteroid.errors import AsteroidError
-from flows.embedded import temporary_server
 
 LOCAL = "http://127.0.0.1:4200/api"
 POOLS = ("orchestrator", "cheap-cpu", "accurate-cpu", "gpu")
@@ -28,29 +25,18 @@ DEPLOYMENTS = (
     "propose/gpu",
     "certify/gpu",
 )
-"""What ``prefect.yaml`` deploys and :mod:`flows.site` runs."""
+"""What ``prefect.yaml`` deploys and :mod:`flows.pools` runs."""
 
 TIMEOUT = 10.0
 """s"""
 
 
 def check() -> list[Check]:
-    """The server that this environment names, or the local one, or else whether a temporary one starts."""
+    """The server that this environment names, or the local one, if there is one."""
     api = os.environ.get("PREFECT_API_URL", "").rstrip("/")
     if not api and not _answers(LOCAL):
-        return [_temporary()]
+        return [Check("Prefect", "ok", "no server; asteroid run needs none", "for a server with workers: make up")]
     return _server(api or LOCAL)
-
-
-def _temporary() -> Check:
-    began = time.monotonic()
-    try:
-        with temporary_server():
-            seconds = time.monotonic() - began
-    except (AsteroidError, OSError) as error:
-        return Check("Prefect", "failed", str(error), "install prefect and fastapi as constraints.txt says")
-    found = f"no server; asteroid run starts a temporary one ({seconds:.0f} s)"
-    return Check("Prefect", "ok", found, "for a server with workers: make up")
 
 
 def _server(api: str) -> list[Check]:

@@ -1,21 +1,17 @@
 """Labelling and training as the parent orders them: what is selected is labelled, what failed is replaced.
 
-:mod:`flows.full_pipeline` and :mod:`flows.rounds` call these; where the work is done is :mod:`flows.site`'s.
+:mod:`flows.pipeline` and :mod:`flows.rounds` call these; where the work is done is :mod:`flows.site`'s.
 """
 
 import asyncio
 import logging
-
-from prefect import task
-from prefect.artifacts import acreate_table_artifact
 
 from asteroid import stages
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.store import Store
-from flows.progress import artifact_key
-from flows.site import LocalSite, PoolSite
+from flows.site import Site
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +19,7 @@ REPLACEMENTS = 3
 """Times that frames whose accurate label failed are replaced: replacements may fail in turn."""
 
 
-async def label_and_train(store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite) -> stages.Models:
+async def label_and_train(store: Store, molecule: MoleculeSettings, site: Site) -> stages.Models:
     """Every label that the budget asks for, then the models; each only as far as the store lacks it."""
     await label_chosen(store, molecule, site)
     if await asyncio.to_thread(stages.trained_models, store, molecule) is None:
@@ -34,9 +30,7 @@ async def label_and_train(store: Store, molecule: MoleculeSettings, site: LocalS
     return models
 
 
-async def label_chosen(
-    store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite, *, occasion: str = ""
-) -> None:
+async def label_chosen(store: Store, molecule: MoleculeSettings, site: Site, *, occasion: str = "") -> None:
     """Every label that the budget asks for, those of frames included that replace others.
 
     Args:
@@ -56,7 +50,7 @@ async def label_chosen(
 
 
 async def label_missing(
-    store: Store, molecule: MoleculeSettings, site: LocalSite | PoolSite, level: LevelOfTheory, *, occasion: str
+    store: Store, molecule: MoleculeSettings, site: Site, level: LevelOfTheory, *, occasion: str
 ) -> bool:
     """Have labelled what is selected at a level and has not been tried; whether that was anything."""
     forces = molecule.label_settings(level).forces
@@ -66,22 +60,10 @@ async def label_missing(
         await site.label(store, molecule, level, occasion=occasion)
     await asyncio.to_thread(stages.review_labels, store, molecule, level)
     if missing:
-        await show_labels(store, molecule)
+        await site.show_labels(store, molecule)
     return missing > 0
 
 
-@task(task_run_name="{molecule.name}: select frames")
 async def select(store: Store, molecule: MoleculeSettings) -> None:
     """Choose which frames get cheap and accurate labels."""
     await asyncio.to_thread(stages.select, store, molecule)
-
-
-@task(task_run_name="{molecule.name}: label counts and cost")
-async def show_labels(store: Store, molecule: MoleculeSettings) -> None:
-    """A table of labels and their cost, in the UI."""
-    rows = await asyncio.to_thread(store.status, molecule.name)
-    await acreate_table_artifact(
-        [{**row, "core_hours": round(row["core_hours"], 4)} for row in rows],
-        key=artifact_key("labels", molecule.name),
-        description=f"Labels of {molecule.name} and what they cost",
-    )

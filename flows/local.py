@@ -1,15 +1,14 @@
-"""Run the ``asteroid`` flow on this machine without a server: what ``asteroid run`` calls.
+"""Run the pipeline in this process, without Prefect: what ``asteroid run`` calls.
 
-The same flow as the deployed one, in this process, against a temporary API. Found by the command line through the entry
-point ``asteroid.runner``, so that ``asteroid`` itself never imports Prefect.
+Found by the command line through the entry point ``asteroid.runner``. The same steps in the same order as the deployed
+flow (:mod:`flows.pipeline`), on a :class:`~flows.site.LocalSite`.
 """
 
 import asyncio
 import logging
-import os
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,37 +23,29 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from flows.embedded import temporary_server
+from asteroid.manifest import MoleculeSettings
+from asteroid.stopping import on_stop
+from asteroid.store import Store
+from flows.pipeline import run_molecules
+from flows.progress import Show, show_nothing
+from flows.site import LocalSite
 
 
-def run(manifest: str, store: str | None, *, console: Console) -> list[dict[str, Any]]:
-    """Run every stage of a manifest's molecules and return one outcome a molecule.
+def run(store: Store, molecules: Sequence[MoleculeSettings], *, console: Console) -> list[dict[str, Any]]:
+    """Run every stage of these molecules and return one outcome each, as :func:`flows.pipeline.run_molecules`.
 
     Raises:
-        AsteroidError: when a molecule could not be finished; everything that was finished is in the store.
+        asteroid.stopping.Stopped: when it was told to stop; what is finished is in the store.
     """
-    with temporary_server() as api:
-        # Before Prefect is imported: it reads its settings once. A server the user has elsewhere is not told of this
-        # run.
-        for name in [name for name in os.environ if name.startswith("PREFECT_")]:
-            del os.environ[name]
-        os.environ |= {
-            "PREFECT_API_URL": api,
-            "PREFECT_LOGGING_LEVEL": "ERROR",
-            "PREFECT_LOGGING_TO_API_ENABLED": "false",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-        }
-        from flows import progress
-        from flows.full_pipeline import asteroid
+    with _terminal(console) as show:
+        return asyncio.run(_until_stopped(store, molecules, LocalSite(show)))
 
-        with _terminal(console) as listener:
-            if listener is not None:
-                progress.LISTENERS.append(listener)
-            try:
-                return asyncio.run(asteroid(manifest, store))
-            finally:
-                progress.LISTENERS.clear()
+
+async def _until_stopped(store: Store, molecules: Sequence[MoleculeSettings], site: LocalSite) -> list[dict[str, Any]]:
+    work = asyncio.create_task(run_molecules(store, molecules, site))
+    loop = asyncio.get_running_loop()
+    with on_stop(lambda: loop.call_soon_threadsafe(work.cancel)):
+        return await work
 
 
 class _ConsoleHandler(logging.Handler):
@@ -72,7 +63,7 @@ class _ConsoleHandler(logging.Handler):
 
 
 @contextmanager
-def _terminal(console: Console) -> Iterator[Any]:
+def _terminal(console: Console) -> Iterator[Show]:
     """Log lines on the console, and live bars below them where it is a terminal."""
     handler = _ConsoleHandler(console)
     loggers = [logging.getLogger(name) for name in ("asteroid", "flows")]
@@ -82,7 +73,7 @@ def _terminal(console: Console) -> Iterator[Any]:
         logger.propagate = False
     try:
         if not console.is_terminal:
-            yield None
+            yield show_nothing
             return
         columns = (
             TextColumn("{task.description}"),
@@ -94,13 +85,13 @@ def _terminal(console: Console) -> Iterator[Any]:
         with Progress(*columns, console=console, transient=True) as bars:
             tasks: dict[str, TaskID] = {}
 
-            def show(title: str, note: str, done: int, total: int) -> None:
+            async def show(title: str, note: str, done: int, total: int) -> None:
                 if title not in tasks:
                     tasks[title] = bars.add_task(title)
                 bars.update(
                     tasks[title],
                     completed=done,
-                    total=total,
+                    total=max(total, 1),
                     description=f"{title} {note}".strip(),
                     visible=done < total,
                 )

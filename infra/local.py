@@ -1,33 +1,36 @@
 """``make up`` and ``make down``: a Prefect server, work pools, deployments and workers on this machine.
 
-Everything listens on 127.0.0.1 and keeps its state in ``.asteroid/``. Set ``ASTEROID_DATABASE_URL`` to a
+Everything listens on 127.0.0.1 and keeps its state in ``.asteroid/``; the API and the UI ask for the string in
+``.asteroid/auth``. What dies is started again (:mod:`infra.supervisor`). Set ``ASTEROID_DATABASE_URL`` to a
 ``postgresql+asyncpg://…`` URL for more than a demo: SQLite locks under many workers. ``ASTEROID_PORT`` moves the ports
 and ``ASTEROID_STATE`` the folder, for a second server beside the first.
 """
 
 import argparse
-import contextlib
-import json
 import os
+import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parent.parent
-STATE = Path(os.environ.get("ASTEROID_STATE") or HOME / ".asteroid").resolve()
-PIDS = STATE / "pids.json"
-STORE = STATE.parent / "store"
+from infra import running
+from infra.running import HOME, STATE
+
+SUPERVISOR = "supervisor"
+AUTH = STATE / "auth"
+REPORTS = STATE / "reports"
+"""Copies of the reports that the UI links to."""
 PORT = int(os.environ.get("ASTEROID_PORT", "4200"))
 API = f"http://127.0.0.1:{PORT}/api"
 FILES = f"http://127.0.0.1:{PORT + 1}"
 PREFECT_TOML = STATE.parent / "prefect.toml"
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 BATCH = "200"
 """The server's recorders lose records of bursts with their default batch sizes of 1."""
 
@@ -51,14 +54,16 @@ def environment() -> dict[str, str]:
     result = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     result |= {
         "ASTEROID_HOME": str(HOME),
-        "ASTEROID_STORE_URL": FILES,
-        "ASTEROID_SERVED_STORE": str(STORE),
+        "ASTEROID_REPORTS": str(REPORTS),
+        "ASTEROID_REPORTS_URL": FILES,
         "DO_NOT_TRACK": "1",
         "OMP_NUM_THREADS": "1",
+        "PREFECT_API_AUTH_STRING": auth_string(),
         "PREFECT_API_URL": API,
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_HOME": str(STATE / "prefect"),
         "PREFECT_PROFILES_PATH": str(STATE / "prefect" / "profiles.toml"),
+        "PREFECT_SERVER_API_AUTH_STRING": auth_string(),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": BATCH,
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": BATCH,
@@ -72,106 +77,86 @@ def environment() -> dict[str, str]:
     return result
 
 
-def up() -> None:
-    """Start what is not running yet."""
-    if PIDS.exists() and _healthy():
-        print(f"already running: UI at http://127.0.0.1:{PORT}")
-        return
-    down(quiet=True)
-    for port in (PORT, PORT + 1):
-        _require_free(port)
-    STATE.mkdir(parents=True, exist_ok=True)
-    STORE.mkdir(exist_ok=True)
+def services() -> dict[str, list[str]]:
+    """The command of everything that is kept running, the server first."""
     prefect = str(Path(sys.executable).with_name("prefect"))
-    print("starting the server …", flush=True)
-    server = [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(PORT)]
-    _start("server", server)
-    deadline = time.monotonic() + START_SECONDS
-    while not _healthy():
-        if time.monotonic() > deadline:
-            sys.exit(f"the server did not answer within {START_SECONDS:.0f} s; see {STATE / 'server.log'}")
-        time.sleep(0.3)
-    # So that `prefect` called in this folder speaks to this server without any setting.
-    PREFECT_TOML.write_text(f'# Written by `make up`, removed by `make down`.\n[api]\nurl = "{API}"\n')
-    print("creating work pools, deployments and the automation for lost runs …", flush=True)
-    _run(sys.executable, "-m", "infra.deploy", "process")
-    print("starting the workers …", flush=True)
+    result = {"server": [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(PORT)]}
     for pool in pools():
         worker = [prefect, "worker", "start", "--pool", pool.name, "--limit", str(pool.limit)]
-        _start(f"worker-{pool.name}", [*worker, "--name", f"local-{pool.name}"])
-    files = [sys.executable, "-m", "http.server", str(PORT + 1), "--bind", "127.0.0.1", "--directory", str(STORE)]
-    _start("files", files)
+        result[f"worker-{pool.name}"] = [*worker, "--name", f"local-{pool.name}"]
+    files = [sys.executable, "-m", "http.server", str(PORT + 1), "--bind", "127.0.0.1", "--directory", str(REPORTS)]
+    return {**result, "files": files}
+
+
+def auth_string() -> str:
+    """``user:password`` of the API: made once, and kept where only this user can read it."""
+    STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not AUTH.exists():
+        _write_secret(AUTH, f"asteroid:{secrets.token_urlsafe(24)}\n")
+    return AUTH.read_text().strip()
+
+
+def up() -> None:
+    """Start what is not running."""
+    missing = [name for name in (SUPERVISOR, *services()) if not running.is_running(name)]
+    if not missing and _healthy():
+        print(f"already running: UI at http://127.0.0.1:{PORT}")
+        return
+    for name, port in (("server", PORT), ("files", PORT + 1)):
+        # A supervisor may be starting it again at this moment.
+        if name in missing and SUPERVISOR in missing:
+            _require_free(port)
+    auth_string()
+    REPORTS.mkdir(exist_ok=True)
+    if "server" in missing:
+        print("starting the server …", flush=True)
+        if SUPERVISOR in missing:
+            running.start("server", services()["server"], environment())
+    _wait_for(_healthy, "the server did not answer", "server")
+    # So that `prefect` called in this folder speaks to this server without any setting.
+    settings = f'[api]\nurl = "{API}"\nauth_string = "{auth_string()}"\n'
+    _write_secret(PREFECT_TOML, f"# Written by `make up`, removed by `make down`.\n{settings}")
+    print("creating work pools, deployments and the automation for lost runs …", flush=True)
+    _run(sys.executable, "-m", "infra.deploy", "process")
+    if SUPERVISOR in missing:
+        running.start(SUPERVISOR, [sys.executable, "-m", "infra.supervisor"], environment())
+    _wait_for(lambda: all(map(running.is_running, services())), "not everything is running", SUPERVISOR)
+    print(f"started: {', '.join(missing)}")
+    prefect = _shown(services()["server"][0])
     print(
         f"""
-UI        http://127.0.0.1:{PORT}
-reports   {FILES}/reports/
-run       {_shown(prefect)} deployment run asteroid/full-pipeline -p manifest=manifests/demo.yaml --watch
+UI        http://127.0.0.1:{PORT} asks for the string in {_shown(AUTH)}
+reports   {FILES}
+run       {prefect} deployment run asteroid/full-pipeline -p manifest=manifests/demo.yaml --watch
 logs      {_shown(STATE)}/*.log
 stop      make down"""
     )
 
 
-def down(*, quiet: bool = False) -> None:
-    """Stop workers before the server, and leave nothing running."""
-    pids: dict[str, int] = json.loads(PIDS.read_text()) if PIDS.exists() else {}
-    order = sorted(pids, key=lambda name: (not name.startswith("worker"), name == "server"))
+def down() -> None:
+    """Stop the supervisor, then workers, then the server, and leave nothing running."""
+    order = sorted(
+        running.names(), key=lambda name: (name != SUPERVISOR, not name.startswith("worker"), name == "server")
+    )
     for name in order:
-        _stop_session(pids[name])
-    PIDS.unlink(missing_ok=True)
+        running.stop(name)
     PREFECT_TOML.unlink(missing_ok=True)
-    if not quiet:
-        print(f"stopped {', '.join(order)}" if order else "nothing was running")
+    print(f"stopped {', '.join(order)}" if order else "nothing was running")
 
 
-def _start(name: str, command: list[str]) -> None:
-    """Start a process in a session of its own, so that it and all its children can be stopped together."""
-    with (STATE / f"{name}.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            cwd=HOME,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    pids = json.loads(PIDS.read_text()) if PIDS.exists() else {}
-    pids[name] = process.pid
-    PIDS.write_text(json.dumps(pids))
+def _write_secret(path: Path, text: str) -> None:
+    """Write a file that nobody else can read, not even for a moment."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
-def _stop_session(session: int) -> None:
-    """Ask every process of a session to end, and after ten seconds make it."""
-    for wanted, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
-        deadline = time.monotonic() + patience
-        asked: set[int] = set()
-        while members := _session_members(session):
-            for pid in members - asked:
-                asked.add(pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, wanted)
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
-
-
-def _session_members(session: int) -> set[int]:
-    """Living processes of a session whose command line names this folder or its interpreter: a number may be reused."""
-    members = set()
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            # Field 6 of stat is the session; the name before it, in brackets, may hold spaces.
-            state, _, _, found = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            command = (entry / "cmdline").read_text()
-        except OSError:
-            continue
-        if (
-            int(found) == session
-            and state != "Z"
-            and ("prefect" in command or str(HOME) in command or sys.executable in command)
-        ):
-            members.add(int(entry.name))
-    return members
+def _wait_for(reached: Callable[[], bool], otherwise: str, name: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not reached():
+        if time.monotonic() > deadline:
+            sys.exit(f"{otherwise} within {START_SECONDS:.0f} s; see {STATE / name}.log")
+        time.sleep(0.3)
 
 
 def _run(*command: str) -> str:

@@ -58,7 +58,7 @@ def test_every_deployment_names_a_flow_and_only_parameters_that_it_has(deploymen
 
 def test_every_deployment_that_the_parent_submits_to_is_declared() -> None:
     strings = [
-        n.value for n in ast.walk(ast.parse((HOME / "flows/site.py").read_text())) if isinstance(n, ast.Constant)
+        n.value for n in ast.walk(ast.parse((HOME / "flows/pools.py").read_text())) if isinstance(n, ast.Constant)
     ]
     submitted = {s for s in strings if isinstance(s, str) and re.fullmatch(r"[a-z]+/[a-z-]+", s)}
     assert submitted

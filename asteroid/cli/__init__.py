@@ -1,7 +1,8 @@
 """The command line, ``asteroid --help``.
 
 Thin: each command reads its arguments, calls :mod:`asteroid.stages` or a layer below it, and prints. Exit codes: 0
-done, 1 the work failed, 2 bad input. For people there is a progress bar and a table, for machines ``--json``. A command
+done, 1 the work failed, 2 bad input, 130 stopped by
+Ctrl-C, 143 by SIGTERM. For people there is a progress bar and a table, for machines ``--json``. A command
 is a function in one of the modules here and a line below.
 """
 
@@ -10,10 +11,11 @@ from typing import Annotated
 
 import typer
 
-from asteroid import __version__
+from asteroid import __version__, stopping
 from asteroid.cli import compact, compare, doctor, exchange, labels, ledger, pipeline, plan
 from asteroid.cli.common import out
 from asteroid.errors import AsteroidError, InputError
+from asteroid.stopping import Stopped
 
 app = typer.Typer(
     name="asteroid",
@@ -53,6 +55,7 @@ def about(
 
 def main() -> None:
     """Entry point: errors raised on purpose become one line each and an exit code."""
+    stopping.install()
     try:
         app()
     except InputError as error:
@@ -62,6 +65,5 @@ def main() -> None:
     except AsteroidError as error:
         print(f"asteroid: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+    except Stopped as stopped:
+        stopping.end(stopped.number)

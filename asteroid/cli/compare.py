@@ -1,6 +1,8 @@
 """``asteroid compare``: which strategy is better on one store, by how much, and at what cost."""
 
 import os
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from asteroid.store import Store
 
 T = TypeVar("T")
+
+CHEAP_LABELS = "cheap labels"
+LOG_SECONDS = 30.0
+"""Between two lines of progress in a file."""
 
 
 def compare(
@@ -106,13 +112,15 @@ def compare(
 
 
 class _Bar:
-    """What is done, of how much, and what is being done, on standard error; a pipe does not see it."""
+    """What is done, of how much, and what is being done, on standard error: a bar, or lines where that is a file."""
 
     def __init__(self, *, quiet: bool) -> None:
         console = Console(stderr=True)
         columns = (MofNCompleteColumn(), BarColumn(bar_width=20), TextColumn("{task.description}", markup=False))
         self._progress = Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
         self._task = self._progress.add_task("", total=None)
+        self._lines = not quiet and not console.is_terminal
+        self._done, self._logged = -1, -LOG_SECONDS
 
     def __enter__(self) -> "_Bar":
         self._progress.start()
@@ -122,10 +130,15 @@ class _Bar:
         self._progress.stop()
 
     def count(self, done: int, total: int) -> None:
-        self.show(done, total, "cheap labels")
+        self.show(done, total, CHEAP_LABELS)
 
     def show(self, done: int, total: int, note: str) -> None:
         self._progress.update(self._task, completed=done, total=total, description=note)
+        now = time.monotonic()
+        # What is finished at once, what is being done now and then.
+        if self._lines and (now - self._logged >= LOG_SECONDS or (done != self._done and note != CHEAP_LABELS)):
+            print(f"{time.strftime('%H:%M:%S')} {done} of {total} {note}".rstrip(), file=sys.stderr, flush=True)
+            self._done, self._logged = done, now
 
 
 def _from_manifest(path: Path | None, molecule: str) -> tuple["MoleculeSettings | None", str | None]:

@@ -1,8 +1,8 @@
 """``asteroid run`` and ``asteroid check``: the whole pipeline, and a manifest before anything is spent."""
 
+import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +17,7 @@ from asteroid.cli.common import (
     print_json,
     print_warnings,
 )
-from asteroid.errors import InputError, MissingDependencyError, plural
+from asteroid.errors import InputError, plural
 
 
 def run(
@@ -30,22 +30,27 @@ def run(
     """Run the whole pipeline on this machine.
 
     Samples, labels, trains, validates and reports every molecule of the manifest. It can be stopped or killed at any
-    moment; run it again and it goes on where things stand, and nothing is computed twice.
+    moment; run it again and it goes on where things stand, and nothing is computed twice. A molecule that fails
+    does not stop the others; exits with 1 when one did, and with 130 (143) when stopped by Ctrl-C (SIGTERM).
     """
     from asteroid.store import Store
 
     loaded = load_with_warnings(manifest)
     where = Store(store or loaded.store)
-    if find_spec("prefect") is None:
-        raise MissingDependencyError("prefect", "all")
     runners = entry_points(group="asteroid.runner")
     console = Console(stderr=True, highlight=False) if as_json else Console(highlight=False)
-    outcomes = runners["local"].load()(str(manifest), where.url, console=console)
+    outcomes = runners["local"].load()(where, loaded.molecules, console=console)
+    failed = [outcome for outcome in outcomes if "failure" in outcome]
+    finished = [outcome for outcome in outcomes if "failure" not in outcome]
     if as_json:
         print_json(outcomes)
-        return
-    _print_outcomes(outcomes)
-    out.print(f"Index of all reports: {where.location('reports/index.html')}")
+    elif finished:
+        _print_outcomes(finished)
+        out.print(f"Index of all reports: {where.location('reports/index.html')}")
+    for outcome in failed:
+        print(f"{outcome['molecule']}: failed: {outcome['failure']}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
 
 
 def check(

@@ -5,7 +5,6 @@ Clashing OpenMP and BLAS libraries give wrong numbers where quantum chemistry an
 model that adds to a cheap level.
 """
 
-import signal
 from functools import partial
 from multiprocessing.connection import Connection
 
@@ -81,8 +80,6 @@ class LabellerApart:
 def _serve(connection: Connection, make: partial[Labeller]) -> None:
     """What runs in the process: answer one configuration after another until the parent closes the pipe or dies."""
     die_with_parent()
-    # Ctrl-C reaches the parent too, which closes the pipe when it ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     labeller = make()
     while True:
         try:

@@ -12,7 +12,6 @@ import importlib
 import math
 import os
 import resource
-import signal
 import sys
 import tempfile
 import time
@@ -131,8 +130,6 @@ def _serve(connection: Connection, clock: Any, job: Job) -> None:
     """What runs in the process: answer one table after another until the parent closes the pipe or dies."""
     die_with_starting_thread()
     sys.meta_path.insert(0, _WithoutPandas())
-    # Ctrl-C reaches the parent too, which first takes in what is finished.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     tempfile.tempdir = job.scratch
     os.environ["TMPDIR"] = os.environ["PYSCF_TMPDIR"] = job.scratch
     os.environ["PYSCF_MAX_MEMORY"] = str(int(PROGRAM_SHARE * job.memory_limit))

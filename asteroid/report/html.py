@@ -10,7 +10,6 @@ from typing import Any
 
 from asteroid.report.answers import QUESTIONS, Answers, cost_unit
 from asteroid.report.cost import Cost
-from asteroid.report.figures import report_figures
 from asteroid.report.gather import Bias, LevelSummary
 from asteroid.report.page import data_uri, page_environment
 from asteroid.report.rounds import RoundsContext
@@ -135,6 +134,9 @@ def render_index(rows: Sequence[IndexRow], comparisons: Sequence[ComparisonRow])
 
 def _images(context: ReportContext) -> dict[str, bytes]:
     """All images of the page, by the names that the template uses."""
+    # Not above: it loads matplotlib, which the index needs not.
+    from asteroid.report.figures import report_figures
+
     return {
         **{f"answer_{name}": picture for name, picture in context.pictures.items()},
         **(context.rounds.figures if context.rounds else {}),

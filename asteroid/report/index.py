@@ -14,8 +14,13 @@ INDEX = "reports/index.html"
 
 
 def write_index(store: Store) -> str:
-    """Write ``reports/index.html`` from every certificate and comparison that has a page; return where it lies."""
-    store.write(INDEX, render_index(_rows(store), _comparisons(store)).encode())
+    """Write ``reports/index.html`` from every certificate and comparison that has a page; return where it lies.
+
+    Nothing is written where it would stay the same: a finished store may be read-only.
+    """
+    page = render_index(_rows(store), _comparisons(store)).encode()
+    if not (store.exists(INDEX) and store.read(INDEX) == page):
+        store.write(INDEX, page)
     return store.location(INDEX)
 
 

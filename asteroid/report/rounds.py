@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from asteroid.report import rounds_plots
 from asteroid.report.words import count
 from asteroid.store import Store
 
@@ -163,6 +162,9 @@ def _explored(explored: Mapping[str, Any] | None) -> str:
 
 
 def _figures(rounds: Sequence[Round], calibrations: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    # Not above: it loads matplotlib, which the index of reports needs not.
+    from asteroid.report import rounds_plots
+
     labels = [found["accurate_labels"] for found in rounds]
     hours = [seconds / 3600 for seconds in accumulate(map(round_core_seconds, rounds))]
     held_out, fresh = rounds[-1]["curve"], [found["fresh_error"] for found in rounds]

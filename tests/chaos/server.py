@@ -39,7 +39,6 @@ class LocalServer:
         self._environment = own | {
             "ASTEROID_PORT": str(port),
             "ASTEROID_STATE": str(self._state),
-            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
             "PREFECT_HOME": str(folder / "client"),
         }
 
@@ -67,9 +66,26 @@ class LocalServer:
                     found[kind].append(int(entry.name))
         return found
 
+    def wait_for(self, kind: str) -> None:
+        """Until one of this kind runs."""
+        deadline = time.monotonic() + PATIENCE
+        while not self.processes()[kind]:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no {kind} was started again")
+            time.sleep(0.1)
+
     def _call(self, *module: str) -> None:
         command = [sys.executable, "-m", *module]
-        done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=240)
+        # Clients find the server's address and secret in the folder where `make up` writes them.
+        cwd = ROOT if module[0].startswith("infra") else self._state.parent
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            env=self._environment | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(module)}: {done.stdout}{done.stderr}")
 
@@ -92,10 +108,8 @@ def rampage_on_server(folder: Path, *, kills: int, seed: int, frames: int) -> To
                 continue
             toll.kills[kind] += kill_hard(dice.choice(victims))
             if kind in ("pool worker", "server"):
-                # For a moment what is left goes on without it.
-                time.sleep(dice.uniform(0.1, 3.0))
-                server.down()
-                server.up()
+                # What is left goes on without it for a moment; it is started again without anybody's doing.
+                server.wait_for(kind)
         _finish(server, store, level)
     finally:
         server.down()

@@ -34,13 +34,14 @@ HYDROGEN_FLUORIDE = """
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """Prefect's own test harness: a real API on a database of its own."""
+def prefect_server() -> Iterator[str]:
+    """The API's URL of Prefect's own test harness: a real server on a database of its own."""
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+    from prefect.settings import get_current_settings
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=120):
-        yield
+        yield str(get_current_settings().api.url)
 
 
 @pytest.fixture

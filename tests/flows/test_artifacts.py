@@ -7,7 +7,7 @@ from pathlib import Path
 from asteroid.manifest import MoleculeSettings
 from asteroid.report.write import write_report
 from asteroid.store import Store
-from flows.artifacts import certificate_markdown
+from flows.markdown import certificate_markdown
 from tests.report.conftest import ACCURATE, CHEAP, fill
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 

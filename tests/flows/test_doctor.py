@@ -3,15 +3,15 @@
 import pytest
 
 from flows.doctor import check
-from flows.embedded import temporary_server
 
 pytestmark = pytest.mark.server
 
 
-def test_a_server_without_pools_and_deployments_cannot_run_flows(monkeypatch: pytest.MonkeyPatch) -> None:
-    with temporary_server() as api:
-        monkeypatch.setenv("PREFECT_API_URL", api)
-        checks = {one.name: one for one in check()}
+def test_a_server_without_pools_and_deployments_cannot_run_flows(
+    prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    checks = {one.name: one for one in check()}
     assert checks["Prefect"].status == "ok"
     assert checks["work pools"].status == "failed"
     assert "accurate-cpu" in checks["work pools"].found

@@ -1,8 +1,10 @@
-"""The loop of rounds as a flow: its stages in child processes, its table in the UI."""
+"""The loop of rounds: its stages in child processes, its table in the UI."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -10,7 +12,8 @@ from pydantic import TypeAdapter
 from asteroid import stages
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings
 from asteroid.store import Store
-from flows.rounds import rounds_markdown, run_rounds
+from flows.markdown import rounds_markdown
+from flows.rounds import run_rounds
 from flows.site import LocalSite
 
 LOOP = AcquisitionSettings(
@@ -48,30 +51,31 @@ def test_the_table_of_rounds_says_what_was_picked_why_it_goes_on_and_what_it_cos
     )
 
 
-@pytest.mark.server
-@pytest.mark.slow
-def test_rounds_run_as_a_flow_end_in_a_trained_model_and_show_themselves(
-    prefect_server: None, manifest: Path, image_packages: None
-) -> None:
-    from prefect import flow
-    from prefect.artifacts import Artifact
+class Watched(LocalSite):
+    """This machine, and what it was told to show of the rounds."""
 
+    async def show_rounds(
+        self, molecule: MoleculeSettings, rounds: Sequence[dict[str, Any]], stop: str | None = None
+    ) -> None:
+        self.shown = rounds_markdown(molecule.name, rounds, stop)
+
+
+@pytest.mark.slow
+def test_rounds_end_in_a_trained_model_and_show_themselves(manifest: Path, image_packages: None) -> None:
     (molecule,) = stages.load_checked(manifest).molecules
     # One that takes no more steps than the fixture says.
     training = molecule.training.model_copy(update={"strategy": "unweighted"})
     molecule = replace(molecule, acquisition=LOOP, training=training)
     store = Store(str(manifest.parent / "store"))
+    site = Watched()
 
-    @flow
     async def loop() -> MoleculeSettings:
-        await LocalSite().sample(store, molecule)
-        return await run_rounds(store, molecule, LocalSite())
+        await site.sample(store, molecule)
+        return await run_rounds(store, molecule, site)
 
     settings = asyncio.run(loop())
     rounds = stages.read_rounds(store, molecule)
     assert [found["accurate_labels"] for found in rounds] == [7, 10]
     assert settings.budget.accurate == 10
     assert stages.round_model(store, settings) == rounds[-1]["model_id"]
-    shown = Artifact.get("rounds-water")
-    assert shown is not None
-    assert str(shown.data).endswith(f"Ended: {rounds[-1]['decision']['reason']}.")
+    assert site.shown.endswith(f"Ended: {rounds[-1]['decision']['reason']}.")

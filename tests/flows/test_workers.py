@@ -1,13 +1,19 @@
 """The deployed pipeline on its own server, pools and workers, as ``make up`` starts them."""
 
+import base64
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,9 +36,10 @@ def free_ports() -> int:
             return port
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a client of a fresh server with workers."""
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a fresh server with workers and of its clients, which are called in ``ASTEROID_FOLDER``."""
+    tmp_path = tmp_path_factory.mktemp("server")
     port = free_ports()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     environment |= {"ASTEROID_PORT": str(port), "ASTEROID_STATE": str(tmp_path / "state")}
@@ -40,7 +47,7 @@ def server(tmp_path: Path) -> Iterator[dict[str, str]]:
     subprocess.run([*local, "up"], cwd=ROOT, env=environment, check=True, timeout=240)
     try:
         yield environment | {
-            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+            "ASTEROID_FOLDER": str(tmp_path),
             "PREFECT_HOME": str(tmp_path / "client"),
         }
     finally:
@@ -63,6 +70,54 @@ def processes_naming(text: str) -> dict[int, str]:
     return found
 
 
+def ask(server: dict[str, str], path: str, auth: str | None) -> Any:
+    """Post to the API, as anybody on this machine can."""
+    headers = {"Content-Type": "application/json"}
+    if auth is not None:
+        headers["Authorization"] = f"Basic {base64.b64encode(auth.encode()).decode()}"
+    url = f"http://127.0.0.1:{server['ASTEROID_PORT']}/api/{path}"
+    with urllib.request.urlopen(urllib.request.Request(url, b"{}", headers), timeout=30) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_the_api_answers_only_who_can_read_the_secret(server: dict[str, str]) -> None:
+    secret = Path(server["ASTEROID_STATE"], "auth")
+    settings = Path(server["ASTEROID_FOLDER"], "prefect.toml")
+    assert [path.stat().st_mode & 0o777 for path in (secret, settings)] == [0o600, 0o600]
+    for wrong in (None, "asteroid:guessed"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(server, "variables/filter", wrong)
+        assert refused.value.code == 401
+    assert ask(server, "variables/filter", secret.read_text().strip()) == []
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_worker_that_dies_is_started_again_and_up_starts_a_supervisor_that_died(server: dict[str, str]) -> None:
+    def pid(name: str) -> int:
+        return int(Path(server["ASTEROID_STATE"], "pids", name).read_text().split()[-1])
+
+    def wait_for_another(name: str, than: int) -> None:
+        deadline = time.monotonic() + 30
+        while pid(name) == than or not Path(f"/proc/{pid(name)}").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    worker = pid("worker-gpu")
+    os.kill(worker, signal.SIGKILL)
+    wait_for_another("worker-gpu", worker)
+    supervisor, worker, others = pid("supervisor"), pid("worker-gpu"), pid("server")
+    for victim in (supervisor, worker):
+        os.kill(victim, signal.SIGKILL)
+    up = [sys.executable, "-m", "infra.local", "up"]
+    said = subprocess.run(up, cwd=ROOT, env=server, check=True, timeout=240, capture_output=True, text=True).stdout
+    assert "started: supervisor, worker-gpu" in said
+    wait_for_another("worker-gpu", worker)
+    assert pid("server") == others, "what runs is left alone"
+
+
 @pytest.mark.server
 @pytest.mark.slow
 @pytest.mark.timeout(900)
@@ -71,7 +126,7 @@ def test_the_deployment_finishes_although_a_shard_is_killed(server: dict[str, st
     manifest.write_text(manifest.read_text().replace("hf/sto-3g", "ccsd(t)/cc-pvdz"))
     store = Store(manifest.parent / "store")
     run = [PREFECT, "deployment", "run", "asteroid/full-pipeline", "-p", f"manifest={manifest}", "--watch"]
-    client = subprocess.Popen(run, cwd=manifest.parent, env=server, stdout=subprocess.PIPE, text=True)
+    client = subprocess.Popen(run, cwd=server["ASTEROID_FOLDER"], env=server, stdout=subprocess.PIPE, text=True)
     try:
         victim = wait_for_shard(client, server, store)
         os.kill(victim, signal.SIGKILL)
@@ -79,6 +134,15 @@ def test_the_deployment_finishes_although_a_shard_is_killed(server: dict[str, st
     finally:
         client.kill()
     assert client.returncode == 0, output
+    assert re.search(r"water: ccsd\(t\)/cc-pvdz labels: \d+ of 14", output), output
+    auth = Path(server["ASTEROID_STATE"], "auth").read_text().strip()
+    names = {run["name"] for run in ask(server, "flow_runs/filter", auth)}
+    assert {"water: sampling", "water: gfn2-xtb labels", "water: training", "water: validation"} <= names
+    (link,) = (found["data"] for found in ask(server, "artifacts/filter", auth) if found["key"] == "report-water")
+    url = re.search(r"\((http\S+)\)", link)
+    assert url, link
+    with urllib.request.urlopen(url[1], timeout=30) as page:
+        assert b"water" in page.read()
     for level in store.levels("water"):
         ids = store.attempts("water", level)["frame_id"].to_pylist()
         assert len(ids) == len(set(ids)) == len(store.selected("water", level))

@@ -17,8 +17,8 @@ from asteroid.store import Store
 Note = Callable[[str], None]
 """Told what is being measured."""
 
-RUN_SECONDS = 12.0
-"""Of a run besides its stages: imports, Prefect's temporary server and the flows."""
+RUN_SECONDS = 4.0
+"""Of a run besides its stages: imports, and reading the store between two stages."""
 
 WORKER_SECONDS = 1.0
 """Until the workers of a labelling stage are ready."""

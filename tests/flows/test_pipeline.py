@@ -1,4 +1,5 @@
-import asyncio
+"""The whole pipeline on this machine: from a manifest to certified models, killed and run again."""
+
 import signal
 import subprocess
 import sys
@@ -7,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from asteroid.stages import load_checked
 from asteroid.store import Store
+from flows.local import run
 from tests.flows.conftest import add_molecule
 
 ASTEROID = [sys.executable, "-m", "asteroid.cli"]
 
 
-def run_flow(manifest: Path) -> list[dict[str, Any]]:
-    from flows.full_pipeline import asteroid
-
-    return asyncio.run(asteroid(str(manifest)))
+def run_here(manifest: Path) -> list[dict[str, Any]]:
+    loaded = load_checked(manifest)
+    return run(Store(loaded.store), loaded.molecules, console=Console(quiet=True))
 
 
 def attempts(store: Store, molecule: str) -> dict[str, int]:
@@ -25,12 +28,11 @@ def attempts(store: Store, molecule: str) -> dict[str, int]:
     return {str(level): store.attempts(molecule, level).num_rows for level in store.levels(molecule)}
 
 
-@pytest.mark.server
 @pytest.mark.slow
 def test_a_manifest_becomes_a_certified_model_and_running_it_again_computes_nothing(
-    prefect_server: None, manifest: Path, image_packages: None
+    manifest: Path, image_packages: None
 ) -> None:
-    (outcome,) = run_flow(manifest)
+    (outcome,) = run_here(manifest)
     store = Store(manifest.parent / "store")
     report = Path(outcome["report"]).read_text()
     assert outcome["molecule"] == "water"
@@ -40,17 +42,16 @@ def test_a_manifest_becomes_a_certified_model_and_running_it_again_computes_noth
     files = sorted(p for p in (manifest.parent / "store").rglob("*") if p.is_file() and "index.html" not in p.name)
     assert before["gfn2-xtb"] == len(store.selected("water", store.levels("water")[0]))
 
-    assert run_flow(manifest) == [outcome]
+    assert run_here(manifest) == [outcome]
     assert attempts(store, "water") == before
     again = sorted(p for p in (manifest.parent / "store").rglob("*") if p.is_file() and "index.html" not in p.name)
     assert again == files
 
     add_molecule(manifest)
-    assert [o["molecule"] for o in run_flow(manifest)] == ["water", "hydrogen-fluoride"]
+    assert [o["molecule"] for o in run_here(manifest)] == ["water", "hydrogen-fluoride"]
     assert attempts(store, "water") == before, "a molecule added later leads to work for that molecule alone"
 
 
-@pytest.mark.server
 @pytest.mark.slow
 def test_a_pipeline_killed_while_it_labels_and_while_it_trains_loses_and_repeats_nothing(manifest: Path) -> None:
     # Long enough to be caught in the middle.

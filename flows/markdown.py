@@ -1,0 +1,117 @@
+"""What the UI shows as Markdown: a finished molecule's three answers and certificate, and its rounds."""
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from asteroid.manifest import MoleculeSettings
+from asteroid.report.answers import PICTURES, QUESTIONS
+from asteroid.report.groups import is_checked
+from asteroid.store import Store
+
+
+def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> str:
+    """Verdict, the three answers with their pictures, errors against the scratch model, and the certificate's lines.
+
+    Args:
+        outcome: of :func:`asteroid.stages.outcome`.
+    """
+    verdict = "certified" if outcome["passed"] else "NOT certified"
+    rows = [
+        ("force MAE / eV/Å", outcome["force_mae"], outcome["scratch_force_mae"]),
+        ("energy MAE / eV/atom", outcome["energy_mae"], outcome["scratch_energy_mae"]),
+    ]
+    lines = [
+        f"| {line['name']} | {_number(line['value'])} | {line['comparison']} {line['threshold']:g} {line['unit']} "
+        f"| {_result(line)} |"
+        for line in outcome["lines"]
+    ]
+    return "\n".join(
+        [
+            f"# {molecule.name}: {verdict}",
+            "",
+            *_answers(store, outcome["report_path"].rpartition("/")[0]),
+            f"| on held-out frames | {molecule.training.strategy} | accurate labels alone |",
+            "|---|---:|---:|",
+            *(f"| {name} | {_number(ours)} | {_number(scratch)} |" for name, ours, scratch in rows),
+            "",
+            "| requirement | value | threshold | |",
+            "|---|---:|---|---|",
+            *lines,
+            "",
+            f"Model: `{outcome['model']}`",
+            "",
+            f"Report: `{outcome['report']}`",
+        ]
+    )
+
+
+def _answers(store: Store, folder: str) -> list[str]:
+    """How good, what it cost and what that bought, as the report has them."""
+    answers = store.read_json(f"{folder}/answers.json")
+    lines = []
+    for name, question in QUESTIONS.items():
+        answer = answers[name]
+        lines += [f"## {question}", ""]
+        if answer["figure"]:
+            lines += [f"**{answer['figure']}** {answer['about']}", ""]
+        lines += [" ".join(answer["sentences"]), ""]
+        path = f"{folder}/{PICTURES[name]}"
+        if store.exists(path):
+            picture = base64.b64encode(store.read(path)).decode()
+            lines += [f"![{question}](data:image/png;base64,{picture})", ""]
+    return lines
+
+
+def _result(line: dict[str, Any]) -> str:
+    if not is_checked(line):
+        return "not checked"
+    return "pass" if line["passed"] else "**fail**"
+
+
+def _number(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.4g}"
+
+
+def rounds_markdown(name: str, rounds: Sequence[Mapping[str, Any]], stop: str | None = None) -> str:
+    """A table of the rounds so far: what was picked, what it cost, errors before and after, and why it goes on or ends.
+
+    Args:
+        rounds: records of :mod:`asteroid.stages.rounds`.
+        stop: why the loop has ended; None while it runs.
+    """
+    lines = [
+        f"# {name}: {len(rounds)} rounds of accurate labels",
+        "",
+        "Force errors in meV/Å, with their 95 % intervals: of the model before on the labels that a round bought, and "
+        "of the round's own model on held-out frames.",
+        "",
+        "| round | labels | picked | before, on fresh labels | after, on held-out frames | core-hours | decision |",
+        "|---:|---:|---|---:|---:|---:|---|",
+    ]
+    for found in rounds:
+        sources = Counter(frame["source"] for frame in found["picked"])
+        picked = ", ".join(f"{count} from {source}" for source, count in sources.most_common())
+        if (found.get("bought") or {}).get("kind") == "energies":
+            picked += "; energies alone"
+        if found.get("because"):
+            picked += f" (the certificate before had failed in: {', '.join(found['because'])})"
+        hours = sum(found["core_seconds"].values()) / 3600
+        lines.append(
+            f"| {found['round']} | {found['accurate_labels']} | {found['criterion']}: {picked} "
+            f"| {_interval(found['fresh_error'])} | {_interval(found['held_out'])} | {hours:.3g} "
+            f"| {found['decision']['reason']} |"
+        )
+    if stop:
+        lines += ["", f"Ended: {stop}."]
+    return "\n".join(lines)
+
+
+def _interval(error: Mapping[str, float | None] | None) -> str:
+    """A force MAE with its 95 % interval, in meV/Å."""
+    if error is None:
+        return "–"
+    numbers = (error[key] for key in ("force_mae", "low", "high"))
+    value, low, high = ("∞" if number is None else f"{1000 * number:.3g}" for number in numbers)
+    return f"{value} ({low} to {high})"

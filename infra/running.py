@@ -1,0 +1,87 @@
+"""Processes that ``make up`` starts: each in a session of its own, whose number is kept in ``.asteroid/pids``."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent.parent
+STATE = Path(os.environ.get("ASTEROID_STATE") or HOME / ".asteroid").resolve()
+PIDS = STATE / "pids"
+
+
+def start(name: str, command: list[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Start a process in a session of its own, so that it and all its children can be stopped together."""
+    with (STATE / f"{name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=HOME,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    PIDS.mkdir(exist_ok=True)
+    # Older sessions stay in the file: flow runs of a worker that died may live on there.
+    with (PIDS / name).open("a") as file:
+        file.write(f"{process.pid}\n")
+    return process
+
+
+def names() -> list[str]:
+    """Everything that was started here and not stopped yet."""
+    return sorted(path.name for path in PIDS.glob("*"))
+
+
+def sessions(name: str) -> list[int]:
+    """The sessions that a process has had, the last one last."""
+    try:
+        return [int(line) for line in (PIDS / name).read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def is_running(name: str) -> bool:
+    known = sessions(name)
+    return bool(known) and known[-1] in _members(known[-1])
+
+
+def stop(name: str) -> None:
+    """Ask every process of its sessions to end, and after ten seconds make it."""
+    for session in sessions(name):
+        for wanted, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+            deadline = time.monotonic() + patience
+            asked: set[int] = set()
+            while members := _members(session):
+                for pid in members - asked:
+                    asked.add(pid)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, wanted)
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.1)
+    (PIDS / name).unlink(missing_ok=True)
+
+
+def _members(session: int) -> set[int]:
+    """Living processes of a session whose command line names this folder or its interpreter: a number may be reused."""
+    members = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            # Field 6 of stat is the session; the name before it, in brackets, may hold spaces.
+            state, _, _, found = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            command = (entry / "cmdline").read_text()
+        except OSError:
+            continue
+        if (
+            int(found) == session
+            and state != "Z"
+            and ("prefect" in command or str(HOME) in command or sys.executable in command)
+        ):
+            members.add(int(entry.name))
+    return members
