@@ -16,7 +16,7 @@ TORCH_INDEX ?= $(if $(shell command -v nvidia-smi)$(PIP_FIND_LINKS),,https://dow
 PIP := $(BIN)/pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint proofs chaos images-test up down bench clean
+.PHONY: help install demo test test-all lint proofs chaos images-test up down bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
@@ -45,8 +45,14 @@ lint: $(VENV)/.installed-dev  ## style, types and import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: lint  ## lint, then every test
-	@$(BIN)/python -m pytest
+# One process a core, each with up to 2 GB; tests of one file share what they set up.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
+test: lint  ## lint, then every test that takes seconds
+	@$(PYTEST)
+
+test-all: test  ## then the tests that take minutes: kills of servers, large basis sets, trainings to known answers
+	@$(PYTEST) -m long
 
 proofs: $(VENV)/.installed-dev  ## every label method and form of score matching against known answers, those that take minutes included
 	@$(BIN)/python -m pytest -m 'long or not long' tests/physics/test_labels.py tests/physics/test_labels_published.py \

@@ -1,18 +1,13 @@
 """``asteroid compact`` as a user meets it."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.store import Store
-
-
-def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "asteroid.cli", *arguments], capture_output=True, text=True)
+from tests.cli import cli
 
 
 def test_compact_says_how_many_files_became_how_few_and_names_a_damaged_one(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from asteroid.errors import InputError
 from asteroid.exchange import export_labels
 from asteroid.records import Attempt
 from asteroid.store import Store
+from tests.cli import cli
 from tests.exchange.files import CHEAP, FOREIGN, contents, load, springs, write_npz
 
 
@@ -96,10 +97,8 @@ def test_what_is_not_there_is_said(store: Store, tmp_path: Path) -> None:
             export_labels(store, molecule, level, **({"format": "extxyz", "out": out} | options))
         assert str(error.value).startswith(message)
     assert not list(tmp_path.glob(".*.tmp"))
-    command = [sys.executable, "-m", "asteroid.cli", "export", "--store", store.url, "--molecule", "m"]
-    done = subprocess.run(
-        [*command, "--level", str(CHEAP), "--out", str(out), "--json"], capture_output=True, text=True
-    )
+    asked = ("--molecule", "m", "--level", str(CHEAP), "--out", str(out))
+    done = cli("export", "--store", store.url, *asked, "--json")
     assert json.loads(done.stdout) == [{"file": str(out), "labels": 99, "energy_only": 10}]
 
 

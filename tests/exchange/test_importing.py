@@ -1,8 +1,6 @@
 """Labels from elsewhere: levels meet on one frame, nothing is added twice, what is inconsistent is refused whole."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import ase.io
@@ -19,6 +17,7 @@ from asteroid.manifest import MoleculeSettings, SamplingSettings
 from asteroid.sampling.select import NEAR, near_copies, sorted_distances
 from asteroid.stages import sample, select
 from asteroid.store import Store
+from tests.cli import Finished, cli
 from tests.exchange.files import CHEAP, FOREIGN, NUMBERS, contents, load, problems, springs, write_npz
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -311,9 +310,8 @@ def test_any_table_with_the_right_columns_is_read(store: Store, tmp_path: Path) 
 
 
 def test_the_command_refuses_in_one_line_and_tells_what_it_did(tmp_path: Path) -> None:
-    def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "asteroid.cli", "import", "--store", str(tmp_path / "s"), *arguments]
-        return subprocess.run(command, capture_output=True, text=True)
+    def run(*arguments: str) -> Finished:
+        return cli("import", "--store", str(tmp_path / "s"), *arguments)
 
     file = str(write_npz(tmp_path / "a.npz", springs(20)))
     for arguments, message in (
@@ -324,17 +322,17 @@ def test_the_command_refuses_in_one_line_and_tells_what_it_did(tmp_path: Path) -
         (("none.npz", "--molecule", "m", "--level", "hf/x"), "none.npz: no such file"),
         ((__file__, "--molecule", "m", "--level", "hf/x"), f"{__file__}: files are known by their ending"),
     ):
-        result = cli(*arguments)
+        result = run(*arguments)
         assert (result.returncode, result.stdout) == (2, "")
         (line,) = result.stderr.splitlines()
         assert line.startswith(message)
     assert not (tmp_path / "s").exists()
-    result = cli(file, "--molecule", "m", "--level", "wB97X-D4/def2-TZVPP", "--json")
+    result = run(file, "--molecule", "m", "--level", "wB97X-D4/def2-TZVPP", "--json")
     (row,) = json.loads(result.stdout)
     assert (row["file"], row["labels"], row["keys"]) == (file, 20, "E and F")
     assert (
         "asteroid does not compute wb97x-d4/def2-tzvpp"
-        in cli(file, "--molecule", "m", "--level", "wB97X-D4/def2-TZVPP").stdout
+        in run(file, "--molecule", "m", "--level", "wB97X-D4/def2-TZVPP").stdout
     )
 
 

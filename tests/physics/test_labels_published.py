@@ -83,7 +83,7 @@ def test_frozen_core_energies_and_forces_are_the_published_ones(system, method):
     ("system", "method", "forces"),
     [
         ("ch2i", "hf", True), ("ch2i", "mp2", True), ("ch2i2", "mp2", False),
-        pytest.param("ch2i", "ccsd(t)", False, marks=pytest.mark.slow),
+        pytest.param("ch2i", "ccsd(t)", False, marks=pytest.mark.long),
     ],
 )  # fmt: skip
 def test_labels_with_core_potentials_are_the_published_ones(system, method, forces):
@@ -240,8 +240,9 @@ FREE_ATOMS = {
 
 @pytest.mark.parametrize(
     ("method", "file"),
-    [pytest.param("mp2", "mp2", marks=pytest.mark.slow), pytest.param("ccsd(t)", "cc", marks=pytest.mark.long)],
+    [("mp2", "mp2"), ("ccsd(t)", "cc")],
 )
+@pytest.mark.long
 def test_labels_in_a_large_basis_are_those_of_molpro(method, file):
     data = np.load(reference_file(f"ch2o_vpt2/ch2o_{file}_avtz_3601.npz"))
     frame, atoms = 11, int(data["N"][11])
@@ -253,7 +254,7 @@ def test_labels_in_a_large_basis_are_those_of_molpro(method, file):
     assert np.allclose(result.forces, data["F"][frame, :atoms], atol=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_pbe_d3bj_is_that_of_orca():
     from ase.io import read
 

@@ -13,20 +13,14 @@ from asteroid.training.fit import StageSettings, State, fit
 from asteroid.training.model import build_model
 
 
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
 def train(
     frames: Sequence[LabelledFrame],
     held_out: Sequence[LabelledFrame],
     stage: StageSettings,
     *,
-    traced: bool,
     resume: bytes | None = None,
-    die_after: int | None = None,
-) -> tuple[list[dict[str, Any]], bytes]:
-    """The history of a training, empty when it died after so many checkpoints, and its last checkpoint."""
+) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """The history of a traced training, and its checkpoints."""
     references = fit_reference_energies(frames)
     train, valid = (
         [
@@ -50,12 +44,7 @@ def train(
         buffer = io.BytesIO()
         torch.save(state, buffer)
         kept.append(buffer.getvalue())
-        if len(kept) == die_after:
-            raise Killed
 
     state = None if resume is None else torch.load(io.BytesIO(resume), weights_only=True)
-    try:
-        result = fit(model, train, valid, stage, traced=traced, resume=state, checkpoint=keep)
-    except Killed:
-        return [], kept[-1]
-    return [dataclasses.asdict(line) for line in result.history], kept[-1]
+    result = fit(model, train, valid, stage, traced=True, resume=state, checkpoint=keep)
+    return [dataclasses.asdict(line) for line in result.history], kept

@@ -139,7 +139,7 @@ def test_published_ccsd_t_labels_have_harmonic_frequencies_a_little_above_the_me
 
 
 @needs_data
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_model_trained_on_published_ccsd_t_labels_has_their_harmonic_frequencies(tmp_path: Path) -> None:
     """CCSD(T)/aug-cc-pVTZ, frozen core: Käser, Boittier, Upadhyay and Meuwly, doi:10.1021/acs.jctc.1c00249."""
     from asteroid.training.run import load_calculator, train_model
