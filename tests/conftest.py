@@ -5,11 +5,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from asteroid.processes import single_thread_environment
 
 # Before numpy or tblite is imported: threads make tiny computations slow and not repeatable.
 single_thread_environment()
+
+# How long an example takes says nothing on a machine that others use.
+settings.register_profile("asteroid", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("asteroid")
 
 
 @pytest.fixture(scope="session")
