@@ -104,15 +104,11 @@ def test_every_round_is_quoted_its_trainings_its_committee_and_its_exploration(w
     assert four.minimum_gradients == 4 * one.minimum_gradients + 3 * 8
 
 
-def test_labels_cost_what_was_quoted(water, before, labelled):
+def test_as_many_labels_are_computed_as_were_quoted(water, before, labelled):
+    # What they cost is held against the quote by `python -m benchmarks.plan_quote`: times of a loaded machine are none.
     _, store, molecule = water
-    quoted = line(before, "accurate labels")
-    ledger = store.attempts(molecule.name, molecule.accurate)
-    assert ledger.num_rows == quoted.count
-    # CPU time, since tests share the machine. Fourteen labels of tens of milliseconds, of which each worker's first
-    # loads PySCF: a factor of two is what such a small sample can promise.
-    spent = sum(ledger["cpu_seconds"].to_pylist())
-    assert 0.5 < quoted.core_seconds / spent < 2.0
+    for stage, level in (("cheap labels", molecule.cheap), ("accurate labels", molecule.accurate)):
+        assert store.attempts(molecule.name, level).num_rows == line(before, stage).count
 
 
 def test_the_quote_of_a_half_finished_store_is_what_is_left(water, before, labelled):

@@ -63,8 +63,9 @@ def test_a_model_of_each_strategy_goes_on_with_more_labels(store: tuple[Store, l
     second = train(kept, ids, strategy=strategy, start=first["model_id"])
     assert second["parents"]["start"] == first["model_id"]
     assert second["adds_to"] == first["adds_to"]
+    assert second["history"]
+    # A training that finds nothing better on the held-out frames keeps the weights that it started from.
     assert np.isfinite([second["valid_force_mae"], second["valid_energy_mae"]]).all()
-    assert not torch.equal(weights(kept, second), weights(kept, first))
 
 
 def test_where_it_starts_is_part_of_the_name_of_a_model(store: tuple[Store, list[str]]) -> None:
