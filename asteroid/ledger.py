@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asteroid.records import Status
+from asteroid.records import COST_COLUMNS, Status, core_seconds
 
-COLUMNS = ("frame_id", "status", "rungs", "rung", "wall_seconds", "cores", "peak_memory", "time", "withdraws")
+COLUMNS = ("frame_id", "status", "rungs", "rung", *COST_COLUMNS, "peak_memory", "time", "withdraws")
 """What :func:`summarise` needs, beside ``has_forces``."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -83,7 +83,7 @@ def summarise(table: pa.Table) -> dict[str, Any]:
     unlabelled = np.ones(count, dtype=bool)
     unlabelled[codes[labels]] = False
     outcomes = table["status"].take(pa.array(latest[unlabelled]))
-    seconds = table["wall_seconds"].to_numpy() * table["cores"].to_numpy()
+    seconds = core_seconds(table)
     hours = {status: float(seconds[_equal(table["status"], status)].sum()) / 3600 for status in STATUSES}
     return {
         "ok": len(labels),

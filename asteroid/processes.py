@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from asteroid.errors import AsteroidError
+from asteroid.usage import begin_process
 
 T = TypeVar("T")
 
@@ -167,6 +168,7 @@ _channel: Any = None
 def _enter_child(channel: Any) -> None:
     global _channel
     die_with_parent()
+    begin_process()
     _channel = channel
 
 

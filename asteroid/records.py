@@ -78,8 +78,23 @@ class Attempt:
 
     @property
     def core_seconds(self) -> float:
-        """What the attempt cost: cores held times wall seconds."""
-        return self.cores * self.wall_seconds
+        """What the attempt cost, see :func:`core_seconds`."""
+        return self.cpu_seconds or self.cores * self.wall_seconds
+
+
+def core_seconds(attempts: pa.Table) -> npt.NDArray[np.float64]:
+    """(M,) s, what each attempt cost: CPU seconds, which do not depend on what else the machine does.
+
+    Of a worker that was killed and of imported labels these are not known: the cores held times the wall time count.
+
+    Args:
+        attempts: with :data:`COST_COLUMNS`.
+    """
+    wall, cpu, cores = (np.asarray(attempts[name].to_numpy(), dtype=np.float64) for name in COST_COLUMNS)
+    return np.where(cpu > 0, cpu, wall * cores)
+
+
+COST_COLUMNS = ("wall_seconds", "cpu_seconds", "cores")
 
 
 def _schema(columns: Sequence[tuple[str, pa.DataType, str]]) -> pa.Schema:

@@ -124,7 +124,7 @@ class TrainingSettings(Settings):
     weights: Literal["frame", "atom"] = "frame"
     """Whether ``weighted`` weighs the forces of a cheap frame all alike, or those of each atom by their own bias."""
     teachers: Annotated[int, Field(ge=1, le=16)] = 1
-    """Models whose mean estimates the bias; they differ in their seeds, which count up from ``seed``."""
+    """Models whose mean estimates the bias; the first has this ``seed``, the others seeds of their own."""
     ladder: tuple[str, ...] = ()
     """Levels of theory between cheap and accurate, the lowest first, whose labels in the store ``corrected`` uses."""
     model: ModelSettings = ModelSettings()

@@ -15,6 +15,7 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     checkpoints/<molecule>/<model id>/…                     of trainings that have not finished
     comparisons/<molecule>/<digest>.json                    what one model of a comparison came to
     acquisition/<molecule>/<digest>/…                       rounds of labels: what explored, was picked, came of it
+    costs/<molecule>/<stage>-<unique>.json                  seconds used by a process: not for labels and trainings
     quotes/<molecule>/<digest>/<budget>.json                what was quoted before anything was spent
     reports/<molecule>/…                                    certificate.json, report.html, comparison.json and .html
 

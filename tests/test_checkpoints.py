@@ -1,6 +1,9 @@
 from pathlib import Path
 
+import pytest
+
 from asteroid.checkpoints import StoredCheckpoints
+from asteroid.errors import StoreError
 from asteroid.files import Files
 
 
@@ -26,3 +29,19 @@ def test_what_a_killed_process_had_begun_to_write_goes_with_the_rest(tmp_path: P
     assert keeper.load() == b"whole"
     keeper.clear()
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_a_damaged_checkpoint_is_refused_and_one_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    kept = StoredCheckpoints(files, "checkpoints/a")
+    kept.save(b"weights")
+    (name,) = files.names("checkpoints/a")
+    files.write(f"checkpoints/a/{name}", b"weightz")
+    with pytest.raises(StoreError, match=r"checkpoint is damaged or foreign .* run again"):
+        kept.load()
+    files.remove(f"checkpoints/a/{name}")
+    files.write("checkpoints/a/00000007.checkpoint", b"older")
+    assert kept.load() == b"older"
+    kept.save(b"newer")
+    assert kept.load() == b"newer"
+    assert len(files.names("checkpoints/a")) == 1

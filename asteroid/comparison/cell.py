@@ -7,15 +7,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from asteroid.claims import claim
 from asteroid.comparison.plan import Cell, ComparisonSettings
 from asteroid.comparison.result import Result
 from asteroid.configuration import Frame
 from asteroid.errors import TrainingError
 from asteroid.levels import LevelOfTheory
+from asteroid.models import read_card, teachers_of
 from asteroid.processes import Progress
+from asteroid.records import core_seconds
 from asteroid.stages.common import digest, import_mace
 from asteroid.store import Store
 from asteroid.training.held_out import HeldOut
@@ -85,7 +85,7 @@ def _compute(
     frames = store.frames(settings.molecule, ids=test)
     device = settings.training.device
     errors = vars(measure(store, card, frames, device=device))
-    parents = [store.read_json(f"models/{settings.molecule}/{i}/card.json") for i in card["parents"].values()]
+    parents = [read_card(store, settings.molecule, i) for i in card["parents"].values()]
     levels = _labels_used(store, settings, cell, card)
     return dataclasses.replace(
         blank,
@@ -123,7 +123,7 @@ def _core_hours(store: Store, molecule: str, level: str, labels: int) -> float:
     """What so many labels take: as the ledger says, with its share of the attempts that gave none."""
     parsed = LevelOfTheory.parse(level, imported=True)
     attempts = store.attempts(molecule, parsed)
-    seconds = float(np.sum(attempts["wall_seconds"].to_numpy() * attempts["cores"].to_numpy()))
+    seconds = float(core_seconds(attempts).sum())
     accepted: int = store.label_table(molecule, parsed).num_rows
     return labels * seconds / max(accepted, 1) / 3600
 
@@ -135,6 +135,6 @@ def _diagnose(store: Store, card: dict[str, Any], frames: Sequence[Frame], devic
     from asteroid.comparison.evaluate import mean_forces
     from asteroid.training.diagnostics import bias_diagnostics
 
-    teachers = [model_id for role, model_id in card["parents"].items() if role.startswith("teacher")]
+    teachers = teachers_of(card)
     forces = mean_forces(store, card["molecule"], teachers, frames, device=device) if teachers else None
     return bias_diagnostics(store, card["molecule"], card, teacher_forces=forces)

@@ -12,10 +12,11 @@ import torch
 
 from asteroid.configuration import Frame
 from asteroid.levels import LevelOfTheory
+from asteroid.models import Card
 from asteroid.store import Store
 from asteroid.training.model import choose_device
 from asteroid.training.predict import predict
-from asteroid.training.run import Card, load_model
+from asteroid.training.run import load_model
 
 Floats = npt.NDArray[np.float64]
 

@@ -26,7 +26,7 @@ from asteroid.labelling import make_labeller
 from asteroid.labelling.crew import label_frames
 from asteroid.labelling.wire import configurations_to_table
 from asteroid.levels import LevelOfTheory
-from asteroid.records import Attempt, table_to_attempts
+from asteroid.records import Attempt, core_seconds, table_to_attempts
 from asteroid.store import Store
 from asteroid.tables import unique_name
 
@@ -175,4 +175,4 @@ def label_configurations(
 
 
 def _core_seconds(attempts: pa.Table) -> float:
-    return float(pc.sum(pc.multiply(attempts["wall_seconds"], pc.cast(attempts["cores"], pa.float64()))).as_py() or 0.0)
+    return float(core_seconds(attempts).sum())

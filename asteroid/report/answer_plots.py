@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from asteroid.report.canvas import BLUE, GREEN, GREY, ORANGE, VERMILION, new_axes, plain_numbers, to_png
+from asteroid.report.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, new_axes, plain_numbers, to_png
 from asteroid.report.cost import Cost, Quoted
 from asteroid.report.groups import Group
 from asteroid.report.words import rounded
@@ -22,7 +22,14 @@ WIDTH = 3.6
 RANGE = (0.01, 10.0)
 """Of what was found over what was asked for: farther in or out makes no difference to the verdict."""
 
-_KINDS = {"cheap labels": BLUE, "accurate labels": VERMILION, "training": GREEN, "exploration": ORANGE}
+_KINDS = {
+    "sampling": PURPLE,
+    "cheap labels": BLUE,
+    "accurate labels": VERMILION,
+    "training": GREEN,
+    "exploration": ORANGE,
+    "validation": GREY,
+}
 
 
 def how_good(groups: Sequence[Group]) -> bytes:

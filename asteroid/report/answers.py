@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from asteroid.report.cost import Cost, Quoted
+from asteroid.report.cost import Cost, Quoted, gpu_hours
 from asteroid.report.groups import group_lines
 from asteroid.report.page import format_number
 from asteroid.report.verdict import benefit_sentence, quality_sentence, worth_sentence
@@ -118,9 +118,14 @@ def _cost(costs: Sequence[Cost], quoted: Quoted | None, card: Mapping[str, Any])
     if quoted is not None:
         same = sum(cost.core_seconds for cost in costs if cost.kind in quoted.most)
         sentences.append(_against_quote(same, quoted, unit, seconds))
-    if card["frames"].get("configurations"):
-        sentences.append("The dynamics that drew the configurations are not counted.")
-    about = "for labels and training; sampling and validation keep no account"
+    if hours := gpu_hours(costs):
+        sentences.append(f"Beside that, a GPU was held for {format_number(hours)} h.")
+    complete = any(cost.kind == "sampling" for cost in costs) and any(cost.kind == "validation" for cost in costs)
+    about = (
+        "of CPU time, for everything from sampling to validation"
+        if complete
+        else "for labels and training; sampling or validation left no account"
+    )
     return Answer(f"{format_number(total / seconds)} {unit}", about, tuple(sentences))
 
 

@@ -8,26 +8,31 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid.account import STAGES, Stage, spent
 from asteroid.labelling.hessian import hessian_folder
 from asteroid.levels import LevelOfTheory
+from asteroid.models import read_card
+from asteroid.records import core_seconds
 from asteroid.report.words import WORDS, count
 from asteroid.store import Store
+from asteroid.usage import Usage
 
-Kind = Literal["cheap labels", "accurate labels", "training", "exploration"]
+Kind = Literal["sampling", "cheap labels", "accurate labels", "training", "exploration", "validation"]
 """The stages that a quote and an account have in common; a quote knows no exploration."""
 
 _QUOTED: Mapping[str, Kind] = {
+    "sampling": "sampling",
     "cheap labels": "cheap labels",
     "accurate labels": "accurate labels",
     "minimum": "accurate labels",
     "certificate labels": "accurate labels",
     "training": "training",
+    "validation": "validation",
 }
-"""Stage of a quote -> kind of cost. Sampling and validation keep no account."""
+"""Stage of a quote -> kind of cost."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Cost:
     """Core-seconds of one stage.
 
     Args:
+        core_seconds: CPU seconds.
+        gpu_seconds: s during which a GPU was held beside them.
         judges: whether the model would be the same without it.
     """
 
@@ -42,6 +49,7 @@ class Cost:
     core_seconds: float
     kind: Kind
     judges: bool = False
+    gpu_seconds: float = 0.0
 
     @property
     def core_hours(self) -> float:
@@ -71,23 +79,48 @@ def collect_costs(
     rounds: Sequence[Mapping[str, Any]] = (),
     compared: Collection[str] = (),
 ) -> list[Cost]:
-    """Core-seconds of the labels and trainings that this model took, and of what only judged it.
+    """What this model took, and what only judged it; together it is the bill, but for the processes that wait.
 
-    A teacher is part of the model's own cost; when it is also the model compared with, it is counted once. Sampling is
-    not counted, and so a strategy that takes configurations without labels costs nothing at the cheap level.
+    Labels cost what the ledger says, trainings what their cards say, all else what :mod:`asteroid.account` says;
+    stores of earlier versions have no such account. A teacher is part of the model's own cost; when it is also the
+    model compared with, it is counted once.
 
     Args:
         rounds: records of the rounds that led to the model; their trainings are then all that were, the last included.
         compared: ids of further models that it was compared with.
     """
+    others = {*compared, *([scratch["model_id"]] if scratch else [])}
+    own = {card["model_id"], *others, *(model_id for found in rounds for model_id in found["models"])}
+    account = {stage: _charged(store, molecule, stage, own) for stage in STAGES}
     return [
+        *([Cost("sampling geometries", account["sampling"].cpu, "sampling")] if account["sampling"].cpu else []),
         *_label_costs(store, molecule, card),
         *(
-            _round_costs(store, molecule, rounds, {*compared, *([scratch["model_id"]] if scratch else [])})
+            _round_costs(store, molecule, rounds, others, account["exploration"])
             if rounds
             else _training_costs(store, molecule, card, scratch, compared)
         ),
+        *_accounted("starting trainings, and the model's minimum", account["training"], "training"),
+        *_accounted("MD, scans and errors of the finished model", account["validation"], "validation", judges=True),
     ]
+
+
+def gpu_hours(costs: Sequence[Cost]) -> float:
+    """All together; 0 where no GPU was used."""
+    return sum(cost.gpu_seconds for cost in costs) / 3600
+
+
+def _charged(store: Store, molecule: str, stage: Stage, models: Collection[str]) -> Usage:
+    """What the account says of a stage, for these models or for none in particular."""
+    used = Usage()
+    for found, model_id, entry in spent(store, molecule):
+        if found == stage and (model_id is None or model_id in models):
+            used.add_earlier(entry.wall, entry.cpu, entry.gpu)
+    return used
+
+
+def _accounted(name: str, used: Usage, kind: Kind, *, judges: bool = False) -> list[Cost]:
+    return [Cost(name, used.cpu, kind, judges, used.gpu)] if used.cpu else []
 
 
 def read_quote(quote: Mapping[str, Any], costs: Sequence[Cost]) -> Quoted:
@@ -138,40 +171,61 @@ def _training_costs(
     scratch: Mapping[str, Any] | None,
     compared: Collection[str],
 ) -> list[Cost]:
-    def seconds(ids: Collection[str]) -> float:
-        return _trained_seconds(store, molecule, ids)
+    def trained(ids: Collection[str]) -> Usage:
+        return _trained(store, molecule, ids)
 
-    costs = [Cost("training", card["core_seconds"], "training")]
+    costs = [Cost("training", card["core_seconds"], "training", gpu_seconds=card.get("gpu_seconds", 0.0))]
     teachers = [model_id for role, model_id in card["parents"].items() if role.startswith("teacher")]
     if teachers:
         name = "its teacher" if len(teachers) == 1 else f"its {len(teachers)} teachers"
-        costs.append(Cost(f"training {name} (accurate labels alone)", seconds(teachers), "training"))
+        used = trained(teachers)
+        costs += _accounted(f"training {name} (accurate labels alone)", used, "training")
     others = {*compared, *([scratch["model_id"]] if scratch else [])} - {*teachers, card["model_id"]}
-    return [*costs, *_compared(others, seconds(others))]
+    return [*costs, *_compared(others, trained(others))]
 
 
 def _round_costs(
-    store: Store, molecule: str, rounds: Sequence[Mapping[str, Any]], compared: Collection[str]
+    store: Store,
+    molecule: str,
+    rounds: Sequence[Mapping[str, Any]],
+    compared: Collection[str],
+    explored: Usage,
 ) -> list[Cost]:
+    """Trainings, committees and exploration.
+
+    Args:
+        explored: by the account. Without one, the records of the rounds say what exploration took.
+    """
     training, exploration = (sum(r["core_seconds"][name] for r in rounds) for name in ("training", "exploration"))
+    trained = _trained(store, molecule, {i for r in rounds for i in r["models"]}) if explored.cpu else Usage()
+    if explored.cpu and all("committee" in found for found in rounds):
+        members = _trained(store, molecule, {i for found in rounds for i in found["committee"]})
+        members.add_earlier(explored.wall, explored.cpu, explored.gpu)
+        exploration, explored = members.cpu, members
     # A round's teacher may be one of them.
     others = {*compared}.difference(*(found["models"] for found in rounds))
+    name = f"training in {count(len(rounds), 'round')}"
     return [
-        Cost(f"training in {count(len(rounds), 'round')}", training, "training"),
-        Cost("committees and exploration", exploration, "exploration"),
-        *_compared(others, _trained_seconds(store, molecule, others)),
+        Cost(name, training, "training", gpu_seconds=trained.gpu),
+        Cost("committees and exploration", exploration, "exploration", gpu_seconds=explored.gpu),
+        *_compared(others, _trained(store, molecule, others)),
     ]
 
 
-def _compared(others: Collection[str], seconds: float) -> list[Cost]:
+def _compared(others: Collection[str], used: Usage) -> list[Cost]:
     if not others:
         return []
     name = "the model compared with" if len(others) == 1 else f"the {len(others)} models compared with"
-    return [Cost(f"training {name}", seconds, "training", judges=True)]
+    return [Cost(f"training {name}", used.cpu, "training", True, used.gpu)]
 
 
-def _trained_seconds(store: Store, molecule: str, ids: Collection[str]) -> float:
-    return sum(float(store.read_json(f"models/{molecule}/{i}/card.json")["core_seconds"]) for i in sorted(ids))
+def _trained(store: Store, molecule: str, ids: Collection[str]) -> Usage:
+    """What trainings used by their cards; those of earlier versions counted wall time, and no GPU."""
+    used = Usage()
+    for model_id in sorted(ids):
+        card = read_card(store, molecule, model_id)
+        used.add_earlier(0.0, float(card["core_seconds"]), float(card.get("gpu_seconds", 0.0)))
+    return used
 
 
 def _of_frames(attempts: pa.Table, ids: Collection[str]) -> pa.Table:
@@ -185,5 +239,4 @@ def _kind(attempts: pa.Table) -> str:
 
 
 def _core_seconds(table: pa.Table) -> float:
-    seconds, cores = (np.asarray(table[name].to_numpy(), dtype=float) for name in ("wall_seconds", "cores"))
-    return float(seconds @ cores)
+    return float(core_seconds(table).sum())

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.levels import LevelOfTheory
+from asteroid.records import core_seconds
 from asteroid.store import Store
 
 MOST_REASONS = 8
@@ -61,7 +62,7 @@ class Bias:
 def summarise_level(store: Store, molecule: str, level: LevelOfTheory) -> LevelSummary:
     """Counts, costs and reasons of every attempt at one level."""
     table = store.attempts(molecule, level)
-    rows = table.select(["status", "reason", "wall_seconds", "cores", "program", "version"])
+    rows = table.select(["status", "reason", "wall_seconds", "program", "version"])
     attempts = rows.append_column("energy_only", table["forces"].is_null()).to_pylist()
     counts = Counter(row["status"] for row in attempts)
     accepted = [row["wall_seconds"] for row in attempts if row["status"] == "ok"]
@@ -76,7 +77,7 @@ def summarise_level(store: Store, molecule: str, level: LevelOfTheory) -> LevelS
         failed=counts["failed"],
         rejected=counts["rejected"],
         energy_only=sum(row["status"] == "ok" and row["energy_only"] for row in attempts),
-        core_seconds=sum(row["wall_seconds"] * row["cores"] for row in attempts),
+        core_seconds=float(core_seconds(table).sum()),
         mean_seconds=sum(accepted) / len(accepted) if accepted else None,
         reasons=tuple(shown),
         programs=tuple(sorted({f"{row['program']} {row['version']}".strip() for row in attempts} - {""})),

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asteroid.models import teachers_of
 from asteroid.report import answer_plots
 from asteroid.report.answers import PICTURES, answer, cost_unit
 from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
@@ -116,7 +117,7 @@ def teacher_forces(
 
     A committee predicts its mean, which is nobody's certificate: None, as without such a comparison.
     """
-    teachers = [model_id for role, model_id in card["parents"].items() if role.startswith("teacher")]
+    teachers = teachers_of(card)
     errors = certificate["scratch_errors"]
     if errors is None or scratch_card is None or teachers != [scratch_card["model_id"]]:
         return None

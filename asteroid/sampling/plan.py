@@ -12,12 +12,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from asteroid.account import Entry, charge
 from asteroid.configuration import Configuration, Frame, Split
 from asteroid.errors import AsteroidError, InputError
 from asteroid.groups import Group, plan_groups
@@ -28,6 +30,7 @@ from asteroid.sampling.dynamics import FRICTION
 from asteroid.sampling.normal_modes import SOFTEST
 from asteroid.sampling.select import near_copies, sorted_distances
 from asteroid.store import Store
+from asteroid.usage import Usage, begin_process, measure
 from asteroid.wall import Wall
 
 logger = logging.getLogger(__name__)
@@ -72,11 +75,14 @@ def sample(
     if on_progress:
         on_progress(0, len(groups))
     single_thread_environment()
-    with ProcessPool(max_workers=workers, initializer=die_with_parent, context=CleanContext()) as pool:
+    with (
+        charge(store, molecule.name, "sampling", own=False) as entry,
+        ProcessPool(max_workers=workers, initializer=_enter_worker, context=CleanContext()) as pool,
+    ):
         try:
-            conformers = _conformers(store, molecule, pool)
+            conformers = _conformers(store, molecule, pool, entry)
             missing = list(_missing(store, molecule, groups, conformers))
-            hessians = _hessians(store, molecule, pool, missing, conformers)
+            hessians = _hessians(store, molecule, pool, missing, conformers, entry)
             missing = [replace(batch, hessian=hessians.get(batch.conformer.frame_id)) for batch in missing]
             done = len(groups) - len(missing)
             if on_progress:
@@ -85,7 +91,7 @@ def sample(
             batches = kept = 0
             dropped: Counter[str] = Counter()
             # Results come in the order of the plan, whichever worker was first: what is dropped is then reproducible.
-            for batch, outcome in zip(missing, _outcomes(pool, missing), strict=True):
+            for batch, outcome in zip(missing, _outcomes(pool, missing, entry), strict=True):
                 dropped += outcome.dropped
                 frames = apart.admit(outcome.frames, batch.group.split)
                 dropped[NEAR_COPY] += len(outcome.frames) - len(frames)
@@ -93,6 +99,7 @@ def sample(
                     store.add_frames(molecule.name, frames, batch=batch.name)
                     batches, kept = batches + 1, kept + len(frames)
                 done += 1
+                entry.save_sometimes()
                 if on_progress:
                     on_progress(done, len(groups))
         except BaseException:
@@ -154,7 +161,7 @@ def missing_groups(store: Store, molecule: MoleculeSettings) -> list[Group]:
     return [batch.group for batch in _missing(store, molecule, groups, conformers)] if conformers else groups
 
 
-def _conformers(store: Store, molecule: MoleculeSettings, pool: ProcessPool) -> list[Configuration]:
+def _conformers(store: Store, molecule: MoleculeSettings, pool: ProcessPool, entry: Entry) -> list[Configuration]:
     """The molecule's conformers, searched for once.
 
     Raises:
@@ -167,7 +174,8 @@ def _conformers(store: Store, molecule: MoleculeSettings, pool: ProcessPool) -> 
             "apart; write another store or another name"
         )
     if not store.has_frame_batch(molecule.name, name):
-        frames = _result(pool.schedule(search_conformers, args=(molecule, name)), "conformer search")
+        search = pool.schedule(_measured, args=(search_conformers, molecule, name))
+        frames = _result(search, "conformer search", entry)
         store.add_frames(molecule.name, frames, batch=name)
     return stored_conformers(store, molecule)
 
@@ -230,7 +238,12 @@ def _batch(molecule: MoleculeSettings, group: Group, conformers: list[Configurat
 
 
 def _hessians(
-    store: Store, molecule: MoleculeSettings, pool: ProcessPool, missing: list[Batch], conformers: list[Configuration]
+    store: Store,
+    molecule: MoleculeSettings,
+    pool: ProcessPool,
+    missing: list[Batch],
+    conformers: list[Configuration],
+    entry: Entry,
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Hessians, by frame_id, of the conformers that a missing batch displaces; each is computed once and stored."""
     needed = {batch.conformer.frame_id for batch in missing if batch.group.method == "normal-modes"}
@@ -247,28 +260,48 @@ def _hessians(
         if store.exists(path):
             found[conformer.frame_id] = np.array(store.read_json(path)["hessian"])
         else:
-            running[conformer.frame_id] = path, identity, pool.schedule(hessian_of, args=(molecule, conformer))
+            running[conformer.frame_id] = (
+                path,
+                identity,
+                pool.schedule(_measured, args=(hessian_of, molecule, conformer)),
+            )
     for frame_id, (path, identity, future) in running.items():
-        found[frame_id] = _result(future, "Hessian")
+        found[frame_id] = _result(future, "Hessian", entry)
         store.write_json(path, {**identity, "unit": "eV/Å²", "hessian": found[frame_id].tolist()})
     return found
 
 
-def _result(future: ProcessFuture, task: str) -> Any:
+def _enter_worker() -> None:
+    die_with_parent()
+    begin_process()
+
+
+def _measured(function: Callable[..., Any], *args: Any) -> tuple[Any, Usage]:
+    """In a worker: what a function returns, and what that took."""
+    with measure() as used:
+        result = function(*args)
+    return result, used
+
+
+def _result(future: ProcessFuture, task: str, entry: Entry) -> Any:
     try:
-        return future.result()
+        result, used = future.result()
+        entry.add(used)
+        return result
     except ProcessExpired as error:
         raise AsteroidError(f"the worker of the {task} {describe_exit(error.exitcode)}") from None
 
 
-def _outcomes(pool: ProcessPool, batches: list[Batch]) -> Iterator[Outcome]:
+def _outcomes(pool: ProcessPool, batches: list[Batch], entry: Entry) -> Iterator[Outcome]:
     """Results in the order of the batches; a worker that dies loses only its own, which a later run tries again."""
     if not batches:
         return
-    results = pool.map(make_batch, batches, chunksize=1).result()
+    results = pool.map(partial(_measured, make_batch), batches, chunksize=1).result()
     for batch in batches:
         try:
-            yield next(results)
+            outcome, used = next(results)
+            entry.add(used)
+            yield outcome
         except ProcessExpired as error:
             reason = f"the worker {describe_exit(error.exitcode)}"
             logger.warning("%s: %s", batch.name, reason)

@@ -8,10 +8,11 @@ the steps are in :mod:`~asteroid.stages.exploration`, :mod:`~asteroid.stages.pic
 
 from typing import Literal
 
+from asteroid.account import charge
 from asteroid.claims import claim
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import import_mace, waiting
+from asteroid.stages.common import import_mace, training_device, waiting
 from asteroid.stages.exploration import explore
 from asteroid.stages.picking import pick_batch
 from asteroid.stages.recording import record_round
@@ -29,9 +30,13 @@ def acquire(store_url: str, molecule: MoleculeSettings, step: Step, *, on_progre
     """One step of the round that is next, as far as the store lacks its result; what it came to, in words."""
     import_mace()
     store = Store(store_url)
-    with claim(store, f"acquiring {molecule.name}", on_wait=waiting(on_progress)):
+    with (
+        charge(store, molecule.name, "exploration") as entry,
+        claim(store, f"acquiring {molecule.name}", on_wait=waiting(on_progress)),
+    ):
         if step == "explore":
-            return explore(store, molecule, on_progress=on_progress)
+            entry.use_device(training_device(molecule))
+            return explore(store, molecule, on_progress=entry.following(on_progress))
         if step == "pick":
             return pick_batch(store, molecule)
         return record_round(store, molecule)

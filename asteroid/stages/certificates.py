@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from asteroid.account import Entry, charge
 from asteroid.claims import claim
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
+from asteroid.models import read_card, read_model
 from asteroid.naming import content
 from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import digest, import_mace, label_key, waiting
+from asteroid.stages.common import digest, import_mace, label_key, training_device, waiting
 from asteroid.stages.curve import measure_curve
 from asteroid.stages.evidence import Asked, gather_evidence, read_asked
 from asteroid.stages.hessians import hessian_frames
@@ -55,17 +57,20 @@ def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress
     if models is None:
         raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
     # The same MD as that which the evidence was drawn from: one run of it at a time.
-    with claim(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)):
-        return _certify(store, molecule, models, on_progress)
+    with (
+        charge(store, molecule.name, "validation") as entry,
+        claim(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
+    ):
+        entry.model_id = models.final
+        entry.use_device(training_device(molecule))
+        return _certify(store, molecule, models, entry, entry.following(on_progress))
 
 
-def _certify(store: Store, molecule: MoleculeSettings, models: Models, on_progress: Progress | None) -> bool:
+def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: Entry, on_progress: Progress) -> bool:
     from asteroid.report.write import write_report
-    from asteroid.training.run import read_card
     from asteroid.validation.certificate import certify as judge
 
-    if on_progress:
-        on_progress("errors on held-out frames", 0, 1)
+    on_progress("errors on held-out frames", 0, 1)
     folder = report_folder(store, molecule, models)
     card, scratch_card = (read_card(store, molecule.name, i) for i in (models.final, models.scratch))
     if not store.exists(f"{folder}/certificate.json"):
@@ -87,6 +92,8 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, on_progre
         curve = measure_curve(store, molecule, models, partial(_errors, store, molecule), on_progress=on_progress)
         store.write_json(f"{folder}/curve.json", curve)
     content = store.read_json(f"{folder}/certificate.json")
+    # The report shows the account.
+    account.save()
     write_report(
         store,
         molecule.name,
@@ -104,12 +111,16 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
     """What to tell a person about a certified model: verdict, errors in eV/Å and eV/atom, and where everything lies.
 
     Force errors are None where the accurate labels are energies alone.
+
+    Raises:
+        StoreError: when the model has changed since it was certified.
     """
     from asteroid.report.verdict import benefit_sentence, quality_sentence
 
+    read_model(store, molecule.name, models.final)
     folder = report_folder(store, molecule, models)
     certificate = store.read_json(f"{folder}/certificate.json")
-    card = store.read_json(f"models/{molecule.name}/{models.final}/card.json")
+    card = read_card(store, molecule.name, models.final)
     scratch = certificate["scratch_errors"] or certificate["errors"]
     return {
         "molecule": molecule.name,

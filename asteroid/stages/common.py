@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.errors import AsteroidError
+from asteroid.manifest import MoleculeSettings
 from asteroid.naming import digest as digest
 from asteroid.processes import Progress
 from asteroid.records import Attempt
@@ -24,6 +25,13 @@ def import_mace() -> None:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module("mace.calculators")
+
+
+def training_device(molecule: MoleculeSettings) -> str:
+    """Where the models of a molecule run: ``cpu`` or ``cuda``. Needs torch."""
+    from asteroid.training.model import choose_device
+
+    return choose_device(molecule.training.device).type
 
 
 def forces_of(attempt: Attempt) -> npt.NDArray[np.float64]:

@@ -8,13 +8,14 @@ is written down beside the model last of all: with that record, the asking is co
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from asteroid.account import charge
 from asteroid.claims import claim
 from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content
 from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import digest, import_mace, waiting
+from asteroid.stages.common import digest, import_mace, training_device, waiting
 from asteroid.stages.hessians import compare_modes
 from asteroid.stages.models import trained_models
 from asteroid.stages.on_policy import on_policy_errors, propose_on_policy
@@ -58,10 +59,16 @@ def propose_evidence(store_url: str, molecule: MoleculeSettings, *, on_progress:
     """Let the final model run, and select frames of where it went for the accurate level. Needs torch."""
     import_mace()
     store = Store(store_url)
-    with claim(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)):
+    with (
+        charge(store, molecule.name, "validation") as entry,
+        claim(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
+    ):
         models = trained_models(store, molecule)
         if models is None:
             raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
+        entry.model_id = models.final
+        entry.use_device(training_device(molecule))
+        on_progress = entry.following(on_progress)
         asked = read_asked(store, molecule, models.final)
         if asked is None:
             asked = Asked(

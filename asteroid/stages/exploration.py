@@ -15,6 +15,7 @@ import numpy as np
 
 from asteroid.configuration import EXPLORED, Configuration, Frame, Origin, Split
 from asteroid.manifest import MoleculeSettings
+from asteroid.models import has_model, read_card
 from asteroid.processes import Progress
 from asteroid.stages.common import counted
 from asteroid.stages.feedback import failed_lines, failing_geometries
@@ -44,7 +45,6 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
     from asteroid.acquisition.calibration import calibrate
     from asteroid.acquisition.committee import committee_predict, train_committee
     from asteroid.acquisition.explore import known_limit
-    from asteroid.training.run import read_card
 
     rounds = read_rounds(store, molecule)
     number, settings = len(rounds), acquisition(molecule)
@@ -78,6 +78,9 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
             "core_seconds": seconds + time.process_time() - began,
         }
         store.write_json(step_path(molecule, "explored", number), found)
+    elif not all(has_model(store, molecule.name, member) for member in found["committee"]):
+        card = read_card(store, molecule.name, found["model_id"])
+        train_committee(store, molecule.name, card, members=len(found["committee"]))
     stopped = sum(replica["reason"] is not None for replica in found["replicas"])
     return f"{len(found['replicas'])} trajectories, {stopped} of them stopped; {found['frames']} new frames"
 

@@ -17,6 +17,7 @@ from asteroid.labelling import ENGINES, check_supported, engines_for
 from asteroid.levels import Family, LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from asteroid.processes import Progress
+from asteroid.records import core_seconds
 from asteroid.stages.common import counted, waiting
 from asteroid.stages.imported import check_imported
 from asteroid.store import Store
@@ -132,7 +133,7 @@ def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: Leve
     table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
     table = table.filter((pc.field("status") == "ok") & (pc.field("forces").is_valid() == forces))
     if table.num_rows:
-        return float(np.mean(table["wall_seconds"].to_numpy() * table["cores"].to_numpy()))
+        return float(np.mean(core_seconds(table)))
     return _GUESSED_SECONDS[level.family]
 
 

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from asteroid.account import charge
 from asteroid.claims import claim
 from asteroid.configuration import Split
 from asteroid.manifest import MoleculeSettings
+from asteroid.models import has_model, read_card
 from asteroid.naming import content, file_digest
 from asteroid.processes import Progress, call_in_process
 from asteroid.records import Attempt
@@ -80,14 +82,20 @@ def training_frames(
 def trained_models(store: Store, molecule: MoleculeSettings) -> Models | None:
     """The models that these settings and the labels now in the store lead to, if they have been trained."""
     path = _models_path(store, molecule, *training_frames(store, molecule))
-    return Models(**store.read_json(path)) if store.exists(path) else None
+    if not store.exists(path):
+        return None
+    models = Models(**store.read_json(path))
+    # A damaged one that was moved away is trained again.
+    there = all(has_model(store, molecule.name, model_id) for model_id in {models.final, models.scratch})
+    return models if there else None
 
 
 def round_model(store: Store, molecule: MoleculeSettings) -> str | None:
     """Id of the final model alone, which is all that a round needs before the last one; None before it is trained."""
     path = _models_path(store, molecule, *training_frames(store, molecule), of="round")
     if store.exists(path):
-        return str(store.read_json(path)["final"])
+        final = str(store.read_json(path)["final"])
+        return final if has_model(store, molecule.name, final) else None
     models = trained_models(store, molecule)
     return models.final if models else None
 
@@ -153,14 +161,18 @@ def train(
     """
     import_mace()
     store = Store(store_url)
-    with claim(store, f"training {molecule.name}", on_wait=waiting(on_progress)):
+    with (
+        charge(store, molecule.name, "training") as entry,
+        claim(store, f"training {molecule.name}", on_wait=waiting(on_progress)),
+    ):
         # Somebody else may have trained it while this one waited.
         models = trained_models(store, molecule)
         final = models.final if models else (None if baseline else round_model(store, molecule))
         if final is not None:
-            card: dict[str, Any] = store.read_json(f"models/{molecule.name}/{final}/card.json")
-            return card
-        return _train(store, molecule, baseline, on_progress)
+            return read_card(store, molecule.name, final)
+        card = _train(store, molecule, baseline, entry.following(on_progress))
+        entry.model_id = card["model_id"]
+        return card
 
 
 def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress: Progress | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
+from asteroid.models import read_card
 from asteroid.stages.models import TrainingFrames, round_model, training_frames
 from asteroid.stages.rounds import (
     SAMPLED,
@@ -38,6 +39,10 @@ def record_round(store: Store, molecule: MoleculeSettings) -> str:
         return "recorded already"
     number, settings = upcoming.number, upcoming.settings
     final = round_model(store, settings)
+    there = read_step(store, molecule, "round", number)
+    if there is not None and there["model_id"] == final:
+        # Its model alone had been lost, and was trained again.
+        return str(there["decision"]["reason"])
     if final is None:
         raise AsteroidError(f"{molecule.name}: the labels of round {number} changed while it trained; run again")
     frames, labels, _ = training_frames(store, settings)
@@ -65,6 +70,7 @@ def record_round(store: Store, molecule: MoleculeSettings) -> str:
         "accurate_labels": len(frames.train) + len(frames.valid),
         "held_out": {**curve[-1], "frames": len(held_out)},
         "curve": curve,
+        "committee": explored["committee"] if explored else [],
         "calibration": explored["calibration"] if explored else None,
         "because": explored.get("because", []) if explored else [],
         "explored": explored and picked and _explored(explored, picked),
@@ -91,7 +97,6 @@ def _training_cost(
     store: Store, molecule: MoleculeSettings, final: str, rounds: Sequence[Record]
 ) -> tuple[list[str], float]:
     """Models that this round has trained (its final one and teachers), and their core-seconds."""
-    from asteroid.training.run import read_card
 
     parents = read_card(store, molecule.name, final)["parents"].values()
     earlier = {model_id for found in rounds for model_id in found["models"]}

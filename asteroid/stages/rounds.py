@@ -20,7 +20,9 @@ from asteroid.claims import claim
 from asteroid.configuration import EXPLORED, Split
 from asteroid.labelling.review import withdraw
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
+from asteroid.models import has_model
 from asteroid.naming import content, digest, file_digest
+from asteroid.records import core_seconds
 from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.store import ENERGIES_ALONE, Store
@@ -233,7 +235,7 @@ def label_seconds(store: Store, molecule: MoleculeSettings) -> float:
     for level in (molecule.cheap, *molecule.ladder, molecule.accurate):
         table = store.attempts(molecule.name, level)
         table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
-        seconds += float(table["wall_seconds"].to_numpy() @ table["cores"].to_numpy())
+        seconds += float(core_seconds(table).sum())
     return seconds
 
 
@@ -243,9 +245,11 @@ def round_seconds(found: Mapping[str, Any]) -> float:
 
 
 def read_rounds(store: Store, molecule: MoleculeSettings) -> list[Record]:
-    """Records of all finished rounds, the first first."""
+    """Records of all finished rounds, the first first; a round whose model was moved away is not finished."""
     found: list[Record] = []
     while (record := read_step(store, molecule, "round", len(found))) is not None:
+        if not has_model(store, molecule.name, record["model_id"]):
+            break
         found.append(record)
     return found
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from asteroid.errors import InputError, TrainingError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import TrainingSettings
@@ -114,6 +116,8 @@ def determining_settings(
     # The steps of scratch count as ``steps_alone``, which is derived from them.
     values = content(settings, exclude={"strategy", "device", "scratch_steps", *(particular - read)})
     values |= {name: getattr(settings, name) for name in sorted(read - type(settings).model_fields.keys())}
+    if definition.needs_teacher and settings.teachers > 1:
+        values["teacher_seeds"] = teacher_seeds(settings)
     if start is not None:
         values["start"] = start
     elif settings.foundation is not None:
@@ -122,6 +126,16 @@ def determining_settings(
     if (start is not None or settings.foundation is not None) and not definition.needs_teacher:
         values.pop("model")
     return values
+
+
+def teacher_seeds(settings: TrainingSettings) -> list[int]:
+    """Seeds of the teachers. The first has that of its student: it is the scratch model of a comparison.
+
+    The others are drawn, so that no other seed of a comparison has them too. Counted up, the second teacher of seed 0
+    would be the first of seed 1: seeds would not be independent, and two processes would train one model at once.
+    """
+    further = np.random.SeedSequence([settings.seed, 0x7EAC]).generate_state(settings.teachers - 1)
+    return [settings.seed, *(int(seed >> 1) for seed in further)]
 
 
 def settings_for(

@@ -26,22 +26,30 @@ from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError, suggest
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import Strategy, TrainingSettings
+from asteroid.models import (
+    ID_ATTRIBUTE,
+    Card,
+    damaged_model,
+    has_model,
+    read_card,
+    read_model,
+    teachers_of,
+    write_model,
+)
 from asteroid.store import Store
 from asteroid.training.bias import effective_sample_size
 from asteroid.training.dataset import LabelledFrame, Precision
 from asteroid.training.difference import difference_calculator
 from asteroid.training.fit import Progress
 from asteroid.training.held_out import HeldOut
-from asteroid.training.inputs import determining_settings, label_keys, read_problem, settings_for
+from asteroid.training.inputs import determining_settings, label_keys, read_problem, settings_for, teacher_seeds
 from asteroid.training.model import choose_device
 from asteroid.training.predict import predict
 from asteroid.training.session import Session
 from asteroid.training.strategies import MEMBER, STRATEGIES, Problem, Trained
+from asteroid.usage import measure
 
 logger = logging.getLogger(__name__)
-
-Card = dict[str, Any]
-"""What a model was made from and what it came to, as plain JSON values."""
 
 
 def train_model(
@@ -95,10 +103,13 @@ def train_model(
     labels = label_keys(problem)
     model_id = _digest({"strategy": strategy, "levels": levels, "settings": determining, "labels": labels})
     checkpoints = StoredCheckpoints(store, f"checkpoints/{molecule}/{model_id}")
-    if store.exists(_path(molecule, model_id, "card.json")):
+    if has_model(store, molecule, model_id):
         # Those of a process that was killed right after it had written the card.
         checkpoints.clear()
-        return read_card(store, molecule, model_id)
+        card = read_card(store, molecule, model_id)
+        if not all(has_model(store, molecule, teacher) for teacher in teachers_of(card)):
+            _train_teachers(store, molecule, problem, cheap, accurate, settings, on_progress)
+        return card
 
     parents = {}
     if definition.needs_teacher:
@@ -107,30 +118,32 @@ def train_model(
         teachers = [load_model(store, molecule, teacher).to(device) for teacher in parents.values()]
         problem = dataclasses.replace(problem, teachers=teachers)
 
-    labelled = (*problem.accurate_train, *problem.accurate_valid)
-    elements = sorted(
-        {int(z) for f in (*labelled, *problem.cheap, *problem.configurations) for z in f.configuration.numbers}
-    )
-    session = Session(
-        used,
-        problem.accurate_train,
-        problem.accurate_valid,
-        elements,
-        checkpoints=checkpoints,
-        start=None if start is None else cast(ScaleShiftMACE, load_model(store, molecule, start)),
-        on_progress=on_progress,
-    )
-    trained = definition.recipe(problem, session)
-    model, reference_energies = session.finish(trained.model)
-    held_out = list(session.results.values())[-1].held_out
-    if any(frame.forces is not None for frame in problem.accurate_train):
-        # With the zero that was fitted last of all.
-        held_out = HeldOut(held_out.force_mae, _energy_mae(model, problem.accurate_valid))
-    seconds = {name: result.seconds for name, result in session.results.items()}
-    if trained.correction is not None:
-        # Beside that of the network, if there was one.
-        seconds["correction"] = seconds.get("correction", 0.0) + trained.correction["seconds"]
-    card: Card = {
+    with measure(choose_device(settings.device).type) as usage:
+        labelled = (*problem.accurate_train, *problem.accurate_valid)
+        elements = sorted(
+            {int(z) for f in (*labelled, *problem.cheap, *problem.configurations) for z in f.configuration.numbers}
+        )
+        session = Session(
+            used,
+            problem.accurate_train,
+            problem.accurate_valid,
+            elements,
+            checkpoints=checkpoints,
+            start=None if start is None else cast(ScaleShiftMACE, load_model(store, molecule, start)),
+            on_progress=on_progress,
+            used=usage,
+        )
+        trained = definition.recipe(problem, session)
+        model, reference_energies = session.finish(trained.model)
+        held_out = list(session.results.values())[-1].held_out
+        if any(frame.forces is not None for frame in problem.accurate_train):
+            # With the zero that was fitted last of all.
+            held_out = HeldOut(held_out.force_mae, _energy_mae(model, problem.accurate_valid))
+        seconds = {name: result.seconds for name, result in session.results.items()}
+        if trained.correction is not None:
+            # Beside that of the network, if there was one.
+            seconds["correction"] = seconds.get("correction", 0.0) + trained.correction["seconds"]
+    card = {
         "model_id": model_id,
         "molecule": molecule,
         "strategy": strategy,
@@ -156,24 +169,19 @@ def train_model(
         "valid_force_mae": held_out.force_mae,
         "valid_energy_mae": held_out.energy_mae,
         "seconds": seconds,
-        "core_seconds": sum(seconds.values()) * torch.get_num_threads(),
+        "core_seconds": usage.cpu,
+        "gpu_seconds": usage.gpu,
         "device": session.device.type,
         "precision": settings.precision,
         "parameters": sum(p.numel() for p in model.parameters()),
         "parents": parents if start is None else {**parents, "start": start},
     }
+    setattr(model, ID_ATTRIBUTE, model_id)
     buffer = io.BytesIO()
     torch.save(model, buffer)
-    store.write(_path(molecule, model_id, "model.model"), buffer.getvalue())
-    store.write_json(_path(molecule, model_id, "card.json"), card)
+    card = write_model(store, card, buffer.getvalue())
     checkpoints.clear()
     logger.info("%s: model %s (%s), %s", molecule, model_id, strategy, held_out)
-    return card
-
-
-def read_card(store: Store, molecule: str, model_id: str) -> Card:
-    """The card of a finished model."""
-    card: Card = store.read_json(_path(molecule, model_id, "card.json"))
     return card
 
 
@@ -181,10 +189,15 @@ def load_model(store: Store, molecule: str, model_id: str) -> torch.nn.Module:
     """The MACE module of a finished model, in double precision on the CPU.
 
     Of a model whose card says what it ``adds_to``, it is the difference from that level alone.
+
+    Raises:
+        StoreError: when the file is not the one that was written, see :mod:`asteroid.models`.
     """
-    model: torch.nn.Module = torch.load(
-        io.BytesIO(store.read(_path(molecule, model_id, "model.model"))), map_location="cpu", weights_only=False
-    )
+    weights = io.BytesIO(read_model(store, molecule, model_id))
+    model: torch.nn.Module = torch.load(weights, map_location="cpu", weights_only=False)
+    # Files of earlier versions hold no id.
+    if (found := getattr(model, ID_ATTRIBUTE, model_id)) != model_id:
+        raise damaged_model(store, molecule, model_id, f"it is model {found}")
     return model
 
 
@@ -221,7 +234,7 @@ def _train_teachers(
 ) -> dict[str, str]:
     """Model ids of the teachers by their role; the first is the scratch model of any comparison with the same seed."""
     parents = {}
-    for index in range(settings.teachers):
+    for index, seed in enumerate(teacher_seeds(settings)):
         card = train_model(
             store,
             molecule,
@@ -231,7 +244,7 @@ def _train_teachers(
             train_ids=[f.frame_id for f in problem.accurate_train],
             valid_ids=[f.frame_id for f in problem.accurate_valid],
             cheap_ids=(),
-            settings=settings.model_copy(update={"seed": settings.seed + index}),
+            settings=settings.model_copy(update={"seed": seed}),
             on_progress=on_progress,
         )
         parents["teacher" if index == 0 else f"teacher-{index + 1}"] = card["model_id"]
@@ -268,7 +281,3 @@ def _finite(gamma: float) -> float | None:
 def _digest(content: Any) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _path(molecule: str, model_id: str, name: str) -> str:
-    return f"models/{molecule}/{model_id}/{name}"

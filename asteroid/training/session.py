@@ -41,6 +41,7 @@ from asteroid.training.model import (
 )
 from asteroid.training.objectives import Objective
 from asteroid.training.predict import predict
+from asteroid.usage import Usage
 
 
 class Session:
@@ -50,6 +51,7 @@ class Session:
         accurate_train, accurate_valid: define the reference energies and the error that training minimises.
         elements: all atomic numbers that the models must know.
         start: what :meth:`new_model` returns a copy of, with one head, in place of random weights or the foundation.
+        used: measures this training; what earlier processes used for it is in its checkpoint and is added here.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Session:
         checkpoints: CheckpointKeeper,
         start: ScaleShiftMACE | None = None,
         on_progress: Progress | None = None,
+        used: Usage | None = None,
     ) -> None:
         self.settings = settings
         self.device = choose_device(settings.device)
@@ -70,6 +73,7 @@ class Session:
         self._dtype = DTYPES[settings.precision]
         self._checkpoints = checkpoints
         self._on_progress = on_progress
+        self._used = used
         self._geometries: dict[str, Graph] = {}
         if start is None and settings.foundation is not None:
             start = load_foundation(settings.foundation, elements, dtype=self._dtype)
@@ -238,10 +242,16 @@ class Session:
         if checkpoint is None:
             return {"finished": {}, "open": {}}
         state: State = torch.load(io.BytesIO(checkpoint), map_location=self.device, weights_only=True)
+        # Checkpoints of earlier versions do not know.
+        if self._used is not None and "used" in state:
+            self._used.add_earlier(*state["used"])
         return state
 
     def _save(self, state: State) -> None:
         self._state = state
+        if self._used is not None:
+            used = self._used.update()
+            state["used"] = [used.wall, used.cpu, used.gpu]
         buffer = io.BytesIO()
         torch.save(state, buffer)
         self._checkpoints.save(buffer.getvalue())

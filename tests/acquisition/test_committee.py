@@ -6,9 +6,10 @@ import torch
 
 from asteroid.acquisition.committee import committee_predict, descriptors, force_disagreement, train_committee
 from asteroid.configuration import Configuration
+from asteroid.models import read_card
 from asteroid.store import Store
 from asteroid.training.predict import predict
-from asteroid.training.run import load_model, read_card, train_model
+from asteroid.training.run import load_model, train_model
 from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 
 Made = tuple[Store, dict[str, Any], list[str]]

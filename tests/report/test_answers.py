@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from asteroid.account import charge
 from asteroid.labelling.hessian import hessian_folder
 from asteroid.report.answers import answer
 from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
 from asteroid.report.groups import group_lines
 from asteroid.report.verdict import worth_sentence
 from asteroid.settings import ThresholdSettings
+from asteroid.usage import Usage
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
 COSTS = [
@@ -60,7 +62,7 @@ def test_a_quote_counts_what_had_been_spent_and_only_what_has_an_account():
 
 def test_rounds_are_paid_for_by_their_own_account(store):
     rounds = [{"core_seconds": {"labels": 7.0, "training": 300.0, "exploration": 20.0}, "models": ["a"]}] * 3
-    store.write_json("models/water/half/card.json", make_scratch_card() | {"core_seconds": 800.0})
+    store.write_json("models/water/half/card.json", make_scratch_card() | {"model_id": "half", "core_seconds": 800.0})
     found = collect_costs(store, "water", make_card(), None, rounds=rounds, compared=["a", "half"])
     costs = {c.stage: c.core_seconds for c in found}
     assert costs["training in 3 rounds"] == 900.0
@@ -70,8 +72,26 @@ def test_rounds_are_paid_for_by_their_own_account(store):
     assert "training" not in costs
 
 
+def test_rounds_with_an_account_pay_for_every_exploration_and_their_committees(store):
+    rounds = [
+        {"core_seconds": {"training": 300.0, "exploration": 20.0}, "models": ["half"], "committee": []},
+        {"core_seconds": {"training": 300.0, "exploration": 20.0}, "models": [], "committee": ["member"]},
+    ]
+    for name in ("half", "member"):
+        used = {"model_id": name, "core_seconds": 5.0, "gpu_seconds": 2.0}
+        store.write_json(f"models/water/{name}/card.json", make_scratch_card() | used)
+    # One of the processes was killed: no record of a round knows of it.
+    for _ in range(2):
+        with charge(store, "water", "exploration", own=False) as entry:
+            entry.add(Usage(cpu=30.0, gpu=7.0))
+    costs = {c.stage: c for c in collect_costs(store, "water", make_card(), None, rounds=rounds)}
+    exploration = costs["committees and exploration"]
+    assert (exploration.core_seconds, exploration.gpu_seconds) == (65.0, 16.0)
+    assert costs["training in 2 rounds"].gpu_seconds == 2.0
+
+
 def test_every_model_that_was_compared_with_is_paid_for_once(store):
-    store.write_json("models/water/half/card.json", make_scratch_card() | {"core_seconds": 800.0})
+    store.write_json("models/water/half/card.json", make_scratch_card() | {"model_id": "half", "core_seconds": 800.0})
     card = make_card(strategy="unweighted", parents={})
     scratch = make_scratch_card()
     found = collect_costs(store, "water", card, scratch, compared=["half", scratch["model_id"]])

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asteroid.account import charge
 from asteroid.report.cost import collect_costs
 from asteroid.report.gather import collect_bias, summarise_level
 from asteroid.report.index import write_index
 from asteroid.report.write import teacher_forces, write_report
 from asteroid.store import Store
+from asteroid.usage import Usage
 from asteroid.validation.evidence import Evidence
 from asteroid.validation.on_policy import OnPolicy
 from tests.report.comparisons import make_comparison
@@ -172,6 +174,27 @@ def test_costs_count_every_stage_once(store):
     assert sum(costs.values()) == pytest.approx(3600 * sum(row["core_hours"] for row in store.status()) + 7260)
 
 
+def test_sampling_and_validation_are_in_the_bill_with_their_gpu_hours(store):
+    for stage, model_id, cpu, gpu in (
+        ("sampling", None, 40.0, 0.0),
+        ("training", None, 3.0, 0.0),
+        ("validation", "0123456789abcdef", 50.0, 7200.0),
+        # It lies in the same store, but belongs to no part of this model.
+        ("validation", "another", 1000.0, 0.0),
+    ):
+        with charge(store, "water", stage, own=False) as entry:
+            entry.model_id = model_id
+            entry.add(Usage(cpu=cpu, gpu=gpu))
+    costs = collect_costs(store, "water", make_card(), make_scratch_card())
+    without = 3600 * sum(row["core_hours"] for row in store.status()) + 7260
+    assert sum(cost.core_seconds for cost in costs) == pytest.approx(without + 93.0)
+    assert {cost.kind: cost.core_seconds for cost in costs if cost.judges}["validation"] == 50.0
+    text = Page(write(store)).text
+    assert "for everything from sampling to validation" in text
+    assert "a GPU was held for 2 h" in text
+    assert "GPU-hours" in text
+
+
 def test_a_comparison_that_is_no_teacher_has_its_own_cost(store):
     card = make_card(strategy="unweighted", parents={})
     costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", card, make_scratch_card())}
@@ -195,7 +218,9 @@ def test_a_strategy_without_cheap_labels_pays_for_none(store, strategy):
 
 
 def test_every_teacher_of_a_committee_is_paid_for(store):
-    store.write_json("models/water/second/card.json", make_scratch_card() | {"core_seconds": 800.0})
+    store.write_json(
+        "models/water/second/card.json", make_scratch_card() | {"model_id": "second", "core_seconds": 800.0}
+    )
     card = make_card(parents={"teacher": "fedcba9876543210", "teacher-2": "second"})
     costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", card, make_scratch_card())}
     assert costs["training its 2 teachers (accurate labels alone)"] == 7200.0 + 800.0
@@ -217,7 +242,6 @@ def test_a_report_on_score_matching_speaks_of_configurations_and_not_of_cheap_la
     assert "pretrained by score matching (sliced) on 1,200 configurations without labels" in text
     assert "cheap labels" not in text
     assert "Bias of the cheap level" not in text
-    assert "The dynamics that drew the configurations are not counted." in text
 
 
 def test_a_report_on_corrected_labels_shows_what_the_correction_is_worth(store):

@@ -16,6 +16,7 @@ from asteroid.labelling.hessian import hessian_folder
 from asteroid.labelling.review import FEWEST
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings, ValidationSettings
+from asteroid.models import write_model
 from asteroid.sampling import sample
 from asteroid.sampling.choose import choose_cheap
 from asteroid.simulation.trajectories import StoredTrajectories
@@ -83,7 +84,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     # The trajectories are there, so this module is never asked for forces.
     buffer = io.BytesIO()
     torch.save(torch.nn.Linear(1, 1), buffer)
-    store.write(f"{folder}/model.model", buffer.getvalue())
+    write_model(store, {"model_id": MODEL, "molecule": NAME}, buffer.getvalue())
     stored = StoredTrajectories(store, own.trajectories_folder(molecule, MODEL), found.numbers.tolist())
     run_dynamics(gfn2(), found, molecule.validation, stored=stored)
     stored.save("spectrum", stored.load("nvt") or [])

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asteroid import stages
+from asteroid.account import spent
 from asteroid.configuration import Configuration
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
@@ -112,14 +113,16 @@ def test_as_many_labels_are_computed_as_were_quoted(water, before, labelled):
 
 
 def test_the_quote_of_a_half_finished_store_is_what_is_left(water, before, labelled):
-    _, store, _ = water
+    _, store, molecule = water
     for stage in ("sampling", "cheap labels", "accurate labels"):
         assert line(labelled, stage).count == 0
         assert line(labelled, stage).core_seconds == 0
     assert line(labelled, "training").count == line(before, "training").count
     assert line(labelled, "minimum").source.endswith(f"{10 + 4} in the store)")
     held = [row["core_hours"] for row in store.status()]
-    assert labelled.spent_core_seconds == pytest.approx(3600 * sum(held))
+    sampling = line(labelled, "sampling").spent_core_seconds
+    assert sampling == pytest.approx(sum(used.cpu for _, _, used in spent(store, molecule.name)))
+    assert 0 < sampling == pytest.approx(labelled.spent_core_seconds - 3600 * sum(held))
 
 
 def test_a_larger_budget_is_quoted_without_what_is_there(water, labelled):

@@ -14,6 +14,7 @@ from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
 from asteroid.levels import LevelOfTheory
+from asteroid.models import Card
 from asteroid.records import Attempt
 from asteroid.store import Store
 from asteroid.training.dataset import LabelledFrame
@@ -21,7 +22,7 @@ from asteroid.training.held_out import HeldOut
 from asteroid.training.kernel import KernelModel
 from asteroid.training.objectives import LabelLoss, Model, Tensors
 from asteroid.training.predict import predict
-from asteroid.training.run import Card, load_model, train_model
+from asteroid.training.run import load_model, train_model
 from asteroid.training.session import Session
 from asteroid.training.strategies.blend import Correction, blend, wants_network
 from asteroid.training.strategies.corrected import learn_alone, learn_steps, lift, set_aside_broken

@@ -1,5 +1,8 @@
+import contextlib
 import dataclasses
 import io
+import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,21 +12,31 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid.errors import InputError, TrainingError
+from asteroid.errors import InputError, StoreError, TrainingError
 from asteroid.manifest import Strategy
+from asteroid.models import Card, model_path, read_card
 from asteroid.store import Store
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut
 from asteroid.training.predict import predict
-from asteroid.training.run import Card, load_calculator, load_model, read_card, train_model
+from asteroid.training.run import load_calculator, load_model, train_model
 from asteroid.training.strategies import STRATEGIES
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 
 CARD_KEYS = {
     *("model_id", "molecule", "strategy", "cheap", "accurate", "seed", "created", "asteroid_version", "settings"),
-    *("frames", "reference_energies", "history", "weights", "seconds", "core_seconds", "device"),
-    *("valid_force_mae", "valid_energy_mae", "precision", "parameters", "parents", "adds_to", "correction"),
+    *("frames", "reference_energies", "history", "weights", "seconds", "core_seconds", "gpu_seconds", "device"),
+    *(
+        "valid_force_mae",
+        "valid_energy_mae",
+        "precision",
+        "parameters",
+        "parents",
+        "adds_to",
+        "correction",
+        "model_sha256",
+    ),
 }
 
 
@@ -174,7 +187,7 @@ def test_a_training_killed_at_every_kind_of_stage_continues_to_the_very_same_mod
     card = train(store, ids, settings=settings, on_progress=lambda name, *_: seen.append(name))
     assert set(seen) == {"finetune"}, "finished stages are not done again"
     # Times differ; nothing that was learnt may.
-    for key in CARD_KEYS - {"created", "seconds", "core_seconds"}:
+    for key in CARD_KEYS - {"created", "seconds", "core_seconds", "gpu_seconds", "model_sha256"}:
         assert card[key] == whole[key], key
     assert list(card["seconds"]) == order[1:]
     one, other = (load_model(s, "water", card["model_id"]) for s in (store, trained[0]))
@@ -278,3 +291,83 @@ def test_a_model_opens_without_asteroid_knowing_where_it_came_from(trained: tupl
     calculator = MACECalculator(model_paths=str(path), device="cpu", default_dtype="float64")
     assert calculator.r_max == 3.0
     assert torch.load(io.BytesIO(path.read_bytes()), weights_only=False).heads == ["Default"]
+
+
+@pytest.fixture
+def copied(trained: tuple[Store, list[str], Card], tmp_path: Path) -> tuple[Store, list[str], Card]:
+    """A copy of the store that may be damaged."""
+    store, ids, card = trained
+    shutil.copytree(store.location(""), tmp_path / "copy")
+    return Store(tmp_path / "copy"), ids, card
+
+
+def test_a_model_with_one_other_byte_is_refused(copied: tuple[Store, list[str], Card]) -> None:
+    store, _, card = copied
+    path = store.local_path(model_path("water", card["model_id"]))
+    assert path is not None
+    whole = path.read_bytes()
+    # Every part of the file: about a hundred places, and both ends.
+    for place in {*range(0, len(whole), len(whole) // 100), len(whole) - 1}:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        with pytest.raises(StoreError, match=r"model\.model is damaged or foreign .* run again"):
+            load_model(store, "water", card["model_id"])
+    path.write_bytes(whole)
+    load_model(store, "water", card["model_id"])
+
+
+def test_a_model_of_another_card_is_refused(copied: tuple[Store, list[str], Card]) -> None:
+    store, _, card = copied
+    teacher = card["parents"]["teacher"]
+    for name in ("model.model", "card.json"):
+        store.write(model_path("water", teacher, name), store.read(model_path("water", card["model_id"], name)))
+    with pytest.raises(StoreError, match=rf"its card is that of model {card['model_id']}"):
+        load_calculator(store, "water", teacher, device="cpu")
+    # A card without a hash, as earlier versions wrote them, says nothing of the file: the file does.
+    store.write_json(model_path("water", teacher, "card.json"), {"model_id": teacher})
+    with pytest.raises(StoreError, match=rf"it is model {card['model_id']}"):
+        load_model(store, "water", teacher)
+
+
+def test_a_damaged_model_that_was_moved_away_is_trained_again(copied: tuple[Store, list[str], Card]) -> None:
+    store, ids, card = copied
+    before = list(load_model(store, "water", card["model_id"]).parameters())
+    for model_id in (card["model_id"], card["parents"]["teacher"]):
+        store.remove(model_path("water", model_id))
+        with pytest.raises(StoreError, match="is missing; put it back, or run again"):
+            load_model(store, "water", model_id)
+    assert train(store, ids)["model_id"] == card["model_id"]
+    after = load_model(store, "water", card["model_id"]).parameters()
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    store.remove(model_path("water", card["parents"]["teacher"]))
+    assert train(store, ids) == read_card(store, "water", card["model_id"])
+    load_model(store, "water", card["parents"]["teacher"])
+
+
+def test_a_model_of_an_earlier_version_still_loads(copied: tuple[Store, list[str], Card]) -> None:
+    store, _, card = copied
+    store.write_json(
+        model_path("water", card["model_id"], "card.json"), {k: v for k, v in card.items() if k != "model_sha256"}
+    )
+    load_model(store, "water", card["model_id"])
+
+
+def test_core_seconds_are_cpu_seconds_of_all_processes_of_a_training_whatever_the_threads(
+    water: Labels, tmp_path: Path
+) -> None:
+    store = Store(tmp_path)
+    ids = fill(store, water)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        used = []
+        for kill in (True, False):
+            began = time.process_time()
+            with pytest.raises(Killed) if kill else contextlib.nullcontext():
+                card = train(store, ids, strategy="scratch", on_progress=Killer("scratch", 20) if kill else None)
+            used.append(time.process_time() - began)
+    finally:
+        torch.set_num_threads(threads)
+    # It was killed right after its last evaluation, with nothing left to learn.
+    assert 0.7 * sum(used) < card["core_seconds"] <= sum(used)
+    assert card["core_seconds"] > used[1]
+    assert card["gpu_seconds"] == 0

@@ -12,12 +12,13 @@ import torch
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import TrainingError
 from asteroid.manifest import Strategy
+from asteroid.models import Card
 from asteroid.records import Attempt
 from asteroid.store import Store
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut
 from asteroid.training.predict import predict
-from asteroid.training.run import Card, load_model, train_model
+from asteroid.training.run import load_model, train_model
 from asteroid.units import BOLTZMANN
 
 from .conftest import ACCURATE, CHEAP, Labels, tiny_settings

@@ -8,9 +8,10 @@ import torch
 
 from asteroid.errors import InputError
 from asteroid.manifest import Strategy
+from asteroid.models import Card, read_card
 from asteroid.store import Store
 from asteroid.training.predict import predict
-from asteroid.training.run import Card, load_model, read_card, train_model
+from asteroid.training.run import load_model, train_model
 from asteroid.training.strategies import STRATEGIES
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings

@@ -14,14 +14,16 @@ from asteroid.errors import InputError, TrainingError
 from asteroid.labelling.apart import LabellerApart
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import Strategy
+from asteroid.models import Card, read_card
 from asteroid.store import Store
 from asteroid.strategy_rules import FROM_RANDOM_WEIGHTS
 from asteroid.training.bias import split_weights
 from asteroid.training.dataset import LabelledFrame, collate, to_graph
 from asteroid.training.held_out import HeldOut
+from asteroid.training.inputs import teacher_seeds
 from asteroid.training.model import extract_head
 from asteroid.training.predict import predict
-from asteroid.training.run import Card, load_calculator, load_model, read_card, train_model
+from asteroid.training.run import load_calculator, load_model, train_model
 from asteroid.training.session import Session
 from asteroid.training.strategies import STRATEGIES
 from asteroid.training.strategies.delta import differences
@@ -280,7 +282,8 @@ def test_a_committee_of_teachers_is_several_seeds_of_scratch_and_its_mean_estima
     card = train(store, ids, "weighted", settings=tiny_settings(teachers=3, **few))
     assert list(card["parents"]) == ["teacher", "teacher-2", "teacher-3"]
     teachers = [read_card(store, "water", model_id) for model_id in card["parents"].values()]
-    assert [(t["strategy"], t["seed"]) for t in teachers] == [("scratch", 5), ("scratch", 6), ("scratch", 7)]
+    assert [t["strategy"] for t in teachers] == ["scratch"] * 3
+    assert [t["seed"] for t in teachers] == teacher_seeds(tiny_settings(teachers=3, **few))
     assert train(store, ids, "scratch", settings=tiny_settings(**few))["model_id"] == card["parents"]["teacher"]
     models = [load_model(store, "water", t["model_id"]) for t in teachers]
     cheap = sorted((*water.cheap[:8], *water.cheap[12:]), key=lambda f: f.frame_id)
@@ -290,6 +293,14 @@ def test_a_committee_of_teachers_is_several_seeds_of_scratch_and_its_mean_estima
     expected = np.abs(mean - np.array([f.forces for f in cheap])).mean(axis=(1, 2))
     # Teachers estimate in the precision they were saved in, which is double here.
     np.testing.assert_allclose(card["weights"]["disagreement"], expected, rtol=1e-6)
+
+
+def test_teachers_of_different_seeds_share_no_random_weights() -> None:
+    found = [seed for own in range(100) for seed in teacher_seeds(tiny_settings(teachers=4, seed=own))]
+    assert len(set(found)) == len(found)
+    assert all(teacher_seeds(tiny_settings(teachers=4, seed=own))[0] == own for own in range(100))
+    # Fewer teachers are the first of more.
+    assert teacher_seeds(tiny_settings(teachers=4))[:2] == teacher_seeds(tiny_settings(teachers=2))
 
 
 # what names a model

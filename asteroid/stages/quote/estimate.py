@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from asteroid.account import spent
 from asteroid.configuration import Configuration
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
+from asteroid.records import core_seconds
 from asteroid.stages.quote.labels import LabelCost, growth, ledger_cost, measured_cost
 from asteroid.stages.quote.lines import Line, Quote, Stage
 from asteroid.stages.quote.schedule import lay_out
@@ -150,18 +152,18 @@ def _measure(
 def _lines(store: Store, molecule: MoleculeSettings, work: Work, measured: _Measured, workers: int) -> list[Line]:
     """In the order in which the pipeline does them."""
     return [
-        _sampling_line(molecule, work, measured, workers),
+        _sampling_line(store, molecule, work, measured, workers),
         _label_line(store, molecule, "cheap labels", work.cheap_labels, measured, workers),
         _label_line(store, molecule, "accurate labels", work.accurate_labels, measured, workers),
         _training_line(store, molecule, work, measured.training),
         # One after the other: each geometry follows from the label before.
         _label_line(store, molecule, "minimum", work.minimum_labels, measured, 1),
         _label_line(store, molecule, "certificate labels", work.evidence_labels, measured, workers),
-        _validation_line(molecule, work, measured.training),
+        _validation_line(store, molecule, work, measured.training),
     ]
 
 
-def _sampling_line(molecule: MoleculeSettings, work: Work, measured: _Measured, workers: int) -> Line:
+def _sampling_line(store: Store, molecule: MoleculeSettings, work: Work, measured: _Measured, workers: int) -> Line:
     speed = measured.sampling
     step = speed.step_seconds if speed else 0.0
     search, groups = work.conformer_gradients * step, work.sampling_gradients * step
@@ -177,7 +179,7 @@ def _sampling_line(molecule: MoleculeSettings, work: Work, measured: _Measured, 
         core_seconds=seconds,
         least_core_seconds=seconds,
         wall_seconds=start + search + groups / processes,
-        spent_core_seconds=0.0,
+        spent_core_seconds=_charged_seconds(store, molecule, "sampling"),
         memory=speed.memory if speed else 0.0,
         processes=processes,
         disk=_megabytes(work.frames, len(measured.start.numbers), work.sampling_groups),
@@ -242,7 +244,7 @@ def _training_line(store: Store, molecule: MoleculeSettings, work: Work, speed: 
         core_seconds=most,
         least_core_seconds=least,
         wall_seconds=most,
-        spent_core_seconds=_trained_seconds(store, molecule),
+        spent_core_seconds=_trained_seconds(store, molecule) + _charged_seconds(store, molecule, "training"),
         memory=speed.memory if speed and most else 0.0,
         processes=1,
         disk=models * speed.model_bytes / 1e6 if speed else 0.0,
@@ -252,7 +254,7 @@ def _training_line(store: Store, molecule: MoleculeSettings, work: Work, speed: 
     )
 
 
-def _validation_line(molecule: MoleculeSettings, work: Work, speed: TrainingSpeed | None) -> Line:
+def _validation_line(store: Store, molecule: MoleculeSettings, work: Work, speed: TrainingSpeed | None) -> Line:
     count = work.validation_gradients
     seconds = speed.start_seconds + count * speed.gradient_seconds + REPORT_SECONDS if speed and count else 0.0
     return Line(
@@ -264,7 +266,7 @@ def _validation_line(molecule: MoleculeSettings, work: Work, speed: TrainingSpee
         core_seconds=seconds,
         least_core_seconds=seconds,
         wall_seconds=seconds,
-        spent_core_seconds=0.0,
+        spent_core_seconds=_charged_seconds(store, molecule, "validation"),
         memory=speed.memory if speed and count else 0.0,
         processes=1,
         disk=REPORT_BYTES / 1e6 if count else 0.0,
@@ -272,9 +274,13 @@ def _validation_line(molecule: MoleculeSettings, work: Work, speed: TrainingSpee
     )
 
 
+def _charged_seconds(store: Store, molecule: MoleculeSettings, stage: Stage) -> float:
+    return sum(used.cpu for found, _, used in spent(store, molecule.name) if found == stage)
+
+
 def _ledger_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
     ledger = store.attempts(molecule.name, level)
-    return float((ledger["wall_seconds"].to_numpy() * ledger["cores"].to_numpy()).sum())
+    return float(core_seconds(ledger).sum())
 
 
 def _trained_seconds(store: Store, molecule: MoleculeSettings) -> float:

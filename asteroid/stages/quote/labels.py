@@ -17,7 +17,7 @@ from asteroid.errors import AsteroidError
 from asteroid.labelling import ENGINES, engines_for
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
-from asteroid.records import Attempt
+from asteroid.records import Attempt, core_seconds
 from asteroid.stages.quote.speed import displaced
 from asteroid.store import Store
 
@@ -46,7 +46,7 @@ class LabelCost:
     """What one label of a molecule costs.
 
     Args:
-        core_seconds: mean, of CPU time: what the ledger's cores times wall time come to where nothing else runs.
+        core_seconds: mean, of CPU time.
         first: further core-seconds of the first label of each worker, which loads the program.
         memory: MiB, peak of a worker.
         labels: how many were averaged.
@@ -93,12 +93,9 @@ def ledger_cost(store: Store, molecule: str, level: LevelOfTheory, *, forces: bo
     # Imported labels cost nothing here.
     ledger = ledger.filter(pc.is_in(ledger["program"], pa.array(list(ENGINES))))
     ledger = ledger.filter((pc.field("status") == "failed") | (pc.field("forces").is_valid() == forces))
-    held = ledger["wall_seconds"].to_numpy() * ledger["cores"].to_numpy()
-    # Nobody knows the CPU time of a worker that died.
-    failed = ledger["status"].to_numpy(zero_copy_only=False) == "failed"
-    seconds = np.where(failed, held, ledger["cpu_seconds"].to_numpy())
+    seconds = core_seconds(ledger)
     # A row that only withdraws a label cost nothing and is no label.
-    paid = held > 0
+    paid = seconds > 0
     if paid.sum() < ENOUGH:
         return None
     memory = float(ledger["peak_memory"].to_numpy().max())
@@ -161,22 +158,17 @@ def measure(
         raise AsteroidError(f"{configurations[0].formula}: no label came out at {level}: {made[0].reason}")
     # The first label of each worker loads its program; among expensive ones that does not show.
     first, rest = made[:workers], made[workers:]
-    mean = statistics.mean(_cost(attempt) for attempt in rest or first)
-    extra = statistics.mean(_cost(attempt) for attempt in first) - mean
+    mean = statistics.mean(attempt.core_seconds for attempt in rest or first)
+    extra = statistics.mean(attempt.core_seconds for attempt in first) - mean
     memory = max(attempt.peak_memory for attempt in made)
     return LabelCost(mean, max(0.0, extra), memory, len(made), measured=True)
-
-
-def _cost(attempt: Attempt) -> float:
-    """CPU seconds; nobody knows those of a worker that died."""
-    return attempt.core_seconds if attempt.status == "failed" else attempt.cpu_seconds
 
 
 def _known(made: Sequence[Attempt], workers: int) -> bool:
     if len(made) < 2 * workers:
         return False
-    costs = [_cost(attempt) for attempt in made[workers:]]
-    if sum(_cost(attempt) for attempt in made) > SPEND * workers:
+    costs = [attempt.core_seconds for attempt in made[workers:]]
+    if sum(attempt.core_seconds for attempt in made) > SPEND * workers:
         return True
     return len(costs) >= 2 * ENOUGH and statistics.stdev(costs) < PRECISION * math.sqrt(len(costs)) * statistics.mean(
         costs

@@ -22,8 +22,7 @@ class Line:
         core_seconds: to spend.
         least_core_seconds: if trainings stop at the earliest and no more accurate labels are needed for the minimum.
         wall_seconds: with the machine to itself.
-        spent_core_seconds: what the store's ledger and model cards say has been spent; sampling and validation keep no
-            account.
+        spent_core_seconds: what the store's ledger, model cards and account say has been spent.
         memory: MiB, of one process.
         processes: side by side.
         disk: MB, added to the store.
