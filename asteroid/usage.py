@@ -27,14 +27,16 @@ class Usage:
     cpu: float = 0.0
     gpu: float = 0.0
     device: str = "cpu"
-    _began: tuple[float, float] = field(default=(0.0, 0.0), repr=False)
+    _began: tuple[float, float] | None = field(default=None, repr=False)
 
     def add_earlier(self, wall: float, cpu: float, gpu: float) -> None:
         """Count what an earlier process used for the same work."""
         self.wall, self.cpu, self.gpu = self.wall + wall, self.cpu + cpu, self.gpu + gpu
 
     def update(self) -> "Usage":
-        """Count what has been used until now; returns this."""
+        """Count what has been used until now; returns this. Within an inner measurement there is nothing to count."""
+        if self._began is None:
+            return self
         now = _clocks()
         wall, cpu = (max(0.0, after - before) for after, before in zip(now, self._began, strict=True))
         self.add_earlier(wall, cpu, 0.0 if self.device.partition(":")[0] == "cpu" else wall)
@@ -70,7 +72,7 @@ def measure(device: str = "cpu") -> Iterator[Usage]:
     """
     outer = _innermost.get()
     if outer is not None:
-        outer.update()
+        outer.update()._began = None
     used = Usage(device=device, _began=_process_began.pop() if _process_began else _clocks())
     token = _innermost.set(used)
     try:
