@@ -12,7 +12,6 @@ from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.models import training_frames
 from asteroid.stages.rounds import acquisition
 from asteroid.store import Store
-from asteroid.usage import count
 
 MOST_ENERGIES = 5
 """Times a batch that a round of energies alone may have labels: beyond, the model first says where it is unsure."""

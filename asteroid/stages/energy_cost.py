@@ -4,12 +4,14 @@ Only labels with forces are in the ledger when :mod:`asteroid.stages.buying` fir
 measurement is a step of its own (:mod:`asteroid.stages.calculations`), so that a label worker makes it. Needs no torch.
 """
 
+from asteroid.account import charge
 from asteroid.errors import AsteroidError
 from asteroid.labelling import ENGINES, engines_for
 from asteroid.manifest import MoleculeSettings
 from asteroid.records import Attempt
 from asteroid.stages.rounds import acquisition, loop_folder
 from asteroid.store import Store
+from asteroid.usage import Usage
 
 
 def lacks_energy_cost(store: Store, molecule: MoleculeSettings) -> bool:
@@ -22,7 +24,7 @@ def lacks_energy_cost(store: Store, molecule: MoleculeSettings) -> bool:
 
 
 def measure_energy_cost(store: Store, molecule: MoleculeSettings) -> None:
-    """Compute the energy of the frame whose label had the median cost, which speaks for all."""
+    """Compute the energy of the frame whose label had the median cost, which speaks for all, and charge it."""
     from asteroid.labelling.campaign import label_configurations
 
     computed = sorted(_computed(store, molecule), key=lambda label: (label.core_seconds, label.frame_id))
@@ -36,6 +38,8 @@ def measure_energy_cost(store: Store, molecule: MoleculeSettings) -> None:
         time_limit=settings.time_limit,
         memory_limit=settings.memory_limit,
     )
+    with charge(store, molecule.name, "exploration", own=False) as entry:
+        entry.add(Usage(cpu=attempt.core_seconds))
     seconds = None if attempt.energy is None else attempt.core_seconds
     store.write_json(_path(molecule), {"frame_id": frame.frame_id, "core_seconds": seconds})
 
