@@ -22,6 +22,7 @@ def table(rows: list[tuple[str, str, bool]]) -> pa.Table:
             "rungs": pa.array([["default"]] * count, pa.list_(pa.string())),
             "rung": pa.array(["default"] * count, pa.string()),
             "wall_seconds": pa.array([1.0] * count),
+            "cpu_seconds": pa.array([1.0] * count),
             "cores": pa.array([1] * count, pa.int32()),
             "peak_memory": pa.array([1.0] * count),
             "time": pa.array(range(count), pa.timestamp("us", tz="UTC")),
