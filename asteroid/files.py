@@ -75,8 +75,11 @@ class Files:
         return self._patient if self._answered else self._first
 
     def location(self, path: str) -> str:
-        """What to tell a person: an absolute path, or a URL."""
-        return str(self._local / path) if self._local else f"{self.url.partition('?')[0].rstrip('/')}/{path}"
+        """What to tell a person: an absolute path, or a URL without keys that may stand in it."""
+        if self._local:
+            return str(self._local / path)
+        scheme, _, place = self.url.partition("?")[0].rstrip("/").partition("://")
+        return f"{scheme}://{place.rpartition('@')[2]}/{path}"
 
     def write(self, path: str, data: bytes) -> None:
         """Put a file that appears whole or not at all, and survives a power cut once this returns."""

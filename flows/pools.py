@@ -82,6 +82,7 @@ class PoolSite(Site):
 
         async with _telling(progress):
             await asyncio.gather(*(run(shard) for shard in range(shards)))
+        log.info("%s", await progress())
 
     async def calculate(self, store: Store, molecule: MoleculeSettings, which: Calculation) -> None:
         def missing() -> bool:

@@ -65,6 +65,9 @@ def environment() -> dict[str, str]:
         "PREFECT_PROFILES_PATH": str(STATE / "prefect" / "profiles.toml"),
         "PREFECT_SERVER_API_AUTH_STRING": auth_string(),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # What `--watch` shows besides heartbeats.
+        "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
+        "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": BATCH,
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": BATCH,
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": BATCH,

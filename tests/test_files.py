@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -240,3 +241,18 @@ def test_an_object_store_that_does_not_answer_is_named(bucket: Callable[[str], s
             with pytest.raises(StoreError, match=r"^cannot (read|look up|list|write) s3://.*/a: .*connect") as error:
                 attempt.result()
             one_line(error)
+
+
+@pytest.mark.long
+def test_an_object_store_that_never_answers_is_said_within_twenty_seconds() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"endpoint_override=127.0.0.1:{silent.getsockname()[1]}&scheme=http&region=us-east-1"
+        files = Files(f"s3://someone:secret@bucket/prefix?{address}")
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="cannot list s3://") as error:
+            files.names("labels")
+        assert time.monotonic() - began < 20
+        assert "\n" not in str(error.value)
+        assert "secret" not in str(error.value)

@@ -58,7 +58,7 @@ def sample(
     """
     from asteroid import sampling
     from asteroid.exchange import check_names, check_same_atoms
-    from asteroid.sampling.plan import identity
+    from asteroid.sampling.plan import identity, missing_groups
 
     check_names(store, [molecule.name])
     check_same_atoms(store, molecule)
@@ -72,6 +72,9 @@ def sample(
         raise InputError(
             f"{molecule.name}: the store has another molecule of this name, with {different}; write another name"
         )
+    if not missing_groups(store, molecule):
+        # A claim would be written: a finished store may be read-only.
+        return sampling.SamplingSummary(0, 0, 0, {})
     with claim(store, f"sampling {molecule.name}", on_wait=waiting(on_progress)):
         return sampling.sample(store, molecule, workers=workers, on_progress=counted(on_progress))
 

@@ -1,5 +1,6 @@
 """What the stages promise between two runs of the same manifest."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,19 @@ def test_a_name_belongs_to_one_molecule(labelled: Store) -> None:
     for other in (replace(WATER, charge=2), replace(WATER, smiles="OO"), replace(WATER, multiplicity=3)):
         with pytest.raises(InputError, match="another molecule of this name"):
             stages.sample(labelled, other, workers=1)
+
+
+def test_a_finished_sampling_writes_nothing(labelled: Store, tmp_path: Path) -> None:
+    mount = ["mount", "--bind", labelled.location(""), str(tmp_path)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", tmp_path], check=True)
+        assert stages.sample(Store(tmp_path), WATER, workers=1).batches == 0
+        stages.select(Store(tmp_path), WATER)
+        assert stages.label(Store(tmp_path), WATER, HF, workers=1).total == 0
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
 def test_a_missing_geometry_file_is_one_line(tmp_path: Path) -> None:
