@@ -84,11 +84,5 @@ def measure(device: str = "cpu") -> Iterator[Usage]:
             outer._began = _clocks()
 
 
-def count(cpu: float) -> None:
-    """Count CPU seconds that a child process reports to the measurement that is going on, if there is one."""
-    if (used := _innermost.get()) is not None:
-        used.add_earlier(0.0, cpu, 0.0)
-
-
 def _clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
