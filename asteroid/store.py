@@ -8,6 +8,7 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     frames/molecule=…/<batch>.parquet                       one file a sampling batch
     hessians/molecule=…/<hash>.json                         of conformers, eV/Å², at the level that samples
     hessians/level=…/molecule=…/<frame id>.json             of accurate minima, where they are analytic
+    atoms/level=…/<element>.json                            energy of a free atom and what it cost, shared by molecules
     selections/level=…/molecule=…/<name>.parquet            which frames were chosen for a label, when and why
     labels/level=…/molecule=…/<unique>.parquet              one row an attempt
     copies/<one of the three folders above>/<unique>.copy   many of its small files as one, read in their place
@@ -100,6 +101,24 @@ class Store(Files):
         table = tables.read(self, _frames(molecule), FRAME_SCHEMA, keep=keep)
         first = ledger.first_rows(table["frame_id"])
         return table if len(first) == table.num_rows else table.take(first)
+
+    def elements(self, molecule: str) -> list[int]:
+        """Atomic numbers that occur in a molecule's frames, ascending."""
+        table = tables.read(self, _frames(molecule), FRAME_SCHEMA, columns=["numbers"])
+        return sorted(pc.unique(pc.list_flatten(table["numbers"])).to_pylist())
+
+    # -- free atoms ----------------------------------------------------------------------------------------------------
+
+    def atoms(self, level: LevelOfTheory) -> dict[str, dict[str, Any]]:
+        """Records of free atoms at a level, by element; see :func:`asteroid.labelling.atoms.free_atom`."""
+        folder = _atoms(level)
+        return {name.removesuffix(".json"): self.read_json(f"{folder}/{name}") for name in self.sizes(folder, ".json")}
+
+    def add_atom(self, level: LevelOfTheory, record: dict[str, Any]) -> None:
+        """Keep the record of one free atom; one that is there is not changed."""
+        path = f"{_atoms(level)}/{record['element']}.json"
+        if not self.exists(path):
+            self.write_json(path, record)
 
     # -- selections: which frames are to be labelled at a level --------------------------------------------------------
 
@@ -312,6 +331,10 @@ class Store(Files):
 
 def _partition(molecule: str, level: LevelOfTheory) -> str:
     return f"level={quote(str(level), safe='')}/molecule={check_name(molecule)}"
+
+
+def _atoms(level: LevelOfTheory) -> str:
+    return f"atoms/level={quote(str(level), safe='')}"
 
 
 def _frames(molecule: str) -> str:

@@ -12,7 +12,7 @@ import torch
 
 from asteroid.configuration import Configuration
 from asteroid.settings import ModelSettings
-from asteroid.training.dataset import DTYPES, LabelledFrame, fit_reference_energies, reference_energy, to_graph
+from asteroid.training.dataset import DTYPES, LabelledFrame, fit_reference_energies, to_graph
 from asteroid.training.fit import StageSettings, fit
 from asteroid.training.held_out import HeldOut
 from asteroid.training.model import build_model
@@ -33,7 +33,7 @@ def main() -> None:
         [
             to_graph(
                 frame.configuration,
-                frame.energy - reference_energy(frame.configuration, references),
+                frame.energy - references.of(frame.configuration),
                 frame.forces,
                 numbers=numbers,
                 r_max=settings.r_max,

@@ -52,11 +52,14 @@ async def label_chosen(store: Store, molecule: MoleculeSettings, site: Site, *, 
 async def label_missing(
     store: Store, molecule: MoleculeSettings, site: Site, level: LevelOfTheory, *, occasion: str
 ) -> bool:
-    """Have labelled what is selected at a level and has not been tried; whether that was anything."""
+    """Have labelled what is selected at a level and has not been tried; whether that was anything.
+
+    The stage also computes the level's free atoms: it runs for these alone where all labels were imported.
+    """
     forces = molecule.label_settings(level).forces
     missing = len(await asyncio.to_thread(store.pending, molecule.name, level, forces=forces))
     log.info("%s: %d labels to compute at %s", molecule.name, missing, level)
-    if missing:
+    if missing or await asyncio.to_thread(stages.lacks_atoms, store, molecule, level):
         await site.label(store, molecule, level, occasion=occasion)
     await asyncio.to_thread(stages.review_labels, store, molecule, level)
     if missing:

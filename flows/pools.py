@@ -25,6 +25,7 @@ from asteroid.stages import (
     Step,
     expected_label_seconds,
     is_certified,
+    lacks_atoms,
     lacks_calculation,
     read_asked,
     trained_models,
@@ -74,7 +75,8 @@ class PoolSite(Site):
             def missing() -> bool:
                 return bool(store.pending(molecule.name, level, forces=forces, shard=shard, shards=shards))
 
-            if missing():
+            # The first shard computes the free atoms, which training can do without if the pool cannot.
+            if missing() or (shard == 0 and lacks_atoms(store, molecule, level)):
                 stage = f"{occasion}-{shard}-{shards}"
                 parameters = {"level": str(level), "shard": shard, "shards": shards}
                 name = steps.labels_name(level, shard, shards)

@@ -77,6 +77,7 @@ def compare(
     from asteroid.comparison.plan import ComparisonSettings, check_store, make_plan
     from asteroid.comparison.run import run_comparison
     from asteroid.manifest import TrainingSettings
+    from asteroid.stages.atoms import compute_atoms
     from asteroid.store import Store
 
     chosen, manifest_store = _from_manifest(manifest, molecule)
@@ -99,6 +100,8 @@ def compare(
     cores = workers or len(os.sched_getaffinity(0))
     with _Bar(quiet=as_json) as bar:
         label_cheaply(opened, settings, workers=cores, on_progress=bar.count)
+        for level in (settings.accurate, *([settings.cheap] if "delta" in settings.arms else [])):
+            compute_atoms(opened, settings.molecule, level)
         plan = make_plan(opened, settings)
         outcome = run_comparison(opened, plan, workers=cores, on_progress=bar.show)
     _write(opened, settings, outcome.data, out_file, page)

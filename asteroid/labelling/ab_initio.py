@@ -85,11 +85,11 @@ class PyscfLabeller:
         )
         fast = _FAST if configuration.multiplicity == 1 else _FAST_OPEN_SHELL
         if self.level.family not in fast:
-            return self._compute(configuration, forces, _PLAIN)
+            return self._compute(configuration, forces, PLAIN)
         result = self._compute(configuration, forces, fast)
         if not derivative or not is_checked(configuration):
             return result
-        check = self._compute(configuration, forces, _PLAIN)
+        check = self._compute(configuration, forces, PLAIN)
         assert result.forces is not None
         assert check.forces is not None
         error = float(np.abs(result.forces - check.forces).max())
@@ -102,7 +102,7 @@ class PyscfLabeller:
         with lib.with_omp_threads(1):
             mean_field = make_mean_field(self.level, configuration, grid_level=SETTINGS["grid_level"])
             mean_field.conv_tol, mean_field.conv_tol_grad = SETTINGS["scf_energy"], SETTINGS["scf_gradient"]
-            rungs = solve(mean_field, plain=methods is _PLAIN)
+            rungs = solve(mean_field, plain=methods is PLAIN)
             try:
                 energy, gradient = methods[self.level.family](mean_field, forces and not single, THRESHOLDS)
             except LabelFailed as error:
@@ -134,13 +134,14 @@ THRESHOLDS: Final = Thresholds(
     response=SETTINGS["response"],
 )
 
-_PLAIN: Final[dict[Family, Method]] = {
+PLAIN: Final[dict[Family, Method]] = {
     "hf": plain.mean_field,
     "dft": plain.mean_field,
     "mp2": plain.mp2,
     "ccsd": plain.ccsd,
     "ccsd(t)": plain.ccsd_t,
 }
+"""Each family as PySCF computes it by itself."""
 
 _FAST_OPEN_SHELL: Final[dict[Family, Method]] = {"dft": density_functional.energy_and_gradient}
 

@@ -157,6 +157,11 @@ def _label_costs(store: Store, molecule: str, card: Mapping[str, Any]) -> list[C
     costs.append(Cost(f"accurate labels{kind} that trained it", trained, "accurate labels"))
     if judging:
         costs.append(Cost(f"accurate labels{kind} that only judge it", judged, "accurate labels", judges=True))
+    levels = [level for level in (card["accurate"], card["cheap"]) if level]
+    atoms = [a for text in levels for a in store.atoms(LevelOfTheory.parse(text, imported=True)).values()]
+    if own := [atom["cpu_seconds"] for atom in atoms if atom["molecule"] == molecule]:
+        # Molecules of a store share them; the one that needed an atom first has its cost.
+        costs.append(Cost("energies of free atoms", sum(own), "accurate labels"))
     folder = hessian_folder(molecule, card["accurate"])
     if hessians := store.names(folder):
         seconds = sum(float(store.read_json(f"{folder}/{name}")["core_seconds"]) for name in hessians)

@@ -7,6 +7,7 @@ away from quantum chemistry and from Prefect's event loop; all others import nei
 """
 
 from asteroid.stages.acquire import Step, acquire, acquire_in_child
+from asteroid.stages.atoms import lacks_atoms
 from asteroid.stages.calculations import Calculation, calculate, lacks_calculation
 from asteroid.stages.certificates import certify, certify_in_child, is_certified, outcome, report_folder
 from asteroid.stages.evidence import propose_evidence, propose_evidence_in_child, read_asked
@@ -58,6 +59,7 @@ __all__ = [
     "held_out_error",
     "is_certified",
     "label",
+    "lacks_atoms",
     "lacks_calculation",
     "likely_mistakes",
     "load_checked",

@@ -18,6 +18,7 @@ from asteroid.levels import Family, LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from asteroid.processes import Progress
 from asteroid.records import core_seconds
+from asteroid.stages.atoms import compute_atoms, lacks_atoms
 from asteroid.stages.common import counted, waiting
 from asteroid.stages.imported import check_imported
 from asteroid.store import Store
@@ -98,7 +99,7 @@ def label(
     workers: int,
     on_progress: Progress | None = None,
 ) -> "CampaignSummary":
-    """Label one shard of the selected frames that have not been tried yet.
+    """Label one shard of the selected frames that have not been tried yet; the first shard computes the free atoms.
 
     Raises:
         AsteroidError: when imported labels at this level are not what is computed here, or workers cannot be started.
@@ -106,6 +107,8 @@ def label(
     from asteroid.labelling.campaign import run_campaign
 
     check_imported(store, molecule, level)
+    if shard == 0 and lacks_atoms(store, molecule, level):
+        compute_atoms(store, molecule.name, level, engine=molecule.engine, on_progress=on_progress)
     settings = molecule.label_settings(level)
     return run_campaign(
         store,

@@ -21,6 +21,7 @@ from asteroid.stages.common import digest, import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.rounds import last_model, training_settings
 from asteroid.store import Store
+from asteroid.training.baseline import stored_atoms
 from asteroid.training.held_out import HeldOut
 
 
@@ -39,12 +40,17 @@ class Models:
 
 @dataclass(frozen=True)
 class TrainingFrames:
-    """Frame ids that train and judge a model; every one has an accepted label."""
+    """Frame ids that train and judge a model; every one has an accepted label.
+
+    Args:
+        elements: atomic numbers that occur in them.
+    """
 
     train: tuple[str, ...]
     valid: tuple[str, ...]
     test: tuple[str, ...]
     cheap: tuple[str, ...]
+    elements: tuple[int, ...] = ()
 
 
 def training_frames(
@@ -61,7 +67,8 @@ def training_frames(
     budget = molecule.budget
     accurate = store.labels(molecule.name, molecule.accurate)
     cheap = store.labels(molecule.name, molecule.cheap)
-    splits = {frame.frame_id: frame.split for frame in store.frames(molecule.name)}
+    found = store.frames(molecule.name)
+    splits = {frame.frame_id: frame.split for frame in found}
     selected = store.selected(molecule.name, molecule.accurate)
 
     def of(split: Split, most: int) -> tuple[str, ...]:
@@ -75,6 +82,7 @@ def training_frames(
         of("valid", budget.valid),
         of("test", budget.test),
         tuple(sorted(i for i in cheap if splits.get(i) == "train")),
+        tuple(sorted({z for frame in found[:1] for z in frame.configuration.numbers.tolist()})),
     )
     return frames, accurate, cheap
 
@@ -128,6 +136,10 @@ def _models_path(
             for between in _ladder(store, molecule)
         ],
     }
+    levels = [molecule.accurate, *([molecule.cheap] if molecule.training.strategy == "delta" else [])]
+    # Older stores have none: their models are found as they were.
+    if any(atoms := [stored_atoms(store, level, frames.elements) for level in levels]):
+        inputs["atoms"] = atoms
     if (start := last_model(store, molecule)) is not None:
         settings = content(training_settings(molecule, start), exclude={"device", "foundation"})
         inputs["start"] = [start, {**settings, "foundation": None}]  # It stands above, by its content.

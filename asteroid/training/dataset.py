@@ -95,33 +95,55 @@ def sampled_frames(store: Store, molecule: str, ids: Iterable[str]) -> list[Labe
     ]
 
 
-def fit_reference_energies(
-    frames: Sequence[LabelledFrame], baseline: npt.NDArray[np.float64] | None = None
-) -> dict[int, float]:
-    """Energy of each element at this level, by least squares over the frames: eV by atomic number.
-
-    With a single composition the elements cannot be told apart; the solution of least norm is then as good as any,
-    since only the sum over the molecule is ever used.
+@dataclass(frozen=True)
+class ReferenceEnergies:
+    """What of a level's energies a model need not learn: the sum over atoms of the element's energy and the shift.
 
     Args:
-        baseline: (number of frames,) eV, what the model already accounts for; it is subtracted first.
+        elements: eV by atomic number; of free atoms where these are known.
+        shift: eV per atom, the mean interaction energy.
+    """
+
+    elements: Mapping[int, float]
+    shift: float = 0.0
+
+    def of(self, configuration: Configuration) -> float:
+        """eV"""
+        numbers = configuration.numbers
+        return float(sum(self.elements.get(int(z), 0.0) for z in numbers)) + self.shift * len(numbers)
+
+
+def fit_reference_energies(
+    frames: Sequence[LabelledFrame],
+    predicted: npt.NDArray[np.float64] | None = None,
+    *,
+    atoms: Mapping[int, float] | None = None,
+) -> ReferenceEnergies:
+    """Fit only what free atoms and the model leave of the mean energy.
+
+    The same amount for every atom comes first: binding energies per atom are alike in all molecules (3.3 eV in water,
+    3.7 in methanol), so a model of one composition is off by little in another, and its elements stay free atoms.
+    Several compositions can tell more; the elements then take up the rest, by the smallest change that fits.
+
+    Args:
+        predicted: (number of frames,) eV, what the model already accounts for; it is subtracted first.
+        atoms: energies of free atoms at the level of the frames, eV by atomic number; 0 where none is known.
 
     >>> h2 = Configuration([1, 1], [[0, 0, 0], [0, 0, 0.74]])
-    >>> round(fit_reference_energies([LabelledFrame(h2, -32.0)])[1], 9)
-    -16.0
+    >>> fit_reference_energies([LabelledFrame(h2, -32.0)], atoms={1: -13.5})
+    ReferenceEnergies(elements={1: -13.5}, shift=-2.5)
     """
     elements = sorted({int(z) for frame in frames for z in frame.configuration.numbers})
     counts = np.array([[np.sum(frame.configuration.numbers == z) for z in elements] for frame in frames], dtype=float)
-    energies = np.array([frame.energy for frame in frames])
-    if baseline is not None:
-        energies = energies - baseline
-    solution = np.linalg.lstsq(counts, energies, rcond=None)[0]
-    return dict(zip(elements, solution.tolist(), strict=True))
-
-
-def reference_energy(configuration: Configuration, reference_energies: Mapping[int, float]) -> float:
-    """Sum of the reference energies over the atoms, eV."""
-    return float(sum(reference_energies[int(z)] for z in configuration.numbers))
+    free = np.array([(atoms or {}).get(z, 0.0) for z in elements])
+    energies = np.array([frame.energy for frame in frames]) - counts @ free
+    if predicted is not None:
+        energies = energies - predicted
+    sizes = counts.sum(axis=1)
+    shift = float(sizes @ energies / (sizes @ sizes))
+    if len(np.unique(counts, axis=0)) > 1:
+        free = free + np.linalg.lstsq(counts, energies - shift * sizes, rcond=None)[0]
+    return ReferenceEnergies(dict(zip(elements, free.tolist(), strict=True)), shift)
 
 
 @contextlib.contextmanager

@@ -141,11 +141,16 @@ def model_cutoff(model: torch.nn.Module) -> float:
     return float(cast(torch.Tensor, model.r_max))
 
 
-def set_reference_energies(model: ScaleShiftMACE, reference_energies: Mapping[int, float]) -> None:
-    """Give the model the reference energies (eV) of another level; elements that are not named get zero."""
+def set_reference_energies(model: ScaleShiftMACE, reference_energies: Mapping[int, float], shift: float = 0.0) -> None:
+    """Give the model the energies of elements (eV) of another level; elements that are not named get zero.
+
+    Args:
+        shift: eV per atom, added to the shift that the model has.
+    """
     buffer = model.atomic_energies_fn.atomic_energies
     values = torch.tensor([reference_energies.get(z, 0.0) for z in model_elements(model)], dtype=torch.float64)
     buffer.copy_(values.expand_as(buffer))
+    model.scale_shift.shift += shift
 
 
 def choose_device(device: str) -> torch.device:

@@ -17,7 +17,6 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from ase.calculators.calculator import Calculator
-from mace.calculators import MACECalculator
 from mace.modules import ScaleShiftMACE
 
 import asteroid
@@ -37,7 +36,9 @@ from asteroid.models import (
     write_model,
 )
 from asteroid.store import Store
+from asteroid.training.baseline import Baseline, checked, read_baseline
 from asteroid.training.bias import effective_sample_size
+from asteroid.training.calculator import ModelCalculator
 from asteroid.training.dataset import LabelledFrame, Precision
 from asteroid.training.difference import difference_calculator
 from asteroid.training.fit import Progress
@@ -101,7 +102,16 @@ def train_model(
     levels = [str(accurate), str(cheap) if reads_cheap else None]
     determining = determining_settings(used, definition, start)
     labels = label_keys(problem)
-    model_id = _digest({"strategy": strategy, "levels": levels, "settings": determining, "labels": labels})
+    baseline = _baseline(store, problem, cheap=cheap, accurate=accurate, difference=definition.learns_difference)
+    model_id = _digest(
+        {
+            "strategy": strategy,
+            "levels": levels,
+            "settings": determining,
+            "labels": labels,
+            "atoms": baseline.key,
+        }
+    )
     checkpoints = StoredCheckpoints(store, f"checkpoints/{molecule}/{model_id}")
     if has_model(store, molecule, model_id):
         # Those of a process that was killed right after it had written the card.
@@ -129,12 +139,13 @@ def train_model(
             problem.accurate_valid,
             elements,
             checkpoints=checkpoints,
+            atoms=baseline.atoms,
             start=None if start is None else cast(ScaleShiftMACE, load_model(store, molecule, start)),
             on_progress=on_progress,
             used=usage,
         )
         trained = definition.recipe(problem, session)
-        model, reference_energies = session.finish(trained.model)
+        model, references = session.finish(trained.model)
         held_out = list(session.results.values())[-1].held_out
         if any(frame.forces is not None for frame in problem.accurate_train):
             # With the zero that was fitted last of all.
@@ -162,7 +173,10 @@ def train_model(
             "configurations": len(problem.configurations),
             "energy_only": sum(f.forces is None for f in labelled),
         },
-        "reference_energies": {SYMBOLS[z]: energy for z, energy in reference_energies.items()},
+        "compositions": sorted({frame.configuration.formula for frame in labelled}),
+        "reference_energies": {SYMBOLS[z]: energy for z, energy in references.elements.items()},
+        "energy_shift": references.shift,
+        "baseline": baseline.source,
         "history": [dataclasses.asdict(line) for result in session.results.values() for line in result.history],
         "weights": _weights(trained, "valid_energy_mae" if held_out.force_mae is None else "valid_force_mae"),
         "correction": trained.correction,
@@ -206,21 +220,27 @@ def load_calculator(
 ) -> Calculator:
     """An ASE calculator of a finished model, together with the cheap method where the model needs that.
 
+    It warns, once for each composition, when it is asked for one that the model was not trained on, and refuses
+    elements that the model does not know.
+
     Raises:
         InputError: when the model needs a cheap method that cannot be computed here.
     """
     model = load_model(store, molecule, model_id)
-    calculator = MACECalculator(
+    card = read_card(store, molecule, model_id)
+    # Older cards name frames alone, all of one molecule.
+    first = store.frames(molecule, ids=card["frames"]["accurate_train"][:1])
+    calculator = ModelCalculator(
+        name=model_id,
+        compositions=card.get("compositions") or [frame.configuration.formula for frame in first],
         models=[model.float() if dtype == "float32" else model],
         device=choose_device(device).type,
         default_dtype=dtype,
     )
-    card = read_card(store, molecule, model_id)
     # Cards of before there were such models do not have the key.
     if card.get("adds_to") is None:
         return calculator
-    (frame,) = store.frames(molecule, ids=card["frames"]["accurate_train"][:1])
-    return difference_calculator(calculator, card["adds_to"], frame.configuration)
+    return difference_calculator(calculator, card["adds_to"], first[0].configuration)
 
 
 def _train_teachers(
@@ -249,6 +269,18 @@ def _train_teachers(
         )
         parents["teacher" if index == 0 else f"teacher-{index + 1}"] = card["model_id"]
     return parents
+
+
+def _baseline(
+    store: Store, problem: Problem, *, cheap: LevelOfTheory, accurate: LevelOfTheory, difference: bool
+) -> Baseline:
+    """The zero of the model's energies; of a model of a difference, that of both levels."""
+    frames = [*problem.accurate_train, *problem.accurate_valid]
+    elements = {int(z) for frame in frames for z in frame.configuration.numbers}
+    baseline = read_baseline(store, accurate, elements)
+    if difference:
+        baseline = baseline - read_baseline(store, cheap, elements)
+    return checked(baseline, [frame.configuration.numbers for frame in frames], [frame.energy for frame in frames])
 
 
 def _energy_mae(model: torch.nn.Module, frames: Sequence[LabelledFrame]) -> float:

@@ -8,7 +8,7 @@ of the stage that it is in, go to a :class:`~asteroid.checkpoints.CheckpointKeep
 import copy
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ from asteroid.training.dataset import (
     DTYPES,
     Graph,
     LabelledFrame,
+    ReferenceEnergies,
     fit_reference_energies,
-    reference_energy,
     to_graph,
     with_label,
 )
@@ -50,6 +50,8 @@ class Session:
     Args:
         accurate_train, accurate_valid: define the reference energies and the error that training minimises.
         elements: all atomic numbers that the models must know.
+        atoms: energies of free atoms at the accurate level, eV by atomic number; empty where none are known. They are
+            the zero of the finished model; what a training sees is relative to the mean energy, whatever the zero.
         start: what :meth:`new_model` returns a copy of, with one head, in place of random weights or the foundation.
         used: measures this training; what earlier processes used for it is in its checkpoint and is added here.
     """
@@ -62,6 +64,7 @@ class Session:
         elements: Sequence[int],
         *,
         checkpoints: CheckpointKeeper,
+        atoms: Mapping[int, float] | None = None,
         start: ScaleShiftMACE | None = None,
         on_progress: Progress | None = None,
         used: Usage | None = None,
@@ -70,6 +73,7 @@ class Session:
         self.device = choose_device(settings.device)
         self.results: dict[str, FitResult] = {}
         self._elements = elements
+        self._atoms = dict(atoms or {})
         self._dtype = DTYPES[settings.precision]
         self._checkpoints = checkpoints
         self._on_progress = on_progress
@@ -84,7 +88,7 @@ class Session:
         self._numbers = model_elements(self._start) if self._start else sorted(elements)
         self._accurate_train = accurate_train
         self._accurate_ids = {frame.frame_id for frame in accurate_train}
-        self._accurate_references = self._references(accurate_train)
+        self._accurate_references = self._references(accurate_train, self._atoms)
         self._valid = self._to_graphs(accurate_valid, {0: self._accurate_references})
         self._state = self._load()
 
@@ -170,16 +174,23 @@ class Session:
         self.results[name] = result
         return result
 
-    def finish(self, model: torch.nn.Module) -> tuple[ScaleShiftMACE, dict[int, float]]:
-        """The finished model, on the CPU and with the accurate level's reference energies, which come second (eV)."""
+    def finish(self, model: torch.nn.Module) -> tuple[ScaleShiftMACE, ReferenceEnergies]:
+        """The finished model, on the CPU and with the accurate level's reference energies, which come second.
+
+        Its own shift is in the second as well.
+        """
         finished = plain(model)
         if len(getattr(finished, "heads", ())) > 1:
             finished = extract_head(finished, 0)
         if any(frame.forces is not None for frame in self._accurate_train):
-            return finished, _fit_zero(finished, self._accurate_train)
-        # Energies alone have chosen the weights, with this zero.
-        set_reference_energies(finished, self._accurate_references)
-        return finished, self._accurate_references
+            _fit_zero(finished, self._accurate_train, self._atoms)
+        else:
+            # Energies alone have chosen the weights, with this zero.
+            found = self._accurate_references
+            set_reference_energies(finished, found.elements, found.shift)
+        values = finished.atomic_energies_fn.atomic_energies.flatten().tolist()
+        elements = dict(zip(model_elements(finished), values, strict=True))
+        return finished, ReferenceEnergies(elements, float(finished.scale_shift.shift))
 
     def with_references(self, model: torch.nn.Module, frames: Sequence[LabelledFrame]) -> ScaleShiftMACE:
         """A :meth:`random_model` on the CPU, with the reference energies of the frames that it was fitted to."""
@@ -200,7 +211,9 @@ class Session:
             dtype=self._dtype,
         )
 
-    def _references(self, frames: Sequence[LabelledFrame]) -> dict[int, float]:
+    def _references(
+        self, frames: Sequence[LabelledFrame], atoms: Mapping[int, float] | None = None
+    ) -> ReferenceEnergies:
         """Reference energies of these frames; with a model to start from, they fill what it does not already predict.
 
         Frames that have an accurate label fix them where there are any: the zeros of all levels then belong to the same
@@ -209,14 +222,14 @@ class Session:
         """
         frames = [frame for frame in frames if frame.frame_id in self._accurate_ids] or frames
         if self._start is None:
-            return fit_reference_energies(frames)
-        baseline, _ = predict(self._start, [frame.configuration for frame in frames])
-        return fit_reference_energies(frames, baseline)
+            return fit_reference_energies(frames, atoms=atoms)
+        predicted, _ = predict(self._start, [frame.configuration for frame in frames])
+        return fit_reference_energies(frames, predicted, atoms=atoms)
 
-    def _references_by_head(self, frames: Sequence[LabelledFrame]) -> dict[int, dict[int, float]]:
+    def _references_by_head(self, frames: Sequence[LabelledFrame]) -> dict[int, ReferenceEnergies]:
         return {head: self._references(level) for head, level in _by_head(frames).items()}
 
-    def _to_graphs(self, frames: Sequence[LabelledFrame], references: dict[int, dict[int, float]]) -> list[Graph]:
+    def _to_graphs(self, frames: Sequence[LabelledFrame], references: dict[int, ReferenceEnergies]) -> list[Graph]:
         """Graphs of these frames with weights of mean 1.
 
         Args:
@@ -225,7 +238,7 @@ class Session:
         mean = float(np.mean([frame.weight for frame in frames]))
         graphs = []
         for frame in frames:
-            energy = frame.energy - reference_energy(frame.configuration, references[frame.head])
+            energy = frame.energy - references[frame.head].of(frame.configuration)
             graphs.append(with_label(self._geometry(frame.configuration), frame, energy, weight=frame.weight / mean))
         return graphs
 
@@ -271,17 +284,16 @@ class Session:
         return result
 
 
-def _fit_zero(model: ScaleShiftMACE, frames: Sequence[LabelledFrame]) -> dict[int, float]:
-    """Give a trained model the reference energies (eV) that leave these frames no mean error, and return them.
+def _fit_zero(model: ScaleShiftMACE, frames: Sequence[LabelledFrame], atoms: Mapping[int, float] | None = None) -> None:
+    """Give a trained model the reference energies that leave these frames no mean error.
 
     Training chooses weights by their forces, which do not feel a constant: a model of ethanol whose forces were the
     best of all was off by 87 meV in every energy.
     """
     set_reference_energies(model, {})
     energies, _ = predict(model, [frame.configuration for frame in frames])
-    references = fit_reference_energies(frames, energies)
-    set_reference_energies(model, references)
-    return references
+    references = fit_reference_energies(frames, energies, atoms=atoms)
+    set_reference_energies(model, references.elements, references.shift)
 
 
 def _by_head(frames: Sequence[LabelledFrame]) -> dict[int, list[LabelledFrame]]:

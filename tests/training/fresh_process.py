@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from asteroid.manifest import ModelSettings
-from asteroid.training.dataset import LabelledFrame, fit_reference_energies, reference_energy, to_graph
+from asteroid.training.dataset import LabelledFrame, fit_reference_energies, to_graph
 from asteroid.training.fit import StageSettings, State, fit
 from asteroid.training.model import build_model
 
@@ -26,7 +26,7 @@ def train(
         [
             to_graph(
                 f.configuration,
-                f.energy - reference_energy(f.configuration, references),
+                f.energy - references.of(f.configuration),
                 f.forces,
                 numbers=[1, 8],
                 r_max=4.5,

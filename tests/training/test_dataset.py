@@ -11,7 +11,6 @@ from asteroid.training.dataset import (
     default_dtype,
     fit_reference_energies,
     labelled_frames,
-    reference_energy,
     shuffled,
     to_graph,
 )
@@ -21,7 +20,7 @@ from .conftest import ACCURATE, CHEAP, Labels, fill
 
 def residuals(frames: list[LabelledFrame]) -> np.ndarray:
     references = fit_reference_energies(frames)
-    return np.array([f.energy - reference_energy(f.configuration, references) for f in frames])
+    return np.array([f.energy - references.of(f.configuration) for f in frames])
 
 
 def test_reference_energies_absorb_a_constant_offset_between_levels(water: Labels) -> None:
@@ -37,14 +36,14 @@ def test_reference_energies_of_several_compositions_are_recovered(water: Labels)
     hydroxide = type(configuration)([8, 1], [[0, 0, 0], [0, 0, 0.97]], charge=-1)
     frames = [LabelledFrame(configuration, oxygen + 2 * hydrogen), LabelledFrame(hydroxide, oxygen + hydrogen)]
     references = fit_reference_energies(frames)
-    assert references[8] == pytest.approx(oxygen, abs=1e-9)
-    assert references[1] == pytest.approx(hydrogen, abs=1e-9)
+    assert references.elements[8] + references.shift == pytest.approx(oxygen, abs=1e-9)
+    assert references.elements[1] + references.shift == pytest.approx(hydrogen, abs=1e-9)
 
 
 def test_reference_energies_leave_alone_what_a_baseline_already_predicts(water: Labels) -> None:
-    baseline = np.array([f.energy for f in water.accurate])
-    references = fit_reference_energies(water.accurate, baseline)
-    assert max(map(abs, references.values())) < 1e-12
+    predicted = np.array([f.energy for f in water.accurate])
+    references = fit_reference_energies(water.accurate, predicted)
+    assert max(map(abs, [*references.elements.values(), references.shift])) < 1e-12
 
 
 def test_labelled_frames_keep_the_order_of_the_ids_and_leave_out_what_has_no_label(

@@ -19,7 +19,6 @@ from asteroid.training.dataset import (
     LabelledFrame,
     Precision,
     fit_reference_energies,
-    reference_energy,
     to_graph,
 )
 from asteroid.training.fit import FitResult, StageSettings, State, evaluate, fit, learning_rate
@@ -67,7 +66,7 @@ def to_graphs(frames: Sequence[LabelledFrame], precision: Precision = "float64")
     return [
         to_graph(
             f.configuration,
-            f.energy - reference_energy(f.configuration, references),
+            f.energy - references.of(f.configuration),
             f.forces,
             f.weight,
             numbers=[1, 8],

@@ -37,6 +37,7 @@ CARD_KEYS = {
         "correction",
         "model_sha256",
     ),
+    *("baseline", "compositions", "energy_shift"),
 }
 
 

@@ -1,0 +1,158 @@
+"""Energies of free atoms in their ground state, the zero that reference energies are measured from.
+
+An open-shell atom has several self-consistent solutions, and a single start may end in an excited one (Mn in UHF 4 eV
+up), so the mean field is solved from several initial guesses and the lowest energy is kept.
+:mod:`asteroid.stages.atoms` stores the results, :mod:`asteroid.training.baseline` reads them. Torch-free, as all of
+this package.
+"""
+
+import contextlib
+import datetime as dt
+import importlib.util
+import logging
+from typing import Any, Final
+
+import numpy as np
+
+from asteroid.configuration import SYMBOLS, Configuration
+from asteroid.errors import AsteroidError, LabelFailed
+from asteroid.labelling import check_supported, engines_for, make_labeller
+from asteroid.labelling.ab_initio import PLAIN, SETTINGS, THRESHOLDS
+from asteroid.labelling.attempt import is_full, one_line
+from asteroid.labelling.mean_field import SCF_CYCLES, make_mean_field, solve
+from asteroid.labelling.plain import frozen_core
+from asteroid.levels import LevelOfTheory
+from asteroid.units import HARTREE
+from asteroid.usage import measure
+
+logger = logging.getLogger(__name__)
+
+GUESSES: Final = ("minao", "atom", "1e")
+"""PySCF's initial guesses: superposed atomic densities of two kinds, and the bare nucleus."""
+
+SCF_ENERGY, SCF_GRADIENT = 1e-9, 1e-5
+"""hartree, and the norm of the orbital gradient, which energies feel in second order. On a grid the energy of an atom
+with an open p shell hardly depends on how that is turned: tighter gradients take minutes."""
+
+GUESS_CYCLES: Final = 50
+
+LANTHANIDES: Final = range(57, 72)
+
+
+def can_compute_atoms(level: LevelOfTheory) -> bool:
+    """Whether asteroid computes this level at all, and its program is installed here."""
+    return level.family != "imported" and importlib.util.find_spec(engines_for(level)[0]) is not None
+
+
+def ground_state_multiplicity(number: int, level: LevelOfTheory) -> int:
+    """2S + 1 of the ground state of a neutral atom, as the level's method sees it.
+
+    GFN methods count the 4f electrons of a lanthanide to its core, which leaves one unpaired 5d electron.
+
+    >>> [ground_state_multiplicity(z, LevelOfTheory.parse("hf/sto-3g")) for z in (1, 6, 7, 8, 9, 10)]
+    [2, 3, 4, 3, 2, 1]
+    """
+    from ase.data import ground_state_magnetic_moments
+
+    if level.is_semiempirical and number in LANTHANIDES:
+        return 2
+    return 1 + round(float(ground_state_magnetic_moments[number]))
+
+
+def free_atom(level: LevelOfTheory, number: int, engine: str | None = None) -> dict[str, Any]:
+    """Energy of one free atom and what it cost, as a JSON record.
+
+    Args:
+        engine: program for a semiempirical level, as in :func:`~asteroid.labelling.make_labeller`.
+
+    Returns:
+        ``energy`` in eV, or None with a ``reason`` where it could not be computed; ``cpu_seconds``.
+    """
+    multiplicity = ground_state_multiplicity(number, level)
+    atom = Configuration(np.array([number]), np.zeros((1, 3)), multiplicity=multiplicity)
+    labeller = make_labeller(level, engine)
+    energy, reason = None, None
+    with measure() as used:
+        try:
+            energy = labeller.compute(atom, forces=False).energy if level.is_semiempirical else _ab_initio(level, atom)
+        except AsteroidError as error:
+            reason = str(error)
+        except Exception as error:
+            if is_full(error):
+                raise
+            # As with labels, the programs raise anything; training has another zero to fall back on.
+            reason = one_line(f"{type(error).__name__}: {error}")
+    return {
+        "level": str(level),
+        "element": SYMBOLS[number],
+        "multiplicity": multiplicity,
+        "energy": energy,
+        "reason": reason,
+        "program": labeller.program,
+        "version": labeller.version,
+        "settings": labeller.settings,
+        "cpu_seconds": used.cpu,
+        "wall_seconds": used.wall,
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _ab_initio(level: LevelOfTheory, atom: Configuration) -> float:
+    """eV, on one thread.
+
+    Raises:
+        LabelFailed: when nothing converges.
+        InputError: for a method whose energies are not proved.
+    """
+    from pyscf import lib
+
+    check_supported(level, charge=0, multiplicity=atom.multiplicity, forces=False)
+    with lib.with_omp_threads(1):
+        mean_field = _lowest(level, atom)
+        if level.family in ("hf", "dft") or not _is_correlated(mean_field):
+            return float(mean_field.e_tot) * HARTREE
+        # Without an empty α orbital (nitrogen in a minimal basis) there are no triples, and PySCF divides by zero.
+        family = "ccsd" if level.family == "ccsd(t)" and mean_field.mol.nelec[0] == mean_field.mol.nao else level.family
+        energy, _ = PLAIN[family](mean_field, False, THRESHOLDS)
+    return float(energy) * HARTREE
+
+
+def _lowest(level: LevelOfTheory, atom: Configuration) -> Any:
+    """The mean field of lowest energy from all guesses; the retry ladder is climbed only where none converges."""
+    starts: list[Any] = [None] * len(GUESSES)
+    if level.family == "dft":
+        # Functionals hop between equal orbitals of an open shell; from Hartree-Fock's choice among these they converge.
+        starts = [_lowest(LevelOfTheory("hf", None, level.basis), atom).make_rdm1()]
+    attempts = [_mean_field(level, atom, guess) for guess, _ in zip(GUESSES, starts, strict=False)]
+    for attempt, start in zip(attempts, starts, strict=True):
+        attempt.kernel(dm0=start)
+    if not any(attempt.converged for attempt in attempts):
+        for attempt in attempts:
+            attempt.max_cycle = SCF_CYCLES
+            with contextlib.suppress(LabelFailed):
+                solve(attempt, plain=True)
+    converged = [attempt for attempt in attempts if attempt.converged]
+    if not converged:
+        raise LabelFailed(f"SCF of the {atom.symbols[0]} atom not converged from any of: {', '.join(GUESSES)}")
+    return min(converged, key=lambda attempt: float(attempt.e_tot))
+
+
+def _mean_field(level: LevelOfTheory, atom: Configuration, guess: str) -> Any:
+    mean_field = make_mean_field(level, atom, grid_level=SETTINGS["grid_level"])
+    mean_field.conv_tol, mean_field.conv_tol_grad = SCF_ENERGY, SCF_GRADIENT
+    mean_field.init_guess, mean_field.max_cycle = guess, GUESS_CYCLES
+    return mean_field
+
+
+def _is_correlated(mean_field: Any) -> bool:
+    """Whether there are two electrons to correlate and an empty orbital for either to go to.
+
+    PySCF's coupled cluster stumbles over a hydrogen atom, whose correlation energy is zero.
+    """
+    molecule = mean_field.mol
+    alpha, beta = molecule.nelec
+    try:
+        core = frozen_core(molecule)
+    except LabelFailed:
+        return False
+    return bool(alpha + beta - 2 * core > 1 and molecule.nao > beta)
