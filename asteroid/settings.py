@@ -169,22 +169,27 @@ class TrainingSettings(Settings):
 
 
 class ThresholdSettings(Settings):
-    """What a model must reach for its certificate."""
+    """What a model must surely reach for its certificate.
+
+    Each is met by the bound of what was measured, not by its value: an error whose 95 % interval reaches beyond the
+    threshold is not known to be below it. Where only few geometries are looked at (minimum, torsions, frequencies)
+    there is no interval, and the value is its own bound."""
 
     force_mae: ForceError = 0.05
-    """eV/Å on held-out accurate frames"""
+    """eV/Å on held-out accurate frames, upper bound"""
     energy_mae: Annotated[Positive, Number("eV/atom")] = 0.005
-    """eV/atom on held-out accurate frames"""
+    """eV/atom on held-out accurate frames, upper bound"""
     nve_drift: Annotated[Positive, Number("eV/atom/ps")] = 0.001
-    """eV/atom/ps"""
-    nvt_stable: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Part of the trajectories that must survive."""
+    """eV/atom/ps, upper bound"""
+    nvt_stable: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Part of the trajectories that survives at each temperature, lower bound: 0.9 takes 29 without a failure, 0.95
+    takes 59, and no number of them shows that all survive."""
     minimum_force: ForceError = 0.05
     """eV/Å, largest accurate force component left at the model's minimum"""
     minimum_rmsd: Annotated[Positive, Number("Å")] = 0.02
     """Å, between the model's minimum and the accurate one"""
     on_policy_mae: ForceError = 0.05
-    """eV/Å on frames of the model's own MD"""
+    """eV/Å on frames of the model's own MD, upper bound"""
     frequency_mean: Annotated[Positive, Number("cm⁻¹")] = 20.0
     """cm⁻¹, mean deviation of the model's harmonic frequencies from the accurate ones"""
     frequency_worst: Annotated[Positive, Number("cm⁻¹")] = 60.0
@@ -192,7 +197,7 @@ class ThresholdSettings(Settings):
     torsion: Annotated[Positive, Number("meV")] = 20.0
     """meV, largest error of the energies along a torsion; at 300 K, k_B T is 26"""
     bonds: Annotated[Positive, Number("Å")] = 0.01
-    """Å, largest distance between a distribution of bond lengths in MD and its reference"""
+    """Å, largest distance between a distribution of bond lengths in MD and its reference, upper bound"""
     angles: Annotated[Positive, Number("degrees")] = 2.0
     """degrees, likewise of bond angles"""
     dihedrals: Annotated[Positive, Number("degrees")] = 15.0
@@ -211,8 +216,8 @@ class ValidationSettings(Settings):
     nve_ps: Picoseconds = 1.0
     """With the time step above, and again with half of it."""
     nvt_ps: Picoseconds = 2.0
-    replicas: Annotated[int, Field(ge=1, le=1000)] = 8
-    """NVT trajectories at each temperature, all in one batch."""
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 30
+    """NVT trajectories at each temperature, all in one batch: so many, if none fails, show that 0.9 survive."""
     on_policy: Annotated[int, Field(ge=0)] = 6
     """Fresh accurate labels of frames from the model's own MD, which score it where it leads itself; 0: none."""
     torsion_points: Annotated[int, Field(ge=0, le=24)] = 2

@@ -7,7 +7,7 @@ from typing import Any
 
 from asteroid.manifest import MoleculeSettings
 from asteroid.report.answers import PICTURES, QUESTIONS
-from asteroid.report.groups import is_checked
+from asteroid.report.groups import line_state
 from asteroid.store import Store
 
 
@@ -17,14 +17,14 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
     Args:
         outcome: of :func:`asteroid.stages.outcome`.
     """
-    verdict = "certified" if outcome["passed"] else "NOT certified"
+    verdict = "certified" if outcome["passed"] else f"NOT certified ({outcome['state']})"
     rows = [
         ("force MAE / eV/Å", outcome["force_mae"], outcome["scratch_force_mae"]),
         ("energy MAE / eV/atom", outcome["energy_mae"], outcome["scratch_energy_mae"]),
     ]
     lines = [
-        f"| {line['name']} | {_number(line['value'])} | {line['comparison']} {line['threshold']:g} {line['unit']} "
-        f"| {_result(line)} |"
+        f"| {line['name']} | {_number(line['value'])} | {_number(line.get('bound'))} "
+        f"| {line['comparison']} {line['threshold']:g} {line['unit']} | {_result(line)} |"
         for line in outcome["lines"]
     ]
     return "\n".join(
@@ -32,12 +32,12 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
             f"# {molecule.name}: {verdict}",
             "",
             *_answers(store, outcome["report_path"].rpartition("/")[0]),
-            f"| on held-out frames | {molecule.training.strategy} | accurate labels alone |",
+            "| on held-out frames | this model | accurate labels alone |",
             "|---|---:|---:|",
             *(f"| {name} | {_number(ours)} | {_number(scratch)} |" for name, ours, scratch in rows),
             "",
-            "| requirement | value | threshold | |",
-            "|---|---:|---|---|",
+            "| requirement | value | bound | threshold | |",
+            "|---|---:|---:|---|---|",
             *lines,
             "",
             f"Model: `{outcome['model']}`",
@@ -65,9 +65,8 @@ def _answers(store: Store, folder: str) -> list[str]:
 
 
 def _result(line: dict[str, Any]) -> str:
-    if not is_checked(line):
-        return "not checked"
-    return "pass" if line["passed"] else "**fail**"
+    state = line_state(line)
+    return state if state in ("passed", "not checked") else f"**{state}**"
 
 
 def _number(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """The command line, ``asteroid --help``.
 
 Thin: each command reads its arguments, calls :mod:`asteroid.stages` or a layer below it, and prints. Exit codes: 0
-done, 1 the work failed, 2 bad input, 130 stopped by
+done, 1 the work failed, 2 bad input, 3 done but not certified, 130 stopped by
 Ctrl-C, 143 by SIGTERM. For people there is a progress bar and a table, for machines ``--json``. A command
 is a function in one of the modules here and a line below.
 """

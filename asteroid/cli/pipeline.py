@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from asteroid.cli.common import (
     WARNING,
@@ -18,6 +19,9 @@ from asteroid.cli.common import (
     print_warnings,
 )
 from asteroid.errors import InputError, plural
+
+NOT_CERTIFIED = 3
+"""Exit status of a run that finished, where a model is not certified."""
 
 
 def run(
@@ -31,7 +35,8 @@ def run(
 
     Samples, labels, trains, validates and reports every molecule of the manifest. It can be stopped or killed at any
     moment; run it again and it goes on where things stand, and nothing is computed twice. A molecule that fails
-    does not stop the others; exits with 1 when one did, and with 130 (143) when stopped by Ctrl-C (SIGTERM).
+    does not stop the others. Exits with 0 when all models are certified, 1 when the work on one failed, 2 for bad
+    input, 3 when all is done but a model is not certified, and 130 (143) when stopped by Ctrl-C (SIGTERM).
     """
     from asteroid.store import Store
 
@@ -51,6 +56,8 @@ def run(
         print(f"{outcome['molecule']}: failed: {outcome['failure']}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
+    if not all(outcome["passed"] for outcome in finished):
+        raise typer.Exit(NOT_CERTIFIED)
 
 
 def check(
@@ -94,7 +101,9 @@ def check(
 
 def _print_outcomes(outcomes: Sequence[dict[str, Any]]) -> None:
     for o in outcomes:
-        verdict = "[green]certified[/]" if o["passed"] else "[yellow]not certified[/]"
+        verdict = "[green]certified[/]" if o["passed"] else f"[yellow]not certified[/] ({o['state']})"
         out.print(f"\n[bold]{o['molecule']}[/]: {verdict}. {o['quality']}")
         out.print(f"  {o['benefit']}")
+        if o["next_step"]:
+            out.print(f"  [yellow]{escape(o['next_step'])}[/]")
         out.print(f"  model   {o['model']}\n  report  {o['report']}")

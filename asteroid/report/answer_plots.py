@@ -3,7 +3,6 @@
 They go with the words of :mod:`asteroid.report.answers`; :mod:`asteroid.report.canvas` has what all figures share.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,12 +14,15 @@ from asteroid.report.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION,
 from asteroid.report.cost import Cost, Quoted
 from asteroid.report.groups import Group
 from asteroid.report.words import rounded
+from asteroid.validation.line import OPEN
 
 WIDTH = 3.6
 """Inches of a picture in a card: its letters are then as large as those around it."""
 
 RANGE = (0.01, 10.0)
 """Of what was found over what was asked for: farther in or out makes no difference to the verdict."""
+
+STATE_COLOURS = {"passed": GREEN, OPEN: ORANGE, "failed": VERMILION, "not checked": GREY}
 
 _KINDS = {
     "sampling": PURPLE,
@@ -34,11 +36,11 @@ _KINDS = {
 
 def how_good(groups: Sequence[Group]) -> bytes:
     """For each group the line that decides it: how far it is from its threshold, on a logarithmic scale."""
-    figure, axes = _small_axes("found ÷ asked for", rows=len(groups))
+    figure, axes = _small_axes("bound of what was found ÷ asked for", rows=len(groups))
     axes.set_xscale("log")
     for row, group in enumerate(groups):
-        colour = GREY if group.passed is None else GREEN if group.passed else VERMILION
-        if group.passed is not None:
+        colour = STATE_COLOURS[group.state]
+        if group.state != "not checked":
             right = min(max(group.closeness, RANGE[0]), RANGE[1])
             axes.barh(row, right - RANGE[0], left=RANGE[0], height=0.34, color=colour)
             if right == RANGE[0]:
@@ -139,7 +141,8 @@ def _draw_worth(
 def _with_interval(
     axes: Axes, count: float, error: Mapping[str, float], scale: float, colour: str, marker: str
 ) -> None:
-    axes.plot([count, count], [scale * error["low"], scale * error["high"]], color=colour, linewidth=1.4)
+    if error["high"] is not None:
+        axes.plot([count, count], [scale * error["low"], scale * error["high"]], color=colour, linewidth=1.4)
     axes.plot(count, scale * error["value"], marker, color=colour, markersize=6)
 
 
@@ -174,12 +177,13 @@ def _rounded(value: float) -> str:
 
 
 def _found(group: Group) -> str:
-    """The deciding line's value in its unit; energies per atom as people say them."""
-    if group.passed is None:
+    """The deciding line's value in its unit, and that it is not known well enough."""
+    if group.state == "not checked":
         return "not checked"
     value, unit = group.worst["value"], group.worst["unit"]
     if value is None:
         return "not measured"
-    if unit == "" and math.isclose(value, group.worst["threshold"]) and group.worst["comparison"] == ">=":
-        return "all" if value == 1 else f"{value:.3g}"
-    return f"{value:.3g} {unit}".strip()
+    unsure = f", {OPEN}" if group.state == OPEN else ""
+    if unit == "" and value == 1 and group.worst["comparison"] == ">=":
+        return "all" + unsure
+    return f"{value:.3g} {unit}".strip() + unsure

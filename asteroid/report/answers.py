@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from asteroid.report.cost import Cost, Quoted, gpu_hours
-from asteroid.report.groups import group_lines
+from asteroid.report.groups import certificate_state, group_lines
 from asteroid.report.page import format_number
-from asteroid.report.verdict import benefit_sentence, quality_sentence, worth_sentence
+from asteroid.report.verdict import benefit_sentence, quality_sentence, upper_end, worth_sentence
 from asteroid.report.words import count, words_of
+from asteroid.validation.line import OPEN
 
-Tone = Literal["good", "bad", "plain"]
+Tone = Literal["good", "unsure", "bad", "plain"]
+_TONES: dict[str, Tone] = {"passed": "good", OPEN: "unsure", "failed": "bad"}
 
 QUESTIONS = {"good": "How good", "cost": "What it cost", "bought": "What that bought"}
 """By the names in :class:`Answers`."""
@@ -62,6 +64,7 @@ def answer(
     quoted: Quoted | None = None,
     curve: Mapping[str, Any] | None = None,
     label_seconds: float | None = None,
+    next_step: str = "",
 ) -> Answers:
     """The three answers.
 
@@ -69,8 +72,11 @@ def answer(
         quoted: what was quoted for these costs; None without a quote.
         curve: what :func:`asteroid.stages.curve.measure_curve` found; None in reports of before it.
         label_seconds: core-seconds of an accurate label; None without one.
+        next_step: what to do about a model that is not certified; empty for one that is.
     """
-    return Answers(_good(certificate), _cost(costs, quoted, card), _bought(certificate, card, curve, label_seconds))
+    return Answers(
+        _good(certificate, next_step), _cost(costs, quoted, card), _bought(certificate, card, curve, label_seconds)
+    )
 
 
 def cost_unit(costs: Sequence[Cost]) -> tuple[str, float]:
@@ -78,7 +84,7 @@ def cost_unit(costs: Sequence[Cost]) -> tuple[str, float]:
     return ("core-hours", 3600.0) if sum(cost.core_seconds for cost in costs) >= 360 else ("core-seconds", 1.0)
 
 
-def _good(certificate: Mapping[str, Any]) -> Answer:
+def _good(certificate: Mapping[str, Any], next_step: str) -> Answer:
     errors = certificate["errors"]
     frames = count(len(errors["frame_ids"]), "held-out accurate frame")
     if errors["force_mae"] is None:
@@ -88,9 +94,9 @@ def _good(certificate: Mapping[str, Any]) -> Answer:
         error, unit, scale, kind = errors["force_mae"], "eV/Å", 1, "force"
         closing = ""
     value, low, high = (format_number(scale * error[name]) for name in ("value", "low", "high"))
-    sentences = [quality_sentence(certificate)]
+    sentences = [quality_sentence(certificate), *([f"{next_step}."] if next_step else [])]
     for group in group_lines(certificate):
-        if group.name == "On its own MD" and group.passed is not None:
+        if group.name == "On its own MD" and group.state != "not checked":
             found, asked = (format_number(group.worst[name]) for name in ("value", "threshold"))
             sentences.append(
                 f"Where its own dynamics lead it, fresh accurate labels find {found} {group.worst['unit']} "
@@ -100,7 +106,7 @@ def _good(certificate: Mapping[str, Any]) -> Answer:
         f"{value} {unit}",
         f"mean absolute {kind} error on {frames}, 95% interval {low} to {high}{closing}",
         tuple(sentences),
-        "good" if certificate["passed"] else "bad",
+        _TONES[certificate_state(certificate)],
     )
 
 
@@ -156,7 +162,7 @@ def _bought(
     ratio = certificate["improvement"]
     benefit = benefit_sentence(certificate, card)
     if card["strategy"] == "scratch" or ratio is None:
-        return Answer("", "", (benefit,))
+        return Answer("", "", (benefit,), "bad" if certificate.get("passed_over") else "plain")
     aid = words_of(card).aid
     it = "they" if aid.endswith("s") else "it"
     kind = "energy" if certificate["errors"]["force_mae"] is None else "force"
@@ -167,5 +173,5 @@ def _bought(
         f"{kind} error without {aid} over {kind} error with {'them' if it == 'they' else 'it'}, 95% interval {low} to "
         f"{high}; above 1, {it} helped",
         tuple(filter(None, (worth, benefit))),
-        "good" if ratio["low"] > 1 else "bad" if ratio["high"] < 1 else "plain",
+        "good" if ratio["low"] > 1 else "bad" if upper_end(ratio) < 1 else "plain",
     )

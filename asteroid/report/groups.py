@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from asteroid.validation.line import OPEN, State
+
 _WORDS = (
     ("On its own MD", ("own md",)),
     ("Torsions", ("torsion",)),
@@ -26,18 +28,21 @@ _ORDER = (
 )
 
 
+_SEVERITY: dict[State, int] = {"not checked": 0, "passed": 1, OPEN: 2, "failed": 3}
+
+
 @dataclass(frozen=True)
 class Group:
     """Lines of the certificate that belong together.
 
     Args:
-        passed: None where none of them was checked.
+        state: failed where one line is, passed where all that were checked are.
         worst: the line that is nearest to its threshold, or farthest beyond it; a failed one before all.
         closeness: of that line, see :func:`closeness`.
     """
 
     name: str
-    passed: bool | None
+    state: State
     worst: Mapping[str, Any]
     closeness: float
 
@@ -56,15 +61,30 @@ def is_checked(line: Mapping[str, Any]) -> bool:
     return bool(line.get("checked", True))
 
 
+def line_state(line: Mapping[str, Any]) -> State:
+    """What became of a line; certificates of earlier versions knew neither bounds nor a want of evidence."""
+    if not is_checked(line):
+        return "not checked"
+    state: State = line.get("state") or ("passed" if line["passed"] else "failed")
+    return state
+
+
+def certificate_state(certificate: Mapping[str, Any]) -> State:
+    """The same of a whole certificate."""
+    state: State = certificate.get("state") or ("passed" if certificate["passed"] else "failed")
+    return state
+
+
 def closeness(line: Mapping[str, Any]) -> float:
-    """What was found over what was asked for: up to 1 passes, endless where nothing could be measured.
+    """The bound over what was asked for: up to 1 passes, endless where nothing could be measured.
 
     >>> closeness({"value": 0.02, "threshold": 0.08, "comparison": "<="})
     0.25
     >>> closeness({"value": 0.5, "threshold": 1.0, "comparison": ">="})
     2.0
     """
-    value, threshold = line["value"], line["threshold"]
+    threshold = line["threshold"]
+    value = line["bound"] if line.get("bound") is not None else line["value"]
     if value is None:
         return math.inf
     found, asked = (value, threshold) if line["comparison"] == "<=" else (threshold, value)
@@ -75,6 +95,5 @@ def closeness(line: Mapping[str, Any]) -> float:
 
 def _group(name: str, lines: list[Mapping[str, Any]]) -> Group:
     checked = [line for line in lines if is_checked(line)]
-    worst = max(checked or lines, key=lambda line: (not line["passed"], closeness(line)))
-    passed = all(line["passed"] for line in checked) if checked else None
-    return Group(name, passed, worst, closeness(worst))
+    worst = max(checked or lines, key=lambda line: (_SEVERITY[line_state(line)], closeness(line)))
+    return Group(name, line_state(worst), worst, closeness(worst))

@@ -81,7 +81,7 @@ class IndexRow:
     strategy: str
     accurate: str
     created: str
-    passed: bool
+    state: str
     answers: Mapping[str, Any]
     report: str
 

@@ -6,6 +6,7 @@ Models with their three answers, and the comparisons of strategies that ``astero
 from collections.abc import Mapping
 from typing import Any
 
+from asteroid.report.groups import certificate_state
 from asteroid.report.html import ComparisonRow, IndexRow, render_index
 from asteroid.report.page import format_number
 from asteroid.store import Store
@@ -42,7 +43,7 @@ def _rows(store: Store) -> list[IndexRow]:
                     strategy=certificate["strategy"],
                     accurate=certificate["levels"]["accurate"],
                     created=certificate["created"],
-                    passed=certificate["passed"],
+                    state=certificate_state(certificate),
                     answers=answers,
                     report=f"{molecule}/{model_id}/report.html",
                 )

@@ -8,12 +8,13 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from asteroid.report.groups import certificate_state, line_state
 from asteroid.report.words import count
 
 
 @cache
 def page_environment() -> Environment:
-    """The templates of this package, everything escaped, with the filter ``number``."""
+    """The templates of this package, everything escaped, with filters for numbers and for the states of lines."""
     environment = Environment(
         loader=PackageLoader("asteroid.report", "."),
         autoescape=True,
@@ -22,6 +23,7 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["number"] = format_number
+    environment.filters |= {"line_state": line_state, "certificate_state": certificate_state}
     environment.globals["count"] = count
     return environment
 

@@ -4,31 +4,44 @@ The words follow the confidence interval: a gain is claimed only where the inter
 as plainly as a gain. Where the accurate labels are energies alone, all is about energies, and said to be.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asteroid.report.groups import group_lines, is_checked
-from asteroid.report.words import count, rounded, words_of
+from asteroid.report.groups import group_lines, is_checked, line_state
+from asteroid.report.words import WORDS, count, rounded, words_of
+from asteroid.validation.line import OPEN
 
 
 def quality_sentence(certificate: Mapping[str, Any]) -> str:
-    """Whether the certificate was passed, if not, by what, and what was never checked."""
+    """Whether the certificate was passed, if not, by what, what evidence is missing, and what was never checked."""
     lines = [line for line in certificate["lines"] if is_checked(line)]
-    failed = [name_in_sentence(line["name"]) for line in lines if not line["passed"]]
+    failed, unsure = (
+        [name_in_sentence(line["name"]) for line in lines if line_state(line) == state] for state in ("failed", OPEN)
+    )
     checked = "that were checked" if len(lines) < len(certificate["lines"]) else ""
     if failed:
         verdict = f"The model misses {len(failed)} of {len(lines)} requirements {checked}".rstrip()
         verdict += f": {', '.join(failed)}."
+    elif unsure:
+        met = len(lines) - len(unsure)
+        verdict = f"The model surely meets {met} of {len(lines)} requirements {checked}".rstrip() + "."
     else:
-        verdict = f"The model meets all {len(lines)} requirements {checked}".rstrip() + "."
+        verdict = f"The model surely meets all {len(lines)} requirements {checked}".rstrip() + "."
+    if unsure:
+        verdict += f" Not enough evidence: {', '.join(unsure)}."
+    if certificate.get("beaten"):
+        verdict += " Accurate labels alone gave a better model."
     if any(line["name"] == "Force MAE" and not is_checked(line) for line in certificate["lines"]):
         verdict += " Its forces were never checked against the accurate level."
-    unchecked = [name_in_sentence(group.name) for group in group_lines(certificate) if group.passed is None]
+    unchecked = [name_in_sentence(group.name) for group in group_lines(certificate) if group.state == "not checked"]
     return f"{verdict} Not checked: {', '.join(unchecked)}." if unchecked else verdict
 
 
 def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     """What a strategy did to the error, as strongly as the test frames allow and no more."""
+    if certificate.get("passed_over"):
+        return _harm_sentence(certificate, certificate["passed_over"], certificate["harm"])
     if card["strategy"] == "scratch":
         return "This model was trained on accurate labels alone, so no cheap label helped or harmed it."
     aid = words_of(card).aid
@@ -54,7 +67,7 @@ def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) ->
             f"{opening} With {same}, the {kind} error is {ours} {unit} instead of {theirs} {unit} without {aid}: "
             f"{_times(ratio)} smaller on {frames}.{closing}"
         )
-    if ratio["high"] < 1:
+    if upper_end(ratio) < 1:
         turned = {"value": 1 / ratio["value"], "low": 1 / ratio["high"], "high": 1 / ratio["low"]}
         return (
             f"It did not help, it harmed. With {same} and without {aid}, the {kind} error is {theirs} {unit}; "
@@ -64,7 +77,31 @@ def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) ->
     return (
         f"It made no difference that {frames} can show. With {same}, the {kind} error is {ours} {unit} with {aid} "
         f"and {theirs} {unit} without: a ratio of {ratio['value']:.2f} (95% interval {ratio['low']:.2f} to "
-        f"{ratio['high']:.2f}), which includes 1.{closing}"
+        f"{upper_end(ratio):.2f}), which includes 1.{closing}"
+    )
+
+
+def upper_end(estimate: Mapping[str, float | None]) -> float:
+    """Of an interval; infinity, which JSON has not, stands there as null."""
+    high = estimate["high"]
+    return math.inf if high is None else high
+
+
+def _harm_sentence(certificate: Mapping[str, Any], other: Mapping[str, Any], harm: Mapping[str, float | None]) -> str:
+    """Of a model of accurate labels alone that was handed over because it is better."""
+    aid = WORDS[other["strategy"]].aid
+    if certificate["errors"]["force_mae"] is None:
+        kind, unit, scale = "energy", "meV/atom", 1000
+    else:
+        kind, unit, scale = "force", "eV/Å", 1
+    theirs, ours = (
+        f"{scale * found[f'{kind}_mae']['value']:.3g}" for found in (other["errors"], certificate["errors"])
+    )
+    return (
+        f"It did not help, it harmed: {count(other['chosen_on'], 'held-out frame')} that neither was fitted to show "
+        f"that accurate labels alone do better, so their model is the one handed over. With {aid} the {kind} "
+        f"error is {theirs} {unit}, without {ours}: {_times(harm)} larger on "
+        f"{count(len(certificate['errors']['frame_ids']), 'test frame')}, which had no part in the choice."
     )
 
 
@@ -126,5 +163,5 @@ def _listed(numbers: Sequence[int]) -> str:
     return f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
 
 
-def _times(ratio: Mapping[str, float]) -> str:
-    return f"{ratio['value']:.2f} times (95% interval {ratio['low']:.2f} to {ratio['high']:.2f})"
+def _times(ratio: Mapping[str, float | None]) -> str:
+    return f"{ratio['value']:.2f} times (95% interval {ratio['low']:.2f} to {upper_end(ratio):.2f})"

@@ -34,6 +34,7 @@ def write_report(
     folder: str,
     curve: Mapping[str, Any] | None = None,
     quote: Mapping[str, Any] | None = None,
+    next_step: str = "",
 ) -> str:
     """Write ``report.html`` beside ``certificate.json``, its answers and their pictures, and the index.
 
@@ -44,18 +45,28 @@ def write_report(
         folder: below ``reports/<molecule>/``.
         curve: as :func:`asteroid.stages.curve.measure_curve` measured it; None in certificates of before it.
         quote: as :func:`asteroid.stages.kept_quotes.find_quote` found it; None without one.
+        next_step: what to do about a model that is not certified; empty for one that is.
 
     Returns:
         Where the report lies.
     """
     model_id = card["model_id"]
     levels = [summarise_level(store, molecule, level) for level in store.levels(molecule)]
-    rounds = collect_rounds(store, molecule, model_id)
+    other = certificate.get("passed_over")
+    # The rounds trained the strategy's model, whichever was handed over in the end.
+    rounds = collect_rounds(store, molecule, other["model_id"] if other else model_id)
     compared = [point["model_id"] for point in curve["points"]] if curve else []
+    compared += [other["model_id"]] if other else []
     costs = collect_costs(store, molecule, card, scratch_card, rounds=rounds, compared=compared)
     quoted = read_quote(quote, costs) if quote else None
     answers = answer(
-        certificate, card, costs, quoted=quoted, curve=curve, label_seconds=_label_seconds(levels, card["accurate"])
+        certificate,
+        card,
+        costs,
+        quoted=quoted,
+        curve=curve,
+        label_seconds=_label_seconds(levels, card["accurate"]),
+        next_step=next_step,
     )
     pictures = _pictures(certificate, card, costs, quoted, curve)
     context = ReportContext(

@@ -1,9 +1,7 @@
 """Judging a finished model: certificate and report, and what to tell a person."""
 
 from functools import partial
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from asteroid.account import Entry, charge
 from asteroid.claims import claim
@@ -17,10 +15,17 @@ from asteroid.stages.curve import measure_curve
 from asteroid.stages.evidence import Asked, gather_evidence, read_asked
 from asteroid.stages.hessians import hessian_frames
 from asteroid.stages.kept_quotes import find_quote
+from asteroid.stages.labels import expected_label_seconds
+from asteroid.stages.looks import count_looks
 from asteroid.stages.minima import compare_to_accurate
-from asteroid.stages.models import Models, trained_models, training_frames
+from asteroid.stages.models import Models, errors_on, trained_models, training_frames
 from asteroid.stages.own_md import own_md
 from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.report.next_step import Spent
+    from asteroid.validation.certificate import PassedOver
+    from asteroid.validation.errors import Errors
 
 
 def report_folder(store: Store, molecule: MoleculeSettings, models: Models) -> str:
@@ -67,6 +72,7 @@ def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress
 
 
 def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: Entry, on_progress: Progress) -> bool:
+    from asteroid.report.next_step import next_step
     from asteroid.report.write import write_report
     from asteroid.validation.certificate import certify as judge
 
@@ -75,23 +81,31 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
     card, scratch_card = (read_card(store, molecule.name, i) for i in (models.final, models.scratch))
     if not store.exists(f"{folder}/certificate.json"):
         minimum, rest, note = compare_to_accurate(store, molecule, models.final)
+        errors = _errors(store, molecule, models.final)
         trajectories = own_md(store, molecule, models.final, on_progress=on_progress)
+        evidence = gather_evidence(store, molecule, models.final, rest, trajectories)
+        own = evidence.on_policy.errors if evidence.on_policy else None
         certificate = judge(
             card,
-            errors=_errors(store, molecule, models.final),
+            errors=errors,
             scratch_errors=_errors(store, molecule, models.scratch) if models.scratch != models.final else None,
             dynamics=trajectories.dynamics,
             minimum=minimum,
             thresholds=molecule.validation.thresholds,
             minimum_note=note,
-            evidence=gather_evidence(store, molecule, models.final, rest, trajectories),
+            evidence=evidence,
             accurate_forces=molecule.label_settings(molecule.accurate).forces,
+            looks=count_looks(store, molecule, models.final, errors.frame_ids, own.frame_ids if own else ()),
+            passed_over=_passed_over(store, molecule, models),
         )
         store.write_json(f"{folder}/certificate.json", certificate.to_json())
     if not store.exists(f"{folder}/curve.json"):
         curve = measure_curve(store, molecule, models, partial(_errors, store, molecule), on_progress=on_progress)
         store.write_json(f"{folder}/curve.json", curve)
-    content = store.read_json(f"{folder}/certificate.json")
+    content, curve = (store.read_json(f"{folder}/{name}.json") for name in ("certificate", "curve"))
+    if not store.exists(f"{folder}/next-step.json"):
+        said = next_step(content, _spent(store, molecule, card, content, curve))
+        store.write_json(f"{folder}/next-step.json", {"sentence": said})
     # The report shows the account.
     account.save()
     write_report(
@@ -101,10 +115,40 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
         card=card,
         scratch_card=scratch_card,
         folder=folder,
-        curve=store.read_json(f"{folder}/curve.json"),
+        curve=curve,
         quote=find_quote(store, molecule),
+        next_step=store.read_json(f"{folder}/next-step.json")["sentence"],
     )
     return bool(content["passed"])
+
+
+def _passed_over(store: Store, molecule: MoleculeSettings, models: Models) -> "PassedOver | None":
+    from asteroid.validation.certificate import PassedOver
+
+    if models.passed_over is None:
+        return None
+    frames, _, _ = training_frames(store, molecule)
+    errors = _errors(store, molecule, models.passed_over)
+    return PassedOver(models.passed_over, molecule.training.strategy, errors, len(frames.held_out))
+
+
+def _spent(
+    store: Store, molecule: MoleculeSettings, card: dict[str, Any], certificate: dict[str, Any], curve: dict[str, Any]
+) -> "Spent":
+    """What labels and MD of a certificate cost, by what those so far have."""
+    from asteroid.report.next_step import Spent
+
+    settings, acquired = molecule.validation, molecule.acquisition
+    speed = certificate["dynamics"]["steps_per_second"]
+    return Spent(
+        labels=molecule.budget.accurate,
+        label_seconds=expected_label_seconds(store, molecule, molecule.accurate),
+        md_seconds=1000 / settings.timestep / speed if speed else None,
+        md_ps=settings.nvt_ps,
+        temperatures=len(settings.temperatures),
+        exponent=curve["worth"] and curve["worth"]["exponent"],
+        rounds_allowed=acquired.certify_rounds if acquired else None,
+    )
 
 
 def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[str, Any]:
@@ -115,6 +159,7 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
     Raises:
         StoreError: when the model has changed since it was certified.
     """
+    from asteroid.report.groups import certificate_state
     from asteroid.report.verdict import benefit_sentence, quality_sentence
 
     read_model(store, molecule.name, models.final)
@@ -125,8 +170,10 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
     return {
         "molecule": molecule.name,
         "passed": certificate["passed"],
+        "state": certificate_state(certificate),
         "quality": quality_sentence(certificate),
         "benefit": benefit_sentence(certificate, card),
+        "next_step": store.read_json(said)["sentence"] if store.exists(said := f"{folder}/next-step.json") else "",
         "force_mae": _value(certificate["errors"]["force_mae"]),
         "energy_mae": certificate["errors"]["energy_mae"]["value"],
         "scratch_force_mae": _value(scratch["force_mae"]),
@@ -143,23 +190,9 @@ def _value(estimate: dict[str, float] | None) -> float | None:
     return None if estimate is None else estimate["value"]
 
 
-def _errors(store: Store, molecule: MoleculeSettings, model_id: str) -> Any:
+def _errors(store: Store, molecule: MoleculeSettings, model_id: str) -> "Errors":
     """Errors of a model on the held-out test frames."""
-    from asteroid.training.predict import predict
-    from asteroid.training.run import load_calculator
-    from asteroid.validation.errors import measure_errors
-
-    frames, accurate, _ = training_frames(store, molecule)
+    frames, _, _ = training_frames(store, molecule)
     if not frames.test:
         raise AsteroidError(f"{molecule.name}: no test frame has an accepted label at {molecule.accurate}")
-    configurations = {f.frame_id: f.configuration for f in store.frames(molecule.name, ids=frames.test)}
-    calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
-    energies, forces = predict(calculator, [configurations[i] for i in frames.test])
-    return measure_errors(
-        frames.test,
-        reference_energies=np.array([accurate[i].energy for i in frames.test], dtype=float),
-        predicted_energies=energies,
-        reference_forces=[accurate[i].forces for i in frames.test],
-        predicted_forces=forces,
-        seed=molecule.validation.seed,
-    )
+    return errors_on(store, molecule, model_id, frames.test)

@@ -53,8 +53,8 @@ def measure_curve(
             {
                 "labels": labels,
                 "model_id": scratch[labels],
-                "force_mae": found.force_mae and asdict(found.force_mae),
-                "energy_mae": asdict(found.energy_mae),
+                "force_mae": found.force_mae and found.force_mae.to_json(),
+                "energy_mae": found.energy_mae.to_json(),
             }
             for labels, found in errors.items()
         ],

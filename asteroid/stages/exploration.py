@@ -20,9 +20,9 @@ from asteroid.processes import Progress
 from asteroid.stages.common import counted
 from asteroid.stages.feedback import failed_lines, failing_geometries
 from asteroid.stages.minima import minimum_or_start
-from asteroid.stages.models import training_notes
+from asteroid.stages.models import training_frames, training_notes
 from asteroid.stages.own_md import cluster_wall
-from asteroid.stages.rounds import acquisition, loop_folder, read_rounds, read_step, step_path
+from asteroid.stages.rounds import acquisition, loop_folder, read_rounds, read_step, round_settings, step_path
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models
 from asteroid.store import Store
 
@@ -56,12 +56,13 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
         began = time.process_time()
         models = load_models(store, molecule, (card["model_id"], *members))
         labels = store.labels(molecule.name, molecule.accurate)
-        held_out = held_out_frames(store, molecule, card["frames"]["accurate_valid"], labels)
+        known, _, _ = training_frames(store, round_settings(molecule, rounds[-1]["labels"]))
+        held_out = held_out_frames(store, molecule, known.unused, labels)
         uncertainty = committee_predict(models[1:], [f.configuration for f in held_out]).uncertainty
         calibration = calibrate(uncertainty, force_errors(models[0], held_out, labels))
         failed, places = failed_lines(store, molecule), list[Configuration]()
         if failed:
-            places = failing_geometries(store, molecule, card["model_id"], on_progress=on_progress)
+            places = failing_geometries(store, molecule, on_progress=on_progress)
         find = _find(store, molecule, number, card["model_id"], models, calibration, places, on_progress)
         replicas, frames, dropped = find
         store.add_frames(molecule.name, frames, batch=_group(molecule, number, "frames"))
@@ -70,7 +71,8 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
             "model_id": card["model_id"],
             "because": failed,
             "committee": members,
-            "calibration": calibration.to_json(),
+            # Whether these frames have stopped trainings, too: what is calibrated by them is then approximate.
+            "calibration": {**calibration.to_json(), "shared": not known.calibration},
             "limit": known_limit(calibration),
             "replicas": [{"temperature": r.temperature, "ps": r.survived, "reason": r.reason} for r in replicas],
             "frames": len(frames),

@@ -15,12 +15,14 @@ from asteroid.claims import claim
 from asteroid.configuration import Configuration
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
+from asteroid.report.groups import line_state
+from asteroid.report.next_step import misses
 from asteroid.stages.certificates import report_folder
 from asteroid.stages.minima import minimum_or_start
 from asteroid.stages.models import trained_models
 from asteroid.stages.rounds import acquisition, decide_further, read_rounds, read_step, round_settings, step_path
 from asteroid.store import Store
-from asteroid.validation.line import MINIMUM, ON_POLICY, SURVIVED, TORSIONS
+from asteroid.validation.line import MINIMUM, ON_POLICY, OPEN, SURVIVED, TORSIONS
 
 WORST: Final = 4
 """Frames of the model's own MD, those with the largest errors, from which a further round starts."""
@@ -51,8 +53,10 @@ def order_round(store: Store, molecule: MoleculeSettings) -> Verdict:
     with claim(store, f"acquiring {molecule.name}"):
         rounds = read_rounds(store, molecule)
         failed = failed_lines(store, molecule)
+        if not failed and (unsure := unsure_lines(store, molecule)):
+            return Verdict(False, f"no round is needed, but more evidence in: {', '.join(unsure)}")
         if not failed:
-            return Verdict(False, "the certificate has been passed")
+            return Verdict(False, "the certificate asks for no further round")
         said = f"the certificate failed in: {', '.join(failed)}"
         if read_step(store, molecule, "further", len(rounds)) is not None:
             # The loop has been asked since, and had nothing to label.
@@ -68,16 +72,28 @@ def order_round(store: Store, molecule: MoleculeSettings) -> Verdict:
 
 
 def failed_lines(store: Store, molecule: MoleculeSettings) -> list[str]:
-    """Names of the requirements that the last round's model fails; none where it has not been judged."""
+    """Names of the requirements that the last round's model misses; none where it has not been judged."""
     certificate = _certificate(store, molecule)
     lines = certificate["lines"] if certificate else []
-    return [line["name"] for line in lines if line["checked"] and not line["passed"]]
+    return [line["name"] for line in lines if wants_better_model(line)]
+
+
+def unsure_lines(store: Store, molecule: MoleculeSettings) -> list[str]:
+    """Names of the requirements that only lack evidence, which no further round of training labels gives."""
+    certificate = _certificate(store, molecule)
+    lines = certificate["lines"] if certificate else []
+    return [line["name"] for line in lines if line_state(line) == OPEN and not wants_better_model(line)]
+
+
+def wants_better_model(line: dict[str, Any]) -> bool:
+    """Whether a line was missed, by its value at least, or could not be measured."""
+    return misses(line) or (line_state(line) == OPEN and line["value"] is None)
 
 
 def failing_geometries(
-    store: Store, molecule: MoleculeSettings, model_id: str, *, on_progress: Progress | None = None
+    store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None
 ) -> list[Configuration]:
-    """Where the model of the last round failed its certificate: what a further round starts from. Needs torch.
+    """Where the model that the last round led to failed its certificate: what a further round starts from. Needs torch.
 
     Along the torsions whose energies are off, the frames of its own MD with the largest errors, the last whole ones of
     trajectories that broke, and the way to the accurate minimum. A line that names no place adds none.
@@ -86,7 +102,7 @@ def failing_geometries(
     found: list[Configuration] = []
     if certificate is None:
         return found
-    evidence = certificate["evidence"]
+    model_id, evidence = certificate["model_id"], certificate["evidence"]
     if TORSIONS in failed:
         limit = molecule.validation.thresholds.torsion / 1000
         off = [i for i, t in enumerate(evidence["torsions"]) if t["worst"] is None or t["worst"] > limit]

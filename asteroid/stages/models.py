@@ -7,11 +7,11 @@ minimum is found along the way, for :mod:`asteroid.stages.minima`.
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from asteroid.account import charge
 from asteroid.claims import claim
-from asteroid.configuration import Split
+from asteroid.configuration import Frame, Split
 from asteroid.manifest import MoleculeSettings
 from asteroid.models import has_model, read_card
 from asteroid.naming import content, file_digest
@@ -24,18 +24,29 @@ from asteroid.store import Store
 from asteroid.training.baseline import stored_atoms
 from asteroid.training.held_out import HeldOut
 
+if TYPE_CHECKING:
+    from asteroid.validation.errors import Errors
+
+
+APART = 10
+"""Held-out frames from which on a loop of rounds keeps half of them from its trainings: they calibrate the uncertainty
+and judge the rounds. Fewer than five are too few for either."""
+
 
 @dataclass(frozen=True)
 class Models:
     """The models of one molecule that belong together.
 
     Args:
-        final: model id by the manifest's strategy.
+        final: id of the model that is handed over and certified: by the manifest's strategy, or ``scratch`` where
+            held-out frames show that it is surely better.
         scratch: model id trained on the same accurate labels alone: the baseline, and the teacher of ``weighted``.
+        passed_over: id of the strategy's model where it is not the one handed over.
     """
 
     final: str
     scratch: str
+    passed_over: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class TrainingFrames:
     """Frame ids that train and judge a model; every one has an accepted label.
 
     Args:
+        valid: held out; they stop trainings and choose between models.
+        calibration: held out as well, and used for neither; empty where there are too few, or no loop of rounds.
         elements: atomic numbers that occur in them.
     """
 
@@ -50,7 +63,17 @@ class TrainingFrames:
     valid: tuple[str, ...]
     test: tuple[str, ...]
     cheap: tuple[str, ...]
+    calibration: tuple[str, ...] = ()
     elements: tuple[int, ...] = ()
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        return (*self.valid, *self.calibration)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Those by which uncertainties are calibrated and rounds are judged: if possible, not those that stop."""
+        return self.calibration or self.valid
 
 
 def training_frames(
@@ -75,13 +98,18 @@ def training_frames(
         # Selections of other makers, an import's for one, follow.
         chosen = dict.fromkeys([*chosen_accurate(store, molecule, split), *selected])
         usable = (i for i in chosen if splits.get(i) == split and i in accurate)
-        return tuple(sorted(itertools.islice(usable, most)))
+        return tuple(itertools.islice(usable, most))
 
+    valid, every = of("valid", budget.valid), 1
+    if molecule.acquisition is not None and len(valid) >= APART:
+        # In turn, as they were chosen: those of a larger budget leave the others where they are.
+        every = 2
     frames = TrainingFrames(
-        of("train", budget.train),
-        of("valid", budget.valid),
-        of("test", budget.test),
+        tuple(sorted(of("train", budget.train))),
+        tuple(sorted(valid[::every])),
+        tuple(sorted(of("test", budget.test))),
         tuple(sorted(i for i in cheap if splits.get(i) == "train")),
+        tuple(sorted(valid[1::2])) if every == 2 else (),
         tuple(sorted({z for frame in found[:1] for z in frame.configuration.numbers.tolist()})),
     )
     return frames, accurate, cheap
@@ -105,7 +133,7 @@ def round_model(store: Store, molecule: MoleculeSettings) -> str | None:
         final = str(store.read_json(path)["final"])
         return final if has_model(store, molecule.name, final) else None
     models = trained_models(store, molecule)
-    return models.final if models else None
+    return (models.passed_over or models.final) if models else None
 
 
 def _models_path(
@@ -211,11 +239,54 @@ def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress
         )
 
     scratch = run("scratch") if baseline else None
-    final = run(molecule.training.strategy, start)
+    final, passed_over = run(molecule.training.strategy, start), None
+    if scratch is not None and _surely_better(store, molecule, frames.held_out, scratch["model_id"], final["model_id"]):
+        final, passed_over = scratch, final["model_id"]
     find_model_minimum(store, molecule, final["model_id"])
-    index = {"final": final["model_id"]} if scratch is None else asdict(Models(final["model_id"], scratch["model_id"]))
+    index: dict[str, Any] = {"final": final["model_id"]}
+    if scratch is not None:
+        index = asdict(Models(final["model_id"], scratch["model_id"], passed_over))
     store.write_json(path, index)
     return final
+
+
+def _surely_better(store: Store, molecule: MoleculeSettings, ids: tuple[str, ...], first: str, second: str) -> bool:
+    """Whether one model's error on held-out frames is below another's with 95% confidence.
+
+    By held-out frames, which are there to choose by, and most of which stopped the trainings of both: test frames only
+    judge.
+    """
+    from asteroid.validation.errors import improvement
+
+    if first == second:
+        return False
+    ratio = improvement(*(errors_on(store, molecule, model_id, ids) for model_id in (first, second)))
+    return ratio.bounds(0.95)[0] > 1
+
+
+def errors_on(store: Store, molecule: MoleculeSettings, model_id: str, ids: tuple[str, ...]) -> "Errors":
+    """Errors of a model on labelled frames. Needs torch."""
+    from asteroid.training.predict import predict
+    from asteroid.training.run import load_calculator
+    from asteroid.validation.errors import measure_errors
+
+    labels = store.labels(molecule.name, molecule.accurate)
+    found = {f.frame_id: f for f in store.frames(molecule.name, ids=ids)}
+    calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
+    energies, forces = predict(calculator, [found[i].configuration for i in ids])
+    return measure_errors(
+        ids,
+        reference_energies=[float(labels[i].energy or 0.0) for i in ids],
+        predicted_energies=energies,
+        reference_forces=[labels[i].forces for i in ids],
+        predicted_forces=forces,
+        groups=[_independent(found[i]) for i in ids],
+    )
+
+
+def _independent(frame: Frame) -> str:
+    """What a frame shares with those that resemble it: its trajectory; displacements are drawn one by one."""
+    return frame.frame_id if frame.origin.method == "normal-modes" else frame.group
 
 
 def held_out_error(card: Mapping[str, Any]) -> str:

@@ -81,7 +81,7 @@ def on_policy_errors(store: Store, molecule: MoleculeSettings, model_id: str, id
             predicted_energies=energies,
             reference_forces=[labels[i].forces for i in judged],
             predicted_forces=forces,
-            seed=molecule.validation.seed,
+            groups=[f"replica {frames[i].origin.parameters['replica']}" for i in judged],
         )
     temperatures = tuple(float(frames[i].origin.parameters["temperature"]) for i in judged)
     return OnPolicy(errors, temperatures, asked=len(ids), failed=len(ids) - len(judged))

@@ -47,7 +47,7 @@ def record_round(store: Store, molecule: MoleculeSettings) -> str:
         raise AsteroidError(f"{molecule.name}: the labels of round {number} changed while it trained; run again")
     frames, labels, _ = training_frames(store, settings)
     explored, picked = (read_step(store, molecule, kind, number) for kind in ("explored", "picked"))
-    held_out = held_out_frames(store, molecule, frames.valid, labels)
+    held_out = held_out_frames(store, molecule, frames.unused, labels)
     trained = [*(found["model_id"] for found in rounds), final]
     modules = dict(zip(trained, load_models(store, molecule, trained), strict=True))
     curve = [_interval(mean_interval(force_errors(modules[i], held_out, labels))) for i in trained]
@@ -67,7 +67,7 @@ def record_round(store: Store, molecule: MoleculeSettings) -> str:
         "bought": picked.get("bought") if picked else None,
         "settings": acquisition(molecule).model_dump(mode="json"),
         "labels": settings.budget.accurate,
-        "accurate_labels": len(frames.train) + len(frames.valid),
+        "accurate_labels": len(frames.train) + len(frames.held_out),
         "held_out": {**curve[-1], "frames": len(held_out)},
         "curve": curve,
         "committee": explored["committee"] if explored else [],
@@ -107,7 +107,7 @@ def _training_cost(
 def _first_batch(frames: TrainingFrames) -> list[dict[str, Any]]:
     """The labels of the first round, which no model has picked."""
     unknown = {"uncertainty": None, "bound": None, "bias": None, "source": SAMPLED, "temperature": None}
-    splits = {**dict.fromkeys(frames.train, "train"), **dict.fromkeys(frames.valid, "valid")}
+    splits = {**dict.fromkeys(frames.train, "train"), **dict.fromkeys(frames.held_out, "valid")}
     return [{"frame_id": frame_id, "split": split, **unknown} for frame_id, split in splits.items()]
 
 

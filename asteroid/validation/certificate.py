@@ -1,7 +1,8 @@
-"""The certificate: a pass or fail for one model of one molecule, line by line, with the numbers behind each.
+"""The certificate: passed, failed or not enough evidence for one model of one molecule, with the numbers behind it.
 
-It sums up what :mod:`asteroid.validation.errors`, ``dynamics``, ``minimum`` and ``evidence`` measured. A quantity that
-could not be measured does not pass. One that nobody meant to measure (forces, of accurate labels that are energies
+It sums up what :mod:`asteroid.validation.errors`, ``dynamics``, ``minimum`` and ``evidence`` measured. A line passes
+when the bound of its confidence interval meets the threshold; a quantity that could not be measured does not pass. One
+that nobody meant to measure (forces, of accurate labels that are energies
 alone) is listed as not checked: it neither passes nor fails. As a plain dict it is stored beside the report, which
 :mod:`asteroid.report` makes from it.
 """
@@ -17,9 +18,10 @@ import numpy as np
 
 from asteroid.settings import ThresholdSettings
 from asteroid.validation.dynamics import Dynamics, unstable
-from asteroid.validation.errors import Errors, Estimate, improvement
+from asteroid.validation.errors import Errors, improvement
 from asteroid.validation.evidence import Evidence, evidence_lines
-from asteroid.validation.line import MINIMUM, NO_FORCES, SURVIVED, Line
+from asteroid.validation.intervals import ERROR, Estimate, proportion_bounds, trials_needed
+from asteroid.validation.line import MINIMUM, NO_FORCES, SURVIVED, Line, Remedy, State, error_line, state_of
 from asteroid.validation.minimum import MinimumComparison, ModelMinimum
 
 IMAGINARY_NOISE = 50.0
@@ -28,7 +30,34 @@ IMAGINARY_NOISE = 50.0
 LISTED = 4
 """Failed trajectories that a note names; the report's table has them all."""
 
+LEAST_PS = {"nve": 0.2, "nvt": 0.5}
+"""ps of MD below which neither drift nor survival is believed: two dozen periods of the slowest stretches."""
+
 _PACKAGES = ("asteroid", "mace-torch", "torch", "ase", "numpy")
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How often frames have been judged by a certificate, this time included: see
+    :func:`asteroid.validation.intervals.confidence_of_look`."""
+
+    test: int = 1
+    on_policy: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class PassedOver:
+    """A model that was trained as the manifest asks and not handed over, as accurate labels alone did better.
+
+    Args:
+        errors: on the test frames.
+        chosen_on: how many held-out frames showed it.
+    """
+
+    model_id: str
+    strategy: str
+    errors: Errors
+    chosen_on: int
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,6 +71,10 @@ class Certificate:
             label has forces); None without a scratch model, or where this model is the scratch model.
         minimum: None when the minimum could not be compared.
         evidence: from the model's own MD, its vibrations, torsions and ensembles.
+        looks: how often its test frames and those of its own MD have been judged, this time included.
+        passed_over: the strategy's model, where held-out frames had shown that accurate labels alone do better and the
+            scratch model was handed over; None otherwise.
+        harm: force MAE of that model over that of this one, on the same frames; as ``improvement``.
     """
 
     model_id: str
@@ -57,17 +90,35 @@ class Certificate:
     dynamics: Dynamics
     minimum: MinimumComparison | ModelMinimum | None
     evidence: Evidence
+    looks: Looks = Looks()
+    passed_over: PassedOver | None = None
+
+    @property
+    def state(self) -> State:
+        """Of all requirements that were checked; a model that accurate labels alone surely beat has failed."""
+        return "failed" if self.beaten else state_of(self.lines)
 
     @property
     def passed(self) -> bool:
-        """Whether every requirement that was checked is met."""
-        return all(line.passed for line in self.lines if line.checked)
+        return self.state == "passed"
+
+    @property
+    def harm(self) -> Estimate | None:
+        return improvement(self.errors, self.passed_over.errors) if self.passed_over else None
+
+    @property
+    def beaten(self) -> bool:
+        """Whether the model trained on accurate labels alone is surely better, on the same test frames."""
+        return self.improvement is not None and self.improvement.high < 1
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON; a number that is not finite becomes None."""
         content: dict[str, Any] = _plain(self)
-        content["passed"] = self.passed
-        content["lines"] = [{**_plain(line), "passed": line.passed} for line in self.lines]
+        content |= {"passed": self.passed, "state": self.state, "beaten": self.beaten, "harm": _plain(self.harm)}
+        content["lines"] = [
+            {**_plain(line), "passed": line.passed, "state": line.state, "bound": _plain(line.bound)}
+            for line in self.lines
+        ]
         return content
 
 
@@ -82,6 +133,8 @@ def certify(
     minimum_note: str = "",
     evidence: Evidence | None = None,
     accurate_forces: bool = True,
+    looks: Looks | None = None,
+    passed_over: PassedOver | None = None,
 ) -> Certificate:
     """Compare what was measured with the thresholds.
 
@@ -92,8 +145,10 @@ def certify(
         evidence: None where nothing further was gathered.
         accurate_forces: False where only energies were asked for at the accurate level: what needs its forces is then
             not checked.
+        looks: None at the first look at all frames.
+        passed_over: the strategy's model where it was not handed over: see :class:`Certificate`.
     """
-    evidence = evidence or Evidence()
+    evidence, looks = evidence or Evidence(), looks or Looks()
     return Certificate(
         model_id=card["model_id"],
         molecule=card["molecule"],
@@ -102,10 +157,10 @@ def certify(
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         versions=_versions(),
         lines=(
-            *_error_lines(errors, thresholds),
+            *_error_lines(errors, thresholds, looks.test),
             *_dynamics_lines(dynamics, thresholds),
             *_minimum_lines(minimum, minimum_note, thresholds, accurate_forces),
-            *evidence_lines(evidence, thresholds),
+            *evidence_lines(evidence, thresholds, look=looks.on_policy),
         ),
         errors=errors,
         scratch_errors=scratch_errors,
@@ -113,48 +168,127 @@ def certify(
         dynamics=dynamics,
         minimum=minimum,
         evidence=evidence,
+        looks=looks,
+        passed_over=passed_over,
     )
 
 
-def _error_lines(errors: Errors, thresholds: ThresholdSettings) -> tuple[Line, ...]:
-    force, energy = errors.force_mae, errors.energy_mae
+def _error_lines(errors: Errors, thresholds: ThresholdSettings, look: int) -> tuple[Line, ...]:
+    setting, trajectories = ("budget", "test"), len(set(errors.groups))
+    note = f"{errors.frames} held-out frames"
+    if trajectories < errors.frames:
+        note += f", {trajectories} of them independent"
+    energy = error_line(
+        "Energy MAE",
+        "eV/atom",
+        thresholds.energy_mae,
+        errors.energy_mae,
+        frames=errors.frames,
+        look=look,
+        setting=setting,
+        note=note,
+    )
+    if errors.force_mae is None:
+        return Line("Force MAE", None, "eV/Å", thresholds.force_mae, "<=", NO_FORCES, checked=False), energy
     with_forces = sum(forces is not None for forces in errors.reference_forces)
-    return (
-        Line(
-            "Force MAE",
-            None if force is None else force.value,
-            "eV/Å",
-            thresholds.force_mae,
-            "<=",
-            NO_FORCES if force is None else _interval(force, with_forces),
-            checked=force is not None,
-        ),
-        Line("Energy MAE", energy.value, "eV/atom", thresholds.energy_mae, "<=", _interval(energy, errors.frames)),
+    force = error_line(
+        "Force MAE",
+        "eV/Å",
+        thresholds.force_mae,
+        errors.force_mae,
+        frames=with_forces,
+        look=look,
+        setting=setting,
+        note=note if with_forces == errors.frames else f"{with_forces} held-out frames with forces",
     )
-
-
-def _interval(estimate: Estimate, frames: int) -> str:
-    return f"95% interval {estimate.low:.4g} to {estimate.high:.4g}, {frames} held-out frames"
+    return force, energy
 
 
 def _dynamics_lines(dynamics: Dynamics, thresholds: ThresholdSettings) -> tuple[Line, ...]:
+    return _drift_line(dynamics, thresholds), _survival_line(dynamics, thresholds)
+
+
+def _drift_line(dynamics: Dynamics, thresholds: ThresholdSettings) -> Line:
+    """Of one trajectory: its bounds are those of its slope, not of other starts."""
     nve, half = dynamics.nve, dynamics.nve_half
-    drift = None if nve.drift is None else abs(nve.drift)
+    value = low = high = None
+    suffices, remedy = "", None
+    if nve.drift is not None and half.stable:
+        value = abs(nve.drift)
+        low, high = value, value
+        if nve.drift_error is not None:
+            low, high = max(0.0, value - nve.drift_error), value + nve.drift_error
+        least = LEAST_PS["nve"]
+        if high > thresholds.nve_drift or nve.requested < least:
+            # The error of a slope falls with the 3/2 power of the time.
+            room = thresholds.nve_drift - value
+            if room <= 0:
+                suffices = "a smaller drift: a longer trajectory would sooner show that it is missed"
+            else:
+                longer = ((high - value) / room) ** (2 / 3) if math.isfinite(high) else 1.0
+                wanted = math.ceil(10 * max(least, nve.requested * longer)) / 10
+                suffices = f"about {wanted:g} ps of NVE instead of {nve.requested:g}"
+                remedy = Remedy("validation", "nve_ps", wanted)
     setting = f"{nve.requested:g} ps from {nve.temperature:.0f} K, time step {nve.timestep:g} fs"
+    sure = "" if high is None else f"with {100 * (1 - ERROR):g}% confidence at most {high:.2g}"
     finer = "" if half.drift is None else f"{half.drift:.2g} with {half.timestep:g} fs"
-    note = "; ".join(filter(None, [setting, finer, *unstable([nve, half])]))
-    runs = dynamics.trajectories
+    note = "; ".join(filter(None, [sure, setting, finer, *unstable([nve, half])]))
+    return Line(
+        "NVE energy drift",
+        value,
+        "eV/atom/ps",
+        thresholds.nve_drift,
+        "<=",
+        note,
+        low=low,
+        high=high,
+        confidence=None if value is None else 1 - ERROR,
+        # One that broke is known to fail, however short.
+        enough=value is None or nve.requested >= LEAST_PS["nve"],
+        suffices=suffices,
+        remedy=remedy,
+    )
+
+
+def _survival_line(dynamics: Dynamics, thresholds: ThresholdSettings) -> Line:
+    """Judged at the temperature where least is sure: the part that surely survives must reach the threshold at each."""
+    runs, sure = dynamics.nvt, 1 - ERROR
+    counts = {at.temperature: (at.survival.replicas, int(at.survival.failed.sum())) for at in dynamics.survival}
+    bounds = {t: proportion_bounds(n - failed, n, sure) for t, (n, failed) in counts.items()}
     certain = [
-        f"at {at.temperature:.0f} K {at.surviving:.2g} survive {at.survival.until:g} ps, "
-        f"95% interval {at.low:.2g} to {at.high:.2g} of {at.survival.replicas} replicas"
-        for at in dynamics.survival
+        f"at {t:.0f} K {n - failed} of {n}: surely {bounds[t][0]:.2g} or more" for t, (n, failed) in counts.items()
     ]
     failures = unstable(runs)
     more = [f"and {len(failures) - LISTED} more"] if len(failures) > LISTED else []
-    survival = "; ".join([f"{sum(t.stable for t in runs)} of {len(runs)}", *certain, *failures[:LISTED], *more])
-    return (
-        Line("NVE energy drift", drift, "eV/atom/ps", thresholds.nve_drift, "<=", note),
-        Line(SURVIVED, dynamics.stable_fraction, "", thresholds.nvt_stable, ">=", survival),
+    length = min(trajectory.requested for trajectory in runs)
+    note = "; ".join([f"{length:g} ps each", *certain, *failures[:LISTED], *more])
+    n, failed = counts[min(bounds, key=lambda t: bounds[t][0])]
+    low, value = min(low for low, _ in bounds.values()), min((n - f) / n for n, f in counts.values())
+    suffices, remedy = "", None
+    if low < thresholds.nvt_stable:
+        if value > thresholds.nvt_stable:
+            wanted = trials_needed(failed, thresholds.nvt_stable, sure)
+            allowed = "without a failure" if not failed else f"with no more failures than {failed}"
+            suffices = f"{wanted} trajectories at each temperature {allowed}, instead of {n}"
+            remedy = Remedy("validation", "replicas", wanted)
+        else:
+            suffices = "a model that breaks less: more trajectories would sooner show that it is missed"
+    elif length < LEAST_PS["nvt"]:
+        suffices = f"trajectories of {LEAST_PS['nvt']:g} ps instead of {length:g}"
+        remedy = Remedy("validation", "nvt_ps", LEAST_PS["nvt"])
+    return Line(
+        SURVIVED,
+        value,
+        "",
+        thresholds.nvt_stable,
+        ">=",
+        note,
+        low=low,
+        high=min(high for _, high in bounds.values()),
+        confidence=sure,
+        enough=length >= LEAST_PS["nvt"],
+        suffices=suffices,
+        remedy=remedy,
     )
 
 

@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 Kind = Literal["bond", "angle", "dihedral", "fragments"]
 
 RESAMPLES = 200
-"""Bootstrap samples of groups; their 2.5 and 97.5% points then rest on five values each."""
+"""Bootstrap samples of groups; their 2.5 and 97.5% points then rest on five values each, bounds on ten."""
 FEWEST = 30.0
 """Effective frames below which a reference is none."""
 BINS = 60
@@ -62,6 +62,8 @@ class Distance:
         name: elements of the coordinate's atoms, or formulas of two fragments; equivalent coordinates are one.
         atoms: (C, 2 to 4) of each coordinate of the class; for fragments, N + the number of each.
         value, low, high: Å or degrees, with the 95% interval of a bootstrap over trajectories of both.
+        bounds: Å or degrees, lower and upper, each with 95% confidence by itself. Resampling adds to a distance, which
+            is never negative: the upper bound is too high rather than too low, and the lower one is freed of it.
         noise: Å or degrees, distances of both from themselves resampled, added in squares: less cannot be told from it.
         centres: (BINS,) Å or degrees, and the densities of both there.
     """
@@ -72,6 +74,7 @@ class Distance:
     value: float
     low: float
     high: float
+    bounds: tuple[float, float]
     noise: float
     centres: Floats
     model: Floats
@@ -215,7 +218,8 @@ def _distance(
         own = wasserstein(ours, mine, ours, our_weights, period=period)
         reference_own = wasserstein(theirs, other, theirs, their_weights, period=period)
         noise.append(_unbiased(own**2, our_groups) + _unbiased(reference_own**2, their_groups))
-    low, high = np.percentile(spread, [2.5, 97.5])
+    low, high, lower, upper = (float(end) for end in np.percentile(spread, [2.5, 97.5, 5, 95]))
+    mean_noise = float(np.mean(noise)) ** 0.5
     value = distance(our_weights, their_weights)
     limits = (-180.0, 180.0) if period else (float(min(ours.min(), theirs.min())), float(max(ours.max(), theirs.max())))
     edges = np.linspace(*limits, BINS + 1)
@@ -229,9 +233,11 @@ def _distance(
         name=name,
         atoms=atoms,
         value=value,
-        low=min(float(low), value),
-        high=max(float(high), value),
-        noise=float(np.mean(noise)) ** 0.5,
+        low=min(low, value),
+        high=max(high, value),
+        # The distance and its resampling both hold the noise once.
+        bounds=(min(value, max(0.0, lower - 2**0.5 * mean_noise)), max(upper, value)),
+        noise=mean_noise,
         centres=centres,
         model=model_density,
         reference=reference_density,

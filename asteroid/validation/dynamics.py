@@ -6,6 +6,7 @@ are run by :mod:`asteroid.simulation`, all NVT temperatures in one batch; how su
 :mod:`asteroid.validation.survival`.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from asteroid.bonds import BONDED, bonded, radius_sums
 from asteroid.configuration import Configuration
 from asteroid.settings import ValidationSettings
 from asteroid.simulation.replicas import Ensemble, Floats, Judge, Progress, Replica
+from asteroid.validation.intervals import quantile
+from asteroid.validation.on_policy import statistical_inefficiency
 from asteroid.validation.survival import Survival, kaplan_meier
 from asteroid.wall import Wall
 
@@ -47,6 +50,8 @@ class Trajectory:
         requested, survived: ps.
         reason: why it ended early; None for a stable trajectory.
         drift: eV/atom/ps, slope of the total energy; None unless ``nve`` and stable.
+        drift_error: eV/atom/ps, by which the slope may be off with 95% confidence in either direction; infinite for a
+            trajectory too short to tell, None with the drift.
         fluctuation: eV/atom, standard deviation about that slope; None with the drift.
         mean_temperature: K, over the second half of the steps.
         times: (K,) fs; the series are thinned for plots.
@@ -62,6 +67,7 @@ class Trajectory:
     survived: float
     reason: str | None
     drift: float | None
+    drift_error: float | None
     fluctuation: float | None
     mean_temperature: float | None
     times: Floats
@@ -90,6 +96,7 @@ class Trajectory:
             survived=replica.survived,
             reason=replica.reason,
             drift=fit[0] if fit else None,
+            drift_error=fit[2] if fit else None,
             fluctuation=fit[1] if fit else None,
             mean_temperature=float(replica.temperatures[count // 2 :].mean()) if count else None,
             times=replica.times[thin],
@@ -135,11 +142,6 @@ class Dynamics:
     survival: tuple[SurvivalAt, ...]
     verlet_ratio: float | None
     steps_per_second: float | None
-
-    @property
-    def stable_fraction(self) -> float:
-        """Part of all trajectories that survived."""
-        return sum(t.stable for t in self.trajectories) / len(self.trajectories)
 
     @property
     def trajectories(self) -> tuple[Trajectory, ...]:
@@ -220,23 +222,35 @@ def summarise(
     return Dynamics(whole, half, tuple(map(Trajectory.of, nvt)), tuple(by_temperature), ratio, steps_per_second)
 
 
-def energy_drift(times: npt.ArrayLike, total_energies: npt.ArrayLike, *, atoms: int) -> tuple[float, float]:
-    """Slope of the total energy, eV/atom/ps, and its standard deviation about that slope, eV/atom.
+def energy_drift(
+    times: npt.ArrayLike, total_energies: npt.ArrayLike, *, atoms: int, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Slope of the total energy, eV/atom/ps, its standard deviation about that slope, eV/atom, and the slope's error.
+
+    The error, eV/atom/ps, is exceeded in one direction with the probability 1 − ``confidence``. Deviations from the
+    slope are correlated, so they count as that many fewer.
 
     Args:
         times: (K,) fs.
         total_energies: (K,) eV.
 
-    >>> drift, fluctuation = energy_drift([0, 1000, 2000], [1.0, 1.2, 1.4], atoms=2)
-    >>> round(drift, 9), round(fluctuation, 9)
-    (0.1, 0.0)
+    >>> drift, fluctuation, error = energy_drift([0, 1000, 2000, 3000], [1.0, 1.2, 1.4, 1.6], atoms=2)
+    >>> round(drift, 9), round(fluctuation, 9), round(error, 9)
+    (0.1, 0.0, 0.0)
     """
     picoseconds = np.asarray(times, dtype=np.float64) / 1000
     # An offset of thousands of eV would cost digits in the fit.
     energies = np.asarray(total_energies, dtype=np.float64)
     energies = (energies - energies[0]) / atoms
     slope, intercept = np.polyfit(picoseconds, energies, 1)
-    return float(slope), float(np.std(energies - slope * picoseconds - intercept))
+    left = energies - slope * picoseconds - intercept
+    memory = statistical_inefficiency(left)
+    degrees = len(left) / memory - 2
+    error = math.inf
+    if degrees >= 1:
+        variance = memory * np.square(left).sum() / (len(left) - 2) / np.square(picoseconds - picoseconds.mean()).sum()
+        error = quantile(confidence, degrees) * float(variance) ** 0.5
+    return float(slope), float(np.std(left)), error
 
 
 def bond_judge(start: Configuration) -> Judge:

@@ -1,7 +1,8 @@
-"""Errors of a model on held-out accurate frames, with confidence intervals over frames.
+"""Errors of a model on held-out accurate frames, with confidence intervals over frames and trajectories.
 
 A constant energy offset is not removed: reference energies are fitted on accurate labels, so an offset that is left is
-an error of the model. Frames are resampled whole, because the components of one frame's forces are not independent.
+an error of the model. A frame counts as one observation, because the components of its forces are not independent, and
+so may the frames of a trajectory (:mod:`asteroid.validation.intervals`).
 Accurate labels may lack forces; what is said about forces is then about the frames that have them, or None.
 """
 
@@ -11,19 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.validation.intervals import Estimate, estimate_mean, estimate_ratio
+
 Floats = npt.NDArray[np.float64]
-
-RESAMPLES = 2000
-"""Bootstrap samples: the ends of a 95% interval then move by about 1% of their value from seed to seed."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its 95% confidence interval (percentile bootstrap over frames)."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +31,7 @@ class Errors:
         total_energy_mae: eV.
         force_mae, force_rmse: eV/Å over components; None when no label has forces.
         force_worst: eV/Å, largest absolute error of a component; None likewise.
-        seed: of the bootstrap.
+        groups: M names: frames of one trajectory share theirs.
     """
 
     frame_ids: tuple[str, ...]
@@ -56,7 +47,7 @@ class Errors:
     force_mae: Estimate | None
     force_rmse: Estimate | None
     force_worst: float | None
-    seed: int
+    groups: tuple[str, ...]
 
     @property
     def frames(self) -> int:
@@ -70,7 +61,7 @@ def measure_errors(
     predicted_energies: npt.ArrayLike,
     reference_forces: Sequence[npt.ArrayLike | None],
     predicted_forces: Sequence[npt.ArrayLike],
-    seed: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> Errors:
     """Mean absolute, root mean square and worst errors of energies and forces.
 
@@ -78,7 +69,7 @@ def measure_errors(
         frame_ids: M ids, in the order of the other arguments.
         reference_energies, predicted_energies: (M,) eV, total.
         reference_forces, predicted_forces: M arrays (N, 3) eV/Å; a reference is None for an energy-only label.
-        seed: of the bootstrap.
+        groups: M names, the same for frames that are not independent; None where all are.
 
     Raises:
         ValueError: without frames, or for arrays that do not fit together.
@@ -96,11 +87,15 @@ def measure_errors(
     if any(f.shape != p.shape or f.shape[1:] != (3,) for p, f in pairs):
         raise ValueError("reference and predicted forces differ in shape; both are (N, 3)")
 
+    names = tuple(groups) if groups is not None else tuple(frame_ids)
+    if len(names) != count:
+        raise ValueError(f"{count} frame ids and {len(names)} groups; expected one group a frame")
     atoms = np.array([len(p) for p in predictions])
     energy = np.abs(predicted - energies)
     per_atom = energy / atoms
     force = [np.abs(p - f).ravel() for p, f in pairs]
-    picks, ones = _resample(count, seed), np.ones(count)
+    theirs = [name for name, f in zip(names, forces, strict=True) if f is not None]
+    ones = np.ones(count)
     return Errors(
         frame_ids=tuple(frame_ids),
         atoms=atoms,
@@ -108,35 +103,30 @@ def measure_errors(
         predicted_energies=predicted,
         reference_forces=forces,
         predicted_forces=predictions,
-        energy_mae=_mean(per_atom, ones, picks),
-        energy_rmse=_root(_mean(per_atom**2, ones, picks)),
+        energy_mae=estimate_mean(per_atom, ones, names),
+        energy_rmse=estimate_mean(per_atom**2, ones, names).root(),
         energy_worst=float(per_atom.max()),
-        total_energy_mae=_mean(energy, ones, picks),
-        force_mae=_over_components(force, seed) if force else None,
-        force_rmse=_root(_over_components([d**2 for d in force], seed)) if force else None,
+        total_energy_mae=estimate_mean(energy, ones, names),
+        force_mae=_over_components(force, theirs) if force else None,
+        force_rmse=_over_components([d**2 for d in force], theirs).root() if force else None,
         force_worst=float(max(d.max() for d in force)) if force else None,
-        seed=seed,
+        groups=names,
     )
 
 
 def improvement(model: Errors, baseline: Errors) -> Estimate:
     """How many times larger the baseline's force MAE is, or its energy MAE (per atom) where no label has forces.
 
-    Above 1, the model is better. Both are resampled together, frame by frame, so that frames which are hard for both
-    widen the interval of neither.
+    Above 1, the model is better. Both are compared frame by frame, so that frames which are hard for both do not widen
+    the interval.
 
     Raises:
         ValueError: unless both were measured on the same frames.
     """
     if model.frame_ids != baseline.frame_ids:
         raise ValueError("a ratio of errors needs both models measured on the same frames in the same order")
-    ours, theirs = (absolute_errors(errors) for errors in (model, baseline))
-    # A model that is exact (it never is, outside a test) would divide by zero.
-    tiny = np.finfo(np.float64).tiny
-    picks = _resample(len(ours), model.seed)
-    ratios = theirs[picks].sum(axis=1) / np.maximum(ours[picks].sum(axis=1), tiny)
-    low, high = np.percentile(ratios, [2.5, 97.5])
-    return Estimate(float(theirs.sum() / max(ours.sum(), tiny)), float(low), float(high))
+    groups = [name for name, forces in zip(model.groups, model.reference_forces, strict=True) if forces is not None]
+    return estimate_ratio(absolute_errors(baseline), absolute_errors(model), groups or model.groups)
 
 
 def absolute_errors(errors: Errors) -> Floats:
@@ -147,23 +137,6 @@ def absolute_errors(errors: Errors) -> Floats:
     return np.array(forces) if forces else energies
 
 
-def _over_components(errors: Sequence[Floats], seed: int) -> Estimate:
+def _over_components(errors: Sequence[Floats], groups: Sequence[str]) -> Estimate:
     """Mean over all components of frames, each an array of its components' errors."""
-    sums, counts = np.array([d.sum() for d in errors]), np.array([d.size for d in errors])
-    return _mean(sums, counts, _resample(len(errors), seed))
-
-
-def _resample(count: int, seed: int) -> npt.NDArray[np.int64]:
-    """(RESAMPLES, count) indices of frames, drawn with replacement."""
-    return np.random.default_rng(seed).integers(0, count, size=(RESAMPLES, count))
-
-
-def _mean(sums: Floats, counts: npt.NDArray[np.float64 | np.int64], picks: npt.NDArray[np.int64]) -> Estimate:
-    """Mean of a quantity whose sum and count over each frame are given."""
-    means = sums[picks].sum(axis=1) / counts[picks].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Estimate(float(sums.sum() / counts.sum()), float(low), float(high))
-
-
-def _root(estimate: Estimate) -> Estimate:
-    return Estimate(estimate.value**0.5, estimate.low**0.5, estimate.high**0.5)
+    return estimate_mean([d.sum() for d in errors], [d.size for d in errors], groups)

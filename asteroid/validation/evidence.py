@@ -1,22 +1,25 @@
 """The lines of a certificate that rest on more than held-out frames: own MD, vibrations, torsions, ensembles.
 
 Each kind of evidence can be switched off or be out of reach; its lines are then not checked. What was asked for and
-could not be had does not pass. Gathered in :mod:`asteroid.stages.certificates`, part of
+could not be had is not enough evidence, and does not pass. Torsions and frequencies have no sampling error: they are
+what they are at the geometries that were labelled. Gathered in :mod:`asteroid.stages.certificates`, part of
 :mod:`asteroid.validation.certificate`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asteroid.settings import ThresholdSettings
 from asteroid.validation.distributions import FEWEST, Distance, Distributions, Kind
 from asteroid.validation.harmonic import Frequencies
-from asteroid.validation.line import NO_FORCES, ON_POLICY, TORSIONS, Line
+from asteroid.validation.intervals import ERROR
+from asteroid.validation.line import NO_FORCES, ON_POLICY, TORSIONS, Line, error_line
 from asteroid.validation.on_policy import OnPolicy
 from asteroid.validation.spectra import Spectrum
 from asteroid.validation.torsions import TorsionComparison
 
-RESOLVED = 0.5
-"""A distribution is judged where the noise is at most this part of the threshold."""
+RESOLVED = 1 / 3
+"""A distribution is judged where the noise is at most this part of the threshold: the upper bound of a perfect model is
+about twice the noise, and has to have room below it."""
 
 MISSING = 0.2
 """Part of the labels of the model's own MD that may fail before the rest says nothing about it."""
@@ -54,8 +57,12 @@ class Evidence:
     spectrum: Spectrum | None = None
 
 
-def evidence_lines(evidence: Evidence, thresholds: ThresholdSettings) -> tuple[Line, ...]:
-    """One line for each kind of evidence, two for frequencies, four for distributions."""
+def evidence_lines(evidence: Evidence, thresholds: ThresholdSettings, *, look: int = 1) -> tuple[Line, ...]:
+    """One line for each kind of evidence, two for frequencies, four for distributions.
+
+    Args:
+        look: how often the frames of the model's own MD have been judged, this time included.
+    """
     limits: dict[Kind, float] = {
         "bond": thresholds.bonds,
         "angle": thresholds.angles,
@@ -63,38 +70,50 @@ def evidence_lines(evidence: Evidence, thresholds: ThresholdSettings) -> tuple[L
         "fragments": thresholds.fragments,
     }
     return (
-        _on_policy_line(evidence.on_policy, thresholds),
+        _on_policy_line(evidence.on_policy, thresholds, look),
         *_frequency_lines(evidence, thresholds),
         _torsion_line(evidence.torsions, thresholds),
         *(_distribution_line(kind, evidence.distributions, limit) for kind, limit in limits.items()),
     )
 
 
-def _on_policy_line(found: OnPolicy | None, thresholds: ThresholdSettings) -> Line:
-    value, checked, note = None, True, ""
+def _on_policy_line(found: OnPolicy | None, thresholds: ThresholdSettings, look: int) -> Line:
+    name, unit, threshold = ON_POLICY, "eV/Å", thresholds.on_policy_mae
     if found is None:
-        checked, note = False, "no frames of the model's own MD were to be labelled"
-    elif found.errors is None:
-        note = f"none of {found.asked} frames got an accurate label"
-    elif found.errors.force_mae is None:
-        checked, note = False, NO_FORCES
-    else:
-        mae, rmse, worst = found.errors.force_mae, found.errors.force_rmse, found.errors.force_worst
-        value = mae.value
-        kelvin = ", ".join(f"{t:.0f}" for t in sorted(set(found.temperatures)))
-        note = (
-            f"95% interval {mae.low:.4g} to {mae.high:.4g}, RMSE {rmse.value if rmse else 0:.4g}, worst {worst:.4g}; "
-            f"{found.errors.frames} frames at {kelvin} K"
+        note = "no frames of the model's own MD were to be labelled"
+        return Line(name, None, unit, threshold, "<=", note, checked=False)
+    if found.errors is None:
+        return _unlabelled(
+            Line(name, None, unit, threshold, "<=", f"none of {found.asked} frames got an accurate label")
         )
-        if found.failed:
-            note += f", {found.failed} more without a label"
-        if found.failed > MISSING * found.asked:
-            # Geometries without a label are often absurd: what is left of them must not pass for all.
-            value, note = (
-                None,
-                f"{found.failed} of {found.asked} frames got no accurate label; the others: {value:.4g}, {note}",
-            )
-    return Line(ON_POLICY, value, "eV/Å", thresholds.on_policy_mae, "<=", note, checked)
+    if found.errors.force_mae is None:
+        return Line(name, None, unit, threshold, "<=", NO_FORCES, checked=False)
+    rmse, worst = found.errors.force_rmse, found.errors.force_worst
+    kelvin = ", ".join(f"{t:.0f}" for t in sorted(set(found.temperatures)))
+    note = f"RMSE {rmse.value if rmse else 0:.4g}, worst {worst:.4g}; {found.errors.frames} frames at {kelvin} K" + (
+        f", {found.failed} more without a label" if found.failed else ""
+    )
+    line = error_line(
+        name,
+        unit,
+        threshold,
+        found.errors.force_mae,
+        frames=found.errors.frames,
+        look=look,
+        setting=("validation", "on_policy"),
+        note=note,
+    )
+    if found.failed > MISSING * found.asked:
+        # Geometries without a label are often absurd: what is left of them must not pass for all.
+        lacking = f"{found.failed} of {found.asked} frames got no accurate label"
+        line = replace(line, value=None, low=None, high=None, confidence=None, remedy=None)
+        return _unlabelled(replace(line, note=f"{lacking}; the others: {line.note}"))
+    return line
+
+
+def _unlabelled(line: Line) -> Line:
+    """Of labels that were asked for and failed: they cannot condemn a model, and must not acquit it."""
+    return replace(line, enough=False, suffices="accurate labels where they failed: see asteroid status --reasons")
 
 
 def _frequency_lines(evidence: Evidence, thresholds: ThresholdSettings) -> tuple[Line, ...]:
@@ -106,18 +125,12 @@ def _frequency_lines(evidence: Evidence, thresholds: ThresholdSettings) -> tuple
         mean_note = f"{len(found.accurate)} modes, {found.labels} accurate labels"
         mode = int(abs(found.model - found.accurate).argmax())
         worst_note = f"{found.model[mode]:.0f} instead of {found.accurate[mode]:.0f} cm⁻¹"
-    return (
-        Line("Mean deviation of harmonic frequencies", mean, "cm⁻¹", thresholds.frequency_mean, "<=", mean_note, asked),
-        Line(
-            "Largest deviation of a harmonic frequency",
-            worst,
-            "cm⁻¹",
-            thresholds.frequency_worst,
-            "<=",
-            worst_note,
-            asked,
-        ),
+    names = "Mean deviation of harmonic frequencies", "Largest deviation of a harmonic frequency"
+    lines = (
+        Line(names[0], mean, "cm⁻¹", thresholds.frequency_mean, "<=", mean_note, asked),
+        Line(names[1], worst, "cm⁻¹", thresholds.frequency_worst, "<=", worst_note, asked),
     )
+    return lines if found is not None or not asked else tuple(map(_unlabelled, lines))
 
 
 def _torsion_line(found: tuple[TorsionComparison, ...], thresholds: ThresholdSettings) -> Line:
@@ -132,7 +145,8 @@ def _torsion_line(found: tuple[TorsionComparison, ...], thresholds: ThresholdSet
     if measured and (lacking := sum(len(torsion.points) < torsion.asked for torsion in found)):
         # What could not be measured, the top of a barrier say, must not hide behind what could.
         value, note = None, f"of {lacking} of {len(found)} bonds an accurate label is missing; {note}"
-    return Line(TORSIONS, value, "meV", thresholds.torsion, "<=", note, bool(found))
+    line = Line(TORSIONS, value, "meV", thresholds.torsion, "<=", note, bool(found))
+    return _unlabelled(line) if found and value is None else line
 
 
 def _distribution_line(kind: Kind, found: tuple[Distributions, ...], threshold: float) -> Line:
@@ -140,8 +154,18 @@ def _distribution_line(kind: Kind, found: tuple[Distributions, ...], threshold: 
     usable = [(d, one) for one in found for d in one.distances if d.kind == kind]
     clear = [(d, one) for d, one in usable if d.noise <= RESOLVED * threshold]
     if clear:
-        worst, at = max(clear, key=lambda pair: pair[0].value)
-        return Line(name, worst.value, unit, threshold, "<=", _distance_note(worst, at, unit))
+        # All of them must meet the threshold, so each may be judged at its own 95%.
+        worst, at = max(clear, key=lambda pair: pair[0].bounds[1])
+        low, high = max(d.bounds[0] for d, _ in clear), worst.bounds[1]
+        suffices = ""
+        if high > threshold:
+            suffices = "longer MD, and a longer reference (`validation: {nvt_ps: …}`, more imported or sampled MD)"
+        note = _distance_note(worst, at, unit)
+        # The distance of the coordinate that is least sure is the value, even where another's is larger.
+        value = max(worst.value, low)
+        return Line(
+            name, value, unit, threshold, "<=", note, low=low, high=high, confidence=1 - ERROR, suffices=suffices
+        )
     if usable:
         note = f"MD and reference are too short: noise {min(d.noise for d, _ in usable):.2g} {unit}"
     elif found and any(one.distances for one in found):
@@ -155,7 +179,9 @@ def _distribution_line(kind: Kind, found: tuple[Distributions, ...], threshold: 
 
 
 def _distance_note(worst: Distance, at: Distributions, unit: str) -> str:
+    low, high = worst.bounds
     return (
-        f"{worst.name} at {at.temperature:.0f} K, 95% interval {worst.low:.2g} to {worst.high:.2g}, "
+        f"{worst.name} at {at.temperature:.0f} K, between {low:.2g} and {high:.2g}, each bound with "
+        f"{100 * (1 - ERROR):g}% confidence, "
         f"noise {worst.noise:.2g} {unit}; reference: {at.source}, worth {at.effective:.0f} frames"
     )

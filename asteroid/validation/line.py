@@ -1,11 +1,14 @@
-"""One requirement of a certificate: what was measured against what was asked for.
+"""One requirement of a certificate: what was measured against what was asked for, and how sure that is.
 
 Lines are made in :mod:`asteroid.validation.certificate` and :mod:`asteroid.validation.evidence`.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
+
+from asteroid.validation.intervals import Estimate, confidence_of_look, frames_needed
 
 NO_FORCES: Final = "the accurate labels are energies alone"
 
@@ -19,13 +22,42 @@ MINIMUM: Final = (
 )
 """Names of requirements that say where a model failed: the loop of rounds goes there."""
 
+State = Literal["passed", "failed", "not enough evidence", "not checked"]
+OPEN: Final = "not enough evidence"
+
+FEWEST_FRAMES: Final = 5
+"""Labelled frames below which no mean error is believed to be small: four may miss a tenth of all frames that is bad
+in two cases of three."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Evidence that would decide an open line.
+
+    Args:
+        block, key: of the manifest, such as ``budget`` and ``test``.
+        value: to write there.
+        labels: accurate labels that this takes.
+    """
+
+    block: str
+    key: str
+    value: float
+    labels: int = 0
+
 
 @dataclass(frozen=True)
 class Line:
-    """One requirement: ``value comparison threshold``; a value of None could not be measured and does not pass.
+    """One requirement: the bound of what was measured, ``comparison``, ``threshold``.
 
     Args:
+        value: None could not be measured and does not pass.
         checked: False where the labels that were asked for cannot tell; such a line says nothing about the model.
+        low, high: bounds of the value; None where it is exact, and then it is its own bound.
+        confidence: with which each bound holds by itself; None where the value is exact.
+        enough: False where there is less evidence than any claim needs: whatever was measured, it does not pass.
+        suffices: what would decide an open line, in words.
+        remedy: the same for the manifest; None where no evidence alone will do.
     """
 
     name: str
@@ -35,9 +67,91 @@ class Line:
     comparison: Literal["<=", ">="]
     note: str = ""
     checked: bool = True
+    low: float | None = None
+    high: float | None = None
+    confidence: float | None = None
+    enough: bool = True
+    suffices: str = ""
+    remedy: Remedy | None = None
+
+    @property
+    def bound(self) -> float | None:
+        """The bound that has to meet the threshold."""
+        bound = self.high if self.comparison == "<=" else self.low
+        return self.value if bound is None else bound
+
+    @property
+    def state(self) -> State:
+        """Passed where the bound meets the threshold, failed where the other bound misses it as well."""
+        if not self.checked:
+            return "not checked"
+        if self.value is None or not math.isfinite(self.value):
+            return "failed" if self.enough else OPEN
+        other = self.low if self.comparison == "<=" else self.high
+        if not self._meets(self.value if other is None else other):
+            return "failed"
+        return "passed" if self.enough and self._meets(self.bound) else OPEN
 
     @property
     def passed(self) -> bool:
-        if self.value is None or not math.isfinite(self.value):
+        return self.state == "passed"
+
+    def _meets(self, found: float | None) -> bool:
+        if found is None or math.isnan(found):
             return False
-        return self.value <= self.threshold if self.comparison == "<=" else self.value >= self.threshold
+        return found <= self.threshold if self.comparison == "<=" else found >= self.threshold
+
+
+def state_of(lines: Iterable[Line]) -> State:
+    """Failed where one line is, passed only where every line that was checked is."""
+    states = [line.state for line in lines if line.checked]
+    if "failed" in states:
+        return "failed"
+    return OPEN if OPEN in states else "passed"
+
+
+def error_line(
+    name: str,
+    unit: str,
+    threshold: float,
+    estimate: Estimate,
+    *,
+    frames: int,
+    look: int,
+    setting: tuple[str, str],
+    note: str,
+) -> Line:
+    """The line of a mean error over labelled frames.
+
+    Args:
+        frames: that have such a label.
+        look: how often these frames have been judged, this time included.
+        setting: block and key of the manifest that say how many frames there are.
+        note: what the frames are.
+    """
+    confidence = confidence_of_look(look)
+    low, high = estimate.bounds(confidence)
+    suffices, remedy = "", None
+    if high > threshold or frames < FEWEST_FRAMES:
+        wanted = frames_needed(estimate, frames, threshold, confidence)
+        if wanted is not None or (estimate.degrees < 1 and estimate.value <= threshold):
+            count = max(wanted or 0, FEWEST_FRAMES, frames + 1)
+            suffices = f"about {count} labelled frames instead of {frames}, if they scatter alike"
+            remedy = Remedy(*setting, count, count - frames)
+        else:
+            suffices = "a smaller error: more frames would sooner show that it is missed"
+    sure = f"{100 * confidence:.4g}%" + (f", look {look} at these frames" if look > 1 else "")
+    return Line(
+        name,
+        estimate.value,
+        unit,
+        threshold,
+        "<=",
+        f"between {low:.4g} and {high:.4g}, each bound with {sure} confidence; {note}",
+        low=low,
+        high=high,
+        confidence=confidence,
+        enough=frames >= FEWEST_FRAMES,
+        suffices=suffices,
+        remedy=remedy,
+    )

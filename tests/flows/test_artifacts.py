@@ -20,6 +20,7 @@ def test_the_certificate_in_the_ui_gives_the_three_answers_of_the_report_with_th
     report = write_report(store, "water", certificate, make_card(), make_scratch_card(), folder=FOLDER)
     outcome = {
         "passed": False,
+        "state": "failed",
         "force_mae": 0.1,
         "scratch_force_mae": 0.2,
         "energy_mae": 0.001,

@@ -147,26 +147,26 @@ def test_without_a_comparison_nothing_was_bought():
 
 def test_a_group_is_decided_by_the_line_that_is_farthest_beyond_its_threshold():
     found = {g.name: g for g in group_lines(make_certificate(loose=False).to_json())}
-    assert found["Held-out frames"].passed is False
+    assert found["Held-out frames"].state == "failed"
     assert found["Held-out frames"].worst["name"] == "Force MAE"
     assert found["Held-out frames"].closeness > 1
-    assert found["Minimum"].passed is True
-    assert found["On its own MD"].passed is None
+    assert found["Minimum"].state == "passed"
+    assert found["On its own MD"].state == "not checked"
 
 
 def test_a_failed_line_decides_its_group_however_near_the_others_are():
     lines = make_certificate(thresholds=ThresholdSettings(force_mae=5.0, energy_mae=1e-9)).to_json()
     held_out = next(g for g in group_lines(lines) if g.name == "Held-out frames")
-    assert (held_out.worst["name"], held_out.passed) == ("Energy MAE", False)
+    assert (held_out.worst["name"], held_out.state) == ("Energy MAE", "failed")
 
 
 def test_the_error_on_its_own_dynamics_is_said_where_there_is_one():
     certificate = make_certificate().to_json()
     index = next(i for i, line in enumerate(certificate["lines"]) if "own MD" in line["name"])
-    certificate["lines"][index] |= {"value": 0.0123, "checked": True, "passed": True}
+    certificate["lines"][index] |= {"value": 0.0123, "checked": True, "passed": True, "state": "passed"}
     sentences = answer(certificate, make_card(), COSTS).good.sentences
     assert any("fresh accurate labels find 0.0123 eV/Å (0.0500 was asked for)" in said for said in sentences)
-    certificate["lines"][index] |= {"value": None, "passed": False}
+    certificate["lines"][index] |= {"value": None, "passed": False, "state": "failed"}
     assert answer(certificate, make_card(), COSTS).good.sentences[1].startswith("Where its own dynamics lead it")
 
 

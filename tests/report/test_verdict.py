@@ -5,11 +5,14 @@ import pytest
 from asteroid.report.verdict import benefit_sentence, needs_sentence, quality_sentence
 from asteroid.report.words import WORDS, how_trained
 from asteroid.settings import Strategy, ThresholdSettings
+from asteroid.validation.certificate import PassedOver
 from tests.validation.certificates import (
+    as_if_longer,
     make_card,
     make_certificate,
     make_energy_only_card,
     make_energy_only_certificate,
+    measured,
 )
 
 
@@ -28,6 +31,22 @@ def test_a_loss_is_said_plainly_and_the_other_model_recommended():
     assert sentence.startswith("It did not help, it harmed.")
     assert "2.00 times (95% interval 1.25 to 2.50) larger" in sentence
     assert "Use the model trained on accurate labels alone." in sentence
+
+
+def test_a_model_that_was_not_handed_over_is_said_to_harm_with_its_figures():
+    errors, worse = measured()[:2]
+    other = PassedOver("0123456789abcdef", "weighted", worse, chosen_on=10)
+    certificate = make_certificate(errors=errors, scratch_errors=None, passed_over=other).to_json()
+    assert certificate["harm"]["low"] > 1
+    sentence = benefit_sentence(certificate, make_card(strategy="scratch"))
+    assert sentence.startswith("It did not help, it harmed: 10 held-out frames that neither was fitted to show")
+    assert f"With the cheap labels the force error is {worse.force_mae.value:.3g} eV/Å" in sentence
+
+
+def test_what_could_not_be_told_is_said_with_what_is_missing():
+    said = quality_sentence(make_certificate(dynamics=as_if_longer(measured()[2], replicas=8)).to_json())
+    assert said.startswith("The model surely meets 6 of 7 requirements that were checked.")
+    assert "Not enough evidence: trajectories that survived." in said
 
 
 @pytest.mark.parametrize(("value", "low", "high"), [(1.2, 0.9, 1.5), (0.9, 0.7, 1.1), (1.0, 1.0, 1.0)])
@@ -51,7 +70,7 @@ def test_without_a_comparison_nothing_is_claimed():
 
 def test_the_requirements_that_failed_are_named():
     passed = quality_sentence(make_certificate().to_json())
-    assert passed.startswith("The model meets all 7 requirements that were checked. Not checked: on its own MD,")
+    assert passed.startswith("The model surely meets all 7 requirements that were checked. Not checked: on its own MD,")
     failed = quality_sentence(make_certificate(loose=False).to_json())
     assert failed.startswith("The model misses 1 of 7 requirements that were checked: force MAE. Not checked:")
 
@@ -59,12 +78,14 @@ def test_the_requirements_that_failed_are_named():
 def test_a_certificate_of_which_every_line_was_checked_mentions_no_other():
     certificate = make_certificate().to_json()
     certificate["lines"] = [line for line in certificate["lines"] if line["checked"]]
-    assert quality_sentence(certificate) == "The model meets all 7 requirements."
+    assert quality_sentence(certificate) == "The model surely meets all 7 requirements."
 
 
 def test_a_verdict_on_energies_alone_says_that_forces_were_never_checked():
     sentence = quality_sentence(make_energy_only_certificate().to_json())
-    assert sentence.startswith("The model meets all 4 requirements that were checked. Its forces were never checked")
+    assert sentence.startswith(
+        "The model surely meets all 4 requirements that were checked. Its forces were never checked"
+    )
     failed = quality_sentence(make_energy_only_certificate(thresholds=ThresholdSettings(energy_mae=1e-9)).to_json())
     assert failed.startswith("The model misses ")
     assert "of 4 requirements that were checked: " in failed

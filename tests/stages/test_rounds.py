@@ -4,7 +4,6 @@ GFN1 is cheap and GFN2 accurate; models are as small as can be, so errors are la
 """
 
 import datetime as dt
-import json
 import os
 import shutil
 import signal
@@ -276,16 +275,17 @@ def test_each_line_that_failed_names_the_geometries_that_say_where(
 ) -> None:
     store, molecule = failed
     model_id = stages.read_rounds(store, molecule)[-1]["model_id"]
-    (path,) = (tmp_path / "store").rglob("certificate.json")
-    certificate = json.loads(path.read_text())
+    (found,) = (tmp_path / "store").rglob("certificate.json")
+    path = str(found.relative_to(tmp_path / "store"))
+    certificate = store.read_json(path)
 
     def places(*names: str, **evidence: Any) -> list[Configuration]:
         """Where the next round starts after these lines failed."""
-        lines = [line | {"checked": True, "passed": line["name"] not in names} for line in certificate["lines"]]
-        lines += [{"name": name, "checked": True, "passed": False} for name in names]
-        found = {**certificate, "lines": lines, "evidence": {**certificate["evidence"], **evidence}}
-        path.write_text(json.dumps(found))
-        return failing_geometries(store, molecule, model_id)
+        lines = [line | {"state": "passed"} for line in certificate["lines"] if line["name"] not in names]
+        lines += [{"name": name, "checked": True, "passed": False, "state": "failed"} for name in names]
+        store.remove(path)
+        store.write_json(path, {**certificate, "lines": lines, "evidence": {**certificate["evidence"], **evidence}})
+        return failing_geometries(store, molecule)
 
     assert places() == []
     assert places("Force MAE") == []

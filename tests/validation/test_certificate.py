@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asteroid.settings import ThresholdSettings
-from asteroid.validation.certificate import IMAGINARY_NOISE, NO_FORCES, Line
+from asteroid.validation.certificate import IMAGINARY_NOISE, Looks
+from asteroid.validation.errors import measure_errors
 from asteroid.validation.evidence import Evidence, evidence_lines
-from tests.validation.certificates import make_certificate, make_energy_only_certificate, measured
+from asteroid.validation.line import NO_FORCES, OPEN, Line, Remedy
+from asteroid.validation.survival import kaplan_meier
+from tests.validation.certificates import as_if_longer, make_certificate, make_energy_only_certificate, measured
 
 
 def line_of(certificate, name):
@@ -29,15 +32,147 @@ def test_one_line_that_fails_fails_the_certificate():
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
-def test_a_line_passes_exactly_when_its_comparison_holds(value, threshold):
-    assert Line("x", value, "", threshold, "<=").passed == (value <= threshold)
-    assert Line("x", value, "", threshold, ">=").passed == (value >= threshold)
+def test_an_exact_line_passes_when_its_comparison_holds_and_fails_when_not(value, threshold):
+    assert Line("x", value, "", threshold, "<=").state == ("passed" if value <= threshold else "failed")
+    assert Line("x", value, "", threshold, ">=").state == ("passed" if value >= threshold else "failed")
+
+
+@pytest.mark.parametrize(
+    ("comparison", "low", "high", "state"),
+    [
+        ("<=", 0.5, 0.9, "passed"),
+        ("<=", 0.5, 1.1, OPEN),
+        ("<=", 1.1, 1.5, "failed"),
+        (">=", 1.1, 1.5, "passed"),
+        (">=", 0.5, 1.1, OPEN),
+        (">=", 0.5, 0.9, "failed"),
+    ],
+)
+def test_a_line_is_decided_by_the_bound_that_is_farther_from_passing(comparison, low, high, state):
+    line = Line("x", (low + high) / 2, "", 1.0, comparison, low=low, high=high, confidence=0.95)
+    assert line.state == state
+    # Too little evidence never passes, and may show all the same that a threshold is missed.
+    assert replace(line, enough=False).state == (OPEN if state == "passed" else state)
+    assert replace(line, checked=False).state == "not checked"
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), float("-inf")])
 def test_what_was_not_measured_does_not_pass(value):
-    assert not Line("x", value, "", 1.0, "<=").passed
-    assert not Line("x", value, "", 1.0, ">=").passed
+    for comparison in ("<=", ">="):
+        assert Line("x", value, "", 1.0, comparison).state == "failed"
+        assert Line("x", value, "", 1.0, comparison, enough=False).state == OPEN
+
+
+def errors_of(values, groups=None):
+    """Errors of a diatomic whose forces are off by so much, eV/Å, in each frame."""
+    return measure_errors(
+        [f"frame-{i}" for i in range(len(values))],
+        reference_energies=np.zeros(len(values)),
+        predicted_energies=np.array(values) / 100,
+        reference_forces=[np.zeros((2, 3))] * len(values),
+        predicted_forces=[np.full((2, 3), value) for value in values],
+        groups=groups,
+    )
+
+
+def force_line(errors, **changes):
+    return line_of(make_certificate(errors=errors, scratch_errors=None, **changes), "Force MAE")
+
+
+def test_three_good_test_frames_are_not_enough_evidence_and_the_line_says_what_is():
+    line = force_line(errors_of([0.010, 0.010, 0.011]))
+    assert line.value < line.high < line.threshold
+    assert line.state == OPEN
+    assert line.suffices == "about 5 labelled frames instead of 3, if they scatter alike"
+    assert line.remedy == Remedy("budget", "test", 5, labels=2)
+
+
+def test_an_error_whose_interval_straddles_the_threshold_asks_for_frames_by_their_scatter():
+    thresholds = ThresholdSettings(force_mae=0.05)
+    values = [0.02, 0.07, 0.03, 0.06, 0.02, 0.06] * 2
+    line = force_line(errors_of(values), thresholds=thresholds)
+    assert line.low < line.value < 0.05 < line.high
+    assert line.state == OPEN
+    assert line.remedy.value > 12
+    more = force_line(errors_of(values * (line.remedy.value // 12 + 1)), thresholds=thresholds)
+    assert more.state == "passed"
+    assert force_line(errors_of([10 * v for v in values]), thresholds=thresholds).state == "failed"
+
+
+def test_frames_that_are_judged_again_need_a_surer_bound():
+    errors = errors_of([0.02, 0.03, 0.025, 0.02, 0.03, 0.025])
+    first, third = (force_line(errors, looks=Looks(test=look)) for look in (1, 3))
+    assert (first.confidence, third.confidence) == (0.975, 0.99375)
+    assert third.high > first.high
+    assert "look 3 at these frames" in third.note
+
+
+def test_frames_of_one_trajectory_are_not_enough_evidence_however_many():
+    line = force_line(errors_of([0.01, 0.012] * 10, groups=["md-1"] * 20))
+    assert line.state == OPEN
+
+
+def survival_line(replicas, failed, *, ps=0.5, **thresholds):
+    dynamics = as_if_longer(measured()[2], ps=ps)
+    survival = kaplan_meier(
+        [ps] * (replicas - failed) + [ps / 2] * failed, [False] * (replicas - failed) + [True] * failed
+    )
+    at = replace(dynamics.survival[1], survival=survival)
+    certificate = make_certificate(
+        dynamics=replace(dynamics, survival=(dynamics.survival[0], at)), thresholds=ThresholdSettings(**thresholds)
+    )
+    return line_of(certificate, "Trajectories that survived")
+
+
+def test_survival_is_judged_by_its_lower_bound_where_least_is_known():
+    assert survival_line(30, 0).state == "passed"
+    assert survival_line(30, 0).low == pytest.approx(0.05 ** (1 / 30))
+    few = survival_line(8, 0)
+    assert few.state == OPEN
+    assert few.suffices == "29 trajectories at each temperature without a failure, instead of 8"
+    assert few.remedy == Remedy("validation", "replicas", 29)
+    assert survival_line(30, 1).suffices.startswith("46 trajectories at each temperature with no more failures than 1")
+    assert survival_line(30, 12).state == "failed"
+    assert survival_line(2, 2).state == "failed", "even two show it when both break"
+
+
+def test_trajectories_of_a_fifth_of_a_picosecond_are_not_enough_evidence():
+    line = survival_line(60, 0, ps=0.2)
+    assert line.low > line.threshold
+    assert line.state == OPEN
+    assert line.remedy == Remedy("validation", "nvt_ps", 0.5)
+
+
+def test_a_drift_counts_with_the_error_of_its_slope():
+    dynamics = measured()[2]
+
+    def line(**changes):
+        thresholds = ThresholdSettings(nve_drift=0.01)
+        changed = replace(dynamics, nve=replace(dynamics.nve, **changes))
+        return line_of(make_certificate(dynamics=changed, thresholds=thresholds), "NVE energy drift")
+
+    assert line(drift=0.004, drift_error=0.005).state == "passed"
+    unsure = line(drift=0.004, drift_error=0.012)
+    assert unsure.state == OPEN
+    # The error has to fall to half, so the trajectory to become 2^(2/3) times as long: 0.317 ps.
+    assert unsure.remedy == Remedy("validation", "nve_ps", 0.4)
+    assert line(drift=0.04, drift_error=0.012).state == "failed"
+    assert line(drift=0.004, drift_error=float("inf")).state == OPEN
+
+
+def test_a_certificate_is_passed_by_passed_lines_alone_and_failed_by_one():
+    few = make_certificate(errors=errors_of([0.010, 0.010, 0.011]), scratch_errors=None)
+    assert (few.state, few.passed) == (OPEN, False)
+    both = make_certificate(errors=errors_of([0.010, 0.010, 0.011]), scratch_errors=None, minimum=None)
+    assert both.state == "failed"
+
+
+def test_a_model_that_accurate_labels_alone_surely_beat_is_not_certified():
+    errors, scratch = measured()[:2]
+    certificate = make_certificate(errors=scratch, scratch_errors=errors)
+    assert all(line.passed for line in certificate.lines if line.checked)
+    assert (certificate.beaten, certificate.state) == (True, "failed")
+    assert not make_certificate().beaten
 
 
 def test_a_certificate_survives_json():
@@ -58,13 +193,11 @@ def test_a_number_that_is_not_finite_becomes_null():
 def test_a_trajectory_that_failed_is_named_with_its_reason_and_has_no_drift():
     dynamics = measured()[2]
     broken = replace(dynamics.nve, reason="bond broken: O0–H1 at 1.80 Å", survived=0.04, drift=None, fluctuation=None)
-    certificate = make_certificate(dynamics=replace(dynamics, nve=broken))
-    drift, survived = line_of(certificate, "NVE energy drift"), line_of(certificate, "Trajectories that survived")
-    assert drift.value is None
-    assert not drift.passed
-    count = len(dynamics.trajectories)
-    assert survived.value == pytest.approx((count - 1) / count)
-    assert "NVE at 600 K ended after 0.040 ps: bond broken: O0–H1 at 1.80 Å" in survived.note
+    for changes in ({"nve": broken}, {"nve_half": broken}):
+        drift = line_of(make_certificate(dynamics=replace(dynamics, **changes)), "NVE energy drift")
+        assert drift.value is None
+        assert drift.state == "failed"
+        assert "NVE at 600 K ended after 0.040 ps: bond broken: O0–H1 at 1.80 Å" in drift.note
 
 
 def test_energy_that_drifts_down_counts_like_energy_that_drifts_up():

@@ -10,7 +10,7 @@ from asteroid.settings import ThresholdSettings
 from asteroid.validation.distributions import Distance, Distributions
 from asteroid.validation.evidence import Evidence, evidence_lines
 from asteroid.validation.harmonic import Frequencies
-from asteroid.validation.line import Line
+from asteroid.validation.line import OPEN, Line
 from asteroid.validation.on_policy import OnPolicy
 from asteroid.validation.torsions import compare_torsion
 from tests.validation.certificates import make_certificate, measured, measured_on_energies_alone
@@ -27,7 +27,9 @@ def lines(evidence: Evidence) -> dict[str, Line]:
 
 def distance(value: float, noise: float) -> Distance:
     flat = np.ones(3)
-    return Distance("bond", "C0–H1", ((0, 1),), value, value / 2, 2 * value, noise, flat, flat, flat)
+    return Distance(
+        "bond", "C0–H1", ((0, 1),), value, value / 2, 2 * value, (value / 2, 2 * value), noise, flat, flat, flat
+    )
 
 
 def ensemble(*distances: Distance, effective: float = 100.0) -> Distributions:
@@ -52,8 +54,8 @@ def test_the_error_on_own_md_is_that_over_its_frames_and_says_how_many_had_no_la
 
 def test_frames_of_own_md_none_of_which_could_be_labelled_fail_the_line() -> None:
     line = lines(Evidence(on_policy=OnPolicy(None, (), asked=6, failed=6)))["Force MAE on the model's own MD"]
-    assert line.checked
-    assert not line.passed
+    assert line.state == OPEN
+    assert "labels where they failed" in line.suffices
 
 
 def test_own_md_without_accurate_forces_is_not_checked() -> None:
@@ -110,11 +112,13 @@ def test_own_md_most_of_whose_labels_failed_does_not_pass_on_the_rest() -> None:
 
 
 def test_a_distribution_is_judged_only_where_noise_lets_it() -> None:
-    clear, noisy = distance(0.02, 0.001), distance(0.5, 0.3)
+    clear, noisy = distance(0.03, 0.001), distance(0.5, 0.3)
     line = lines(Evidence(distributions=(ensemble(clear, noisy),)))["Bond lengths in MD"]
-    assert line.value == 0.02
-    assert line.checked
-    assert not line.passed
+    assert (line.value, line.state) == (0.03, "failed")
+    line = lines(Evidence(distributions=(ensemble(distance(0.007, 0.001)),)))["Bond lengths in MD"]
+    assert line.state == OPEN, "its bounds are 0.0035 and 0.014 Å"
+    assert "longer MD" in line.suffices
+    assert lines(Evidence(distributions=(ensemble(distance(0.004, 0.001)),)))["Bond lengths in MD"].passed
     line = lines(Evidence(distributions=(ensemble(noisy),)))["Bond lengths in MD"]
     assert not line.checked
     assert "noise 0.3" in line.note
@@ -140,7 +144,7 @@ def test_a_certificate_with_all_evidence_is_strict_json_and_is_failed_by_it() ->
         frequencies=FREQUENCIES,
         frequencies_asked=True,
         torsions=(compare_torsion("A", [0, 15], [0.0, 0.010], 0.0, {1: 0.011}, asked=1),),
-        distributions=(ensemble(distance(0.02, 0.001)),),
+        distributions=(ensemble(distance(0.03, 0.001)),),
     )
     certificate = make_certificate(evidence=evidence)
     content = certificate.to_json()

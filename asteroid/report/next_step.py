@@ -1,0 +1,132 @@
+"""What to do about a model that is not certified, what it costs, and what to write into the manifest for it.
+
+Made from the certificate's lines by :mod:`asteroid.stages.certificates`; shown on the terminal, in the report and on
+Prefect's page.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from asteroid.report.groups import certificate_state, closeness, is_checked, line_state
+from asteroid.report.verdict import name_in_sentence
+from asteroid.report.words import count
+from asteroid.validation.line import OPEN
+
+FEWEST, MOST = 1.25, 2.0
+"""Times the labels so far that a next step asks for: fewer show no gain, and more should be asked for in a second
+step."""
+
+USUAL_EXPONENT = 0.5
+"""b in error ∝ labels^(−b) where no learning curve was measured."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What labels and MD have cost so far, for the price of more.
+
+    Args:
+        labels: accurate labels that train the model or stop its training.
+        label_seconds: core-seconds of one of them.
+        md_seconds: core-seconds of a picosecond of one trajectory; None where that was not measured.
+        md_ps: of one trajectory.
+        temperatures: of the MD.
+        exponent: b in error ∝ labels^(−b), as measured; None where it was not.
+        rounds_allowed: further rounds that a failed certificate may order; None without a loop of rounds.
+    """
+
+    labels: int
+    label_seconds: float
+    md_seconds: float | None
+    md_ps: float
+    temperatures: int
+    exponent: float | None = None
+    rounds_allowed: int | None = None
+
+
+def next_step(certificate: Mapping[str, Any], spent: Spent) -> str:
+    """One or two sentences; empty for a model that is certified."""
+    if certificate_state(certificate) == "passed":
+        return ""
+    lines = [line for line in certificate["lines"] if is_checked(line)]
+    missed = [line for line in lines if misses(line)]
+    if certificate.get("beaten"):
+        labels = _labels_of_certificate(certificate)
+        return (
+            "Next: take the model trained on accurate labels alone, which is better. It is trained already; its "
+            f"certificate takes about {count(labels, 'accurate label')}, {_hours(labels * spent.label_seconds)}. "
+            "Write training: {strategy: scratch}"
+        )
+    if missed:
+        return _more_training(missed, spent)
+    return _more_evidence([line for line in lines if line_state(line) == OPEN], spent)
+
+
+def misses(line: Mapping[str, Any]) -> bool:
+    """Whether more evidence alone is unlikely to make a line pass: it failed, or its value is beyond the threshold."""
+    if line_state(line) == "failed":
+        return True
+    if line_state(line) != OPEN or line["value"] is None:
+        return False
+    value, threshold = line["value"], line["threshold"]
+    return bool(value > threshold if line["comparison"] == "<=" else value < threshold)
+
+
+def _more_training(missed: Sequence[Mapping[str, Any]], spent: Spent) -> str:
+    exponent = max(spent.exponent or USUAL_EXPONENT, 0.1)
+    off = max((closeness(line) for line in missed if line["value"] is not None), default=math.inf)
+    factor = min(max(off ** (1 / exponent) if off < 100 else MOST, FEWEST), MOST)
+    more = 5 * math.ceil((factor - 1) * spent.labels / 5)
+    write = f"budget: {{accurate: {spent.labels + more}}}"
+    if spent.rounds_allowed is not None:
+        write += f" and acquisition: {{certify_rounds: {spent.rounds_allowed + 1}}}"
+    names = ", ".join(name_in_sentence(line["name"]) for line in missed)
+    return (
+        f"Next: {count(more, 'more accurate label')} that train it, {_hours(more * spent.label_seconds)}, as it misses "
+        f"{names}. Write {write}"
+    )
+
+
+def _more_evidence(unsure: Sequence[Mapping[str, Any]], spent: Spent) -> str:
+    wanted: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for remedy in (line["remedy"] for line in unsure if line.get("remedy")):
+        place = remedy["block"], remedy["key"]
+        if place not in wanted or remedy["value"] > wanted[place]["value"]:
+            wanted[place] = remedy
+    said = "; ".join(f"{name_in_sentence(line['name'])}: {line['suffices']}" for line in unsure if line.get("suffices"))
+    if not wanted:
+        return f"Next: more evidence. {said[:1].upper()}{said[1:]}"
+    labels = sum(remedy["labels"] for remedy in wanted.values())
+    prices = []
+    if labels:
+        prices.append(f"{count(labels, 'accurate label')}, {_hours(labels * spent.label_seconds)}")
+    replicas, length = wanted.get(("validation", "replicas")), wanted.get(("validation", "nvt_ps"))
+    if spent.md_seconds is not None and replicas:
+        ps = replicas["value"] * spent.temperatures * (length["value"] if length else spent.md_ps)
+        prices.append(f"MD, {_hours(ps * spent.md_seconds)}")
+    blocks: dict[str, list[str]] = {}
+    for (block, key), remedy in wanted.items():
+        blocks.setdefault(block, []).append(f"{key}: {remedy['value']:g}")
+    write = " and ".join(f"{block}: {{{', '.join(keys)}}}" for block, keys in blocks.items())
+    price = f" ({'; '.join(prices)})" if prices else ""
+    return f"Next: more evidence{price}. {said[:1].upper()}{said[1:]}. Write {write}"
+
+
+def _labels_of_certificate(certificate: Mapping[str, Any]) -> int:
+    """Accurate labels that this certificate took beyond the test frames; that of another model takes about as many."""
+    evidence, minimum = certificate.get("evidence") or {}, certificate["minimum"] or {}
+    own = evidence.get("on_policy") or {}
+    return int(
+        own.get("asked", 0) + sum(t["asked"] for t in evidence.get("torsions", ())) + (minimum.get("labels") or 0)
+    )
+
+
+def _hours(core_seconds: float) -> str:
+    """
+    >>> _hours(720), _hours(144)
+    ('about 0.2 core-hours', 'about 140 core-seconds')
+    """
+    if core_seconds < 180:
+        return f"about {float(f'{core_seconds:.2g}'):.0f} core-seconds"
+    return f"about {core_seconds / 3600:.2g} core-hours"

@@ -1,0 +1,51 @@
+"""How often the frames of a certificate have been judged before: those of a better model must not pass by chance.
+
+A failed certificate leads to more labels and another model, which the same test frames judge again, in a loop of rounds
+or by a person who raises the budget. :func:`asteroid.validation.intervals.confidence_of_look` says how much surer a
+bound must be then. Frames of a model's own MD are other ones for another model; they are judged again where more of
+them were asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from asteroid.manifest import MoleculeSettings
+from asteroid.store import Store
+
+if TYPE_CHECKING:
+    from asteroid.validation.certificate import Looks
+
+
+def count_looks(
+    store: Store, molecule: MoleculeSettings, model_id: str, test: tuple[str, ...], on_policy: tuple[str, ...]
+) -> "Looks":
+    """From the certificates in the store of other models, or of other frames, that share any of these frames.
+
+    Args:
+        test, on_policy: ids of the frames that are about to be judged.
+    """
+    from asteroid.validation.certificate import Looks
+
+    folder = f"reports/{molecule.name}"
+    paths = [f"{folder}/{name}/certificate.json" for name in store.names(folder)]
+    earlier = [store.read_json(path) for path in paths if store.exists(path)]
+    alike = [found for found in earlier if found["levels"]["accurate"] == str(molecule.accurate)]
+    return Looks(
+        test=_looks([(c["model_id"], _ids(c["errors"])) for c in alike], model_id, test),
+        on_policy=_looks([(c["model_id"], _on_policy(c)) for c in alike], model_id, on_policy),
+    )
+
+
+def _looks(earlier: list[tuple[str, tuple[str, ...]]], model_id: str, frames: tuple[str, ...]) -> int:
+    """The same model on the same frames is the same look, whatever else its certificate asked."""
+    now = (model_id, frozenset(frames))
+    others = {(model, frozenset(ids)) for model, ids in earlier if set(ids) & set(frames)}
+    return 1 + len(others - {now})
+
+
+def _ids(errors: dict[str, Any] | None) -> tuple[str, ...]:
+    return tuple(errors["frame_ids"]) if errors else ()
+
+
+def _on_policy(certificate: dict[str, Any]) -> tuple[str, ...]:
+    found = (certificate.get("evidence") or {}).get("on_policy")
+    return _ids(found["errors"]) if found else ()
