@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from asteroid.report.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, new_axes, plain_numbers, to_png
 from asteroid.report.cost import Cost, Quoted
 from asteroid.report.groups import Group
+from asteroid.report.page import format_number
 from asteroid.report.words import rounded
 from asteroid.validation.line import OPEN
 
@@ -45,6 +46,10 @@ def how_good(groups: Sequence[Group]) -> bytes:
             axes.barh(row, right - RANGE[0], left=RANGE[0], height=0.34, color=colour)
             if right == RANGE[0]:
                 axes.plot(right, row, marker="|", markersize=9, markeredgewidth=3, color=colour, clip_on=False)
+            if not group.passed:
+                # A group has several quantities; this one's bar is long enough for its name.
+                place = (RANGE[0] * 1.15, row)
+                axes.annotate(group.worst["name"], place, va="center", fontsize=6.5, color="white", fontweight="bold")
         _row_title(axes, row, group.name, _found(group), colour)
     axes.axvline(1.0, color=GREY, linestyle="--", linewidth=1)
     axes.set_xlim(*RANGE)
@@ -173,7 +178,7 @@ def _finish_rows(axes: Axes, rows: int) -> None:
 
 
 def _rounded(value: float) -> str:
-    return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
+    return format_number(value, 2)
 
 
 def _found(group: Group) -> str:
@@ -184,6 +189,6 @@ def _found(group: Group) -> str:
     if value is None:
         return "not measured"
     unsure = f", {OPEN}" if group.state == OPEN else ""
-    if unit == "" and value == 1 and group.worst["comparison"] == ">=":
-        return "all" + unsure
-    return f"{value:.3g} {unit}".strip() + unsure
+    if unit == "" and math.isclose(value, group.worst["threshold"]) and group.worst["comparison"] == ">=":
+        return ("all" if value == 1 else format_number(value)) + unsure
+    return f"{format_number(value)} {unit}".strip() + unsure

@@ -53,7 +53,21 @@ def plain_numbers(axis: Axis, values: Sequence[float] | None = None) -> None:
         # Over more than three decades, the numbers between powers of ten run into each other.
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1000 * low else (1.0,), numticks=12))
         axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
+
+
+def tick_label(value: float) -> str:
+    """A round number without an exponent.
+
+    >>> tick_label(20000), tick_label(0.00005)
+    ('20,000', '0.00005')
+    """
+    return f"{value:,g}" if value >= 1 else np.format_float_positional(value, 3, fractional=False, trim="-")
+
+
+def legend_above(axes: Axes, *, columns: int = 3) -> None:
+    """The legend above the axes, where it hides no data."""
+    axes.legend(frameon=False, fontsize=9, ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def flatten(arrays: Arrays) -> npt.NDArray[np.float64]:

@@ -18,9 +18,11 @@ from asteroid.report.canvas import (
     draw_diagonal,
     draw_points,
     flatten,
+    legend_above,
     new_axes,
     to_png,
 )
+from asteroid.report.smoothing import best_bandwidth, smooth
 
 MOST_SHOWN = 3
 """Distributions in one figure: those that differ most."""
@@ -93,6 +95,8 @@ def torsion_profile(torsion: Mapping[str, Any]) -> bytes:
 def distributions(found: Mapping[str, Any], kind: str) -> bytes | None:
     """The distributions of one kind that differ most between the model's MD (filled) and its reference (line).
 
+    Both are smoothed alike, by what the number of independent reference frames asks for.
+
     Args:
         found: one of ``evidence.distributions``.
         kind: ``bond``, ``angle``, ``dihedral`` or ``fragments``. A molecule without one, or an unusable reference, has
@@ -104,12 +108,22 @@ def distributions(found: Mapping[str, Any], kind: str) -> bytes | None:
     names = {"bond": "bond length (Å)", "angle": "bond angle (°)", "dihedral": "dihedral angle (°)"}
     names["fragments"] = "distance between fragments (Å)"
     figure, axes = new_axes(names[kind], f"density at {found['temperature']:.0f} K")
+    period = 360.0 if kind == "dihedral" else None
     for index, one in enumerate(sorted(distances, key=lambda d: -float(d["value"]))[:MOST_SHOWN]):
-        colour, centres = CYCLE[index % len(CYCLE)], np.array(one["centres"], dtype=float)
-        axes.fill_between(centres, one["model"], step="mid", color=colour, alpha=0.25, linewidth=0)
-        axes.step(centres, one["reference"], where="mid", color=colour, linewidth=1.2, label=one["name"])
+        colour = CYCLE[index % len(CYCLE)]
+        centres, model, reference = (np.array(one[key], dtype=float) for key in ("centres", "model", "reference"))
+        # Both alike, by what the smaller sample asks for: else smoothing would look like a difference.
+        effective = min(float(found["effective"]), float(found["frames"]))
+        bandwidth = best_bandwidth(centres, reference, effective, period=period)
+        beyond = 0.0 if period else 3 * bandwidth
+        places = np.linspace(centres[0] - beyond, centres[-1] + beyond, 300)
+        model, reference = (smooth(centres, d, places, bandwidth, period=period) for d in (model, reference))
+        axes.fill_between(places, model, color=colour, alpha=0.25, linewidth=0)
+        axes.plot(places, reference, color=colour, linewidth=1.3, label=one["name"])
+    if period:
+        axes.set_xticks(range(-180, 181, 60))
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=9)
+    legend_above(axes)
     return to_png(figure)
 
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from asteroid.report.canvas import BLUE, CYCLE, ORANGE, VERMILION, new_axes, to_png
+from asteroid.report.canvas import BLUE, CYCLE, ORANGE, VERMILION, legend_above, new_axes, to_png
+from asteroid.report.page import format_number
 
 
 def survival_curves(dynamics: Mapping[str, Any]) -> bytes:
@@ -20,7 +22,9 @@ def survival_curves(dynamics: Mapping[str, Any]) -> bytes:
         times = [0.0, *found["times"], found["until"]]
         part = _steps(1.0, found["surviving"])
         name = f"{at['temperature']:.0f} K, {found['replicas']} replicas"
-        axes.step(times, part, where="post", color=colour, linewidth=1.8, label=name)
+        # Curves on top of each other stay visible.
+        dashes = ("solid", "dashed", "dotted")[index % 3]
+        axes.step(times, part, where="post", color=colour, linewidth=1.8, linestyle=dashes, label=name)
         low, high = _steps(found["first_low"], found["low"]), _steps(1.0, found["high"])
         axes.fill_between(times, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
     axes.set_ylim(-3, 103)
@@ -52,14 +56,48 @@ def nve_energies(dynamics: Mapping[str, Any], atoms: int) -> bytes:
                 drift * (times - times.mean()),
                 color=line,
                 linestyle="--",
-                label=f"drift {drift:.2g} meV/atom/ps",
+                label=f"drift {format_number(drift, 2)} meV/atom/ps",
             )
         if trajectory["reason"]:
             axes.axvline(times[-1], color=colour, linestyle=":", label="ended here")
     if axes.lines:
-        # Above the axes: the oscillations fill them.
-        axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        legend_above(axes, columns=2)  # the oscillations fill the axes
     return to_png(figure)
+
+
+def nvt_temperatures(trajectories: Sequence[Mapping[str, Any]]) -> bytes:
+    """Temperature of the NVT replicas and its target, see :func:`draw_temperatures`."""
+    figure, axes = new_axes("time (ps)", "temperature (K)")
+    draw_temperatures(axes, trajectories)
+    return to_png(figure)
+
+
+def draw_temperatures(axes: Axes, trajectories: Sequence[Mapping[str, Any]]) -> None:
+    """For each target (dashed) the mean of its replicas and the middle 80 % of them; crosses mark where some failed."""
+    targets = sorted({float(trajectory["temperature"]) for trajectory in trajectories})
+    failed = []
+    for index, target in enumerate(targets):
+        colour = CYCLE[index % len(CYCLE)]
+        replicas = [trajectory for trajectory in trajectories if trajectory["temperature"] == target]
+        longest = max((trajectory["times"] for trajectory in replicas), key=len)
+        kelvin = np.full((len(replicas), len(longest)), np.nan)
+        for row, trajectory in zip(kelvin, replicas, strict=True):
+            row[: len(trajectory["temperatures"])] = trajectory["temperatures"]
+            if trajectory["reason"] and len(trajectory["times"]):
+                failed.append((trajectory["times"][-1] / 1000, trajectory["temperatures"][-1], colour))
+        axes.axhline(target, color=colour, linestyle="--", linewidth=1)
+        if len(longest):
+            times = np.array(longest, dtype=float) / 1000
+            low, high = np.nanpercentile(kelvin, [10, 90], axis=0)
+            axes.fill_between(times, low, high, color=colour, alpha=0.2, linewidth=0)
+            name = f"{target:.0f} K" + (f", mean of {len(replicas)}" if len(replicas) > 1 else "")
+            axes.plot(times, np.nanmean(kelvin, axis=0), color=colour, linewidth=1.5, label=name)
+    for number, (time, last, colour) in enumerate(failed):
+        label = "_nolegend_" if number else "ended here"
+        axes.plot(time, last, marker="X", linestyle="none", color=colour, markersize=10, label=label)
+    axes.set_ylim(bottom=0)
+    if axes.get_legend_handles_labels()[1]:
+        legend_above(axes)
 
 
 def _steps(first: float, later: Sequence[float]) -> list[float]:

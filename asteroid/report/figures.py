@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asteroid.report import bias_plots, certificate_plots, dynamics_plots, plots
+from asteroid.report.answers import cost_unit
 from asteroid.report.cost import Cost
 from asteroid.report.gather import Bias
 
@@ -28,10 +29,13 @@ def report_figures(
     # The comparison with itself would draw every point twice.
     scratch = certificate["scratch_errors"] if card["strategy"] != "scratch" else None
     scratch_card = scratch_card if card["strategy"] != "scratch" else None
+    unit, unit_seconds = cost_unit(costs)
     figures = {
         "energies": plots.energy_parity(certificate["errors"], scratch),
-        "nvt": plots.nvt_temperature(certificate["dynamics"]["nvt"]),
-        "cost": plots.cost_bar([(cost.stage, cost.core_seconds) for cost in costs]),
+        "nvt": dynamics_plots.nvt_temperatures(certificate["dynamics"]["nvt"]),
+        "cost": plots.cost_bar(
+            [(cost.stage, cost.core_seconds) for cost in costs], unit=unit, unit_seconds=unit_seconds
+        ),
     }
     if certificate["errors"]["force_mae"] is not None:
         figures["forces"] = plots.force_parity(certificate["errors"], scratch)

@@ -17,15 +17,15 @@ from asteroid.report.verdict import needs_sentence
 from asteroid.report.words import how_trained
 
 ERROR_ROWS = (
-    ("Force MAE", "force_mae", "eV/Å"),
-    ("Force RMSE", "force_rmse", "eV/Å"),
-    ("Force, worst component", "force_worst", "eV/Å"),
-    ("Energy MAE", "energy_mae", "eV/atom"),
-    ("Energy RMSE", "energy_rmse", "eV/atom"),
-    ("Energy, worst frame", "energy_worst", "eV/atom"),
-    ("Total energy MAE", "total_energy_mae", "eV"),
+    ("Force MAE", "force_mae", "meV/Å"),
+    ("Force RMSE", "force_rmse", "meV/Å"),
+    ("Force, worst component", "force_worst", "meV/Å"),
+    ("Energy MAE", "energy_mae", "meV/atom"),
+    ("Energy RMSE", "energy_rmse", "meV/atom"),
+    ("Energy, worst frame", "energy_worst", "meV/atom"),
+    ("Total energy MAE", "total_energy_mae", "meV"),
 )
-"""Label, key of the certificate, unit."""
+"""Label, key of the certificate (where it is in eV), unit of the page."""
 
 _ALTERNATIVES = {
     "good": "each group of requirements: what was found over what was asked for",

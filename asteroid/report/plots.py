@@ -21,8 +21,11 @@ from asteroid.report.canvas import (
     draw_points,
     flatten,
     new_axes,
+    plain_numbers,
+    tick_label,
     to_png,
 )
+from asteroid.report.page import format_number
 
 
 def force_parity(errors: Mapping[str, Any], scratch: Mapping[str, Any] | None) -> bytes:
@@ -57,7 +60,7 @@ def learning_curves(card: Mapping[str, Any], scratch: Mapping[str, Any] | None) 
     figure, axes = new_axes("training step", f"{quantity} on held-out frames ({unit})")
     axes.set_yscale("log")
     for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        set_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
+        set_formatter(FuncFormatter(lambda value, _: tick_label(float(f"{value:.2g}"))))
     start, colours, trial = 0, iter(CYCLE), "γ trials"
     for stage, steps, errors in _stages(card):
         if stage.startswith("gamma"):
@@ -88,34 +91,19 @@ def nve_energy(trajectory: Mapping[str, Any], atoms: int) -> bytes:
     return to_png(figure)
 
 
-def nvt_temperature(trajectories: Sequence[Mapping[str, Any]]) -> bytes:
-    """Temperature of each NVT trajectory with its target; a cross marks where one failed."""
-    figure, axes = new_axes("time (ps)", "temperature (K)")
-    for index, trajectory in enumerate(trajectories):
-        colour = CYCLE[index % len(CYCLE)]
-        times = np.array(trajectory["times"], dtype=float) / 1000
-        kelvin = np.array(trajectory["temperatures"], dtype=float)
-        axes.plot(times, kelvin, color=colour, linewidth=0.9, label=f"{trajectory['temperature']:.0f} K")
-        axes.axhline(trajectory["temperature"], color=colour, linestyle="--", linewidth=1)
-        if trajectory["reason"] and len(times):
-            axes.plot(times[-1], kelvin[-1], marker="X", color=colour, markersize=10, label="ended here")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=9)
-    return to_png(figure)
-
-
-def cost_bar(costs: Sequence[tuple[str, float]]) -> bytes:
-    """Core-seconds by stage."""
-    figure, axes = new_axes("core-seconds (logarithmic)", "", size=(7.2, 0.5 + 0.45 * len(costs)))
-    names, seconds = [name for name, _ in costs], [seconds for _, seconds in costs]
-    bars = axes.barh(range(len(costs)), seconds, color=[CYCLE[i % len(CYCLE)] for i in range(len(costs))])
+def cost_bar(costs: Sequence[tuple[str, float]], *, unit: str, unit_seconds: float) -> bytes:
+    """Cost of each stage, given in core-seconds and drawn in ``unit``, as the table beside it."""
+    figure, axes = new_axes(f"{unit} (logarithmic)", "", size=(7.2, 0.5 + 0.45 * len(costs)))
+    names, spent = [name for name, _ in costs], [seconds / unit_seconds for _, seconds in costs]
+    bars = axes.barh(range(len(costs)), spent, color=[CYCLE[i % len(CYCLE)] for i in range(len(costs))])
     axes.set_xscale("log")
     # Room for the numbers right of the longest bar, and a start below the shortest.
-    positive = [s for s in seconds if s > 0] or [1.0]
+    positive = [s for s in spent if s > 0] or [1.0]
     axes.set_xlim(min(positive) / 5, max(positive) * 8)
-    axes.bar_label(bars, labels=[f"{s:,.3g}" if s < 1000 else f"{s:,.0f}" for s in seconds], padding=4, fontsize=9)
+    axes.bar_label(bars, labels=[format_number(s) for s in spent], padding=4, fontsize=9)
     axes.set_yticks(range(len(costs)), names)
     axes.invert_yaxis()
+    plain_numbers(axes.xaxis)
     axes.grid(visible=False, axis="y")
     return to_png(figure)
 
