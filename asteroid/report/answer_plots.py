@@ -3,6 +3,7 @@
 They go with the words of :mod:`asteroid.report.answers`; :mod:`asteroid.report.canvas` has what all figures share.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
