@@ -156,6 +156,20 @@ def test_unweighted_when_no_weighting_did_best_is_said(store):
     assert "∞ (no weighting did best)" in Page(write(store, card=make_card(weights=weights))).text
 
 
+def test_no_table_makes_the_page_wider_than_a_phone(store):
+    text = write(store, full_certificate())
+    assert text.count("<table>") == text.count('<div class="scroll"><table>') > 5
+
+
+def test_each_table_has_one_unit_of_time(store):
+    card = make_card(seconds={"pretrain": 400.0, "finetune": 20.0})
+    text = Page(write(store, card=card)).text
+    assert "Stage Minutes pretrain 6.67 finetune 0.333" in text
+    costs = text[text.index("Labels and cost") : text.index("Use the model")]
+    assert "Core-hours Labels a core-hour" in costs
+    assert "seconds" not in costs
+
+
 def test_the_same_data_make_the_same_page(store):
     certificate = make_certificate()
     assert write(store, certificate) == write(store, certificate)
