@@ -202,7 +202,7 @@ class ThresholdSettings(Settings):
     """degrees, likewise of bond angles"""
     dihedrals: Annotated[Positive, Number("degrees")] = 15.0
     """degrees, likewise of dihedral angles"""
-    fragments: Positive = 0.1
+    fragments: Annotated[Positive, Number("Å")] = 0.1
     """Å, likewise of distances between the fragments of a cluster"""
 
 

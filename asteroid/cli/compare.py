@@ -1,5 +1,6 @@
 """``asteroid compare``: which strategy is better on one store, by how much, and at what cost."""
 
+import json
 import os
 import sys
 import time
@@ -195,7 +196,7 @@ def _write(store: "Store", settings: "ComparisonSettings", data: dict[str, Any],
     folder = f"reports/{settings.molecule}/comparison-{digest(data['results'])}"
     # The numbers first: they are there even if no page can be drawn of them.
     store.write_json(f"{folder}/comparison.json", data)
-    _write_file(out_file, store.read(f"{folder}/comparison.json"), folder)
+    _write_file(out_file, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode(), folder)
     rendered = render_comparison(data).encode()
     store.write(f"{folder}/comparison.html", rendered)
     write_index(store)

@@ -47,7 +47,7 @@ def how_good(groups: Sequence[Group]) -> bytes:
             axes.barh(row, right - RANGE[0], left=RANGE[0], height=0.34, color=colour)
             if right == RANGE[0]:
                 axes.plot(right, row, marker="|", markersize=9, markeredgewidth=3, color=colour, clip_on=False)
-            if not group.passed:
+            if group.state == "failed":
                 # A group has several quantities; this one's bar is long enough for its name.
                 place = (RANGE[0] * 1.15, row)
                 axes.annotate(group.worst["name"], place, va="center", fontsize=6.5, color="white", fontweight="bold")
