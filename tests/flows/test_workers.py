@@ -119,7 +119,7 @@ def test_a_worker_that_dies_is_started_again_and_up_starts_a_supervisor_that_die
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_deployment_finishes_although_a_shard_is_killed(server: dict[str, str], manifest: Path) -> None:
     # Labels of a second or so each, so that the shard can be caught in the middle.
