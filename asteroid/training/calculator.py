@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import all_changes
 from mace.calculators import MACECalculator
 
-from asteroid.configuration import SYMBOLS
+from asteroid.configuration import SYMBOLS, hill_formula
 from asteroid.errors import InputError
 
 
@@ -38,7 +38,7 @@ class ModelCalculator(MACECalculator):  # type: ignore[misc]
             InputError: for elements that the model does not know.
         """
         asked = self.atoms if atoms is None else atoms
-        formula = asked.get_chemical_formula("hill")
+        formula = hill_formula(asked.numbers)
         if formula not in self._met:
             self._check(asked, formula)
             self._met.add(formula)

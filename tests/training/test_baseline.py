@@ -95,6 +95,19 @@ def test_a_calculator_warns_once_for_each_composition_and_not_for_its_own(traine
     ]
 
 
+def test_formulas_are_those_of_cards_and_not_of_ase(tmp_path: Path) -> None:
+    # ASE writes HF, a card FH.
+    store = Store(tmp_path)
+    positions = np.array([[[0, 0, 0], [0, 0, d]] for d in np.linspace(0.85, 1.05, 24)])
+    card = train(store, fill(store, label([1, 9], positions), "methanol"))
+    assert card["compositions"] == ["FH"]
+    atoms = molecule("HF")
+    atoms.calc = load_calculator(store, "methanol", card["model_id"], device="cpu")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*alone and is asked for")
+        atoms.get_potential_energy()
+
+
 def test_elements_that_a_model_does_not_know_are_refused(trained: tuple[Store, Card]) -> None:
     store, card = trained
     atoms = molecule("CH3NO2")
