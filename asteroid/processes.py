@@ -13,10 +13,9 @@ import queue
 import signal
 import sys
 import threading
-import time
 import types
-from collections.abc import Callable
-from multiprocessing.context import SpawnContext, SpawnProcess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,16 +53,14 @@ def machine_memory() -> float:
 def die_with_parent() -> None:
     """End this process within about a second of its parent's death; to be called first in a worker.
 
-    A thread that watches the parent's id is used because Linux's own death signal follows the *thread* that started the
-    worker, and a pool starts workers from threads that end.
+    A thread that waits for the parent's end is used because Linux's own death signal follows the *thread* that started
+    the worker, and a pool starts workers from threads that end.
     """
     parent = multiprocessing.parent_process()
-    # Not getppid() alone: the parent may have died before this line.
-    expected = os.getppid() if parent is None or parent.pid is None else parent.pid
+    assert parent is not None, "a process that multiprocessing started"
 
     def watch() -> None:
-        while os.getppid() == expected:
-            time.sleep(0.5)
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, name="die-with-parent", daemon=True).start()
@@ -90,40 +87,78 @@ _PR_SET_PDEATHSIG = 1
 _main_module = threading.Lock()
 
 
-class _CleanProcess(SpawnProcess):
-    """A spawned process that does not import the caller's ``__main__`` again, and that Ctrl-C does not reach.
+@contextlib.contextmanager
+def _clean() -> Iterator[None]:
+    """Start processes in this block that do not import the caller's ``__main__``, and that Ctrl-C does not reach.
 
-    Python re-imports the main script in every spawned worker. That would load torch or Prefect into a quantum chemistry
-    worker, cost seconds a worker, and start the whole pipeline again where the script has no ``__main__`` guard.
+    Python re-imports the main script in every worker. That would load torch or Prefect into a quantum chemistry worker,
+    cost seconds a worker, and start the whole pipeline again where the script has no ``__main__`` guard.
     """
+    with _main_module:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        # A terminal sends Ctrl-C to every process of the group. It is the parent's to decide what becomes of its
+        # children: they inherit this thread's mask, from their first moment.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            sys.modules["__main__"] = main
 
+
+class _CleanProcess(SpawnProcess):
     @staticmethod
     def _Popen(process_obj: Any) -> Any:  # noqa: N802 (multiprocessing's name)
-        with _main_module:
-            main = sys.modules["__main__"]
-            sys.modules["__main__"] = types.ModuleType("__main__")
-            # A terminal sends Ctrl-C to every process of the group. It is the parent's to decide what becomes of its
-            # children: they inherit this thread's mask, from their first moment.
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                return SpawnProcess._Popen(process_obj)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-                sys.modules["__main__"] = main
+        with _clean():
+            return SpawnProcess._Popen(process_obj)
 
 
 class CleanContext(SpawnContext):
-    """The spawn start method with :class:`_CleanProcess`: what runs in a worker must be importable from a module."""
+    """A new interpreter for each process: what runs there must be importable from a module."""
 
     Process = _CleanProcess
+
+
+class _WarmProcess(ForkServerProcess):
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 (multiprocessing's name)
+        with _clean():
+            return ForkServerProcess._Popen(process_obj)
+
+
+class WarmContext(ForkServerContext):
+    """Processes that begin with modules which one server has imported for all of them.
+
+    torch and MACE take ten CPU seconds to import, as long as many a step. The server does nothing but import and fork,
+    so each process is as clean as a new one.
+    """
+
+    Process = _WarmProcess
+
+
+def _context(preload: Sequence[str]) -> SpawnContext | ForkServerContext:
+    # A process that is forked after the driver of a GPU was asked anything, as imports may, cannot use the GPU.
+    if not preload or Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists():
+        return CleanContext()
+    context = WarmContext()
+    context.set_forkserver_preload(list(preload))
+    return context
 
 
 Progress = Callable[[str, int, int], None]
 """Called with a note, what is done and how much there is."""
 
 
-def call_in_process(function: Callable[..., T], /, *args: Any, on_progress: Progress | None = None, **kwargs: Any) -> T:
-    """Run a function in a fresh, spawned, single-threaded process and return what it returns.
+def call_in_process(
+    function: Callable[..., T],
+    /,
+    *args: Any,
+    on_progress: Progress | None = None,
+    preload: Sequence[str] = (),
+    **kwargs: Any,
+) -> T:
+    """Run a function in a fresh, single-threaded process and return what it returns.
 
     The function, its arguments and its result are pickled, so it must be importable from a module, not from
     ``__main__``.
@@ -131,6 +166,8 @@ def call_in_process(function: Callable[..., T], /, *args: Any, on_progress: Prog
     with this one, also when this one is killed.
 
     Args:
+        preload: modules that take long to import, imported once for all such calls of this process; the first call says
+            which.
         on_progress: given to the function as its own ``on_progress``; what it is called with there, it is called with
             here.
 
@@ -141,9 +178,10 @@ def call_in_process(function: Callable[..., T], /, *args: Any, on_progress: Prog
     from pebble import ProcessExpired, ProcessPool
 
     single_thread_environment()
-    context = CleanContext()
+    context = _context(preload)
     channel = context.Queue()
-    with ProcessPool(max_workers=1, max_tasks=1, initializer=_enter_child, initargs=[channel], context=context) as pool:
+    entered = [channel, dict(os.environ)]
+    with ProcessPool(max_workers=1, max_tasks=1, initializer=_enter_child, initargs=entered, context=context) as pool:
         try:
             if on_progress is None:
                 future = pool.schedule(function, args=args, kwargs=kwargs)
@@ -165,9 +203,12 @@ _channel: Any = None
 """In a child: where progress is sent to the parent."""
 
 
-def _enter_child(channel: Any) -> None:
+def _enter_child(channel: Any, environment: Mapping[str, str]) -> None:
     global _channel
     die_with_parent()
+    # A server's is that of the call which started it.
+    os.environ.clear()
+    os.environ.update(environment)
     begin_process()
     _channel = channel
 

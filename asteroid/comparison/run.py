@@ -23,7 +23,7 @@ from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.naming import content, file_digest
 from asteroid.processes import call_in_process
-from asteroid.stages.common import digest, label_key
+from asteroid.stages.common import TORCH_IMPORTS, digest, label_key
 from asteroid.store import Store
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,16 @@ def run_comparison(store: Store, plan: Plan, *, workers: int, on_progress: Follo
         if stopped.is_set():
             raise _Stopped
         return Result.from_json(
-            call_in_process(run_cell, store.url, plan.settings, cell, plan.test, paths[cell], on_progress=hear)
+            call_in_process(
+                run_cell,
+                store.url,
+                plan.settings,
+                cell,
+                plan.test,
+                paths[cell],
+                on_progress=hear,
+                preload=TORCH_IMPORTS,
+            )
         )
 
     follow()

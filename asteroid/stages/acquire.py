@@ -12,7 +12,7 @@ from asteroid.account import charge
 from asteroid.claims import claim
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import import_mace, training_device, waiting
+from asteroid.stages.common import TORCH_IMPORTS, import_mace, training_device, waiting
 from asteroid.stages.exploration import explore
 from asteroid.stages.picking import pick_batch
 from asteroid.stages.recording import record_round
@@ -23,7 +23,7 @@ Step = Literal["explore", "pick", "record"]
 
 def acquire_in_child(store: str, molecule: MoleculeSettings, step: Step, *, on_progress: Progress | None = None) -> str:
     """:func:`acquire` in a process of its own."""
-    return call_in_process(acquire, store, molecule, step, on_progress=on_progress)
+    return call_in_process(acquire, store, molecule, step, on_progress=on_progress, preload=TORCH_IMPORTS)
 
 
 def acquire(store_url: str, molecule: MoleculeSettings, step: Step, *, on_progress: Progress | None = None) -> str:

@@ -10,7 +10,7 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.models import read_card, read_model
 from asteroid.naming import content
 from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import digest, import_mace, label_key, training_device, waiting
+from asteroid.stages.common import TORCH_IMPORTS, digest, import_mace, label_key, training_device, waiting
 from asteroid.stages.curve import measure_curve
 from asteroid.stages.evidence import Asked, gather_evidence, read_asked
 from asteroid.stages.hessians import hessian_frames
@@ -51,7 +51,7 @@ def is_certified(store: Store, molecule: MoleculeSettings) -> bool:
 
 def certify_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
     """:func:`certify` in a process of its own; returns whether the certificate was passed."""
-    return call_in_process(certify, store, molecule, on_progress=on_progress)
+    return call_in_process(certify, store, molecule, on_progress=on_progress, preload=TORCH_IMPORTS)
 
 
 def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:

@@ -16,6 +16,9 @@ from asteroid.naming import digest as digest
 from asteroid.processes import Progress
 from asteroid.records import Attempt
 
+TORCH_IMPORTS: Final = ("asteroid.stages.torch_imports",)
+"""To be preloaded for processes that need torch."""
+
 LEAST_LABELS: Final = 5
 """Accurate labels, held-out ones included, below which no model is trained: the least of any budget."""
 

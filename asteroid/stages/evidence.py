@@ -15,7 +15,7 @@ from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content
 from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import digest, import_mace, training_device, waiting
+from asteroid.stages.common import TORCH_IMPORTS, digest, import_mace, training_device, waiting
 from asteroid.stages.hessians import compare_modes
 from asteroid.stages.models import trained_models
 from asteroid.stages.on_policy import on_policy_errors, propose_on_policy
@@ -52,7 +52,7 @@ def read_asked(store: Store, molecule: MoleculeSettings, model_id: str) -> Asked
 
 def propose_evidence_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> int:
     """:func:`propose_evidence` in a process of its own; returns how many labels were asked for."""
-    return call_in_process(propose_evidence, store, molecule, on_progress=on_progress)
+    return call_in_process(propose_evidence, store, molecule, on_progress=on_progress, preload=TORCH_IMPORTS)
 
 
 def propose_evidence(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> int:

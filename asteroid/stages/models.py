@@ -17,7 +17,7 @@ from asteroid.models import has_model, read_card
 from asteroid.naming import content, file_digest
 from asteroid.processes import Progress, call_in_process
 from asteroid.records import Attempt
-from asteroid.stages.common import digest, import_mace, label_key, waiting
+from asteroid.stages.common import TORCH_IMPORTS, digest, import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.rounds import last_model, training_settings
 from asteroid.store import Store
@@ -183,7 +183,7 @@ def train_in_child(
     store: str, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
 ) -> dict[str, Any]:
     """:func:`train` in a process of its own; returns the final model's card."""
-    return call_in_process(train, store, molecule, baseline=baseline, on_progress=on_progress)
+    return call_in_process(train, store, molecule, baseline=baseline, on_progress=on_progress, preload=TORCH_IMPORTS)
 
 
 def train(

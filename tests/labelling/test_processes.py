@@ -28,6 +28,38 @@ def test_a_killed_process_is_reported_with_its_signal():
         call_in_process(workers.die)
 
 
+@pytest.mark.parametrize("preload", [(), ("asteroid.units",)], ids=["spawned", "from a server"])
+def test_every_call_has_a_process_of_its_own_with_the_caller_s_environment(
+    monkeypatch: pytest.MonkeyPatch, preload: tuple[str, ...]
+) -> None:
+    pids = set()
+    for value in ("1", "2"):
+        monkeypatch.setenv("ASTEROID_TEST", value)
+        assert call_in_process(os.getenv, "ASTEROID_TEST", preload=preload) == value
+        pids.add(call_in_process(os.getpid, preload=preload))
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+def test_what_is_preloaded_is_imported_once_and_not_by_the_caller() -> None:
+    script = """
+        import os, sys
+        from asteroid.processes import call_in_process
+        from tests.labelling import workers
+        print(*(call_in_process(workers.importer, preload=["tests.labelling.preloaded"]) for _ in range(2)))
+        print(os.getpid(), "tests.labelling.preloaded" in sys.modules)
+    """
+    told = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, env=ENVIRONMENT, check=True
+    )
+    first, second, here, imported_here = told.stdout.split()
+    assert first == second != here
+    assert imported_here == "False"
+
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
 def alive(pid: int) -> bool:
     """Running, and not a zombie that nobody has waited for."""
     try:
@@ -37,24 +69,24 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
-def test_workers_end_when_their_parent_is_killed(tmp_path):
+@pytest.mark.parametrize("context", ["CleanContext", "WarmContext"])
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path, context: str) -> None:
     script = tmp_path / "parent.py"
     # No __main__ guard: the worker must not run this script again.
     script.write_text(
         textwrap.dedent(
-            """
+            f"""
             import os, time
             from pebble import ProcessPool
-            from asteroid.processes import CleanContext, die_with_parent
-            pool = ProcessPool(1, initializer=die_with_parent, context=CleanContext())
+            from asteroid.processes import {context}, die_with_parent
+            pool = ProcessPool(1, initializer=die_with_parent, context={context}())
             print(pool.schedule(os.getpid).result(), flush=True)
             pool.schedule(time.sleep, args=(60,))
             time.sleep(60)
             """
         )
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as parent:
         assert parent.stdout is not None
         worker = int(parent.stdout.readline())
         assert alive(worker)

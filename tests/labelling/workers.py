@@ -22,6 +22,13 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+def importer() -> int:
+    """Id of the process that imported a module which a test wants preloaded."""
+    from tests.labelling import preloaded
+
+    return preloaded.IMPORTED_BY
+
+
 def fail() -> None:
     raise KeyError("expected by the test")
 

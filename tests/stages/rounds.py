@@ -9,7 +9,7 @@ import sys
 
 from asteroid import stages
 from asteroid.manifest import MoleculeSettings
-from asteroid.processes import die_with_parent
+from asteroid.processes import die_with_starting_thread
 from asteroid.stages import NextRound
 from asteroid.stages.rounds import round_settings
 from asteroid.store import Store
@@ -60,6 +60,6 @@ def _label(store: Store, molecule: MoleculeSettings) -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent()
+    die_with_starting_thread()
     loaded = stages.load_checked(sys.argv[1])
     run(Store(loaded.store), loaded.molecules[0])

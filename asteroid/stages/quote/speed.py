@@ -20,7 +20,7 @@ from asteroid.errors import AsteroidError, LabelFailed
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import call_in_process
 from asteroid.settings import TrainingSettings
-from asteroid.stages.common import import_mace
+from asteroid.stages.common import TORCH_IMPORTS, import_mace
 
 MD_SECONDS = 3.0
 """Spent on MD, or on one measurement of it where that takes longer."""
@@ -121,7 +121,7 @@ def _time_md(molecule: MoleculeSettings, start: Configuration) -> SamplingSpeed:
 
 def training_speed(settings: TrainingSettings, start: Configuration, batch_sizes: Sequence[int]) -> TrainingSpeed:
     """Time a few training steps at each batch size and a few gradients of the model, in a process of their own."""
-    return call_in_process(_time_training, settings, start, tuple(batch_sizes))
+    return call_in_process(_time_training, settings, start, tuple(batch_sizes), preload=TORCH_IMPORTS)
 
 
 def _time_training(settings: TrainingSettings, start: Configuration, batch_sizes: tuple[int, ...]) -> TrainingSpeed:
