@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from asteroid import stopping
 from asteroid.cli import main
 
 
@@ -28,6 +29,8 @@ def cli(*arguments: str) -> Finished:
         contextlib.redirect_stderr(stderr),
     ):
         patch.setattr(sys, "argv", ["asteroid", *arguments])
+        # Ctrl-C stays pytest's, here and in every later test.
+        patch.setattr(stopping, "install", lambda: None)
         try:
             main()
         except SystemExit as exit:

@@ -18,7 +18,7 @@ def doctor(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "asteroid.cli", "doctor", *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_machine_that_passes_the_tests_is_well(tmp_path: Path) -> None:
     result = doctor("--store", str(tmp_path / "new"), "--json")
     checks = {check["name"]: check for check in json.loads(result.stdout)}

@@ -60,7 +60,7 @@ def group_lives(group: int) -> bool:
     return True
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_comparison_that_is_stopped_by_the_keyboard_goes_on_when_run_again(
     water_store: Store, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def model_count(store: Store) -> int:
     return sum(name != "index" for name in store.names("models/water"))
 
 
+@pytest.mark.long
 def test_a_comparison_that_was_interrupted_does_only_what_is_missing(water_store: Store, started: list[Cell]) -> None:
     plan = make_plan(water_store, settings_with(arms=("scratch", "unweighted"), seeds=(0, 1)))
 

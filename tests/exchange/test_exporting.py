@@ -109,7 +109,7 @@ def test_a_file_where_a_folder_is_to_be_is_one_line(store: Store, tmp_path: Path
     assert (tmp_path / "data").read_text() == "mine"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_mace_trains_on_energies_and_forces_of_the_export_as_it_is(store: Store, tmp_path: Path) -> None:
     export_labels(store, "m", CHEAP, format="mace", out=tmp_path / "data")
 

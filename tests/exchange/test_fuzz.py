@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -174,6 +175,7 @@ def test_any_name_and_conventions(
     import_or_refuse(name, VALID["a.npz"], conventions=conventions)
 
 
+@pytest.mark.long
 @FUZZ
 @given(
     arrays.arrays("f8", (5, 3, 3), elements=st.floats(-20, 20), unique=True),

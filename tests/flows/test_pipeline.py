@@ -52,7 +52,7 @@ def test_a_manifest_becomes_a_certified_model_and_running_it_again_computes_noth
     assert attempts(store, "water") == before, "a molecule added later leads to work for that molecule alone"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_pipeline_killed_while_it_labels_and_while_it_trains_loses_and_repeats_nothing(manifest: Path) -> None:
     # Long enough to be caught in the middle.
     manifest.write_text(

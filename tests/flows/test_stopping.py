@@ -90,7 +90,7 @@ def long_manifest(manifest: Path) -> Path:
     return manifest
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_run_that_is_stopped_while_it_labels_or_trains_ends_soon_and_says_how_to_go_on(long_manifest: Path) -> None:
     store = Store(long_manifest.parent / "store")
     for caught, number, group in (

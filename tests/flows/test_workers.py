@@ -94,7 +94,7 @@ def test_the_api_answers_only_who_can_read_the_secret(server: dict[str, str]) ->
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_worker_that_dies_is_started_again_and_up_starts_a_supervisor_that_died(server: dict[str, str]) -> None:
     def pid(name: str) -> int:
         return int(Path(server["ASTEROID_STATE"], "pids", name).read_text().split()[-1])

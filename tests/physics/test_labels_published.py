@@ -12,6 +12,9 @@ from asteroid.labelling.proved import PROVED
 from asteroid.units import BOHR, HARTREE, HARTREE_PER_BOHR
 from tests.labelling.reference import MINDLESS, level, reference_file
 
+LONG = pytest.mark.long
+"""Left to `make test-all`: what takes long, and functionals that differ from B3LYP in PySCF alone."""
+
 
 def _around_z(length: float, angle: float, axis: str) -> list[list[float]]:
     """Two atoms at this distance (Å) from the origin and this angle (degrees) to z, either way along an axis."""
@@ -83,7 +86,7 @@ def test_frozen_core_energies_and_forces_are_the_published_ones(system, method):
     ("system", "method", "forces"),
     [
         ("ch2i", "hf", True), ("ch2i", "mp2", True), ("ch2i2", "mp2", False),
-        pytest.param("ch2i", "ccsd(t)", False, marks=pytest.mark.long),
+        pytest.param("ch2i", "ccsd(t)", False, marks=LONG),
     ],
 )  # fmt: skip
 def test_labels_with_core_potentials_are_the_published_ones(system, method, forces):
@@ -97,7 +100,9 @@ def test_open_shell_triples_energy_is_the_published_one(system):
 
 
 @pytest.mark.parametrize("system", ["hf", "bh3p"])
-@pytest.mark.parametrize("functional", ["pbe", "b3lyp", "b3lyp5", "wb97x"])
+@pytest.mark.parametrize(
+    "functional", ["b3lyp", *(pytest.param(name, marks=LONG) for name in ("pbe", "b3lyp5", "wb97x"))]
+)
 def test_dft_forces_are_the_published_ones(functional, system):
     # The two programs integrate on different grids.
     assert_published(system, functional, core="ae", tolerance=2e-5)
@@ -118,8 +123,10 @@ def energy(text: str, positions: np.ndarray, charge: int = 0) -> float:
 @pytest.mark.parametrize(
     ("functional", "ionisation"),
     [
-        ("pbe", 0.4552076767), ("blyp", 0.452062348), ("tpss", 0.4510368445), ("pbe0", 0.4530422829),
-        ("b3lyp", 0.4572870674), ("b3lyp5", 0.4535575461), ("wb97x", 0.4564711283),
+        ("b3lyp", 0.4572870674),
+        pytest.param("pbe", 0.4552076767, marks=LONG), pytest.param("blyp", 0.452062348, marks=LONG),
+        pytest.param("tpss", 0.4510368445, marks=LONG), pytest.param("pbe0", 0.4530422829, marks=LONG),
+        pytest.param("b3lyp5", 0.4535575461, marks=LONG), pytest.param("wb97x", 0.4564711283, marks=LONG),
     ],
 )  # fmt: skip
 def test_ionisation_energies_of_water_are_those_of_qchem(functional, ionisation):
@@ -131,19 +138,21 @@ def test_ionisation_energies_of_water_are_those_of_qchem(functional, ionisation)
 @pytest.mark.parametrize(
     ("text", "binding"), [("blyp/6-31g", -0.0142958198), ("tpss/6-31g", -0.0141667663), ("pbe0/6-31g", -0.0149591069)]
 )
+@LONG
 def test_binding_energies_of_the_water_dimer_are_those_of_qchem(text, binding):
     # An error that is the same for an ion and a molecule would not be seen in an ionisation energy.
     found = energy(text, H2O_DIMER) - energy(text, ACCEPTOR) - energy(text, H2O)
     assert found == pytest.approx(binding, abs=2e-6)
 
 
-@pytest.mark.slow
+@LONG
 def test_wb97m_d3bj_binds_the_water_dimer_as_in_orca():
     text = "wb97m-d3bj/cc-pvdz"
     found = energy(text, H2O_DIMER) - energy(text, ACCEPTOR) - energy(text, H2O)
     assert found == pytest.approx(-0.01351626999, abs=2e-5)
 
 
+@LONG
 def test_wb97m_with_vv10_in_place_of_d3_ionises_water_as_in_qchem():
     # ωB97M-V is the same functional with another dispersion, so that its published numbers prove ours.
     from pyscf import dft, gto
@@ -167,6 +176,7 @@ def test_wb97m_with_vv10_in_place_of_d3_ionises_water_as_in_qchem():
     assert total[1] - total[0] == pytest.approx(0.4544676075, abs=2e-5)
 
 
+@LONG
 @pytest.mark.parametrize("charge", [0, 1])
 def test_r2scan_is_that_of_a_second_library_of_functionals(charge):
     from pyscf import dft, gto
@@ -242,7 +252,7 @@ FREE_ATOMS = {
     ("method", "file"),
     [("mp2", "mp2"), ("ccsd(t)", "cc")],
 )
-@pytest.mark.long
+@LONG
 def test_labels_in_a_large_basis_are_those_of_molpro(method, file):
     data = np.load(reference_file(f"ch2o_vpt2/ch2o_{file}_avtz_3601.npz"))
     frame, atoms = 11, int(data["N"][11])
@@ -254,7 +264,7 @@ def test_labels_in_a_large_basis_are_those_of_molpro(method, file):
     assert np.allclose(result.forces, data["F"][frame, :atoms], atol=1e-4)
 
 
-@pytest.mark.long
+@LONG
 def test_pbe_d3bj_is_that_of_orca():
     from ase.io import read
 

@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+from matplotlib.figure import Figure
 
 from asteroid.configuration import Frame, Origin
 from asteroid.levels import LevelOfTheory
@@ -36,6 +37,27 @@ def failed(frame, reason):
     return Attempt(
         frame_id=frame.frame_id, status="failed", reason=reason, wall_seconds=5.0, time=dt.datetime.now(dt.UTC)
     )
+
+
+@pytest.fixture
+def drawn() -> None:
+    """For a test that is about the pictures of a page: see :func:`_outlines`."""
+
+
+@pytest.fixture(autouse=True)
+def _outlines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of pages get all their data, but are drawn only where a test wants that: it takes most of the time."""
+    if "drawn" not in request.fixturenames and request.module.__name__ in PAGES:
+        monkeypatch.setattr(Figure, "savefig", lambda figure, buffer, **_: buffer.write(PIXEL))
+
+
+PAGES = ("tests.report.test_write", "tests.report.test_rounds", "tests.report.test_comparison")
+
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8ffff3f0005fe02fe0def46b8"
+    "0000000049454e44ae426082"
+)
+"""A white PNG."""
 
 
 @pytest.fixture

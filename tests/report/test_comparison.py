@@ -13,6 +13,7 @@ def page(data) -> Page:
     return Page(render_comparison(json.loads(json.dumps(data, allow_nan=False))))
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_comparison_loads_nothing_from_anywhere():
     text = render_comparison(make_comparison())
     tags = Page(text).tags
@@ -106,5 +107,6 @@ def test_warnings_about_the_weights_are_on_the_page():
     assert f"Warning. The weights collapse. {HOSTILE}" in text
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_same_comparison_makes_the_same_page():
     assert render_comparison(make_comparison()) == render_comparison(make_comparison())

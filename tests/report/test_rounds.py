@@ -106,6 +106,7 @@ def test_a_page_tells_what_each_round_picked_why_and_what_came_of_it(looped):
     assert "training in 3 rounds" in text
 
 
+@pytest.mark.usefixtures("drawn")
 def test_every_figure_of_the_rounds_is_drawn(looped):
     figures = rounds_context(collect_rounds(looped, "water", MODELS[2])).figures
     assert set(figures) == {"rounds_labels", "rounds_hours", "rounds_cost", "rounds_picked", "calibration"}

@@ -70,6 +70,7 @@ def test_a_report_lies_beside_its_certificate_in_the_store(store):
     assert store.read_json(f"{FOLDER}/certificate.json")["passed"] is True
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_report_loads_nothing_from_anywhere(store):
     text = write(store)
     page = Page(text)
@@ -170,6 +171,7 @@ def test_each_table_has_one_unit_of_time(store):
     assert "seconds" not in costs
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_same_data_make_the_same_page(store):
     certificate = make_certificate()
     assert write(store, certificate) == write(store, certificate)

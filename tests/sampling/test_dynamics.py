@@ -27,6 +27,7 @@ def test_frames_stay_about_their_centre_of_mass(labeller: Labeller, water: Confi
         assert np.abs(water.with_positions(positions).to_atoms().get_center_of_mass()).max() < 1e-12
 
 
+@pytest.mark.long
 def test_a_bond_is_stretched_as_far_as_its_temperature_says(labeller: Labeller, hydrogen: Configuration) -> None:
     """Equipartition for H2, whose stiff bond is nearly harmonic: variance of its length is k_B T / k."""
     temperature = 300.0

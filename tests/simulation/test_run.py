@@ -156,6 +156,7 @@ def test_a_replica_that_ends_keeps_its_frames_while_the_others_go_on(mace, forma
         np.testing.assert_allclose(one.positions, whole.positions[:count], atol=1e-10)
 
 
+@pytest.mark.long
 def test_a_simulation_killed_after_a_replica_ended_goes_on_bit_for_bit(mace, formaldehyde):
     def lengths(positions):
         return np.linalg.norm(positions[:, 0] - positions[:, 1], axis=1)

@@ -32,7 +32,7 @@ def test_a_round_of_energies_costs_what_one_with_forces_does() -> None:
     assert count_labels(molecule, Purchase("forces", ""), 10) == 10
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_energies_are_labelled_as_such_and_the_round_goes_its_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,7 +121,7 @@ def test_a_model_of_accurate_labels_alone_needs_no_curve(store: Store) -> None:
     assert measure_curve(store, water(curve=True), Models("scratch-20", "scratch-20"), errors_of)["points"] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_half_of_the_labels_train_the_other_point_and_only_once(store: Store) -> None:
     from asteroid.training.run import train_model
 

@@ -133,6 +133,7 @@ def test_a_torsion_is_measured_by_accurate_energies_above_the_minimum(store: Sto
     assert found.worst == pytest.approx(np.abs(found.energies[found.points] - found.accurate).max())
 
 
+@pytest.mark.long
 def test_frequencies_from_labels_are_those_of_the_analytic_hessian(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +191,7 @@ def test_frequencies_from_labels_are_those_of_the_analytic_hessian(
     assert store.read_json(f"{folder}/{kept}")["core_seconds"] > 0
 
 
+@pytest.mark.long
 def test_many_labels_about_one_minimum_make_no_outliers_of_the_others(store: Store) -> None:
     molecule = peroxide()
     stages.select(store, molecule)

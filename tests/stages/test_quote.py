@@ -105,6 +105,7 @@ def test_every_round_is_quoted_its_trainings_its_committee_and_its_exploration(w
     assert four.minimum_gradients == 4 * one.minimum_gradients + 3 * 8
 
 
+@pytest.mark.long
 def test_as_many_labels_are_computed_as_were_quoted(water, before, labelled):
     # What they cost is held against the quote by `python -m benchmarks.plan_quote`: times of a loaded machine are none.
     _, store, molecule = water

@@ -242,7 +242,7 @@ def failed(first_failed: tuple[Path, MoleculeSettings], tmp_path: Path) -> tuple
     return Store(shutil.copytree(root, tmp_path / "store")), molecule
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until_the_labels_are_spent(
     failed: tuple[Store, MoleculeSettings],
 ) -> None:
@@ -315,6 +315,7 @@ def test_each_line_that_failed_names_the_geometries_that_say_where(
     np.testing.assert_array_equal(before.positions, nvt[0].positions[max(0, len(nvt[0].positions) - 1 - BEFORE_END)])
 
 
+@pytest.mark.long
 def test_few_core_hours_buy_a_smaller_first_round(tmp_path: Path) -> None:
     manifest = manifest_in(tmp_path)
     (molecule,) = stages.load_checked(manifest).molecules
@@ -355,7 +356,7 @@ def kill(driver: "subprocess.Popen[bytes]") -> None:
     driver.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_while_it_explores_labels_and_trains_it_picks_the_same_and_labels_nothing_twice(
     done: tuple[Store, MoleculeSettings], tmp_path: Path
 ) -> None:

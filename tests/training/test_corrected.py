@@ -245,6 +245,7 @@ def test_energies_alone_that_follow_corrected_labels_of_the_same_energy_see_no_f
     assert seen == [({1.0}, True), ({0.0}, False), ({1.0}, True)]
 
 
+@pytest.mark.long
 def test_a_training_on_energies_killed_after_its_pretraining_continues_to_the_very_same_model(
     water: Labels, tmp_path: Path
 ) -> None:

@@ -235,6 +235,7 @@ def test_the_weights_of_an_earlier_version_that_name_no_frames_are_still_summari
     assert found["weights"]["frames"] == 50
 
 
+@pytest.mark.long
 def test_the_frames_that_a_training_weighs_are_named_in_the_order_of_their_weights(water, tmp_path):
     store = Store(tmp_path / "store")
     ids = fill(store, water)

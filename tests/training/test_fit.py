@@ -154,6 +154,7 @@ def test_a_killed_training_continues_bit_for_bit(water: Labels, precision: Preci
     assert result.history == expected.history
 
 
+@pytest.mark.long
 def test_a_traced_training_killed_in_one_process_continues_bit_for_bit_in_another(water: Labels) -> None:
     # TorchScript profiles its first passes and computes later ones otherwise, which a resumed training would notice.
     stage = dataclasses.replace(STAGE, steps=160, evaluate_every=40, batch_size=5)
@@ -213,6 +214,7 @@ def test_what_force_labels_teach_does_not_depend_on_which_other_labels_of_the_ba
     assert torch.isfinite(gradients([none, alone])).all()
 
 
+@pytest.mark.long
 def test_a_training_on_energies_alone_lowers_and_keeps_the_held_out_energy_error(water: Labels) -> None:
     train, valid = (to_graphs(without_forces(part)) for part in (water.accurate[:20], water.accurate[20:30]))
     model = tiny_model()

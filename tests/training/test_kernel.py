@@ -151,6 +151,7 @@ def propane() -> list[LabelledFrame]:
     return label(atoms.numbers.tolist(), atoms.positions + displacements).accurate
 
 
+@pytest.mark.long
 def test_neighbourhoods_teach_more_of_a_large_molecule_than_the_whole_does(propane: list[LabelledFrame]) -> None:
     chosen = KernelModel(propane[:12])
     length = chosen.hyperparameters.length

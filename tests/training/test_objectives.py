@@ -22,6 +22,7 @@ from asteroid.training.objectives import (
 )
 from asteroid.training.strategies.score_matching import WIDTH
 from asteroid.units import BOLTZMANN
+from tests.marks import mostly_long
 
 from .conftest import Labels
 
@@ -127,7 +128,7 @@ def diatomic(positions: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
     return 0.5 * parameters[0].exp() * ((distances - parameters[1]) ** 2).sum()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", mostly_long(FORMS, quick=["denoising"]))
 def test_a_diatomic_that_rotates_freely_gives_its_force_constant_and_its_bond_length(form: str) -> None:
     k, length, kelvin = 5.0, 1.0, 1000.0
     grid = np.linspace(0.3, 2.0, 20001)

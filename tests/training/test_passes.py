@@ -43,8 +43,8 @@ def gradient(graphs: list[Graph], objective: Objective, *, traced: bool, repeats
     "objective",
     [
         LabelLoss(1.0, 100.0),
-        SlicedScoreMatching(1.0),
-        DenoisingScoreMatching(1.0, 0.05),
+        pytest.param(SlicedScoreMatching(1.0), marks=pytest.mark.long),
+        pytest.param(DenoisingScoreMatching(1.0, 0.05), marks=pytest.mark.long),
     ],
     ids=lambda objective: type(objective).__name__,
 )

@@ -21,6 +21,7 @@ from asteroid.training.held_out import HeldOut
 from asteroid.training.predict import predict
 from asteroid.training.run import load_calculator, load_model, train_model
 from asteroid.training.strategies import STRATEGIES
+from tests.marks import mostly_long
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 
@@ -211,7 +212,7 @@ def energy_only(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
     return [dataclasses.replace(frame, forces=None) for frame in frames]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", mostly_long(STRATEGIES, quick=["scratch", "corrected"]))
 def test_every_strategy_trains_on_accurate_energies_alone(
     water: Labels, trained: tuple[Store, list[str], Card], tmp_path: Path, strategy: Strategy
 ) -> None:
@@ -245,6 +246,7 @@ def test_energies_alone_take_over_the_weight_of_the_forces(water: Labels, tmp_pa
     assert one["history"] == other["history"]
 
 
+@pytest.mark.long
 def test_labels_with_and_without_forces_train_together_at_both_levels(water: Labels, tmp_path: Path) -> None:
     store = Store(tmp_path)
     accurate = [*energy_only(water.accurate[:10]), *water.accurate[10:]]
@@ -266,6 +268,7 @@ def test_a_label_that_gains_forces_makes_another_model(water: Labels, tmp_path: 
     assert after["frames"]["energy_only"] == 0
 
 
+@pytest.mark.long
 def test_energies_alone_mend_the_forces_of_a_model_of_another_level(water: Labels, tmp_path: Path) -> None:
     # A cheap level with half of every interaction; the model sees its forces, and no other.
     cheap = [dataclasses.replace(f, energy=f.energy / 2, forces=np.array(f.forces) / 2) for f in water.accurate]

@@ -140,7 +140,7 @@ def stretched(distances: np.ndarray, seed: int) -> list[LabelledFrame]:
     return frames
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "strategy",
     [form if form == "score-matching-denoising" else pytest.param(form, marks=pytest.mark.long) for form in FORMS],

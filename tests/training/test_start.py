@@ -13,6 +13,7 @@ from asteroid.store import Store
 from asteroid.training.predict import predict
 from asteroid.training.run import load_model, train_model
 from asteroid.training.strategies import STRATEGIES
+from tests.marks import mostly_long
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 from .test_run import Killed, Killer
@@ -57,7 +58,9 @@ def test_a_training_goes_on_from_the_weights_of_the_model_it_starts_from(
     assert np.ptp(after[0] - before[0]) < 1e-7
 
 
-@pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - {"multihead", "foundation"}))
+@pytest.mark.parametrize(
+    "strategy", mostly_long(sorted(set(STRATEGIES) - {"multihead", "foundation"}), quick=["corrected"])
+)
 def test_a_model_of_each_strategy_goes_on_with_more_labels(store: tuple[Store, list[str]], strategy: Strategy) -> None:
     kept, ids = store
     first = train(kept, ids, strategy=strategy, train_ids=ids[:6])
@@ -69,6 +72,7 @@ def test_a_model_of_each_strategy_goes_on_with_more_labels(store: tuple[Store, l
     assert np.isfinite([second["valid_force_mae"], second["valid_energy_mae"]]).all()
 
 
+@pytest.mark.long
 def test_where_it_starts_is_part_of_the_name_of_a_model(store: tuple[Store, list[str]]) -> None:
     kept, ids = store
     first = train(kept, ids, strategy="scratch")
@@ -80,6 +84,7 @@ def test_where_it_starts_is_part_of_the_name_of_a_model(store: tuple[Store, list
     assert same["model_id"] == onwards[0], "the size is that of the model it starts from"
 
 
+@pytest.mark.long
 def test_a_killed_training_from_a_model_continues_bit_for_bit(store: tuple[Store, list[str]], tmp_path: Any) -> None:
     kept, ids = store
     start = train(kept, ids)["model_id"]

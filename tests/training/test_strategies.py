@@ -156,6 +156,7 @@ def test_the_accurate_head_is_what_is_judged_and_saved(water: Labels, store: Sto
     assert abs(atoms.get_potential_energy() - water.accurate[0].energy) < 5.0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("head", [0, 1])
 def test_an_extracted_head_equals_that_head_of_the_whole_model(water: Labels, store: Store, head: int) -> None:
     accurate = water.accurate[:6]
@@ -177,6 +178,7 @@ def test_an_extracted_head_equals_that_head_of_the_whole_model(water: Labels, st
         torch.testing.assert_close(outputs[0][key], outputs[1][key], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.long
 def test_two_heads_learn_two_levels_that_one_model_could_not(water: Labels, store: Store) -> None:
     # Opposite forces: what a single head learns of one level is wrong for the other.
     cheap = [dataclasses.replace(f, energy=-f.energy, forces=-np.array(f.forces)) for f in water.accurate]
@@ -223,6 +225,7 @@ def test_a_foundation_model_is_where_training_starts(
     assert card["cheap"] == (None if strategy == "foundation" else "gfn1-xtb")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["scratch", "delta", "multihead"])
 def test_a_strategy_that_starts_from_random_weights_does_so_whatever_model_there_is(
     water: Labels, store: Store, started_from: tuple[str, Card], strategy: str
@@ -274,6 +277,7 @@ def test_frame_and_atom_weights_multiply_to_the_weight_of_the_atom() -> None:
     assert all(np.isfinite(part).all() for part in within)
 
 
+@pytest.mark.long
 def test_a_committee_of_teachers_is_several_seeds_of_scratch_and_its_mean_estimates_the_bias(
     water: Labels, store: Store
 ) -> None:
@@ -312,7 +316,11 @@ def test_teachers_of_different_seeds_share_no_random_weights() -> None:
         ("scratch", {"gamma": 0.7, "batch_size": 3, "finetune_learning_rate": 1e-4, "teachers": 2, "weights": "atom"}),
         ("unweighted", {"gamma": 0.7, "scratch_steps": 7, "teachers": 2, "weights": "atom"}),
         ("delta", {"gamma": 0.7, "batch_size": 3, "finetune_learning_rate": 1e-4, "teachers": 2}),
-        ("multihead", {"gamma": 0.7, "finetune_batch_size": 3, "finetune_learning_rate": 1e-4, "scratch_steps": 7}),
+        pytest.param(
+            "multihead",
+            {"gamma": 0.7, "finetune_batch_size": 3, "finetune_learning_rate": 1e-4, "scratch_steps": 7},
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_settings_that_a_strategy_does_not_read_do_not_name_another_model(
@@ -338,8 +346,8 @@ def test_settings_that_a_strategy_does_not_read_do_not_name_another_model(
         ("scratch", {"finetune_batch_size": 3}),
         ("unweighted", {"finetune_learning_rate": 1e-4}),
         ("delta", {"learning_rate": 0.03}),
-        ("multihead", {"pretrain_steps": 10}),
-        ("weighted", {"scratch_steps": 10}),
+        pytest.param("multihead", {"pretrain_steps": 10}, marks=pytest.mark.long),
+        pytest.param("weighted", {"scratch_steps": 10}, marks=pytest.mark.long),
         ("weighted", {"weights": "atom"}),
     ],
 )

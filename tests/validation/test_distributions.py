@@ -82,6 +82,7 @@ def test_two_draws_of_one_ensemble_differ_by_no_more_than_noise_explains(ethanol
         assert distance.low <= distance.value <= distance.high
 
 
+@pytest.mark.long
 def test_the_noise_of_a_dihedral_that_turns_once_a_trajectory_is_that_of_trajectories_not_of_frames() -> None:
     peroxide = molecule("H2O2")
     rest = Configuration.from_atoms(peroxide)

@@ -41,6 +41,7 @@ def test_half_of_the_starting_temperature_stays_kinetic(hydrogen):
     assert run(Spring(), hydrogen, duration=1.0).mean_temperature == pytest.approx(150, rel=0.05)
 
 
+@pytest.mark.long
 def test_the_thermostat_holds_its_temperature(hydrogen):
     found = run(Spring(k=5.0), hydrogen, ensemble="nvt", duration=8.0, timestep=1.0).mean_temperature
     # Six degrees of freedom over 4 ps with a memory of 50 fs: one standard error is about 9%.
@@ -146,6 +147,7 @@ def test_a_hydrogen_that_changes_its_oxygen_has_not_broken_a_bond():
     assert run(Broken(swing), alone, duration=0.03, temperature=1.0).reason.startswith("bond broken: O0–H1")
 
 
+@pytest.mark.long
 def test_ethanol_with_gfn1_survives_at_every_temperature(ethanol, gfn):
     calls = []
     settings = ValidationSettings(nve_ps=0.1, nvt_ps=0.05, temperatures=(300.0, 500.0), replicas=2, seed=7)
