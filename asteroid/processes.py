@@ -10,6 +10,7 @@ import ctypes
 import multiprocessing
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
@@ -135,6 +136,13 @@ class WarmContext(ForkServerContext):
     """
 
     Process = _WarmProcess
+
+
+def remove_socket() -> None:
+    """Remove where the server of :class:`WarmContext` listens, for a program that ends without Python's own ending."""
+    folder = multiprocessing.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _context(preload: Sequence[str]) -> SpawnContext | ForkServerContext:

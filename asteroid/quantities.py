@@ -1,4 +1,4 @@
-"""Units and usual ranges of the numbers in a manifest.
+"""Units and usual ranges of the numbers in a manifest, and how numbers are written for people.
 
 :mod:`asteroid.settings` annotates its numbers with them; messages that ask for a number name its unit, and
 ``asteroid check`` doubts what is far from usual (:mod:`asteroid.problems`).
@@ -10,6 +10,30 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 from pydantic.fields import FieldInfo
+
+ROUNDING = 1e-12
+"""Less than this is no eV, Å or hour that was computed, but the rounding of the computation."""
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def format_number(value: float | None, digits: int = 3) -> str:
+    """Significant digits without an exponent where people read numbers; a dash for what is not known.
+
+    >>> [format_number(value) for value in (0.0512345, 300.0, 12345.6, 99.96, 2.5e-7, 1e-16, None)]
+    ['0.0512', '300', '12,346', '100', '2.50 × 10⁻⁷', '0', '–']
+    """
+    if value is None:
+        return "–"
+    if abs(value) < ROUNDING:
+        return "0"
+    if float(value).is_integer() and abs(value) < 1e6:
+        return f"{value:,.0f}".replace("-", "−")
+    if 1e-4 <= abs(value) < 1e6:
+        text = f"{value:#.{digits}g}" if abs(value) < 10 ** (digits - 1) else f"{value:,.0f}"
+        return text.rstrip(".").replace("-", "−")
+    factor, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{factor} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}".replace("-", "−")
 
 
 @dataclass(frozen=True)

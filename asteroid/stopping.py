@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from asteroid.processes import remove_socket
+
 GRACE = 10.0
 """s that the work has to stop by itself: to end workers and to write the labels that are finished."""
 
@@ -79,4 +81,5 @@ def end(number: int) -> NoReturn:
     if sys.stderr.isatty():
         # A progress bar hides the cursor.
         os.write(2, b"\x1b[?25h")
+    remove_socket()
     os._exit(128 + number)

@@ -4,8 +4,8 @@
 process. Called by :mod:`asteroid.labelling.campaign`.
 """
 
+import contextlib
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
@@ -18,6 +18,7 @@ from asteroid.errors import AsteroidError
 from asteroid.labelling import Labeller
 from asteroid.labelling.attempt import failed_attempt
 from asteroid.labelling.queue import Queue
+from asteroid.labelling.scratch import scratch_folder
 from asteroid.labelling.wire import CONFIGURATION_SCHEMA
 from asteroid.labelling.worker import Death, Job, Worker
 from asteroid.processes import describe_exit, machine_memory, single_thread_environment
@@ -59,11 +60,11 @@ def label_frames(
     frames = frames.select(CONFIGURATION_SCHEMA.names).combine_chunks()
     workers = min(workers, frames.num_rows)
     single_thread_environment()
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="asteroid-labels-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise AsteroidError(f"there is no place for the temporary files of labelling: {error}") from error
-    with folder as scratch:
+    with contextlib.ExitStack() as stack:
+        try:
+            scratch = stack.enter_context(scratch_folder())
+        except OSError as error:
+            raise AsteroidError(f"there is no place for the temporary files of labelling: {error}") from error
         share = memory_limit or machine_memory() / workers
         crew = _Crew(frames, Job(make, forces, share, scratch), workers, time_limit)
         try:

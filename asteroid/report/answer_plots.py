@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from asteroid.quantities import format_number
 from asteroid.report.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, new_axes, plain_numbers, to_png
 from asteroid.report.cost import Cost, Quoted
 from asteroid.report.groups import Group
-from asteroid.report.page import format_number
 from asteroid.report.words import rounded
 from asteroid.validation.line import OPEN
 

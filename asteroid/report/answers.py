@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from asteroid.quantities import format_number
 from asteroid.report.cost import Cost, Quoted, gpu_hours
 from asteroid.report.groups import certificate_state, group_lines
-from asteroid.report.page import format_number
 from asteroid.report.verdict import benefit_sentence, quality_sentence, upper_end, worth_sentence
 from asteroid.report.words import count, words_of
 from asteroid.validation.line import OPEN

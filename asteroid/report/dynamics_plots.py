@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from asteroid.quantities import format_number
 from asteroid.report.canvas import BLUE, CYCLE, ORANGE, VERMILION, legend_above, new_axes, to_png
-from asteroid.report.page import format_number
 
 
 def survival_curves(dynamics: Mapping[str, Any]) -> bytes:

@@ -6,9 +6,9 @@ Models with their three answers, and the comparisons of strategies that ``astero
 from collections.abc import Mapping
 from typing import Any
 
+from asteroid.quantities import format_number
 from asteroid.report.groups import certificate_state
 from asteroid.report.html import ComparisonRow, IndexRow, render_index
-from asteroid.report.page import format_number
 from asteroid.store import Store
 
 INDEX = "reports/index.html"

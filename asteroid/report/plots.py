@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.ticker import FuncFormatter
 
+from asteroid.quantities import format_number
 from asteroid.report.canvas import (
     BLUE,
     CYCLE,
@@ -25,7 +26,6 @@ from asteroid.report.canvas import (
     tick_label,
     to_png,
 )
-from asteroid.report.page import format_number
 
 
 def force_parity(errors: Mapping[str, Any], scratch: Mapping[str, Any] | None) -> bytes:

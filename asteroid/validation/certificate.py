@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from asteroid.quantities import format_number
 from asteroid.settings import ThresholdSettings
 from asteroid.validation.dynamics import Dynamics, unstable
 from asteroid.validation.errors import Errors, improvement
@@ -230,8 +231,8 @@ def _drift_line(dynamics: Dynamics, thresholds: ThresholdSettings) -> Line:
                 suffices = f"about {wanted:g} ps of NVE instead of {nve.requested:g}"
                 remedy = Remedy("validation", "nve_ps", wanted)
     setting = f"{nve.requested:g} ps from {nve.temperature:.0f} K, time step {nve.timestep:g} fs"
-    sure = "" if high is None else f"with {100 * (1 - ERROR):g}% confidence at most {high:.2g}"
-    finer = "" if half.drift is None else f"{half.drift:.2g} with {half.timestep:g} fs"
+    sure = "" if high is None else f"with {100 * (1 - ERROR):g}% confidence at most {format_number(high, 2)}"
+    finer = "" if half.drift is None else f"{format_number(half.drift, 2)} with {half.timestep:g} fs"
     note = "; ".join(filter(None, [sure, setting, finer, *unstable([nve, half])]))
     return Line(
         "NVE energy drift",
@@ -309,8 +310,8 @@ def _minimum_lines(
             # The distance to a geometry that is no minimum says nothing, however small.
             rmsd = None
             rmsd_note = (
-                f"not reached in {minimum.labels} labels: {minimum.accurate_force:.3g} eV/Å left, "
-                f"{minimum.rmsd:.3g} Å from the model's minimum"
+                f"not reached in {minimum.labels} labels: {format_number(minimum.accurate_force)} eV/Å left, "
+                f"{format_number(minimum.rmsd)} Å from the model's minimum"
             )
     return (
         Line(

@@ -8,6 +8,7 @@ what they are at the geometries that were labelled. Gathered in :mod:`asteroid.s
 
 from dataclasses import dataclass, replace
 
+from asteroid.quantities import format_number
 from asteroid.settings import ThresholdSettings
 from asteroid.validation.distributions import FEWEST, Distance, Distributions, Kind
 from asteroid.validation.harmonic import Frequencies
@@ -90,8 +91,10 @@ def _on_policy_line(found: OnPolicy | None, thresholds: ThresholdSettings, look:
         return Line(name, None, unit, threshold, "<=", NO_FORCES, checked=False)
     rmse, worst = found.errors.force_rmse, found.errors.force_worst
     kelvin = ", ".join(f"{t:.0f}" for t in sorted(set(found.temperatures)))
-    note = f"RMSE {rmse.value if rmse else 0:.4g}, worst {worst:.4g}; {found.errors.frames} frames at {kelvin} K" + (
-        f", {found.failed} more without a label" if found.failed else ""
+    note = (
+        f"RMSE {format_number(rmse.value if rmse else 0)}, worst {format_number(worst)}; "
+        f"{found.errors.frames} frames at {kelvin} K"
+        + (f", {found.failed} more without a label" if found.failed else "")
     )
     line = error_line(
         name,
@@ -167,7 +170,7 @@ def _distribution_line(kind: Kind, found: tuple[Distributions, ...], threshold: 
             name, value, unit, threshold, "<=", note, low=low, high=high, confidence=1 - ERROR, suffices=suffices
         )
     if usable:
-        note = f"MD and reference are too short: noise {min(d.noise for d, _ in usable):.2g} {unit}"
+        note = f"MD and reference are too short: noise {format_number(min(d.noise for d, _ in usable), 2)} {unit}"
     elif found and any(one.distances for one in found):
         note = "there is none in this molecule"
     elif found:
@@ -181,7 +184,7 @@ def _distribution_line(kind: Kind, found: tuple[Distributions, ...], threshold: 
 def _distance_note(worst: Distance, at: Distributions, unit: str) -> str:
     low, high = worst.bounds
     return (
-        f"{worst.name} at {at.temperature:.0f} K, between {low:.2g} and {high:.2g}, each bound with "
-        f"{100 * (1 - ERROR):g}% confidence, "
-        f"noise {worst.noise:.2g} {unit}; reference: {at.source}, worth {at.effective:.0f} frames"
+        f"{worst.name} at {at.temperature:.0f} K, between {format_number(low, 2)} and {format_number(high, 2)}, "
+        f"each bound with {100 * (1 - ERROR):g}% confidence, "
+        f"noise {format_number(worst.noise, 2)} {unit}; reference: {at.source}, worth {at.effective:.0f} frames"
     )

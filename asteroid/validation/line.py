@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from asteroid.quantities import format_number
 from asteroid.validation.intervals import Estimate, confidence_of_look, frames_needed
 
 NO_FORCES: Final = "the accurate labels are energies alone"
@@ -147,7 +148,7 @@ def error_line(
         unit,
         threshold,
         "<=",
-        f"between {low:.4g} and {high:.4g}, each bound with {sure} confidence; {note}",
+        f"between {format_number(low)} and {format_number(high)}, each bound with {sure} confidence; {note}",
         low=low,
         high=high,
         confidence=confidence,

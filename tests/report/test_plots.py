@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from asteroid.quantities import format_number
 from asteroid.report import answer_plots
 from asteroid.report.dynamics_plots import draw_temperatures
 from asteroid.report.groups import group_lines
-from asteroid.report.page import format_number
 from asteroid.report.smoothing import best_bandwidth, smooth
 
 
