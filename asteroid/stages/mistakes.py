@@ -5,6 +5,7 @@ What surely is one has been refused by :func:`asteroid.stages.load_checked` befo
 """
 
 import importlib.util
+import math
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,10 @@ from asteroid.levels import LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings
 from asteroid.problems import unusual
 from asteroid.processes import machine_memory
+from asteroid.settings import ValidationSettings
 from asteroid.structures import read_smiles
+from asteroid.validation.certificate import LEAST_PS
+from asteroid.validation.intervals import ERROR
 
 MANY_CORE_HOURS: Final = 100.0
 """For the labels of one molecule at one level: two days of this machine if it has two cores."""
@@ -47,11 +51,29 @@ def _of_molecule(molecule: MoleculeSettings) -> list[str]:
     found = [
         f"{name}.{line}" for name in blocks if (block := getattr(molecule, name)) is not None for line in unusual(block)
     ]
+    found += _too_little_evidence(molecule.validation)
     structures = _structures(molecule)
     if molecule.geometry is not None:
         found += [f"geometry: {reason}" for reason in _doubtful_geometry(structures)]
     if importlib.util.find_spec("pyscf") is not None:
         found += _doubtful_costs(molecule, structures[0])
+    return found
+
+
+def _too_little_evidence(validation: ValidationSettings) -> list[str]:
+    """Settings under which no model, however good, can have its certificate."""
+    found = [
+        f"validation.{ensemble}_ps: found {length:g} ps, less than any certificate needs; write {least:g} ps or more"
+        for ensemble, least in LEAST_PS.items()
+        if (length := getattr(validation, f"{ensemble}_ps")) < least
+    ]
+    stable = validation.thresholds.nvt_stable
+    needed = math.ceil(math.log(ERROR) / math.log(stable))
+    if validation.replicas < needed:
+        found.append(
+            f"validation.replicas: found {validation.replicas}; that {stable:g} of trajectories survive "
+            f"(thresholds.nvt_stable) is shown by {needed} without a failure; write {needed} or more"
+        )
     return found
 
 

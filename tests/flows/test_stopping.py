@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from asteroid.labelling.scratch import PREFIX
 from asteroid.store import Store
 
 ASTEROID = [sys.executable, "-m", "asteroid.cli"]
@@ -26,7 +27,9 @@ class Started:
         self._errors = (folder / "errors").open("w+")
         # All processes that it starts are found by this, also when their parent is gone.
         self.mark = f"ASTEROID_TEST={folder}"
-        environment = os.environ | dict([self.mark.split("=", 1)])
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir(exist_ok=True)
+        environment = os.environ | dict([self.mark.split("=", 1)]) | {"TMPDIR": str(self.temporary)}
         self.process = subprocess.Popen(
             [*ASTEROID, *arguments],
             env=environment,
@@ -42,7 +45,7 @@ class Started:
     def wait_for(self, caught: Callable[[], bool]) -> None:
         """Until that is so and a process of this command computes."""
         deadline = time.monotonic() + 200
-        while not (caught() and any("spawn_main" in command for command in self.left())):
+        while not (caught() and any("from multiprocessing" in command for command in self.left())):
             assert self.process.poll() is None, f"it ended before it could be stopped: {self.errors()}"
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -106,6 +109,8 @@ def test_a_run_that_is_stopped_while_it_labels_or_trains_ends_soon_and_says_how_
         assert run.end() < SECONDS
         assert run.errors() == LINE
         assert run.process.returncode == 128 + number
+    # Of label workers that ended with their parent, the next run removes what is left.
+    assert [path.name for path in run.temporary.iterdir() if not path.name.startswith(PREFIX)] == []
 
 
 @pytest.mark.slow

@@ -31,6 +31,8 @@ def write_xyz(path: Path, atoms: list[tuple[str, float, float, float]], factor: 
         ("smiles: O, validation: {temperatures: [1e6]}", "validation.temperatures: found 1e+06 K"),
         ("smiles: O, training: {model: {r_max: 0.1}}", "training.model.r_max: found 0.1 Å"),
         ("smiles: O, training: {model: {r_max: 100}}", "training.model.r_max: found 100 Å"),
+        ("smiles: O, validation: {replicas: 20}", "validation.replicas: found 20; that 0.9 of trajectories survive"),
+        ("smiles: O, validation: {nvt_ps: 0.1}", "validation.nvt_ps: found 0.1 ps, less than any certificate needs"),
         ("smiles: O, acquisition: {core_hours: 1e9}", "acquisition.core_hours: found 1e+09 core-hours"),
         ("smiles: O, labelling: {cheap: {memory_limit: 1e9}}", "labelling.cheap.memory_limit: found 1e+09 MiB"),
     ],
