@@ -28,7 +28,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     """Cells that were started, in this process."""
     cells: list[Cell] = []
 
-    def call(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    def call(function: Callable[..., Any], *arguments: Any, preload: Any, **options: Any) -> Any:
         cells.append(next(a for a in arguments if isinstance(a, Cell)))
         return function(*arguments, **options)
 
