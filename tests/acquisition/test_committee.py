@@ -40,7 +40,6 @@ def load(store: Store, ids: list[str]) -> list[torch.nn.Module]:
     return [load_model(store, "water", model_id) for model_id in ids]
 
 
-@pytest.mark.long
 def test_members_go_on_from_the_finished_model_on_its_own_labels(made: Made) -> None:
     store, card, members = made
     cards = [read_card(store, "water", member) for member in members]

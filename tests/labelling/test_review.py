@@ -51,7 +51,6 @@ def judged(ids, accurate, cheap=None):
     )
 
 
-@pytest.mark.long
 def test_good_labels_are_kept(labels):
     _, ids, cheap, accurate = labels
     assert judged(ids, cheap) == judged(ids, accurate) == judged(ids, accurate, cheap) == {}

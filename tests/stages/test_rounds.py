@@ -269,7 +269,7 @@ def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until
     assert end.reason.endswith("the budget of 14 accurate labels is spent, at " + end.reason.rpartition("at ")[2])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_line_that_failed_names_the_geometries_that_say_where(
     failed: tuple[Store, MoleculeSettings], tmp_path: Path
 ) -> None:
