@@ -20,11 +20,14 @@ Below lie :mod:`asteroid.files`; :mod:`asteroid.store` knows what the folders me
 import datetime as dt
 import io
 import json
+import threading
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -53,8 +56,13 @@ ROW_GROUP: Final = 50_000
 THREADS: Final = 8
 """Files read at once: in an object store each waits for several answers."""
 
+KEPT_BYTES: Final = 64 * 2**20
+"""Of tables that were read, for each store that is open."""
+
 RESTARTS: Final = 20
 """A reader starts again when a compaction overtakes it; none can do so this often."""
+
+_kept: "WeakKeyDictionary[Files, Kept]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -64,12 +72,14 @@ class Stretch:
     Args:
         rows: None for all of them.
         total: rows of the file, where others belong to other members.
+        size: of the file in bytes, where it is a member: of copies, others may come under the same name.
     """
 
     path: str
     start: int = 0
     rows: int | None = None
     total: int | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +129,8 @@ def members(files: Files, folder: str, *, without: Collection[str] = ()) -> dict
             if member.size is None or member.size == own.get(member.name):
                 found.setdefault(member.name, Stretch(path, start, member.rows, total))
             start += member.rows
-    for name in own:
-        found.setdefault(name, Stretch(f"{folder}/{name}"))
+    for name, size in own.items():
+        found.setdefault(name, Stretch(f"{folder}/{name}", size=size))
     return dict(sorted(found.items()))
 
 
@@ -164,7 +174,7 @@ def read(
     def read_stretches(stretches: Sequence[Stretch]) -> list[pa.Table]:
         path, total = stretches[0].path, stretches[0].total
         try:
-            table = read_file(files, path, schema, wanted, presence_of)
+            table = read_file(files, path, schema, wanted, presence_of, size=stretches[0].size)
         except StoreError:
             if not path.startswith(f"{COPIES}/"):
                 raise
@@ -250,10 +260,56 @@ def readable_contents(files: Files, path: str) -> list[Member]:
         raise
 
 
+class Kept:
+    """Tables of files that were read before, as long as they take little memory: files never change.
+
+    A run asks for the same labels dozens of times, and most files are small: opening them is what takes the time.
+    """
+
+    def __init__(self) -> None:
+        self._tables: OrderedDict[tuple[Any, ...], pa.Table] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[Any, ...]) -> pa.Table | None:
+        with self._lock:
+            if key in self._tables:
+                self._tables.move_to_end(key)
+            return self._tables.get(key)
+
+    def put(self, key: tuple[Any, ...], table: pa.Table) -> None:
+        with self._lock:
+            if key in self._tables or table.nbytes > KEPT_BYTES / 8:
+                return
+            self._tables[key] = table
+            self._bytes += table.nbytes
+            while self._bytes > KEPT_BYTES:
+                self._bytes -= self._tables.popitem(last=False)[1].nbytes
+
+
 def read_file(
-    files: Files, path: str, schema: pa.Schema, wanted: pa.Schema, presence_of: str | None = None
+    files: Files,
+    path: str,
+    schema: pa.Schema,
+    wanted: pa.Schema,
+    presence_of: str | None = None,
+    *,
+    size: int | None = None,
 ) -> pa.Table:
     """The wanted columns of one file. Raises FileNotFoundError when it has gone."""
+    if size is None:
+        return _read_file(files, path, schema, wanted, presence_of)
+    kept = _kept.setdefault(files, Kept())
+    # One that was damaged and moved away may be written anew under its name.
+    key = (path, size, tuple(wanted.names), presence_of)
+    table = kept.get(key)
+    if table is None:
+        table = _read_file(files, path, schema, wanted, presence_of)
+        kept.put(key, table)
+    return table
+
+
+def _read_file(files: Files, path: str, schema: pa.Schema, wanted: pa.Schema, presence_of: str | None) -> pa.Table:
     try:
         with files.open(path) as stream:
             file = pq.ParquetFile(stream, page_checksum_verification=True)
