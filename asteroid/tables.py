@@ -25,6 +25,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -196,8 +197,10 @@ def read(
         for stretch in stretches:
             by_file.setdefault(stretch.path, []).append(stretch)
         try:
-            with ThreadPoolExecutor(THREADS) as pool:
-                tables = dict(zip(by_file, pool.map(read_stretches, by_file.values()), strict=True))
+            # Files of this machine do not wait for answers: threads would wait for each other.
+            with ThreadPoolExecutor(THREADS) if files.local_path("") is None else nullcontext() as pool:
+                read_all = pool.map if pool else map
+                tables = dict(zip(by_file, read_all(read_stretches, by_file.values()), strict=True))
         except FileNotFoundError:
             continue
         in_order = {path: iter(parts) for path, parts in tables.items()}

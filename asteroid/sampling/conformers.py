@@ -11,7 +11,6 @@ from typing import Any
 import ase
 import numpy as np
 from ase.calculators.calculator import CalculationFailed
-from ase.optimize import BFGS
 
 from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
@@ -143,6 +142,9 @@ def _embed(structure: Any, smiles: str, count: int, seed: int) -> list[Any]:
 
 
 def _relax(labeller: Labeller, configuration: Configuration) -> tuple[Configuration, float]:
+    # Not above: it takes half a second to import, and most who ask the sampler have nothing sampled.
+    from ase.optimize import BFGS
+
     atoms: ase.Atoms = configuration.to_atoms()
     atoms.calc = LabellerCalculator(labeller, configuration.charge, configuration.multiplicity)
     BFGS(atoms, logfile=None).run(fmax=FORCE, steps=STEPS)

@@ -11,8 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from ase import units
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
-from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import Stationary, ZeroRotation
 
 from asteroid.configuration import Configuration
 from asteroid.errors import LabelFailed
@@ -49,6 +47,10 @@ def trajectory(
     Raises:
         LabelFailed: when the level finds no forces on the way, or the atoms fly apart.
     """
+    # Not above: they take half a second to import.
+    from ase.md.langevin import Langevin
+    from ase.md.velocitydistribution import Stationary, ZeroRotation
+
     random = np.random.default_rng(seed)
     atoms = start.to_atoms()
     calculator = LabellerCalculator(labeller, start.charge, start.multiplicity)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
 from asteroid.configuration import Configuration
 
@@ -76,6 +75,8 @@ def near_copies(
         candidates: (M, D) rows of :func:`sorted_distances`.
         others: (K, D) likewise.
     """
+    from scipy.spatial import cKDTree  # Not above: it takes half a second to import.
+
     found = np.zeros(len(candidates), dtype=bool)
     if len(candidates) and len(others):
         # The tree is built over the few and asked about the many. Sorting never widens the largest difference, so no

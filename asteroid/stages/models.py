@@ -90,8 +90,9 @@ def training_frames(
     budget = molecule.budget
     accurate = store.labels(molecule.name, molecule.accurate)
     cheap = store.labels(molecule.name, molecule.cheap)
-    found = store.frames(molecule.name)
-    splits = {frame.frame_id: frame.split for frame in found}
+    # Not as frames: this is asked for at every step, and needs no geometry.
+    found = store.frame_table(molecule.name)
+    splits = dict(zip(found["frame_id"].to_pylist(), found["split"].to_pylist(), strict=True))
     selected = store.selected(molecule.name, molecule.accurate)
 
     def of(split: Split, most: int) -> tuple[str, ...]:
@@ -110,7 +111,7 @@ def training_frames(
         tuple(sorted(of("test", budget.test))),
         tuple(sorted(i for i in cheap if splits.get(i) == "train")),
         tuple(sorted(valid[1::2])) if every == 2 else (),
-        tuple(sorted({z for frame in found[:1] for z in frame.configuration.numbers.tolist()})),
+        tuple(sorted(set(found["numbers"][0].as_py()) if len(found) else ())),
     )
     return frames, accurate, cheap
 
