@@ -81,7 +81,7 @@ def ask(server: dict[str, str], path: str, auth: str | None) -> Any:
 
 
 @pytest.mark.server
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_api_answers_only_who_can_read_the_secret(server: dict[str, str]) -> None:
     secret = Path(server["ASTEROID_STATE"], "auth")
     settings = Path(server["ASTEROID_FOLDER"], "prefect.toml")

@@ -124,6 +124,7 @@ def test_a_killed_simulation_goes_on_bit_for_bit(mace, formaldehyde, ensemble):
     assert_equal(killed_and_resumed(mace, starts, at=50, ensemble=ensemble), run(mace, starts, ensemble=ensemble))
 
 
+@pytest.mark.long
 def test_a_traced_simulation_goes_on_bit_for_bit(formaldehyde):
     settings = ModelSettings(channels=2, max_l=0, max_ell=1, correlation=1, interactions=1, radial=2, r_max=3.0)
     # One interaction, since tracing takes time for each.

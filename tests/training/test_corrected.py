@@ -86,6 +86,7 @@ def test_cheap_labels_without_forces_gain_only_a_corrected_energy(water: Labels)
     assert np.abs(offsets).max() < 0.1
 
 
+@pytest.mark.long
 def test_a_ladder_in_the_store_trains_another_model_and_its_card_names_each_step(water: Labels, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     ids = fill(store, water)
