@@ -40,6 +40,7 @@ def load(store: Store, ids: list[str]) -> list[torch.nn.Module]:
     return [load_model(store, "water", model_id) for model_id in ids]
 
 
+@pytest.mark.long
 def test_members_go_on_from_the_finished_model_on_its_own_labels(made: Made) -> None:
     store, card, members = made
     cards = [read_card(store, "water", member) for member in members]
@@ -52,6 +53,7 @@ def test_members_go_on_from_the_finished_model_on_its_own_labels(made: Made) -> 
     assert [member["seed"] for member in cards] == [3, 4, 5]
 
 
+@pytest.mark.long
 def test_a_committee_that_is_there_is_not_trained_again(made: Made) -> None:
     store, card, members = made
     calls: list[Any] = []
@@ -60,6 +62,7 @@ def test_a_committee_that_is_there_is_not_trained_again(made: Made) -> None:
     assert calls == []
 
 
+@pytest.mark.long
 def test_members_disagree_most_where_no_label_was(made: Made, water: Labels) -> None:
     store, _, members = made
     models = load(store, members)
@@ -72,6 +75,7 @@ def test_members_disagree_most_where_no_label_was(made: Made, water: Labels) -> 
     )
 
 
+@pytest.mark.long
 def test_a_committee_predicts_the_mean_of_its_members(made: Made, water: Labels) -> None:
     store, _, members = made
     models = load(store, members)
@@ -91,6 +95,7 @@ def test_the_disagreement_is_the_spread_of_the_force_on_an_atom() -> None:
     assert force_disagreement(forces + 7.0) == pytest.approx(force_disagreement(forces)), "no spread, no uncertainty"
 
 
+@pytest.mark.long
 def test_descriptors_know_neither_orientation_nor_names_of_equal_atoms(made: Made, water: Labels) -> None:
     store, card, _ = made
     model = load_model(store, "water", card["model_id"])

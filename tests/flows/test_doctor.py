@@ -7,6 +7,7 @@ from flows.doctor import check
 pytestmark = pytest.mark.server
 
 
+@pytest.mark.long
 def test_a_server_without_pools_and_deployments_cannot_run_flows(
     prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

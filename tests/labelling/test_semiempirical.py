@@ -56,6 +56,7 @@ def test_a_slower_mixer_converges_what_the_default_does_not():
     assert found.energy == pytest.approx(make_labeller(level("gfn2-xtb"), "xtb").compute(ozone).energy, abs=1e-5)
 
 
+@pytest.mark.long
 def test_a_label_that_no_rung_converges_says_which_were_tried():
     ion = Configuration([14, 8], [[0, 0, 0], [0, 0, -1.54]], charge=-2)
     with pytest.raises(LabelFailed, match="SCF not converged in 500 cycles") as failure:

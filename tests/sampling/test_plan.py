@@ -147,6 +147,7 @@ def _sample_forever(folder: str) -> None:
     sample(Store(folder), water(5000))
 
 
+@pytest.mark.long
 def test_a_killed_run_loses_no_batch_and_leaves_no_worker(tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_sample_forever, args=(str(tmp_path),))
     process.start()

@@ -43,7 +43,7 @@ def maces_own(model, start, positions):
     return np.array(energies), np.concatenate(forces)
 
 
-@pytest.mark.parametrize("steps", [1, TRACE_FROM])
+@pytest.mark.parametrize("steps", [1, pytest.param(TRACE_FROM, marks=pytest.mark.long)])
 def test_energies_and_forces_of_a_batch_are_those_of_maces_calculator(mace, formaldehyde, steps):
     positions = geometries(formaldehyde)
     potential = make_potential(mace, formaldehyde, replicas=3, steps=steps)

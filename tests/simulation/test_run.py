@@ -70,6 +70,7 @@ def test_every_frame_is_recorded_from_the_start_to_the_last_step(mace, formaldeh
     assert calls == [(10, 24), (20, 24), (24, 24)]
 
 
+@pytest.mark.long
 def test_a_mace_model_conserves_energy_as_the_square_of_the_time_step(mace, formaldehyde):
     spread = []
     for timestep in (0.5, 0.25):

@@ -112,6 +112,7 @@ def test_as_many_labels_are_computed_as_were_quoted(water, before, labelled):
     assert store.attempts(molecule.name, molecule.accurate).num_rows == line(before, "accurate labels").count
 
 
+@pytest.mark.long
 def test_the_quote_of_a_half_finished_store_is_what_is_left(water, before, labelled):
     _, store, molecule = water
     for stage in ("sampling", "cheap labels", "accurate labels"):
@@ -218,6 +219,7 @@ def test_training_of_one_molecule_shares_the_cores_with_the_labels_of_another():
     assert lay_out([[label, train], [label, train]], 2)[0] == pytest.approx(10 + 15 + 10)
 
 
+@pytest.mark.long
 def test_plan_prints_json_and_refuses_a_bad_manifest(water, labelled, tmp_path):
     manifest, _, _ = water
     command = [sys.executable, "-m", "asteroid.cli", "plan", "--json"]

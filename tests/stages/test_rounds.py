@@ -206,6 +206,7 @@ def test_the_batch_is_as_large_as_what_is_left_pays_for(done: tuple[Store, Molec
     assert batch_size(store, changed(molecule, batch=100), rounds, 0.0) == 14 - 11
 
 
+@pytest.mark.long
 def test_a_larger_budget_goes_on_from_where_the_loop_stopped(done: tuple[Store, MoleculeSettings]) -> None:
     store, molecule = done
     before, labels = stages.read_rounds(store, molecule), attempts(store, molecule)

@@ -51,6 +51,7 @@ def train(store: Store, ids: list[str], **options: object) -> Card:
     return train_model(store, "methanol", **arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_elements_of_a_model_have_the_energies_of_free_atoms(trained: tuple[Store, Card]) -> None:
     store, card = trained
     found = card["reference_energies"]
@@ -129,6 +130,7 @@ def test_another_baseline_is_another_model_with_the_same_forces_and_energies(met
         assert with_atoms[name] == pytest.approx(without[name], rel=1e-6)
 
 
+@pytest.mark.long
 def test_a_difference_of_levels_has_the_difference_of_their_atoms(methanol: Labels, tmp_path: Path) -> None:
     store = Store(tmp_path)
     ids = fill(store, methanol, "methanol")

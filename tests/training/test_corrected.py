@@ -190,6 +190,7 @@ def test_a_kernel_that_leaves_a_part_of_the_difference_asks_for_a_network(water:
     assert not wants_network(KernelModel(bare), bare)
 
 
+@pytest.mark.long
 def test_a_blend_is_no_worse_on_held_out_frames_than_its_kernel(water: Labels, tmp_path: Path) -> None:
     pairs = differences(water.accurate, by_id(water.cheap))
     train, held_out = pairs[:4], pairs[4:10]

@@ -180,6 +180,7 @@ def test_a_stage_that_does_not_keep_its_best_runs_to_its_end_and_keeps_its_last_
     assert found.force_mae == pytest.approx(result.held_out.force_mae, rel=1e-12)
 
 
+@pytest.mark.long
 def test_training_stops_when_the_held_out_error_no_longer_improves(water: Labels) -> None:
     # With a rate this small rounding decides: two evaluations without improvement must come long before 2000 steps.
     stage = dataclasses.replace(STAGE, steps=2000, evaluate_every=2, patience=2, learning_rate=1e-16, ema_decay=0.5)

@@ -332,6 +332,7 @@ def test_a_model_of_another_card_is_refused(copied: tuple[Store, list[str], Card
         load_model(store, "water", teacher)
 
 
+@pytest.mark.long
 def test_a_damaged_model_that_was_moved_away_is_trained_again(copied: tuple[Store, list[str], Card]) -> None:
     store, ids, card = copied
     before = list(load_model(store, "water", card["model_id"]).parameters())

@@ -41,6 +41,7 @@ def weights(store: Store, card: Card) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in load_model(store, "water", card["model_id"]).parameters()])
 
 
+@pytest.mark.long
 def test_a_training_goes_on_from_the_weights_of_the_model_it_starts_from(
     store: tuple[Store, list[str]], water: Labels
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_killed_training_from_a_model_continues_bit_for_bit(store: tuple[Store
     assert torch.equal(resumed, weights(whole, train(whole, ids, strategy="member", start=start)))
 
 
+@pytest.mark.long
 def test_members_of_one_model_part_and_their_seed_says_how(store: tuple[Store, list[str]]) -> None:
     kept, ids = store
     start = train(kept, ids)["model_id"]

@@ -64,6 +64,7 @@ def delta(water: Labels, tmp_path_factory: pytest.TempPathFactory) -> tuple[Stor
     return store, train(store, ids, "delta", settings=tiny_settings(scratch_steps=60))
 
 
+@pytest.mark.long
 def test_the_held_out_error_of_delta_is_that_of_the_difference_of_the_levels(
     delta: tuple[Store, Card], water: Labels
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_delta_model_of_imported_labels_says_why_it_has_no_calculator(water: L
 # multihead
 
 
+@pytest.mark.long
 def test_the_accurate_head_is_what_is_judged_and_saved(water: Labels, store: Store) -> None:
     ids = fill(store, water)
     card = train(store, ids, "multihead")
@@ -248,6 +250,7 @@ def test_fine_tuning_without_a_model_to_fine_tune_is_one_line(water: Labels, sto
 # weights per atom, several teachers
 
 
+@pytest.mark.long
 def test_the_forces_of_a_broken_atom_are_ignored_and_those_of_its_neighbours_kept(water: Labels, store: Store) -> None:
     # The second hydrogen is wrong by 20 eV/Å everywhere, which outweighs the error of any teacher.
     wrong = np.array([[0.0], [0.0], [20.0]])
@@ -361,6 +364,7 @@ def test_settings_that_a_strategy_reads_name_another_model(
     assert one["history"] != other["history"] or one["weights"] != other["weights"]
 
 
+@pytest.mark.long
 def test_a_cheap_label_of_a_held_out_frame_counts_only_where_its_difference_is_held_out(
     water: Labels, tmp_path: Path
 ) -> None:

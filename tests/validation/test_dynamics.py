@@ -28,6 +28,7 @@ def test_a_spring_conserves_energy(hydrogen):
     assert abs(trajectory.drift) < 1e-4
 
 
+@pytest.mark.long
 def test_the_error_of_verlet_grows_as_the_square_of_the_time_step(hydrogen):
     steps = (0.1, 0.2, 0.4)
     fluctuations = [run(Spring(), hydrogen, timestep=step, interval=step, duration=0.2).fluctuation for step in steps]
@@ -36,6 +37,7 @@ def test_the_error_of_verlet_grows_as_the_square_of_the_time_step(hydrogen):
     assert fluctuations[2] / fluctuations[1] == pytest.approx(4, rel=0.1)
 
 
+@pytest.mark.long
 def test_half_of_the_starting_temperature_stays_kinetic(hydrogen):
     # The virial theorem of a harmonic potential, started at its minimum.
     assert run(Spring(), hydrogen, duration=1.0).mean_temperature == pytest.approx(150, rel=0.05)
