@@ -20,11 +20,13 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def format_number(value: float | None, digits: int = 3) -> str:
     """Significant digits without an exponent where people read numbers; a dash for what is not known.
 
-    >>> [format_number(value) for value in (0.0512345, 300.0, 12345.6, 99.96, 2.5e-7, 1e-16, None)]
-    ['0.0512', '300', '12,346', '100', '2.50 × 10⁻⁷', '0', '–']
+    >>> [format_number(value) for value in (0.0512345, 300.0, 12345.6, 99.96, 2.5e-7, 1e-16, math.inf, None)]
+    ['0.0512', '300', '12,346', '100', '2.50 × 10⁻⁷', '0', '∞', '–']
     """
     if value is None:
         return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if abs(value) < ROUNDING:
         return "0"
     if float(value).is_integer() and abs(value) < 1e6:

@@ -158,9 +158,14 @@ def interrupting_at(url: str, request: bytes) -> Iterator[str]:
             while True:
                 threading.Thread(target=relay, args=(listener.accept()[0],), daemon=True).start()
 
+    # What is started in the background of a shell script ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, daemon=True).start()
-        yield url.replace(f"{host}%3A{port}", f"{host}%3A{listener.getsockname()[1]}")
+        try:
+            yield url.replace(f"{host}%3A{port}", f"{host}%3A{listener.getsockname()[1]}")
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.server

@@ -210,7 +210,7 @@ def test_an_accurate_minimum_that_was_not_reached_does_not_pass_however_near():
     minimum = replace(measured()[3], converged=False, rmsd=1e-6, accurate_force=0.04)
     line = line_of(make_certificate(minimum=minimum), "Distance to the accurate minimum")
     assert not line.passed
-    assert "0.04 eV/Å left" in line.note
+    assert "0.0400 eV/Å left" in line.note
 
 
 def test_a_saddle_point_is_not_a_minimum():
