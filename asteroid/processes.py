@@ -13,6 +13,7 @@ import queue
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,6 +139,11 @@ class WarmContext(ForkServerContext):
     Process = _WarmProcess
 
 
+LONGEST_FOLDER = 75
+"""Bytes of the path of a folder for temporary files in which the server can listen: 107, which is all that a socket may
+have, less ``/pymp-…/listener-…``."""
+
+
 def remove_socket() -> None:
     """Remove where the server of :class:`WarmContext` listens, for a program that ends without Python's own ending."""
     folder = multiprocessing.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
@@ -147,7 +153,8 @@ def remove_socket() -> None:
 
 def _context(preload: Sequence[str]) -> SpawnContext | ForkServerContext:
     # A process that is forked after the driver of a GPU was asked anything, as imports may, cannot use the GPU.
-    if not preload or Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists():
+    gpu = Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
+    if not preload or gpu or len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
         return CleanContext()
     context = WarmContext()
     context.set_forkserver_preload(list(preload))

@@ -5,6 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +28,9 @@ class Started:
         self._errors = (folder / "errors").open("w+")
         # All processes that it starts are found by this, also when their parent is gone.
         self.mark = f"ASTEROID_TEST={folder}"
-        self.temporary = folder / "temporary"
-        self.temporary.mkdir(exist_ok=True)
-        environment = os.environ | dict([self.mark.split("=", 1)]) | {"TMPDIR": str(self.temporary)}
+        # Not in the test's own, whose path is too long for a socket.
+        self._temporary = tempfile.TemporaryDirectory()
+        environment = os.environ | dict([self.mark.split("=", 1)]) | {"TMPDIR": self._temporary.name}
         self.process = subprocess.Popen(
             [*ASTEROID, *arguments],
             env=environment,
@@ -72,6 +73,11 @@ class Started:
                 found.append(command)
         return found
 
+    def left_in_temporary(self) -> list[str]:
+        """Of asteroid and multiprocessing, but for what label workers left: the next run removes it."""
+        names = [path.name for path in Path(self._temporary.name).iterdir()]
+        return [name for name in names if name.startswith(("asteroid", "pymp")) and not name.startswith(PREFIX)]
+
     def errors(self) -> str:
         self._errors.seek(0)
         # The manifest is so small that it is warned of.
@@ -110,8 +116,7 @@ def test_a_run_that_is_stopped_while_it_labels_or_trains_ends_soon_and_says_how_
         assert run.end() < SECONDS
         assert run.errors() == LINE
         assert run.process.returncode == 128 + number
-    # Of label workers that ended with their parent, the next run removes what is left.
-    assert [path.name for path in run.temporary.iterdir() if not path.name.startswith(PREFIX)] == []
+        assert run.left_in_temporary() == []
 
 
 @pytest.mark.slow

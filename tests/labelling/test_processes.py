@@ -41,6 +41,24 @@ def test_every_call_has_a_process_of_its_own_with_the_caller_s_environment(
     assert os.getpid() not in pids
 
 
+def test_where_no_server_can_listen_a_process_is_spawned(tmp_path: Path) -> None:
+    folder = tmp_path / ("long-" * 20)
+    folder.mkdir()
+    script = """
+        from asteroid.processes import call_in_process
+        from tests.labelling import workers
+        print(call_in_process(workers.add, 2, 3, preload=["asteroid.units"]))
+    """
+    told = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT | {"TMPDIR": str(folder)},
+        check=True,
+    )
+    assert told.stdout == "5\n"
+
+
 def test_what_is_preloaded_is_imported_once_and_not_by_the_caller() -> None:
     script = """
         import os, sys
