@@ -253,7 +253,11 @@ FREE_ATOMS = {
     [("mp2", "mp2"), ("ccsd(t)", "cc")],
 )
 @LONG
-def test_labels_in_a_large_basis_are_those_of_molpro(method, file):
+def test_labels_in_a_large_basis_are_those_of_molpro(method, file, monkeypatch):
+    from pyscf import gto
+
+    # Of which what this process has loaded for other tests is taken.
+    monkeypatch.setattr(gto.mole.MoleBase, "max_memory", 8000)
     data = np.load(reference_file(f"ch2o_vpt2/ch2o_{file}_avtz_3601.npz"))
     frame, atoms = 11, int(data["N"][11])
     configuration = Configuration(data["Z"][frame, :atoms], data["R"][frame, :atoms])
