@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,13 @@ def manifest(tmp_path: Path) -> Path:
 def image_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Steps find only the packages of the image that runs them."""
     (tmp_path / "image-packages").mkdir()
+    # A server from which steps are forked finds what it found when it started.
+    forkserver._forkserver._stop()
     with divided(tmp_path / "image-packages") as environment:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         yield
+    forkserver._forkserver._stop()
 
 
 def add_molecule(manifest: Path) -> None:
