@@ -112,6 +112,7 @@ def test_descriptors_know_neither_orientation_nor_names_of_equal_atoms(made: Mad
     assert np.abs(found[4] - found[0]).max() > 1e-3
 
 
+@pytest.mark.long
 def test_descriptors_do_not_depend_on_the_batch(made: Made, water: Labels) -> None:
     store, card, _ = made
     model = load_model(store, "water", card["model_id"])

@@ -126,6 +126,7 @@ def test_the_quote_of_a_half_finished_store_is_what_is_left(water, before, label
     assert 0 < sampling == pytest.approx(labelled.spent_core_seconds - 3600 * sum(held))
 
 
+@pytest.mark.long
 def test_a_larger_budget_is_quoted_without_what_is_there(water, labelled):
     _, store, molecule = water
     settings = molecule.sampling.model_copy(update={"frames": 60})
@@ -147,7 +148,7 @@ def test_a_learning_curve_is_quoted_one_more_training_of_accurate_labels_alone(w
     assert remaining(store, few, atoms=3).phases == without
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trainings_take_the_quoted_steps(water, before, labelled):
     _, store, molecule = water
     stages.train_in_child(store.url, molecule)
@@ -162,6 +163,7 @@ def test_trainings_take_the_quoted_steps(water, before, labelled):
     assert remaining(store, molecule, atoms=3).phases == ()
 
 
+@pytest.mark.long
 def test_a_ledger_with_few_labels_is_no_estimate(water, labelled, tmp_path):
     _, store, molecule = water
     few = Store(tmp_path / "few")
