@@ -20,7 +20,7 @@ from asteroid.store import Store
 from tests.exchange.files import CHEAP, contents, load, springs, write_npz
 
 FUZZ = settings(
-    max_examples=60,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

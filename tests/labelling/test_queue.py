@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from asteroid.labelling.queue import CHUNK_SECONDS, LARGEST_CHUNK, Queue
 
 
-@given(rows=st.integers(1, 150), workers=st.integers(1, 9), data=st.data())
+@given(rows=st.integers(1, 400), workers=st.integers(1, 9), data=st.data())
 def test_every_row_is_given_out_once_whatever_is_returned(rows, workers, data):
     queue = Queue(rows, workers)
     computed: list[int] = []
