@@ -53,7 +53,7 @@ def machine_memory() -> float:
 
 
 def die_with_parent() -> None:
-    """End this process within about a second of its parent's death; to be called first in a worker.
+    """End this process when its parent ends, however it does; to be called first in a worker.
 
     A thread that waits for the parent's end is used because Linux's own death signal follows the *thread* that started
     the worker, and a pool starts workers from threads that end.

@@ -57,13 +57,13 @@ ROW_GROUP: Final = 50_000
 THREADS: Final = 8
 """Files read at once: in an object store each waits for several answers."""
 
-KEPT_BYTES: Final = 64 * 2**20
-"""Of tables that were read, for each store that is open."""
+CACHE_BYTES: Final = 64 * 2**20
+"""Size of the cache of tables of each open store; a table of more than an eighth of it is not cached."""
 
 RESTARTS: Final = 20
 """A reader starts again when a compaction overtakes it; none can do so this often."""
 
-_kept: "WeakKeyDictionary[Files, Kept]" = WeakKeyDictionary()
+_caches: "WeakKeyDictionary[Files, TableCache]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -263,10 +263,10 @@ def readable_contents(files: Files, path: str) -> list[Member]:
         raise
 
 
-class Kept:
-    """Tables of files that were read before, as long as they take little memory: files never change.
+class TableCache:
+    """The tables read last from one store, up to :data:`CACHE_BYTES`: members never change.
 
-    A run asks for the same labels dozens of times, and most files are small: opening them is what takes the time.
+    A run asks for the same labels dozens of times, and most files are small: opening them takes the time.
     """
 
     def __init__(self) -> None:
@@ -282,11 +282,11 @@ class Kept:
 
     def put(self, key: tuple[Any, ...], table: pa.Table) -> None:
         with self._lock:
-            if key in self._tables or table.nbytes > KEPT_BYTES / 8:
+            if key in self._tables or table.nbytes > CACHE_BYTES / 8:
                 return
             self._tables[key] = table
             self._bytes += table.nbytes
-            while self._bytes > KEPT_BYTES:
+            while self._bytes > CACHE_BYTES:
                 self._bytes -= self._tables.popitem(last=False)[1].nbytes
 
 
@@ -302,13 +302,13 @@ def read_file(
     """The wanted columns of one file. Raises FileNotFoundError when it has gone."""
     if size is None:
         return _read_file(files, path, schema, wanted, presence_of)
-    kept = _kept.setdefault(files, Kept())
+    cache = _caches.setdefault(files, TableCache())
     # One that was damaged and moved away may be written anew under its name.
     key = (path, size, tuple(wanted.names), presence_of)
-    table = kept.get(key)
+    table = cache.get(key)
     if table is None:
         table = _read_file(files, path, schema, wanted, presence_of)
-        kept.put(key, table)
+        cache.put(key, table)
     return table
 
 

@@ -68,6 +68,7 @@ def _too_little_evidence(validation: ValidationSettings) -> list[str]:
         if (length := getattr(validation, f"{ensemble}_ps")) < least
     ]
     stable = validation.thresholds.nvt_stable
+    # What trials_needed() gives without a failure, but it takes a second to import SciPy's distributions.
     needed = math.ceil(math.log(ERROR) / math.log(stable))
     if validation.replicas < needed:
         found.append(
