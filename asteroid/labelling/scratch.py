@@ -5,6 +5,7 @@ import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Final
 
@@ -21,25 +22,35 @@ def scratch_folder() -> Iterator[str]:
         OSError: when there is no place for it.
     """
     _remove_abandoned()
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder:
-        lock = Path(folder) / LOCK
-        stream = _locked(lock)
-        # Whoever looks between its creation and its locking takes it for abandoned.
-        while stream is None or not lock.exists():
-            Path(folder).mkdir(mode=0o700, exist_ok=True)
-            stream = _locked(lock)
-        with stream:
-            yield folder
+    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder, _hold(Path(folder)):
+        yield folder
+
+
+def _hold(folder: Path) -> AbstractContextManager[object]:
+    """Lock the folder's file. Another campaign that looks just before that takes the folder for abandoned."""
+    while True:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            stream = _locked(folder / LOCK)
+        except FileNotFoundError:
+            continue  # The other campaign has removed the folder.
+        except OSError:
+            # File systems of some clusters have no locks. Nobody else can lock it either, so nobody removes it.
+            return contextlib.nullcontext()
+        if stream is not None and (folder / LOCK).exists():
+            return stream
 
 
 def _locked(path: Path) -> IO[bytes] | None:
-    """The file, locked until it is closed; None where somebody else has locked it."""
+    """The file, locked until it is closed; None where somebody else has locked it. Raises OSError without locks."""
     stream = path.open("ab")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         stream.close()
-        return None
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
     return stream
 
 

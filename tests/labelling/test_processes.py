@@ -13,6 +13,15 @@ from asteroid.errors import AsteroidError
 from asteroid.processes import call_in_process
 from tests.labelling import workers
 
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+
+
+def run(script: str, **environment: str) -> list[str]:
+    """What a Python script prints, word by word."""
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    told = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | environment, check=True)
+    return told.stdout.split()
+
 
 def test_a_call_returns_what_the_function_returns():
     assert call_in_process(workers.add, 2, b=3) == 5
@@ -28,17 +37,21 @@ def test_a_killed_process_is_reported_with_its_signal():
         call_in_process(workers.die)
 
 
-@pytest.mark.parametrize("preload", [(), ("asteroid.units",)], ids=["spawned", "from a server"])
-def test_every_call_has_a_process_of_its_own_with_the_caller_s_environment(
-    monkeypatch: pytest.MonkeyPatch, preload: tuple[str, ...]
-) -> None:
-    pids = set()
-    for value in ("1", "2"):
-        monkeypatch.setenv("ASTEROID_TEST", value)
-        assert call_in_process(os.getenv, "ASTEROID_TEST", preload=preload) == value
-        pids.add(call_in_process(os.getpid, preload=preload))
-    assert len(pids) == 2
-    assert os.getpid() not in pids
+@pytest.mark.parametrize("preload", [[], ["asteroid.units"]], ids=["spawned", "from a server"])
+def test_every_call_has_a_process_of_its_own_with_the_caller_s_environment(preload: list[str]) -> None:
+    # Not in this process: what its server has imported serves the tests that come later.
+    script = f"""
+        import os
+        from asteroid.processes import call_in_process
+        for value in "12":
+            os.environ["ASTEROID_TEST"] = value
+            print(call_in_process(os.getenv, "ASTEROID_TEST", preload={preload}))
+            print(call_in_process(os.getpid, preload={preload}))
+        print(os.getpid())
+    """
+    one, first, two, second, here = run(script)
+    assert (one, two) == ("1", "2")
+    assert len({first, second, here}) == 3
 
 
 def test_where_no_server_can_listen_a_process_is_spawned(tmp_path: Path) -> None:
@@ -49,14 +62,7 @@ def test_where_no_server_can_listen_a_process_is_spawned(tmp_path: Path) -> None
         from tests.labelling import workers
         print(call_in_process(workers.add, 2, 3, preload=["asteroid.units"]))
     """
-    told = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT | {"TMPDIR": str(folder)},
-        check=True,
-    )
-    assert told.stdout == "5\n"
+    assert run(script, TMPDIR=str(folder)) == ["5"]
 
 
 def test_what_is_preloaded_is_imported_once_and_not_by_the_caller() -> None:
@@ -67,15 +73,9 @@ def test_what_is_preloaded_is_imported_once_and_not_by_the_caller() -> None:
         print(*(call_in_process(workers.importer, preload=["tests.labelling.preloaded"]) for _ in range(2)))
         print(os.getpid(), "tests.labelling.preloaded" in sys.modules)
     """
-    told = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, env=ENVIRONMENT, check=True
-    )
-    first, second, here, imported_here = told.stdout.split()
+    first, second, here, imported_here = run(script)
     assert first == second != here
     assert imported_here == "False"
-
-
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
 
 def alive(pid: int) -> bool:

@@ -1,5 +1,7 @@
 """Folders for temporary files: gone with whoever used them."""
 
+import errno
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -40,3 +42,14 @@ def test_a_folder_of_a_killed_process_is_removed_and_one_in_use_is_not(
             assert Path(own).exists()
         assert not Path(own).exists()
         working.kill()
+
+
+def test_a_file_system_without_locks_has_folders_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with scratch_folder() as first, scratch_folder():
+        assert Path(first).exists(), "the second has not taken it for abandoned"
+    assert not any(tmp_path.iterdir())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from asteroid.stages import likely_mistakes, load_checked
+from asteroid.validation.intervals import ERROR, trials_needed
 
 WATER = [("O", 0, 0, 0), ("H", 0.76, 0.59, 0), ("H", -0.76, 0.59, 0)]
 
@@ -32,6 +33,11 @@ def write_xyz(path: Path, atoms: list[tuple[str, float, float, float]], factor: 
         ("smiles: O, training: {model: {r_max: 0.1}}", "training.model.r_max: found 0.1 Å"),
         ("smiles: O, training: {model: {r_max: 100}}", "training.model.r_max: found 100 Å"),
         ("smiles: O, validation: {replicas: 20}", "validation.replicas: found 20; that 0.9 of trajectories survive"),
+        (
+            "smiles: O, validation: {thresholds: {nvt_stable: 0.95}}",
+            f"validation.replicas: found 30; that 0.95 of trajectories survive (thresholds.nvt_stable) is shown by "
+            f"{trials_needed(0, 0.95, 1 - ERROR)} without a failure",
+        ),
         ("smiles: O, validation: {nvt_ps: 0.1}", "validation.nvt_ps: found 0.1 ps, less than any certificate needs"),
         ("smiles: O, acquisition: {core_hours: 1e9}", "acquisition.core_hours: found 1e+09 core-hours"),
         ("smiles: O, labelling: {cheap: {memory_limit: 1e9}}", "labelling.cheap.memory_limit: found 1e+09 MiB"),
