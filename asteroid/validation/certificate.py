@@ -305,12 +305,13 @@ def _minimum_lines(
     if isinstance(minimum, MinimumComparison):
         force, rmsd = minimum.residual_force, minimum.rmsd
         force_note = "largest component of the accurate forces where the model has its minimum"
-        rmsd_note = f"accurate minimum reached in {minimum.labels} labels"
+        labels = f"{minimum.labels} {'label' if minimum.labels == 1 else 'labels'}"
+        rmsd_note = f"accurate minimum reached in {labels}"
         if not minimum.converged:
             # The distance to a geometry that is no minimum says nothing, however small.
             rmsd = None
             rmsd_note = (
-                f"not reached in {minimum.labels} labels: {format_number(minimum.accurate_force)} eV/Å left, "
+                f"not reached in {labels}: {format_number(minimum.accurate_force)} eV/Å left, "
                 f"{format_number(minimum.rmsd)} Å from the model's minimum"
             )
     return (
