@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+import e3nn
 import mace.modules as mace_modules
 import numpy as np
 import torch
@@ -53,25 +54,46 @@ def build_model(
         seed: of the weights; torch's global random state is left as it was.
     """
     numbers = tuple(sorted(int(z) for z in elements))
-    scales = tuple(scale) if isinstance(scale, Sequence) else (scale,)
-    energies = tuple(reference_energies.get(z, 0.0) for z in numbers)
+    scales = list(scale) if isinstance(scale, Sequence) else [scale]
+    energies = [reference_energies.get(z, 0.0) for z in numbers]
+    several = len(scales) > 1
     # A copy: whoever asks for it trains it.
-    return copy.deepcopy(_untrained(numbers, settings, energies, scales, avg_num_neighbors, seed, dtype))
+    model = copy.deepcopy(_compiled(numbers, settings, len(scales), dtype))
+    model.load_state_dict(_random_weights(numbers, settings, len(scales), dtype, seed))
+    for interaction in model.interactions:
+        interaction.avg_num_neighbors = avg_num_neighbors
+    model.scale_shift.scale = torch.tensor(scales if several else scales[0], dtype=dtype)
+    model.atomic_energies_fn.atomic_energies = torch.tensor(
+        [energies] * len(scales) if several else energies, dtype=dtype
+    )
+    return model
 
 
 @functools.lru_cache(maxsize=8)
-def _untrained(
-    numbers: tuple[int, ...],
-    settings: ModelSettings,
-    energies: tuple[float, ...],
-    scales: tuple[float, ...],
-    avg_num_neighbors: float,
-    seed: int,
-    dtype: torch.dtype,
+def _compiled(numbers: tuple[int, ...], settings: ModelSettings, heads: int, dtype: torch.dtype) -> ScaleShiftMACE:
+    """What :func:`build_model` copies: e3nn compiles the parts of a model for two seconds, a copy takes 20 ms."""
+    return _new(numbers, settings, heads, dtype, seed=0)
+
+
+@functools.lru_cache(maxsize=32)
+def _random_weights(
+    numbers: tuple[int, ...], settings: ModelSettings, heads: int, dtype: torch.dtype, seed: int
+) -> dict[str, torch.Tensor]:
+    """The weights that MACE draws for a new model, which is not compiled for that."""
+    compiling = e3nn.get_optimization_defaults()["jit_script_fx"]
+    e3nn.set_optimization_defaults(jit_script_fx=False)
+    try:
+        return cast(dict[str, torch.Tensor], _new(numbers, settings, heads, dtype, seed).state_dict())
+    finally:
+        e3nn.set_optimization_defaults(jit_script_fx=compiling)
+
+
+def _new(
+    numbers: tuple[int, ...], settings: ModelSettings, heads: int, dtype: torch.dtype, seed: int
 ) -> ScaleShiftMACE:
-    """What :func:`build_model` copies: e3nn compiles the parts of a model for a second or more, a copy takes 20 ms."""
-    several = len(scales) > 1
-    heads = [f"level-{head}" for head in range(len(scales))] if several else ["Default"]
+    """A model of which :func:`build_model` sets what depends on frames: scales, neighbours and reference energies."""
+    several = heads > 1
+    names = [f"level-{head}" for head in range(heads)] if several else ["Default"]
     hidden = o3.Irreps([(settings.channels, (degree, (-1) ** degree)) for degree in range(settings.max_l + 1)])
     with default_dtype(dtype), torch.random.fork_rng(), warnings.catch_warnings():
         # e3nn 0.4.4 scripts its code with annotations that newer torch deprecates; nothing a user could act on.
@@ -89,13 +111,13 @@ def _untrained(
             hidden_irreps=hidden,
             MLP_irreps=o3.Irreps("16x0e"),
             gate=torch.nn.functional.silu,
-            atomic_energies=np.tile(energies, (len(heads), 1)) if several else np.array(energies),
-            avg_num_neighbors=avg_num_neighbors,
+            atomic_energies=np.zeros((heads, len(numbers)) if several else len(numbers)),
+            avg_num_neighbors=1.0,
             atomic_numbers=list(numbers),
             correlation=settings.correlation,
-            atomic_inter_scale=list(scales) if several else scales[0],
-            atomic_inter_shift=[0.0] * len(heads) if several else 0.0,
-            heads=heads,
+            atomic_inter_scale=[1.0] * heads if several else 1.0,
+            atomic_inter_shift=[0.0] * heads if several else 0.0,
+            heads=names,
         )
 
 
