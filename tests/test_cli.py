@@ -1,44 +1,19 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 import asteroid
-from asteroid.cli import main
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.exchange import export_labels
 from asteroid.labelling.campaign import run_campaign
 from asteroid.levels import LevelOfTheory
 from asteroid.store import Store
+from tests.cli import cli
 
 WATER = "3\n\nO 0 0 0\nH 0.76 0.59 0\nH -0.76 0.59 0\n"
-
-
-def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "asteroid.cli", *arguments], capture_output=True, text=True)
-
-
-class Ran(NamedTuple):
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
-    """The command line in this process, without the seconds that a new one takes to start."""
-
-    def run(*arguments: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["asteroid", *arguments])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return Ran(int(left.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -46,6 +21,25 @@ def water(tmp_path: Path) -> Path:
     path = tmp_path / "water.xyz"
     path.write_text(WATER)
     return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["rum"], "asteroid: no such command 'rum'. Did you mean 'run'? ('asteroid --help' lists what it takes)"),
+        (["run"], "asteroid run: missing argument 'manifest' ('asteroid run --help' lists what it takes)"),
+        (["run", "--sed"], "asteroid run: no such option: --sed ('asteroid run --help' lists what it takes)"),
+    ],
+)  # fmt: skip
+def test_a_wrong_command_or_option_is_one_line(arguments: list[str], line: str) -> None:
+    result = cli(*arguments)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", line + "\n")
+
+
+def test_without_arguments_there_is_help() -> None:
+    result = cli()
+    assert result.returncode == 2
+    assert "Usage: asteroid" in result.stdout
 
 
 def test_importing_asteroid_loads_no_heavy_package() -> None:
@@ -57,7 +51,7 @@ def test_importing_asteroid_loads_no_heavy_package() -> None:
 
 
 def test_help_names_every_command() -> None:
-    result = cli("--help")
+    result = subprocess.run([sys.executable, "-m", "asteroid.cli", "--help"], capture_output=True, text=True)
     assert result.returncode == 0
     for command in ("run", "check", "label", "status"):
         assert f" {command} " in result.stdout
@@ -135,7 +129,7 @@ def test_status_of_an_empty_store_is_an_empty_list(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists(), "looking at a store does not create it"
 
 
-def test_an_exported_ion_is_labelled_as_the_ion_that_it_is(here: Callable[..., Ran], tmp_path: Path) -> None:
+def test_an_exported_ion_is_labelled_as_the_ion_that_it_is(tmp_path: Path) -> None:
     """Every format of export carries charge and multiplicity, and ``label`` reads them."""
     store = Store(str(tmp_path / "store"))
     ion = Configuration([8, 1], [[0, 0, 0], [0, 0, 1.03]], charge=1, multiplicity=3)
@@ -146,10 +140,10 @@ def test_an_exported_ion_is_labelled_as_the_ion_that_it_is(here: Callable[..., R
     energy = store.labels("ion", level)[ion.frame_id].energy
     for format, file in (("extxyz", tmp_path / "ion.extxyz"), ("mace", tmp_path / "ion" / "train.xyz")):
         export_labels(store, "ion", level, format=format, out=file if format == "extxyz" else file.parent)
-        result = here("label", str(file), "--level", "gfn2-xtb", "--json")
+        result = cli("label", str(file), "--level", "gfn2-xtb", "--json")
         assert result.returncode == 0, result.stderr
         assert json.loads(result.stdout)[0]["energy"] == pytest.approx(energy, abs=1e-6)
-    result = here("label", str(file), "--level", "gfn2-xtb", "--charge", "0")
+    result = cli("label", str(file), "--level", "gfn2-xtb", "--charge", "0")
     assert result.returncode == 2
     assert result.stderr == (f"{file}: frame 0: charge: found 0, but the file says 1; write 1, or correct the file\n")
 
@@ -163,34 +157,32 @@ def doubtful(tmp_path: Path) -> Path:
     return path
 
 
-def test_check_warns_of_likely_mistakes_and_refuses_them_when_strict(here: Callable[..., Ran], doubtful: Path) -> None:
+def test_check_warns_of_likely_mistakes_and_refuses_them_when_strict(doubtful: Path) -> None:
     where = f"{doubtful}: molecules[0] (water): sampling.timestep"
     line = f"{where}: found 100 fs, which is far from usual; write 0.05 to 4 fs"
-    result = here("check", str(doubtful))
+    result = cli("check", str(doubtful))
     assert (result.returncode, result.stderr) == (0, f"warning: {line}\n")
     assert result.stdout == f"{doubtful}: 1 molecule is fine but for 1 warning: water\n"
-    strict = here("check", str(doubtful), "--strict")
+    strict = cli("check", str(doubtful), "--strict")
     assert (strict.returncode, strict.stderr) == (2, f"{line}\n")
-    as_json = here("check", str(doubtful), "--json")
+    as_json = cli("check", str(doubtful), "--json")
     assert (as_json.returncode, json.loads(as_json.stdout)) == (0, [f"warning: {line}"])
-    strict_json = here("check", str(doubtful), "--json", "--strict")
+    strict_json = cli("check", str(doubtful), "--json", "--strict")
     assert (strict_json.returncode, json.loads(strict_json.stdout)) == (2, [line])
 
 
-def test_a_name_that_differs_from_one_of_the_store_in_case_alone_is_refused(
-    here: Callable[..., Ran], doubtful: Path, tmp_path: Path
-) -> None:
+def test_a_name_that_differs_from_one_of_the_store_in_case_alone_is_refused(doubtful: Path, tmp_path: Path) -> None:
     configuration = Configuration([8, 1, 1], [[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]])
     Store(str(tmp_path / "store")).add_frames("Water", [Frame(configuration, Origin("x"), "g", "train")], batch="b")
-    result = here("check", str(doubtful))
+    result = cli("check", str(doubtful))
     assert result.returncode == 2
     assert result.stderr == (
         "water: the store has 'Water', the same folder on some file systems; write 'Water', or another name\n"
     )
 
 
-def test_what_an_empty_store_has_not_is_said_without_an_empty_list(here: Callable[..., Ran], tmp_path: Path) -> None:
+def test_what_an_empty_store_has_not_is_said_without_an_empty_list(tmp_path: Path) -> None:
     for command in ("export", "audit"):
         level = ("--level", "gfn2-xtb") if command == "export" else ()
-        result = here(command, "--store", str(tmp_path / "store"), "--molecule", "water", *level)
+        result = cli(command, "--store", str(tmp_path / "store"), "--molecule", "water", *level)
         assert (result.returncode, result.stderr) == (2, "--molecule: the store has no 'water'; there are none yet\n")

@@ -7,7 +7,7 @@ is a function in one of the modules here and a line below.
 """
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,9 +17,11 @@ from asteroid.cli.common import out
 from asteroid.errors import AsteroidError, InputError
 from asteroid.stopping import Stopped
 
+# Typer brings a copy of click under a private name.
+UsageError: Any = typer.BadParameter.__mro__[1]
+
 app = typer.Typer(
     name="asteroid",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -46,18 +48,26 @@ app.command(name="import")(exchange.import_labels)
 
 @app.callback(invoke_without_command=True)
 def about(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
 ) -> None:
     if version:
         out.print(__version__)
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
 
 
 def main() -> None:
     """Entry point: errors raised on purpose become one line each and an exit code."""
     stopping.install()
     try:
-        app()
+        # Without Typer's frame around a wrong option; exit codes then come back as values.
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        print(_in_one_line(error), file=sys.stderr)
+        sys.exit(2)
     except InputError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -67,3 +77,11 @@ def main() -> None:
         sys.exit(1)
     except Stopped as stopped:
         stopping.end(stopped.number)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_one_line(error: Any) -> str:
+    """A wrong command, option or value, and where the right ones are listed."""
+    command = error.ctx.command_path if error.ctx else "asteroid"
+    message = " ".join(error.format_message().split()).rstrip(".")
+    return f"{command}: {message[:1].lower()}{message[1:]} ('{command} --help' lists what it takes)"
