@@ -21,7 +21,13 @@ def mean_field(text, configuration):
 
 @pytest.mark.parametrize(
     ("functional", "configuration"),
-    [("pbe", WATER), ("b3lyp", STRETCHED), ("wb97m-d3bj", WATER), ("r2scan", PEROXYL), ("wb97x", PEROXYL)],
+    [
+        ("pbe", WATER),
+        ("b3lyp", STRETCHED),
+        ("wb97m-d3bj", WATER),
+        ("r2scan", PEROXYL),
+        pytest.param("wb97x", PEROXYL, marks=pytest.mark.long),
+    ],
 )
 def test_energy_and_forces_are_those_of_the_fine_grid_alone(functional, configuration):
     ours, pyscf = mean_field(f"{functional}/6-31g", configuration), mean_field(f"{functional}/6-31g", configuration)

@@ -22,6 +22,7 @@ from tests.labelling.reference import (
     force_error,
     level,
 )
+from tests.marks import mostly_long
 
 # SCF, amplitudes and lambda are converged to 1e-7 hartree/bohr and the fourth-order formula is good to 1e-6 eV/Å, so
 # that wrong terms, which were 1e-2 eV/Å and more where we met them, stand out by far.
@@ -89,15 +90,18 @@ def test_dispersion_adds_to_a_functional_without_touching_it(proof):
 @pytest.mark.parametrize(
     ("method", "molecule"),
     [
-        ("hf", HYPOIODOUS), ("mp2", HYPOIODOUS), ("mp2", IODOMETHYL),
-        *((method, HYDROGEN_IODIDE) for method in ("pbe-d3bj", "ccsd", "ccsd(t)")),
+        ("hf", HYPOIODOUS),
+        ("ccsd(t)", HYDROGEN_IODIDE),
+        *(pytest.param(*case, marks=pytest.mark.long) for case in (
+            ("mp2", HYPOIODOUS), ("mp2", IODOMETHYL), ("ccsd", HYDROGEN_IODIDE), ("pbe-d3bj", HYDROGEN_IODIDE),
+        )),
     ],
 )  # fmt: skip
 def test_forces_with_core_potentials_are_minus_the_finite_difference_of_energy(method, molecule):
     assert force_error(f"{method}/def2-svp", molecule) < TOLERANCE
 
 
-@pytest.mark.parametrize("number", sorted(CORE_POTENTIAL))
+@pytest.mark.parametrize("number", mostly_long(sorted(CORE_POTENTIAL), quick=[38, 53]))
 def test_every_element_with_a_core_potential_has_the_forces_of_its_energy(number):
     # Its hydride, distorted: RbH, SrH2, InH, SnH2, SbH3, TeH2, HI and XeH+.
     hydrogens = {37: 1, 38: 2, 49: 1, 50: 2, 51: 3, 52: 2, 53: 1, 54: 1}[number]

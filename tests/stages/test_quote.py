@@ -58,6 +58,7 @@ def line(quote: Quote, stage: str) -> Line:
     return next(line for line in quote.lines if line.stage == stage)
 
 
+@pytest.mark.long
 def test_quoting_writes_nothing_and_counts_what_the_manifest_asks_for(water, before):
     _, store, molecule = water
     assert store.molecules() == []

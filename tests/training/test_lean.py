@@ -99,7 +99,9 @@ def compare(
         {"max_l": 0, "max_ell": 2, "correlation": 3, "interactions": 2},
         {"max_l": 1, "max_ell": 1, "correlation": 2, "interactions": 2},
         {"max_l": 1, "max_ell": 2, "correlation": 3, "interactions": 2},
-        {"max_l": 2, "max_ell": 3, "correlation": 2, "interactions": 3},
+        pytest.param(
+            {"max_l": 2, "max_ell": 3, "correlation": 2, "interactions": 3}, marks=pytest.mark.long, id="2-3-2-3"
+        ),
         {"max_l": 1, "max_ell": 1, "correlation": 4, "interactions": 2},
     ],
     ids=lambda sizes: "-".join(map(str, sizes.values())),
