@@ -116,7 +116,7 @@ class KernelModel:
         # Mean distances as the kernel sees them: equal for exchanged atoms.
         self._distances = np.mean([between[np.ix_(p, p)] for p in map(list, self.permutations)], axis=0)
         self.hyperparameters = hyperparameters or self._choose(frames)
-        self._condition(frames, self.hyperparameters, self._prior(frames, self.hyperparameters))
+        self._condition(frames, self.hyperparameters, *self._priors(frames, [self.hyperparameters]))
 
     @property
     def left_out_error(self) -> float:
@@ -164,24 +164,23 @@ class KernelModel:
         # Where neighbourhoods are the whole molecule, nothing but None is left to try.
         reaches = [r for r in REACHES if r is None or self._distances.max() > r]
         scores = []
-        for reach, kind, length in itertools.product(reaches, kinds, LENGTHS):
-            shape = Hyperparameters(kind, length * median, 0.0, reach)
-            prior = self._prior(chosen, shape)
-            for noise in NOISES:
-                candidate = dataclasses.replace(shape, noise=noise)
-                with contextlib.suppress(np.linalg.LinAlgError):
-                    self._condition(chosen, candidate, prior)
-                    scores.append((self.left_out_error, candidate))
+        for reach in reaches:
+            shapes = [Hyperparameters(kind, n * median, 0.0, reach) for kind, n in itertools.product(kinds, LENGTHS)]
+            for shape, prior in zip(shapes, self._priors(chosen, shapes), strict=True):
+                for noise in NOISES:
+                    candidate = dataclasses.replace(shape, noise=noise)
+                    with contextlib.suppress(np.linalg.LinAlgError):
+                        self._condition(chosen, candidate, prior)
+                        scores.append((self.left_out_error, candidate))
         if not scores:
             raise TrainingError("no kernel can be fitted to these labels; use the strategy unweighted")
         return min(scores, key=lambda score: score[0])[1]
 
-    def _prior(self, frames: Sequence[LabelledFrame], hyperparameters: Hyperparameters) -> Floats:
-        """Covariance of all energies and gradients of these frames, without noise."""
-        self.hyperparameters = hyperparameters
-        self._neighbourhoods = _neighbourhoods(self._distances, hyperparameters.reach, self.permutations)
+    def _priors(self, frames: Sequence[LabelledFrame], shapes: Sequence[Hyperparameters]) -> Floats:
+        """See :meth:`_prior_covariances`; the shapes are of one reach."""
+        self._neighbourhoods = _neighbourhoods(self._distances, shapes[0].reach, self.permutations)
         self._known = self._describe([frame.configuration for frame in frames])
-        return self._prior_covariance()
+        return self._prior_covariances(shapes)
 
     def _condition(self, frames: Sequence[LabelledFrame], hyperparameters: Hyperparameters, prior: Floats) -> None:
         """Solve for what makes the process pass through the labels."""
@@ -207,42 +206,55 @@ class KernelModel:
         self._conditioned = [
             (
                 near.pairs,
-                self._scaled(near),
+                self._scaled(near, hyperparameters),
                 [(x[:, i.pairs], i.part * pulls[:, i.pairs], i.part * full[:, 0]) for i in near.images],
             )
             for near in self._neighbourhoods
         ]
 
-    def _prior_covariance(self) -> Floats:
-        """Of (energy, gradient) of every two known configurations, without noise: ((1 + 3N) n, (1 + 3N) n)."""
+    def _prior_covariances(self, shapes: Sequence[Hyperparameters]) -> Floats:
+        """Of (energy, gradient) of every two known configurations, without noise: (shapes, (1 + 3N) n, (1 + 3N) n).
+
+        What depends on the geometries alone takes most of the time of a large molecule, and is shared by the shapes.
+        """
         x, jacobian = self._known
         n, c = len(x), jacobian.shape[2]
-        total = np.zeros((n, c + 1, n, c + 1))
-        total[:, 0, :, 0] = OFFSET_VARIANCE
+        totals = np.zeros((len(shapes), n, c + 1, n, c + 1))
+        totals[:, :, 0, :, 0] = OFFSET_VARIANCE
         every = np.arange(n)
         for near in self._neighbourhoods:
             here, slopes = x[:, near.pairs], jacobian[:, near.pairs][:, :, near.coordinates]
             rows = slopes.transpose(0, 2, 1).reshape(n * len(near.coordinates), -1)
-            shape = self._scaled(near)
+            scaled = [self._scaled(near, shape) for shape in shapes]
             for image in near.images:
-                y, permuted = x[:, image.pairs], jacobian[:, image.pairs][:, :, image.coordinates]
+                # In ascending order, so that those of the whole molecule are a slice.
+                coordinates = np.sort(image.coordinates)
+                y, permuted = x[:, image.pairs], jacobian[:, image.pairs][:, :, coordinates]
                 difference = here[:, None] - y[None]
-                k, a, b = (image.part * factor for factor in _radial(shape, np.square(difference).sum(-1)))
+                squared = np.square(difference).sum(-1)
                 u = difference @ slopes  # (n, n, 3k): along the gradient of the first configuration
                 v = np.einsum("jid,jdc->ijc", difference.transpose(1, 0, 2), permuted, optimize=True)
                 products = rows @ permuted.transpose(1, 0, 2).reshape(len(image.pairs), -1)
-                second = products.reshape(n, len(near.coordinates), n, -1) * a[:, None, :, None]
-                second -= (b[..., None] * u).transpose(0, 2, 1)[..., None] * v[:, None]
-                total[:, 0, :, 0] += k
-                total[:, 0, :, 1 + image.coordinates] += (a[..., None] * v).transpose(2, 0, 1)
-                total[:, 1 + near.coordinates, :, 0] -= (a[..., None] * u).transpose(2, 0, 1)
-                total[np.ix_(every, 1 + near.coordinates, every, 1 + image.coordinates)] += second
-        return total.reshape(n * (c + 1), n * (c + 1))
+                products = products.reshape(n, len(near.coordinates), n, -1)
+                whole = len(coordinates) == c
+                here_and_there = np.ix_(every, 1 + near.coordinates, every, 1 + coordinates)
+                for total, shape in zip(totals, scaled, strict=True):
+                    k, a, b = (image.part * factor for factor in _radial(shape, squared))
+                    second = products * a[:, None, :, None]
+                    second -= (b[..., None] * u).transpose(0, 2, 1)[..., None] * v[:, None]
+                    total[:, 0, :, 0] += k
+                    total[:, 0, :, 1 + coordinates] += (a[..., None] * v).transpose(2, 0, 1)
+                    total[:, 1 + near.coordinates, :, 0] -= (a[..., None] * u).transpose(2, 0, 1)
+                    if whole:
+                        total[:, 1:, :, 1:] += second
+                    else:
+                        total[here_and_there] += second
+        return totals.reshape(len(shapes), n * (c + 1), n * (c + 1))
 
-    def _scaled(self, near: _Neighbourhood) -> Hyperparameters:
+    def _scaled(self, near: _Neighbourhood, shape: Hyperparameters) -> Hyperparameters:
         """With the length for so many distances."""
         part = len(near.pairs) / (len(self._numbers) * (len(self._numbers) - 1) / 2)
-        return dataclasses.replace(self.hyperparameters, length=self.hyperparameters.length * part**0.5)
+        return dataclasses.replace(shape, length=shape.length * part**0.5)
 
     def _describe(self, configurations: Sequence[Configuration]) -> tuple[Floats, Floats]:
         """Logarithms of the distances (n, pairs), and their derivatives (n, pairs, 3N) in 1/Å."""
