@@ -33,6 +33,9 @@ _told: list[int] = []
 
 _callbacks: list[Callable[[], object]] = []
 
+_stored = True
+"""Whether the command finds its results again when it is run again."""
+
 
 def install() -> None:
     """Handle SIGINT and SIGTERM from now on; one that the caller has this program ignore stays ignored."""
@@ -41,6 +44,12 @@ def install() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+
+
+def store_nothing() -> None:
+    """Say of this command that what it computes is gone when it is stopped."""
+    global _stored
+    _stored = False
 
 
 @contextmanager
@@ -63,7 +72,7 @@ def _stop(number: int, _frame: types.FrameType | None) -> None:
         end(number)
     _told.append(number)
     # Not print: the signal may have come in the middle of one.
-    os.write(2, b"\nstopped; run the same command again to go on\n")
+    os.write(2, f"\nstopped; {'run the same command again to go on' if _stored else 'nothing was stored'}\n".encode())
     threading.Thread(target=_end_later, args=(number,), name="asteroid-stopping", daemon=True).start()
     if not _callbacks:
         raise Stopped(number)

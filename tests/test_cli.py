@@ -28,7 +28,7 @@ def water(tmp_path: Path) -> Path:
     [
         (["rum"], "asteroid: no such command 'rum'. Did you mean 'run'? ('asteroid --help' lists what it takes)"),
         (["run"], "asteroid run: missing argument 'manifest' ('asteroid run --help' lists what it takes)"),
-        (["run", "--sed"], "asteroid run: no such option: --sed ('asteroid run --help' lists what it takes)"),
+        (["run", "--nonsense"], "asteroid run: no such option: --nonsense ('asteroid run --help' lists what it takes)"),
     ],
 )  # fmt: skip
 def test_a_wrong_command_or_option_is_one_line(arguments: list[str], line: str) -> None:

@@ -64,7 +64,7 @@ def main() -> None:
     stopping.install()
     try:
         # Without Typer's frame around a wrong option; exit codes then come back as values.
-        code = app(standalone_mode=False)
+        code = app(prog_name="asteroid", standalone_mode=False)
     except UsageError as error:
         print(_in_one_line(error), file=sys.stderr)
         sys.exit(2)

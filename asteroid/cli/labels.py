@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asteroid import stopping
 from asteroid.cli.common import JsonOption, out, print_json, progress_bar
 from asteroid.cli.tables import make_table
 from asteroid.errors import InputError
@@ -31,6 +32,7 @@ def label(
     from asteroid.labelling.campaign import label_configurations
     from asteroid.levels import LevelOfTheory
 
+    stopping.store_nothing()
     try:
         parsed = LevelOfTheory.parse(level)
     except InputError as error:

@@ -119,6 +119,17 @@ def test_a_run_that_is_stopped_while_it_labels_or_trains_ends_soon_and_says_how_
         assert run.left_in_temporary() == []
 
 
+def test_a_command_that_stores_nothing_does_not_promise_to_go_on(tmp_path: Path) -> None:
+    frame = "3\n\nO 0 0 0\nH 0.76 0.59 0\nH -0.76 0.59 0\n"
+    (tmp_path / "water.xyz").write_text(40 * frame)
+    label = Started("label", str(tmp_path / "water.xyz"), "--level", "ccsd(t)/cc-pvtz", folder=tmp_path)
+    label.wait_for(lambda: True)
+    os.killpg(label.process.pid, signal.SIGINT)
+    assert label.end() < SECONDS
+    assert label.errors() == "stopped; nothing was stored"
+    assert label.process.returncode == 130
+
+
 @pytest.mark.slow
 def test_a_second_interrupt_ends_at_once(manifest: Path) -> None:
     manifest.write_text(manifest.read_text().replace("frames: 40", "frames: 4000"))
