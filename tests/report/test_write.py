@@ -103,6 +103,17 @@ def test_a_report_shows_how_to_load_the_model(store):
     assert f'MACECalculator(model_paths="{location}"' in text
 
 
+def test_a_trajectory_that_ended_early_is_shown_among_the_first_and_the_others_on_demand(store):
+    dynamics = make_certificate().dynamics
+    sound = replace(dynamics.nve, ensemble="nvt", seed=77, reason=None)
+    broken = replace(sound, seed=88, reason="bond broken")
+    text = write(store, make_certificate(dynamics=replace(dynamics, nvt=(sound, sound, broken))))
+    table, _, folded = text.partition("The 2 NVT trajectories that reached the planned end")
+    assert ">88<" in table
+    assert ">77<" not in table
+    assert folded.count(">77<") == 2
+
+
 def test_reasons_from_other_programs_are_escaped(store):
     text = write(store)
     assert "<script" not in text
