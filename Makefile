@@ -62,7 +62,7 @@ chaos: $(VENV)/.installed-dev  ## a hundred kills of label workers, shards, pipe
 	@$(BIN)/python -m pytest tests/chaos
 	@$(BIN)/python -m tests.chaos.full
 
-images-test: $(VENV)/.installed  ## build the container images and run pipelines in them (root and buildah; an hour the first time)
+images-test: $(VENV)/.installed  ## build the container images and run pipelines in them (root and buildah; half an hour)
 	@$(BIN)/python -m infra.images.test
 
 up: $(VENV)/.installed  ## a local Prefect server on 127.0.0.1:4200, work pools, deployments and workers

@@ -1,4 +1,4 @@
-"""``make images-test``: build the three images, and run pipelines by workers inside them. Takes an hour the first time.
+"""``make images-test``: build the three images, and run pipelines by workers inside them. Takes half an hour.
 
 No registry of images and no container runtime are needed: buildah builds from Debian's packages and runs commands in a
 chroot, as root. That proves the images' packages, files, users and commands, and that every step finds what it needs in
