@@ -5,10 +5,12 @@ flow (:mod:`flows.pipeline`), on a :class:`~flows.site.LocalSite`.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,14 +40,36 @@ def run(store: Store, molecules: Sequence[MoleculeSettings], *, console: Console
         asteroid.stopping.Stopped: when it was told to stop; what is finished is in the store.
     """
     with _terminal(console) as show:
-        return asyncio.run(_until_stopped(store, molecules, LocalSite(show)))
+        work = _Work(store, molecules, LocalSite(show))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(work.until_stopped())
+        # A notebook has a loop already, and this one gets a thread.
+        with ThreadPoolExecutor(1, "asteroid-run") as threads:
+            finished = threads.submit(asyncio.run, work.until_stopped())
+            try:
+                return finished.result()
+            except BaseException:
+                # The notebook's stop button: what this has started ends before the notebook goes on.
+                with contextlib.suppress(RuntimeError):  # of a loop that has ended by itself
+                    work.stop()
+                raise
 
 
-async def _until_stopped(store: Store, molecules: Sequence[MoleculeSettings], site: LocalSite) -> list[dict[str, Any]]:
-    work = asyncio.create_task(run_molecules(store, molecules, site))
-    loop = asyncio.get_running_loop()
-    with on_stop(lambda: loop.call_soon_threadsafe(work.cancel)):
-        return await work
+class _Work:
+    """A run in an event loop, which can be stopped from anywhere."""
+
+    def __init__(self, store: Store, molecules: Sequence[MoleculeSettings], site: LocalSite) -> None:
+        self._arguments = store, molecules, site
+        self.stop: Callable[[], object] = lambda: None
+
+    async def until_stopped(self) -> list[dict[str, Any]]:
+        work = asyncio.create_task(run_molecules(*self._arguments))
+        loop = asyncio.get_running_loop()
+        self.stop = lambda: loop.call_soon_threadsafe(work.cancel)
+        with on_stop(self.stop):
+            return await work
 
 
 class _ConsoleHandler(logging.Handler):

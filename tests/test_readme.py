@@ -4,6 +4,7 @@ Commands that take minutes are parsed, not run; ``make demo`` and the tests of e
 """
 
 import importlib.util
+import io
 import re
 import shlex
 from pathlib import Path
@@ -16,6 +17,8 @@ import yaml
 
 from asteroid.cli import app
 from asteroid.manifest import ModelSettings
+from asteroid.models import write_model
+from asteroid.store import Store
 from asteroid.training.model import build_model
 from tests.cli import cli
 
@@ -71,10 +74,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 assert finished.returncode == 0, finished.stderr
     settings = ModelSettings(channels=4, max_l=0, max_ell=1, correlation=2, radial=4, r_max=3.0)
     model = build_model([1, 6, 8], settings, {1: -13.0}, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=torch.float64)
-    for path in ("models/formaldehyde/0123456789abcdef", "reports/formaldehyde/0123456789abcdef-cafe"):
-        (folder / "store" / path).mkdir(parents=True)
-    torch.save(model, folder / "store/models/formaldehyde/0123456789abcdef/model.model")
-    (folder / "store/reports/formaldehyde/0123456789abcdef-cafe/report.html").touch()
+    model.asteroid_model_id = model_id = "0123456789abcdef"
+    weights = io.BytesIO()
+    torch.save(model, weights)
+    store = Store(folder / "store")
+    card = {
+        "molecule": "formaldehyde",
+        "model_id": model_id,
+        "compositions": ["CH2O"],
+        "frames": {"accurate_train": []},
+    }
+    write_model(store, card, weights.getvalue())
+    certificate = {"model_id": model_id, "created": "2026-11-27T00:00:00+00:00"}
+    store.write_json(f"reports/formaldehyde/{model_id}-cafe/certificate.json", certificate)
     return folder
 
 

@@ -11,11 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
-from asteroid import __version__, stopping
+from asteroid import stopping
 from asteroid.cli import compact, compare, doctor, exchange, labels, ledger, pipeline, plan
 from asteroid.cli.common import out
 from asteroid.errors import AsteroidError, InputError
 from asteroid.stopping import Stopped
+from asteroid.version import __version__
 
 # Typer brings a copy of click under a private name.
 UsageError: Any = typer.BadParameter.__mro__[1]

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
-import asteroid
 from asteroid.comparison.cell import run_cell
 from asteroid.comparison.plan import Cell, Plan
 from asteroid.comparison.result import Result
@@ -25,6 +24,7 @@ from asteroid.naming import content, file_digest
 from asteroid.processes import call_in_process
 from asteroid.stages.common import TORCH_IMPORTS, digest, label_key
 from asteroid.store import Store
+from asteroid.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ def _data(store: Store, plan: Plan, results: Sequence[Result]) -> dict[str, Any]
         "training": settings.training.model_dump(mode="json", exclude={"strategy", "seed"}),
         "notes": list(plan.notes),
         "store": store.location("").rstrip("/"),
-        "asteroid_version": asteroid.__version__,
+        "asteroid_version": __version__,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
     return {"settings": said, "basis": basis_sentence(lines), **summarise(results)}

@@ -7,11 +7,11 @@ import shutil
 import uuid
 from pathlib import Path
 
-import asteroid
 from asteroid.doctor.check import Check
 from asteroid.errors import AsteroidError
 from asteroid.processes import machine_memory
 from asteroid.store import Store
+from asteroid.version import __version__
 
 PACKAGES = {
     "label": ("ase", "pyscf", "pyscf-dispersion", "rdkit", "tblite", "xtb"),
@@ -30,7 +30,7 @@ DISK = 1.0
 
 def check_versions() -> list[Check]:
     """The version of every package that makes or moves numbers, extra by extra."""
-    core = f"asteroid {asteroid.__version__}, Python {platform.python_version()}"
+    core = f"asteroid {__version__}, Python {platform.python_version()}"
     core += "".join(f", {name} {importlib.metadata.version(name)}" for name in ("numpy", "pyarrow", "pandas"))
     checks = [Check("versions", "ok", core)]
     for extra, packages in PACKAGES.items():

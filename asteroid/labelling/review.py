@@ -20,10 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asteroid import __version__
 from asteroid.labelling.attempt import host
 from asteroid.levels import LevelOfTheory
 from asteroid.store import Store
+from asteroid.version import __version__
 
 log = logging.getLogger(__name__)
 

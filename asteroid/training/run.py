@@ -19,7 +19,6 @@ import torch
 from ase.calculators.calculator import Calculator
 from mace.modules import ScaleShiftMACE
 
-import asteroid
 from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError, suggest
@@ -49,6 +48,7 @@ from asteroid.training.predict import predict
 from asteroid.training.session import Session
 from asteroid.training.strategies import MEMBER, STRATEGIES, Problem, Trained
 from asteroid.usage import measure
+from asteroid.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def train_model(
         "adds_to": str(cheap) if definition.learns_difference else None,
         "seed": settings.seed,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "asteroid_version": asteroid.__version__,
+        "asteroid_version": __version__,
         "settings": {**used.model_dump(mode="json"), "strategy": strategy},
         "frames": {
             "accurate_train": [f.frame_id for f in problem.accurate_train],

@@ -1,5 +1,6 @@
 """The whole pipeline on this machine: from a manifest to certified models, killed and run again."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+import asteroid
 from asteroid.stages import load_checked
 from asteroid.store import Store
 from flows.local import run
@@ -42,7 +44,10 @@ def test_a_manifest_becomes_a_certified_model_and_running_it_again_computes_noth
     files = sorted(p for p in (manifest.parent / "store").rglob("*") if p.is_file() and "index.html" not in p.name)
     assert before["gfn2-xtb"] == len(store.selected("water", store.levels("water")[0]))
 
-    assert run_here(manifest) == [outcome]
+    async def in_a_notebook() -> list[dict[str, Any]]:
+        return asteroid.run(manifest, quiet=True)
+
+    assert asyncio.run(in_a_notebook()) == [outcome]
     assert attempts(store, "water") == before
     again = sorted(p for p in (manifest.parent / "store").rglob("*") if p.is_file() and "index.html" not in p.name)
     assert again == files
