@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal, cast, get_args
 
+from asteroid import paths
 from asteroid.errors import StoreError
 from asteroid.files import Files
 from asteroid.usage import Usage, measure
@@ -40,7 +41,7 @@ class Entry:
         self.model_id: str | None = None
         self.used = used
         self._files, self._stage, self._own = files, stage, own
-        self._path = f"costs/{molecule}/{stage}-{uuid.uuid4().hex}.json"
+        self._path = f"{paths.costs(molecule)}/{stage}-{uuid.uuid4().hex}.json"
         self._saved = time.monotonic()
 
     def add(self, used: Usage) -> None:
@@ -103,7 +104,7 @@ def charge(files: Files, molecule: str, stage: Stage, *, own: bool = True) -> It
 
 def spent(files: Files, molecule: str) -> list[tuple[Stage, str | None, Usage]]:
     """All entries of a molecule: stage, id of the model that it was for, and what was used."""
-    folder = f"costs/{molecule}"
+    folder = paths.costs(molecule)
     entries = [files.read_json(f"{folder}/{name}") for name in files.names(folder)]
     return [
         (

@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from asteroid import paths
 from asteroid.errors import InputError
 
 if TYPE_CHECKING:
@@ -130,9 +131,10 @@ class OpenStore:
 
     def certificate(self, molecule: str) -> dict[str, Any] | None:
         """The newest certificate of a molecule, as the report holds it; None where there is none."""
-        folders = [f"reports/{molecule}/{name}" for name in self.files.names(f"reports/{molecule}")]
-        paths = [path for folder in folders if self.files.exists(path := f"{folder}/certificate.json")]
-        return max(map(self.files.read_json, paths), key=lambda found: str(found["created"]), default=None)
+        names = self.files.names(paths.reports(molecule))
+        there = [paths.report(molecule, name, "certificate.json") for name in names]
+        found = map(self.files.read_json, filter(self.files.exists, there))
+        return max(found, key=lambda found: str(found["created"]), default=None)
 
 
 def open_store(url: str | Path) -> OpenStore:

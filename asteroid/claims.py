@@ -24,8 +24,8 @@ from contextlib import contextmanager, suppress
 from math import gcd
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
+from asteroid import paths
 from asteroid.errors import AsteroidError, StoreError
 from asteroid.files import Files
 
@@ -144,7 +144,7 @@ def claim(
     Raises:
         StoreError: when the store cannot be written.
     """
-    held = Claim(files, f"claims/{quote(work, safe='')}", shard, shards)
+    held = Claim(files, paths.claim(work), shard, shards)
     wait = PATIENCE[0]
     while not held.acquire():
         if on_wait:

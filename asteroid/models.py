@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from asteroid import paths
 from asteroid.errors import StoreError
 from asteroid.files import Files
 
@@ -19,13 +20,9 @@ ID_ATTRIBUTE = "asteroid_model_id"
 """Of the MACE module in the file: the id of its model."""
 
 
-def model_path(molecule: str, model_id: str, name: str = "model.model") -> str:
-    return f"models/{molecule}/{model_id}/{name}"
-
-
 def has_model(store: Files, molecule: str, model_id: str) -> bool:
     """Whether a finished model is there, with its card."""
-    return all(store.exists(model_path(molecule, model_id, name)) for name in ("card.json", "model.model"))
+    return all(store.exists(paths.model(molecule, model_id, name)) for name in ("card.json", "model.model"))
 
 
 def teachers_of(card: Mapping[str, Any]) -> list[str]:
@@ -36,8 +33,8 @@ def teachers_of(card: Mapping[str, Any]) -> list[str]:
 def write_model(store: Files, card: Card, weights: bytes) -> Card:
     """Store a model, its card last: with it the model is complete. Returns the card with the hash of the weights."""
     whole = {**card, "model_sha256": hashlib.sha256(weights).hexdigest()}
-    store.write(model_path(card["molecule"], card["model_id"]), weights)
-    store.write_json(model_path(card["molecule"], card["model_id"], "card.json"), whole)
+    store.write(paths.model(card["molecule"], card["model_id"]), weights)
+    store.write_json(paths.model(card["molecule"], card["model_id"], "card.json"), whole)
     return whole
 
 
@@ -48,7 +45,7 @@ def read_card(store: Files, molecule: str, model_id: str) -> Card:
         StoreError: when there is none, or it is that of another model.
     """
     try:
-        card: Card = store.read_json(model_path(molecule, model_id, "card.json"))
+        card: Card = store.read_json(paths.model(molecule, model_id, "card.json"))
     except FileNotFoundError:
         raise _missing(store, molecule, model_id, "card.json") from None
     if card.get("model_id", model_id) != model_id:
@@ -67,7 +64,7 @@ def read_model(store: Files, molecule: str, model_id: str) -> bytes:
     """
     card = read_card(store, molecule, model_id)
     try:
-        weights = store.read(model_path(molecule, model_id))
+        weights = store.read(paths.model(molecule, model_id))
     except FileNotFoundError:
         raise _missing(store, molecule, model_id, "model.model") from None
     expected = card.get("model_sha256")
@@ -79,13 +76,13 @@ def read_model(store: Files, molecule: str, model_id: str) -> bytes:
 def damaged_model(store: Files, molecule: str, model_id: str, what: str) -> StoreError:
     """The error for a model that is not what was written."""
     return StoreError(
-        f"{store.location(model_path(molecule, model_id))} is damaged or foreign ({what}); move its folder out of the "
+        f"{store.location(paths.model(molecule, model_id))} is damaged or foreign ({what}); move its folder out of the "
         "store and run again: the model is trained again"
     )
 
 
 def _missing(store: Files, molecule: str, model_id: str, name: str) -> StoreError:
     return StoreError(
-        f"{store.location(model_path(molecule, model_id, name))} is missing; put it back, or run again: the model is "
+        f"{store.location(paths.model(molecule, model_id, name))} is missing; put it back, or run again: the model is "
         "trained again"
     )

@@ -3,36 +3,18 @@
 Everything asteroid knows is here, as immutable Parquet and JSON files that appear whole; every stage asks the store
 what is missing and computes only that. Prefect's database can be thrown away at any moment, the store is the truth.
 
-Layout (Hive partitions, values percent-encoded as Hive does)::
-
-    frames/molecule=…/<batch>.parquet                       one file a sampling batch
-    hessians/molecule=…/<hash>.json                         of conformers, eV/Å², at the level that samples
-    hessians/level=…/molecule=…/<frame id>.json             of accurate minima, where they are analytic
-    atoms/level=…/<element>.json                            energy of a free atom and what it cost, shared by molecules
-    selections/level=…/molecule=…/<name>.parquet            which frames were chosen for a label, when and why
-    labels/level=…/molecule=…/<unique>.parquet              one row an attempt
-    copies/<one of the three folders above>/<unique>.copy   many of its small files as one, read in their place
-    models/<molecule>/<model id>/model.model, card.json     a card is written last: with it the model is complete
-    checkpoints/<molecule>/<model id>/…                     of trainings that have not finished
-    comparisons/<molecule>/<digest>.json                    what one model of a comparison came to
-    acquisition/<molecule>/<digest>/…                       rounds of labels: what explored, was picked, came of it
-    costs/<molecule>/<stage>-<unique>.json                  seconds used by a process: not for labels and trainings
-    quotes/<molecule>/<digest>/<budget>.json                what was quoted before anything was spent
-    reports/<molecule>/…                                    certificate.json, report.html, comparison.json and .html
-
-Below it lie :mod:`asteroid.records`, which knows the columns, :mod:`asteroid.ledger`, which knows what attempts amount
-to, and :mod:`asteroid.tables`, which keeps rows in files.
+:mod:`asteroid.paths` says what lies where, :mod:`asteroid.records` knows the columns, :mod:`asteroid.ledger` what
+attempts amount to, and :mod:`asteroid.tables` keeps rows in files.
 """
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import quote, unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asteroid import compaction, ledger, tables
+from asteroid import compaction, ledger, paths, tables
 from asteroid.configuration import Frame, Split, check_name
 from asteroid.errors import InputError, StoreError
 from asteroid.files import Files
@@ -66,14 +48,14 @@ class Store(Files):
 
     def molecules(self) -> list[str]:
         """Names of all molecules that have frames."""
-        return sorted(unquote(name.partition("=")[2]) for name in self.names("frames") if name.startswith("molecule="))
+        return sorted(paths.partition_value(name) for name in self.names("frames") if name.startswith("molecule="))
 
     def has_frame_batch(self, molecule: str, batch: str) -> bool:
         """Whether a sampling batch is already there."""
-        return tables.has_member(self, _frames(molecule), f"{batch}{tables.SUFFIX}")
+        return tables.has_member(self, paths.frames(molecule), f"{batch}{tables.SUFFIX}")
 
     def frame_batches(self, molecule: str) -> list[str]:
-        return [name.removesuffix(tables.SUFFIX) for name in tables.members(self, _frames(molecule))]
+        return [name.removesuffix(tables.SUFFIX) for name in tables.members(self, paths.frames(molecule))]
 
     def add_frames(self, molecule: str, frames: Sequence[Frame], *, batch: str) -> None:
         """Add one sampling batch, under a name that says what it was made from; a batch is written once.
@@ -81,7 +63,7 @@ class Store(Files):
         An empty batch is kept too: it records that the sampler ran and found nothing.
         """
         if not self.has_frame_batch(molecule, batch):
-            tables.write(self, f"{_frames(molecule)}/{batch}{tables.SUFFIX}", frames_to_table(frames))
+            tables.write(self, f"{paths.frames(molecule)}/{batch}{tables.SUFFIX}", frames_to_table(frames))
 
     def frames(self, molecule: str, *, split: Split | None = None, ids: Iterable[str] | None = None) -> list[Frame]:
         """Frames of a molecule in order of their batch, each geometry once."""
@@ -98,25 +80,25 @@ class Store(Files):
                 table = table.filter(pa.array([i in wanted for i in table["frame_id"].to_pylist()], pa.bool_()))
             return table
 
-        table = tables.read(self, _frames(molecule), FRAME_SCHEMA, keep=keep)
+        table = tables.read(self, paths.frames(molecule), FRAME_SCHEMA, keep=keep)
         first = ledger.first_rows(table["frame_id"])
         return table if len(first) == table.num_rows else table.take(first)
 
     def elements(self, molecule: str) -> list[int]:
         """Atomic numbers that occur in a molecule's frames, ascending."""
-        table = tables.read(self, _frames(molecule), FRAME_SCHEMA, columns=["numbers"])
+        table = tables.read(self, paths.frames(molecule), FRAME_SCHEMA, columns=["numbers"])
         return sorted(pc.unique(pc.list_flatten(table["numbers"])).to_pylist())
 
     # -- free atoms ----------------------------------------------------------------------------------------------------
 
     def atoms(self, level: LevelOfTheory) -> dict[str, dict[str, Any]]:
         """Records of free atoms at a level, by element; see :func:`asteroid.labelling.atoms.free_atom`."""
-        folder = _atoms(level)
+        folder = paths.atoms(level)
         return {name.removesuffix(".json"): self.read_json(f"{folder}/{name}") for name in self.sizes(folder, ".json")}
 
     def add_atom(self, level: LevelOfTheory, record: dict[str, Any]) -> None:
         """Keep the record of one free atom; one that is there is not changed."""
-        path = f"{_atoms(level)}/{record['element']}.json"
+        path = f"{paths.atoms(level)}/{record['element']}.json"
         if not self.exists(path):
             self.write_json(path, record)
 
@@ -133,7 +115,7 @@ class Store(Files):
         round: int = 0,
     ) -> None:
         """Record that these frames are to be labelled; a selection of one name is made once."""
-        folder, file = f"selections/{_partition(molecule, level)}", f"{name}{tables.SUFFIX}"
+        folder, file = _selections(molecule, level), f"{name}{tables.SUFFIX}"
         if not tables.has_member(self, folder, file):
             # Not by the clock: another host's may be behind. What was there before has a smaller number.
             there = tables.read(self, folder, SELECTION_SCHEMA, columns=["sequence"])["sequence"]
@@ -148,7 +130,7 @@ class Store(Files):
 
     def selections(self, molecule: str, level: LevelOfTheory) -> list[str]:
         """Names of all selections at a level."""
-        found = tables.members(self, f"selections/{_partition(molecule, level)}")
+        found = tables.members(self, _selections(molecule, level))
         return [name.removesuffix(tables.SUFFIX) for name in found]
 
     def selected(self, molecule: str, level: LevelOfTheory, *, name: str | None = None) -> list[str]:
@@ -166,11 +148,11 @@ class Store(Files):
         def chosen_so(table: pa.Table) -> pa.Table:
             return table.filter(pc.equal(table["criterion"], ENERGIES_ALONE))
 
-        folder, columns = f"selections/{_partition(molecule, level)}", ["frame_id", "criterion"]
+        folder, columns = _selections(molecule, level), ["frame_id", "criterion"]
         return pc.unique(tables.read(self, folder, SELECTION_SCHEMA, columns=columns, keep=chosen_so)["frame_id"])
 
     def _selected(self, molecule: str, level: LevelOfTheory, only: str | None = None) -> pa.Array:
-        folder = f"selections/{_partition(molecule, level)}"
+        folder = _selections(molecule, level)
         table = tables.read(self, folder, SELECTION_SCHEMA, columns=["frame_id", "time", "sequence"], only=only)
         # Those of version 0.1 have no number: they come first, by their time. Rows are in the order of names already.
         number = pc.fill_null(table["sequence"], 0)
@@ -190,7 +172,7 @@ class Store(Files):
                 folder = f"{kind}/{name}/molecule={check_name(molecule)}"
                 if name.startswith("level=") and self.names(folder):
                     try:
-                        found.add(LevelOfTheory.parse(unquote(name.partition("=")[2]), imported=True))
+                        found.add(LevelOfTheory.parse(paths.partition_value(name), imported=True))
                     except InputError:
                         raise StoreError(f"{self.location(folder)} names no level of theory; move it away") from None
         return sorted(found, key=str)
@@ -316,30 +298,22 @@ class Store(Files):
 
         It may be killed at any moment and may run while others read, write and compact: they find the same rows.
         """
-        compaction.compact(self, _frames(molecule), FRAME_SCHEMA)
+        compaction.compact(self, paths.frames(molecule), FRAME_SCHEMA)
         for level in self.levels(molecule):
-            compaction.compact(self, f"selections/{_partition(molecule, level)}", SELECTION_SCHEMA)
+            compaction.compact(self, _selections(molecule, level), SELECTION_SCHEMA)
             compaction.compact(self, _labels(molecule, level), LABEL_SCHEMA)
 
     def table_files(self, molecule: str) -> int:
         """How many files are opened to read all that is known of a molecule."""
-        folders = [_frames(molecule)]
+        folders = [paths.frames(molecule)]
         for level in self.levels(molecule):
-            folders += [f"selections/{_partition(molecule, level)}", _labels(molecule, level)]
+            folders += [_selections(molecule, level), _labels(molecule, level)]
         return sum(tables.count_files(self, folder) for folder in folders)
 
 
-def _partition(molecule: str, level: LevelOfTheory) -> str:
-    return f"level={quote(str(level), safe='')}/molecule={check_name(molecule)}"
-
-
-def _atoms(level: LevelOfTheory) -> str:
-    return f"atoms/level={quote(str(level), safe='')}"
-
-
-def _frames(molecule: str) -> str:
-    return f"frames/molecule={check_name(molecule)}"
-
-
 def _labels(molecule: str, level: LevelOfTheory) -> str:
-    return f"labels/{_partition(molecule, level)}"
+    return paths.level_folder("labels", molecule, level)
+
+
+def _selections(molecule: str, level: LevelOfTheory) -> str:
+    return paths.level_folder("selections", molecule, level)

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from prefect import State
 from prefect.deployments import arun_deployment
 from pydantic import TypeAdapter
 
+from asteroid import paths
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
@@ -142,7 +142,7 @@ class PoolSite(Site):
         A parent that is retried sees fewer frames missing; had it decided anew, its shards would overlap those still
         running.
         """
-        path = f"runs/{self.run_id}/{molecule.name}/{quote(occasion, safe='')}.json"
+        path = paths.shards(self.run_id, molecule.name, occasion)
         if store.exists(path):
             return int(store.read_json(path)["shards"])
         missing = len(store.pending(molecule.name, level, forces=molecule.label_settings(level).forces))

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from asteroid import paths
 from asteroid.cli.common import JsonOption, out, print_json
 from asteroid.errors import AsteroidError, InputError, suggest
 
@@ -193,7 +194,7 @@ def _write(store: "Store", settings: "ComparisonSettings", data: dict[str, Any],
     from asteroid.report.index import write_index
     from asteroid.stages.common import digest
 
-    folder = f"reports/{settings.molecule}/comparison-{digest(data['results'])}"
+    folder = f"{paths.reports(settings.molecule)}/comparison-{digest(data['results'])}"
     # The numbers first: they are there even if no page can be drawn of them.
     store.write_json(f"{folder}/comparison.json", data)
     _write_file(out_file, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode(), folder)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
+from asteroid import paths
 from asteroid.comparison.cell import run_cell
 from asteroid.comparison.plan import Cell, Plan
 from asteroid.comparison.result import Result
@@ -125,7 +126,7 @@ def result_paths(store: Store, plan: Plan) -> list[str]:
         [label_key(label) for _, label in sorted(store.labels(settings.molecule, level).items())]
         for level in (LevelOfTheory.parse(text, imported=True) for text in settings.training.ladder)
     ]
-    paths = []
+    files = []
     for cell in plan.cells:
         inputs = {
             "common": common,
@@ -135,8 +136,8 @@ def result_paths(store: Store, plan: Plan) -> list[str]:
             "cheap": [keys[settings.cheap][i] for i in sorted(cell.cheap)],
             "ladder": ladder if cell.arm == "corrected" else [],
         }
-        paths.append(f"comparisons/{settings.molecule}/{digest(inputs)}.json")
-    return paths
+        files.append(paths.comparison(settings.molecule, digest(inputs)))
+    return files
 
 
 def _stored(store: Store, path: str) -> Result:

@@ -5,7 +5,6 @@ Other levels take finite differences of forces (:mod:`asteroid.stages.hessians`)
 
 import time
 from typing import Any, Final
-from urllib.parse import quote
 
 from asteroid.configuration import Configuration
 from asteroid.labelling.ab_initio import SETTINGS
@@ -19,11 +18,6 @@ PROVED: Final = frozenset({"hf", "pbe", "blyp", "pbe0", "b3lyp", "b3lyp5"})
 
 def has_analytic_hessian(level: LevelOfTheory) -> bool:
     return level.method in PROVED and not level.dispersion
-
-
-def hessian_folder(molecule: str, level: str) -> str:
-    """Where the analytic Hessians of a molecule lie in the store, one JSON file a frame."""
-    return f"hessians/level={quote(level, safe='')}/molecule={molecule}"
 
 
 def analytic_hessian(configuration: Configuration, level: LevelOfTheory) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid import paths
 from asteroid.account import STAGES, Stage, spent
-from asteroid.labelling.hessian import hessian_folder
 from asteroid.levels import LevelOfTheory
 from asteroid.models import read_card
 from asteroid.records import core_seconds
@@ -162,7 +162,7 @@ def _label_costs(store: Store, molecule: str, card: Mapping[str, Any]) -> list[C
     if own := [atom["cpu_seconds"] for atom in atoms if atom["molecule"] == molecule]:
         # Molecules of a store share them; the one that needed an atom first has its cost.
         costs.append(Cost("energies of free atoms", sum(own), "accurate labels"))
-    folder = hessian_folder(molecule, card["accurate"])
+    folder = paths.analytic_hessians(molecule, card["accurate"])
     if hessians := store.names(folder):
         seconds = sum(float(store.read_json(f"{folder}/{name}")["core_seconds"]) for name in hessians)
         costs.append(Cost("analytic second derivatives", seconds, "accurate labels", judges=True))

@@ -6,12 +6,11 @@ Models with their three answers, and the comparisons of strategies that ``astero
 from collections.abc import Mapping
 from typing import Any
 
+from asteroid import paths
 from asteroid.quantities import format_number
 from asteroid.report.groups import certificate_state
 from asteroid.report.html import ComparisonRow, IndexRow, render_index
 from asteroid.store import Store
-
-INDEX = "reports/index.html"
 
 
 def write_index(store: Store) -> str:
@@ -20,17 +19,17 @@ def write_index(store: Store) -> str:
     Nothing is written where it would stay the same: a finished store may be read-only.
     """
     page = render_index(_rows(store), _comparisons(store)).encode()
-    if not (store.exists(INDEX) and store.read(INDEX) == page):
-        store.write(INDEX, page)
-    return store.location(INDEX)
+    if not (store.exists(paths.REPORT_INDEX) and store.read(paths.REPORT_INDEX) == page):
+        store.write(paths.REPORT_INDEX, page)
+    return store.location(paths.REPORT_INDEX)
 
 
 def _rows(store: Store) -> list[IndexRow]:
     """Molecules in alphabetical order, the newest model of each first; a certificate without its page is left out."""
     rows = []
     for molecule in store.molecules():
-        for model_id in store.names(f"reports/{molecule}"):
-            folder = f"reports/{molecule}/{model_id}"
+        for model_id in store.names(paths.reports(molecule)):
+            folder = f"{paths.reports(molecule)}/{model_id}"
             if not (store.exists(f"{folder}/certificate.json") and store.exists(f"{folder}/report.html")):
                 continue
             certificate = store.read_json(f"{folder}/certificate.json")
@@ -65,8 +64,8 @@ def _comparisons(store: Store) -> list[ComparisonRow]:
     """By molecule, in the order of their names; one without its page is left out."""
     rows = []
     for molecule in store.molecules():
-        for name in store.names(f"reports/{molecule}"):
-            folder = f"reports/{molecule}/{name}"
+        for name in store.names(paths.reports(molecule)):
+            folder = f"{paths.reports(molecule)}/{name}"
             if store.exists(f"{folder}/comparison.json") and store.exists(f"{folder}/comparison.html"):
                 data = store.read_json(f"{folder}/comparison.json")
                 results = data["results"]

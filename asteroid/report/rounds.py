@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from asteroid import paths
 from asteroid.report.words import count
 from asteroid.store import Store
 
@@ -63,7 +64,7 @@ class RoundsContext:
 
 def collect_rounds(store: Store, molecule: str, model_id: str) -> list[dict[str, Any]]:
     """The rounds that led to a model, the first first; none for a model that no round trained."""
-    folder = f"acquisition/{molecule}"
+    folder = paths.loops(molecule)
     for loop in store.names(folder):
         names = sorted(name for name in store.names(f"{folder}/{loop}") if name.startswith("round-"))
         rounds = [store.read_json(f"{folder}/{loop}/{name}") for name in names if name.endswith(".json")]

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asteroid import paths
 from asteroid.models import teachers_of
 from asteroid.report import answer_plots
 from asteroid.report.answers import PICTURES, answer, cost_unit
@@ -82,7 +83,7 @@ def write_report(
         diagnostics=bias_diagnostics(
             store, molecule, card, teacher_forces=teacher_forces(certificate, card, scratch_card)
         ),
-        model_location=store.location(f"models/{molecule}/{model_id}/model.model"),
+        model_location=store.location(paths.model(molecule, model_id)),
         store_location=store.location("").rstrip("/"),
     )
     page = render_report(context).encode()

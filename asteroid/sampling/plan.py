@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from asteroid import paths
 from asteroid.account import Entry, charge
 from asteroid.configuration import Configuration, Frame, Split
 from asteroid.errors import AsteroidError, InputError
@@ -256,7 +257,7 @@ def _hessians(
             "level": str(molecule.cheap),
             "engine": cheap_engine(molecule),
         }
-        path = f"hessians/molecule={molecule.name}/{_hash(identity)}.json"
+        path = paths.conformer_hessian(molecule.name, _hash(identity))
         if store.exists(path):
             found[conformer.frame_id] = np.array(store.read_json(path)["hessian"])
         else:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from asteroid import paths
 from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError
@@ -165,7 +166,7 @@ class StoredTrajectories:
 
     def checkpoints(self, name: str) -> StoredCheckpoints:
         """Where :func:`~asteroid.simulation.run.simulate` keeps what it has not finished."""
-        return StoredCheckpoints(self._store, f"checkpoints/{self._folder}/{name}")
+        return StoredCheckpoints(self._store, paths.checkpoints(f"{self._folder}/{name}"))
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}.parquet"

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from asteroid import paths
 from asteroid.account import Entry, charge
 from asteroid.claims import claim
 from asteroid.errors import AsteroidError
@@ -41,7 +42,7 @@ def report_folder(store: Store, molecule: MoleculeSettings, models: Models) -> s
     if further := [*asked.frame_ids, *hessian_frames(store, molecule, models.final)]:
         labels = store.labels(molecule.name, molecule.accurate)
         judged["evidence"] = [label_key(labels[i]) for i in further if i in labels]
-    return f"reports/{molecule.name}/{models.final}-{digest(judged)[:8]}"
+    return f"{paths.reports(molecule.name)}/{models.final}-{digest(judged)[:8]}"
 
 
 def is_certified(store: Store, molecule: MoleculeSettings) -> bool:
@@ -179,7 +180,7 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
         "scratch_force_mae": _value(scratch["force_mae"]),
         "scratch_energy_mae": scratch["energy_mae"]["value"],
         "lines": certificate["lines"],
-        "model": store.location(f"models/{molecule.name}/{models.final}/model.model"),
+        "model": store.location(paths.model(molecule.name, models.final)),
         "report": store.location(f"{folder}/report.html"),
         "report_path": f"{folder}/report.html",
         "certificate_path": f"{folder}/certificate.json",

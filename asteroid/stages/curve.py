@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from asteroid import paths
 from asteroid.claims import claim
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
@@ -103,9 +104,9 @@ def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) ->
     Of several with as many labels, the scratch model itself, else the newest. None that a test frame has trained.
     """
     frames, _, _ = training_frames(store, molecule)
-    folder = f"models/{molecule.name}"
-    paths = [f"{folder}/{model_id}/card.json" for model_id in store.names(folder)]
-    cards = [store.read_json(path) for path in paths if store.exists(path)]
+    names = store.names(paths.models(molecule.name))
+    files = [paths.model(molecule.name, model_id, "card.json") for model_id in names]
+    cards = [store.read_json(file) for file in files if store.exists(file)]
     own = next(card for card in cards if card["model_id"] == models.scratch)
     alike = [
         card

@@ -8,6 +8,7 @@ is written down beside the model last of all: with that record, the asking is co
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from asteroid import paths
 from asteroid.account import charge
 from asteroid.claims import claim
 from asteroid.configuration import Configuration
@@ -105,4 +106,4 @@ def gather_evidence(
 def _path(molecule: MoleculeSettings, model_id: str) -> str:
     shaping = {"temperatures", "timestep", "nvt_ps", "replicas", "seed", "on_policy", "torsion_points"}
     used = content(molecule.validation, include=shaping)
-    return f"models/{molecule.name}/{model_id}/asked-{digest(used)}.json"
+    return paths.model(molecule.name, model_id, f"asked-{digest(used)}.json")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from asteroid import paths
 from asteroid.configuration import EXPLORED, Configuration, Frame, Origin, Split
 from asteroid.manifest import MoleculeSettings
 from asteroid.models import has_model, read_card
@@ -239,7 +240,7 @@ def _moves(
     from asteroid.vibrations import normal_modes
 
     settings = acquisition(molecule)
-    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
+    found = store.read_json(paths.model(molecule.name, model_id, "minimum.json"))
     rest = minimum_or_start(store, molecule, model_id)
     try:
         axes = [(t.atoms[1], t.atoms[2]) for t in rotatable_bonds(rest, molecule.smiles)]

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from asteroid import paths
 from asteroid.claims import claim
 from asteroid.configuration import Configuration
 from asteroid.manifest import MoleculeSettings
@@ -107,7 +108,7 @@ def failing_geometries(
         limit = molecule.validation.thresholds.torsion / 1000
         off = [i for i, t in enumerate(evidence["torsions"]) if t["worst"] is None or t["worst"] > limit]
         rest = minimum_or_start(store, molecule, model_id)
-        scans = store.read_json(f"models/{molecule.name}/{model_id}/torsions.json")["scans"]
+        scans = store.read_json(paths.model(molecule.name, model_id, "torsions.json"))["scans"]
         found += [rest.with_positions(np.array(p)) for i in off for p in scans[i]["positions"]]
     if ON_POLICY in failed and evidence["on_policy"]["errors"]:
         found += _stored(store, molecule, _worst(evidence["on_policy"]["errors"]))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asteroid import paths
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import AsteroidError, LabelFailed
-from asteroid.labelling.hessian import analytic_hessian, has_analytic_hessian, hessian_folder
+from asteroid.labelling.hessian import analytic_hessian, has_analytic_hessian
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import call_in_process
 from asteroid.stages.common import forces_of
@@ -56,7 +57,7 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
     centre, reason = _accurate_minimum(store, molecule, model_id)
     if centre is None:
         return None, reason
-    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
+    found = store.read_json(paths.model(molecule.name, model_id, "minimum.json"))
     model = centre.with_positions(np.array(found["positions"])), np.array(found["hessian"])
     if has_analytic_hessian(molecule.accurate):
         path = _analytic_path(molecule, centre)
@@ -99,7 +100,7 @@ def compute_analytic_hessian(store: Store, molecule: MoleculeSettings, model_id:
 
 
 def _analytic_path(molecule: MoleculeSettings, centre: Configuration) -> str:
-    return f"{hessian_folder(molecule.name, str(molecule.accurate))}/{centre.frame_id}.json"
+    return f"{paths.analytic_hessians(molecule.name, molecule.accurate)}/{centre.frame_id}.json"
 
 
 def hessian_frames(store: Store, molecule: MoleculeSettings, model_id: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from asteroid import paths
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content, digest, file_digest
 from asteroid.store import Store
@@ -53,7 +54,7 @@ def _folder(molecule: MoleculeSettings) -> str:
         "training": {**training, "foundation": foundation and file_digest(foundation)},
         "budget": content(molecule.budget, exclude={"accurate"}),
     }
-    return f"quotes/{molecule.name}/{digest(asked)}"
+    return paths.quotes(molecule.name, digest(asked))
 
 
 def _path(molecule: MoleculeSettings) -> str:

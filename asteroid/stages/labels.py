@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid import paths
 from asteroid.claims import claim
 from asteroid.errors import InputError
 from asteroid.labelling import ENGINES, check_supported, engines_for
@@ -63,7 +64,7 @@ def sample(
 
     check_names(store, [molecule.name])
     check_same_atoms(store, molecule)
-    path, this = f"molecules/{molecule.name}.json", identity(molecule)
+    path, this = paths.identity(molecule.name), identity(molecule)
     if not store.exists(path):
         store.write_json(path, this)
     elif (there := store.read_json(path)) != this:

@@ -8,6 +8,7 @@ them were asked for.
 
 from typing import TYPE_CHECKING, Any
 
+from asteroid import paths
 from asteroid.manifest import MoleculeSettings
 from asteroid.store import Store
 
@@ -25,9 +26,9 @@ def count_looks(
     """
     from asteroid.validation.certificate import Looks
 
-    folder = f"reports/{molecule.name}"
-    paths = [f"{folder}/{name}/certificate.json" for name in store.names(folder)]
-    earlier = [store.read_json(path) for path in paths if store.exists(path)]
+    names = store.names(paths.reports(molecule.name))
+    files = [paths.report(molecule.name, name, "certificate.json") for name in names]
+    earlier = [store.read_json(file) for file in files if store.exists(file)]
     alike = [found for found in earlier if found["levels"]["accurate"] == str(molecule.accurate)]
     return Looks(
         test=_looks([(c["model_id"], _ids(c["errors"])) for c in alike], model_id, test),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asteroid import paths
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
@@ -26,7 +27,7 @@ def find_model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) 
     from asteroid.training.run import load_calculator
     from asteroid.validation.minimum import find_minimum, model_hessian
 
-    path = f"models/{molecule.name}/{model_id}/minimum.json"
+    path = paths.model(molecule.name, model_id, "minimum.json")
     if store.exists(path):
         return
     calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
@@ -53,7 +54,7 @@ def starting_structure(store: Store, molecule: MoleculeSettings) -> Configuratio
 
 def minimum_or_start(store: Store, molecule: MoleculeSettings, model_id: str) -> Configuration:
     """The model's minimum; where its optimisation did not converge, the structure that this started from."""
-    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
+    found = store.read_json(paths.model(molecule.name, model_id, "minimum.json"))
     start = starting_structure(store, molecule)
     return start.with_positions(np.array(found["positions"])) if found["converged"] else start
 
@@ -68,7 +69,7 @@ def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> 
     """
     from asteroid.validation.minimum import CONVERGED, next_geometry
 
-    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
+    found = store.read_json(paths.model(molecule.name, model_id, "minimum.json"))
     if not found["converged"] or not molecule.label_settings(molecule.accurate).forces:
         return False
     path = _minimum_path(store, molecule, model_id)
@@ -123,7 +124,7 @@ def compare_to_accurate(
     from asteroid.validation.minimum import ModelMinimum, compare_minima
     from asteroid.vibrations import normal_modes
 
-    found = store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")
+    found = store.read_json(paths.model(molecule.name, model_id, "minimum.json"))
     minimum = starting_structure(store, molecule).with_positions(np.array(found["positions"]))
     if not found["converged"]:
         return None, starting_structure(store, molecule), "the model's optimisation did not converge"

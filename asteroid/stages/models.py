@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from asteroid import paths
 from asteroid.account import charge
 from asteroid.claims import claim
 from asteroid.configuration import Frame, Split
@@ -172,7 +173,7 @@ def _models_path(
     if (start := last_model(store, molecule)) is not None:
         settings = content(training_settings(molecule, start), exclude={"device", "foundation"})
         inputs["start"] = [start, {**settings, "foundation": None}]  # It stands above, by its content.
-    return f"models/{molecule.name}/index/{digest(inputs)}{'' if of == 'pipeline' else '-round'}.json"
+    return paths.trained(molecule.name, digest(inputs), round_only=of == "round")
 
 
 def _ladder(store: Store, molecule: MoleculeSettings) -> list[dict[str, Attempt]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from asteroid import paths
 from asteroid.configuration import Configuration
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content
@@ -99,7 +100,7 @@ def trajectories_folder(molecule: MoleculeSettings, model_id: str) -> str:
     """Where the trajectories lie: named by the settings that shape them."""
     shaping = {"temperatures", "timestep", "nve_ps", "nvt_ps", "replicas", "seed"}
     used = content(molecule.validation, include=shaping)
-    return f"models/{molecule.name}/{model_id}/md-{digest(used)}"
+    return paths.model(molecule.name, model_id, f"md-{digest(used)}")
 
 
 def cluster_wall(store: Store, molecule: MoleculeSettings) -> "Wall | None":

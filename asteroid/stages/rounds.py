@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import pyarrow.compute as pc
 
+from asteroid import paths
 from asteroid.acquisition.stopping import Decision, RoundSummary, decide
 from asteroid.claims import claim
 from asteroid.configuration import EXPLORED, Split
@@ -282,7 +283,7 @@ def _loop_folder(molecule: MoleculeSettings, foundation: str | None) -> str:
         "valid_fraction": molecule.budget.valid_fraction,
         "acquisition": content(acquisition(molecule), exclude=BUDGETS),
     }
-    return f"acquisition/{molecule.name}/{digest(shaping)}"
+    return paths.loop(molecule.name, digest(shaping))
 
 
 def adopt_rounds(store: Store, molecule: MoleculeSettings) -> None:

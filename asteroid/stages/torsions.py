@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from asteroid import paths
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
@@ -32,7 +33,7 @@ def propose_torsions(
     from asteroid.validation.torsions import Profile, Torsion, points_to_label
 
     count = molecule.validation.torsion_points
-    if not count or not store.read_json(f"models/{molecule.name}/{model_id}/minimum.json")["converged"]:
+    if not count or not store.read_json(paths.model(molecule.name, model_id, "minimum.json"))["converged"]:
         return []
     minimum = minimum_or_start(store, molecule, model_id)
     wanted = []
@@ -69,7 +70,7 @@ def _scans(
     from asteroid.training.run import load_calculator
     from asteroid.validation.torsions import Profile, rotatable_bonds, scan
 
-    path = f"models/{molecule.name}/{model_id}/torsions.json"
+    path = paths.model(molecule.name, model_id, "torsions.json")
     if not store.exists(path):
         calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
         bonds, profiles = [], []
@@ -113,7 +114,7 @@ def compare_torsions(
     labels = store.labels(molecule.name, molecule.accurate)
     energies = {i: label.energy for i, label in labels.items() if label.energy is not None}
     base = energies.get(minimum_or_start(store, molecule, model_id).frame_id)
-    scans = store.read_json(f"models/{molecule.name}/{model_id}/torsions.json")["scans"]
+    scans = store.read_json(paths.model(molecule.name, model_id, "torsions.json"))["scans"]
     found = []
     for one in wanted:
         scanned = scans[one["torsion"]]

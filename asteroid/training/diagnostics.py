@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asteroid import paths
 from asteroid.levels import LevelOfTheory
 from asteroid.store import Store
 from asteroid.training.disagreement import Pair, describe_disagreement, read_pairs
@@ -102,7 +103,7 @@ def _teacher(
     """Errors of the teacher: on the frames that stopped its training, and on those it never met (None without)."""
     if "teacher" not in card["parents"]:
         return None
-    teacher = store.read_json(f"models/{molecule}/{card['parents']['teacher']}/card.json")
+    teacher = store.read_json(paths.model(molecule, card["parents"]["teacher"], "card.json"))
     unseen = [np.abs(predicted[pair.frame_id] - pair.accurate).ravel() for pair in pairs]
     return {
         "models": sum(role.startswith("teacher") for role in card["parents"]),

@@ -19,6 +19,7 @@ import torch
 from ase.calculators.calculator import Calculator
 from mace.modules import ScaleShiftMACE
 
+from asteroid import paths
 from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError, suggest
@@ -112,7 +113,7 @@ def train_model(
             "atoms": baseline.key,
         }
     )
-    checkpoints = StoredCheckpoints(store, f"checkpoints/{molecule}/{model_id}")
+    checkpoints = StoredCheckpoints(store, paths.checkpoints(f"{molecule}/{model_id}"))
     if has_model(store, molecule, model_id):
         # Those of a process that was killed right after it had written the card.
         checkpoints.clear()

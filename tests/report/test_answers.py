@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from asteroid import paths
 from asteroid.account import charge
-from asteroid.labelling.hessian import hessian_folder
 from asteroid.report.answers import answer
 from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
 from asteroid.report.groups import group_lines
@@ -101,7 +101,7 @@ def test_every_model_that_was_compared_with_is_paid_for_once(store):
 def test_an_analytic_hessian_is_a_cost_of_judging(store):
     card = make_card()
     for name, seconds in (("a", 3.0), ("b", 4.5)):
-        store.write_json(f"{hessian_folder('water', card['accurate'])}/{name}.json", {"core_seconds": seconds})
+        store.write_json(f"{paths.analytic_hessians('water', card['accurate'])}/{name}.json", {"core_seconds": seconds})
     found = collect_costs(store, "water", card, None)
     assert Cost("analytic second derivatives", 7.5, "accurate labels", judges=True) in found
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asteroid import stages
+from asteroid import paths, stages
 from asteroid.bonds import bonded
 from asteroid.configuration import Frame, Origin
 from asteroid.errors import AsteroidError
-from asteroid.labelling.hessian import hessian_folder
 from asteroid.labelling.review import FEWEST
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings, ValidationSettings
@@ -186,7 +185,7 @@ def test_frequencies_from_labels_are_those_of_the_analytic_hessian(
     assert again is not None
     assert again.labels == 0
     np.testing.assert_allclose(again.accurate, analytic, atol=0.01)
-    folder = hessian_folder("water", str(molecule.accurate))
+    folder = paths.analytic_hessians("water", str(molecule.accurate))
     (kept,) = store.names(folder)
     assert store.read_json(f"{folder}/{kept}")["core_seconds"] > 0
 

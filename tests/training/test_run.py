@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from asteroid import paths
 from asteroid.errors import InputError, StoreError, TrainingError
 from asteroid.manifest import Strategy
-from asteroid.models import Card, model_path, read_card
+from asteroid.models import Card, read_card
 from asteroid.store import Store
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut
@@ -307,7 +308,7 @@ def copied(trained: tuple[Store, list[str], Card], tmp_path: Path) -> tuple[Stor
 
 def test_a_model_with_one_other_byte_is_refused(copied: tuple[Store, list[str], Card]) -> None:
     store, _, card = copied
-    path = store.local_path(model_path("water", card["model_id"]))
+    path = store.local_path(paths.model("water", card["model_id"]))
     assert path is not None
     whole = path.read_bytes()
     # Every part of the file: about a hundred places, and both ends.
@@ -323,11 +324,11 @@ def test_a_model_of_another_card_is_refused(copied: tuple[Store, list[str], Card
     store, _, card = copied
     teacher = card["parents"]["teacher"]
     for name in ("model.model", "card.json"):
-        store.write(model_path("water", teacher, name), store.read(model_path("water", card["model_id"], name)))
+        store.write(paths.model("water", teacher, name), store.read(paths.model("water", card["model_id"], name)))
     with pytest.raises(StoreError, match=rf"its card is that of model {card['model_id']}"):
         load_calculator(store, "water", teacher, device="cpu")
     # A card without a hash, as earlier versions wrote them, says nothing of the file: the file does.
-    store.write_json(model_path("water", teacher, "card.json"), {"model_id": teacher})
+    store.write_json(paths.model("water", teacher, "card.json"), {"model_id": teacher})
     with pytest.raises(StoreError, match=rf"it is model {card['model_id']}"):
         load_model(store, "water", teacher)
 
@@ -337,13 +338,13 @@ def test_a_damaged_model_that_was_moved_away_is_trained_again(copied: tuple[Stor
     store, ids, card = copied
     before = list(load_model(store, "water", card["model_id"]).parameters())
     for model_id in (card["model_id"], card["parents"]["teacher"]):
-        store.remove(model_path("water", model_id))
+        store.remove(paths.model("water", model_id))
         with pytest.raises(StoreError, match="is missing; put it back, or run again"):
             load_model(store, "water", model_id)
     assert train(store, ids)["model_id"] == card["model_id"]
     after = load_model(store, "water", card["model_id"]).parameters()
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    store.remove(model_path("water", card["parents"]["teacher"]))
+    store.remove(paths.model("water", card["parents"]["teacher"]))
     assert train(store, ids) == read_card(store, "water", card["model_id"])
     load_model(store, "water", card["parents"]["teacher"])
 
@@ -351,7 +352,7 @@ def test_a_damaged_model_that_was_moved_away_is_trained_again(copied: tuple[Stor
 def test_a_model_of_an_earlier_version_still_loads(copied: tuple[Store, list[str], Card]) -> None:
     store, _, card = copied
     store.write_json(
-        model_path("water", card["model_id"], "card.json"), {k: v for k, v in card.items() if k != "model_sha256"}
+        paths.model("water", card["model_id"], "card.json"), {k: v for k, v in card.items() if k != "model_sha256"}
     )
     load_model(store, "water", card["model_id"])
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from asteroid import paths
 from asteroid.account import spent
 from asteroid.configuration import Configuration
 from asteroid.levels import LevelOfTheory
@@ -285,8 +286,8 @@ def _ledger_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheo
 
 def _trained_seconds(store: Store, molecule: MoleculeSettings) -> float:
     """Of all finished models of the molecule."""
-    paths = [f"models/{molecule.name}/{name}/card.json" for name in store.names(f"models/{molecule.name}")]
-    return sum(float(store.read_json(path)["core_seconds"]) for path in paths if store.exists(path))
+    cards = [paths.model(molecule.name, name, "card.json") for name in store.names(paths.models(molecule.name))]
+    return sum(float(store.read_json(card)["core_seconds"]) for card in cards if store.exists(card))
 
 
 def _megabytes(rows: int, atoms: int, files: float) -> float:

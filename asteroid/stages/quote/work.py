@@ -8,6 +8,7 @@ import math
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
+from asteroid import paths
 from asteroid.groups import plan_groups
 from asteroid.labelling.hessian import has_analytic_hessian
 from asteroid.levels import LevelOfTheory
@@ -248,8 +249,8 @@ def _has_scratch_model(store: Store, molecule: MoleculeSettings) -> bool:
     frames, _, _ = training_frames(store, molecule)
     # It starts from random weights, whatever the manifest's strategy starts from.
     settings = {**molecule.training.model_dump(mode="json"), "strategy": "scratch", "foundation": None}
-    for model_id in store.names(f"models/{molecule.name}"):
-        path = f"models/{molecule.name}/{model_id}/card.json"
+    for model_id in store.names(paths.models(molecule.name)):
+        path = paths.model(molecule.name, model_id, "card.json")
         if store.exists(path):
             card = store.read_json(path)
             trained = card["accurate"], card["frames"]["accurate_train"], card["frames"]["accurate_valid"]
