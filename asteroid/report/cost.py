@@ -11,13 +11,14 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asteroid import paths
+from asteroid import paths, stored
 from asteroid.account import STAGES, Stage, spent
 from asteroid.levels import LevelOfTheory
 from asteroid.models import read_card
 from asteroid.records import core_seconds
 from asteroid.report.words import WORDS, count
 from asteroid.store import Store
+from asteroid.stored import AnalyticHessian
 from asteroid.usage import Usage
 
 Kind = Literal["sampling", "cheap labels", "accurate labels", "training", "exploration", "validation"]
@@ -164,7 +165,7 @@ def _label_costs(store: Store, molecule: str, card: Mapping[str, Any]) -> list[C
         costs.append(Cost("energies of free atoms", sum(own), "accurate labels"))
     folder = paths.analytic_hessians(molecule, card["accurate"])
     if hessians := store.names(folder):
-        seconds = sum(float(store.read_json(f"{folder}/{name}")["core_seconds"]) for name in hessians)
+        seconds = sum(stored.read(store, AnalyticHessian, f"{folder}/{name}").core_seconds for name in hessians)
         costs.append(Cost("analytic second derivatives", seconds, "accurate labels", judges=True))
     return costs
 

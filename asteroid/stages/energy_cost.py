@@ -4,6 +4,7 @@ Only labels with forces are in the ledger when :mod:`asteroid.stages.buying` fir
 measurement is a step of its own (:mod:`asteroid.stages.calculations`), so that a label worker makes it. Needs no torch.
 """
 
+from asteroid import stored
 from asteroid.account import charge
 from asteroid.errors import AsteroidError
 from asteroid.labelling import ENGINES, engines_for
@@ -11,6 +12,7 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.records import Attempt
 from asteroid.stages.rounds import acquisition, loop_folder
 from asteroid.store import Store
+from asteroid.stored import EnergyCost
 from asteroid.usage import Usage
 
 
@@ -41,7 +43,7 @@ def measure_energy_cost(store: Store, molecule: MoleculeSettings) -> None:
     with charge(store, molecule.name, "exploration", own=False) as entry:
         entry.add(Usage(cpu=attempt.core_seconds))
     seconds = None if attempt.energy is None else attempt.core_seconds
-    store.write_json(_path(molecule), {"frame_id": frame.frame_id, "core_seconds": seconds})
+    stored.write(store, _path(molecule), EnergyCost(frame.frame_id, seconds))
 
 
 def read_energy_cost(store: Store, molecule: MoleculeSettings) -> float | None:
@@ -56,8 +58,7 @@ def read_energy_cost(store: Store, molecule: MoleculeSettings) -> float | None:
         )
     if not store.exists(_path(molecule)):
         return None
-    seconds = store.read_json(_path(molecule))["core_seconds"]
-    return None if seconds is None else float(seconds)
+    return stored.read(store, EnergyCost, _path(molecule)).core_seconds
 
 
 def _computed(store: Store, molecule: MoleculeSettings) -> list[Attempt]:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from asteroid import paths
 from asteroid.configuration import EXPLORED, Configuration, Frame, Origin, Split
 from asteroid.manifest import MoleculeSettings
 from asteroid.models import has_model, read_card
 from asteroid.processes import Progress
 from asteroid.stages.common import counted
 from asteroid.stages.feedback import failed_lines, failing_geometries
-from asteroid.stages.minima import minimum_or_start
+from asteroid.stages.minima import minimum_or_start, model_minimum
 from asteroid.stages.models import training_frames, training_notes
 from asteroid.stages.own_md import cluster_wall
 from asteroid.stages.rounds import acquisition, loop_folder, read_rounds, read_step, round_settings, step_path
@@ -240,7 +239,7 @@ def _moves(
     from asteroid.vibrations import normal_modes
 
     settings = acquisition(molecule)
-    found = store.read_json(paths.model(molecule.name, model_id, "minimum.json"))
+    hessian = model_minimum(store, molecule, model_id).hessian
     rest = minimum_or_start(store, molecule, model_id)
     try:
         axes = [(t.atoms[1], t.atoms[2]) for t in rotatable_bonds(rest, molecule.smiles)]
@@ -249,8 +248,10 @@ def _moves(
     for index in range(settings.replicas if axes else 0):
         start = starts.draw(index)
         yield "turn", start, turned(start, axes, MOVED, seed=int(rng.integers(2**31)))
-    for _ in range(settings.replicas if found["converged"] else 0):
-        modes = normal_modes(rest, np.array(found["hessian"]))
+    if hessian is None:
+        return
+    modes = normal_modes(rest, hessian)
+    for _ in range(settings.replicas):
         kicked = displace(
             rest, modes, temperature=max(settings.temperatures), count=MOVED, seed=int(rng.integers(2**31))
         )

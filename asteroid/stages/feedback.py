@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from asteroid import paths
 from asteroid.claims import claim
 from asteroid.configuration import Configuration
 from asteroid.manifest import MoleculeSettings
@@ -22,6 +21,7 @@ from asteroid.stages.certificates import report_folder
 from asteroid.stages.minima import minimum_or_start
 from asteroid.stages.models import trained_models
 from asteroid.stages.rounds import acquisition, decide_further, read_rounds, read_step, round_settings, step_path
+from asteroid.stages.torsions import torsion_scans
 from asteroid.store import Store
 from asteroid.validation.line import MINIMUM, ON_POLICY, OPEN, SURVIVED, TORSIONS
 
@@ -108,8 +108,8 @@ def failing_geometries(
         limit = molecule.validation.thresholds.torsion / 1000
         off = [i for i, t in enumerate(evidence["torsions"]) if t["worst"] is None or t["worst"] > limit]
         rest = minimum_or_start(store, molecule, model_id)
-        scans = store.read_json(paths.model(molecule.name, model_id, "torsions.json"))["scans"]
-        found += [rest.with_positions(np.array(p)) for i in off for p in scans[i]["positions"]]
+        scans = torsion_scans(store, molecule, model_id)
+        found += [rest.with_positions(p) for i in off for p in scans[i].positions]
     if ON_POLICY in failed and evidence["on_policy"]["errors"]:
         found += _stored(store, molecule, _worst(evidence["on_policy"]["errors"]))
     if SURVIVED in failed:

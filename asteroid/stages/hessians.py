@@ -5,19 +5,18 @@ workers compute it and not the one that judges. The minimum comes from :mod:`ast
 with the model's modes is :mod:`asteroid.validation.harmonic`'s, asked for by :mod:`asteroid.stages.certificates`.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from asteroid import paths
+from asteroid import paths, stored
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import AsteroidError, LabelFailed
 from asteroid.labelling.hessian import analytic_hessian, has_analytic_hessian
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import call_in_process
 from asteroid.stages.common import forces_of
-from asteroid.stages.minima import compare_to_accurate
+from asteroid.stages.minima import compare_to_accurate, model_minimum
 from asteroid.store import Store
+from asteroid.stored import AnalyticHessian
 from asteroid.vibrations import displacements, hessian_from_forces
 
 if TYPE_CHECKING:
@@ -57,8 +56,9 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
     centre, reason = _accurate_minimum(store, molecule, model_id)
     if centre is None:
         return None, reason
-    found = store.read_json(paths.model(molecule.name, model_id, "minimum.json"))
-    model = centre.with_positions(np.array(found["positions"])), np.array(found["hessian"])
+    found = model_minimum(store, molecule, model_id)
+    assert found.hessian is not None, "the way to an accurate minimum begins at the model's"
+    model = centre.with_positions(found.positions), found.hessian
     if has_analytic_hessian(molecule.accurate):
         path = _analytic_path(molecule, centre)
         if not store.exists(path):
@@ -66,10 +66,10 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
                 f"{molecule.name}: the {molecule.accurate} Hessian of frame {centre.frame_id} is missing; run again to "
                 "go on"
             )
-        analytic = store.read_json(path)
-        if analytic["hessian"] is None:
-            return None, f"no Hessian at the accurate minimum: {analytic['problem']}"
-        return compare_frequencies(model, (centre, np.array(analytic["hessian"]))), ""
+        analytic = stored.read(store, AnalyticHessian, path)
+        if analytic.hessian is None:
+            return None, f"no Hessian at the accurate minimum: {analytic.problem}"
+        return compare_frequencies(model, (centre, analytic.hessian)), ""
     labels = store.labels(molecule.name, molecule.accurate)
     ids = [shifted.frame_id for shifted in displacements(centre)]
     if missing := sum(i not in labels for i in ids):
@@ -91,12 +91,11 @@ def compute_analytic_hessian(store: Store, molecule: MoleculeSettings, model_id:
     centre, reason = _accurate_minimum(store, molecule, model_id)
     if centre is None:
         raise AsteroidError(f"{molecule.name}: {reason}; run again to go on")
-    content: dict[str, Any]
     try:
-        content = call_in_process(analytic_hessian, centre, molecule.accurate)
+        found = AnalyticHessian(**call_in_process(analytic_hessian, centre, molecule.accurate))
     except LabelFailed as error:
-        content = {"hessian": None, "problem": str(error), "core_seconds": 0.0}
-    store.write_json(_analytic_path(molecule, centre), content)
+        found = AnalyticHessian(None, 0.0, problem=str(error))
+    stored.write(store, _analytic_path(molecule, centre), found)
 
 
 def _analytic_path(molecule: MoleculeSettings, centre: Configuration) -> str:

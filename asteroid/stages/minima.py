@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asteroid import paths
+from asteroid import paths, stored
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.stages.common import forces_of
 from asteroid.store import Store
+from asteroid.stored import FoundMinimum
 
 if TYPE_CHECKING:
     from asteroid.validation.minimum import MinimumComparison, ModelMinimum
@@ -27,20 +28,22 @@ def find_model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) 
     from asteroid.training.run import load_calculator
     from asteroid.validation.minimum import find_minimum, model_hessian
 
-    path = paths.model(molecule.name, model_id, "minimum.json")
+    path = _path(molecule, model_id)
     if store.exists(path):
         return
     calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
     found, converged = find_minimum(calculator, starting_structure(store, molecule))
     second = model_hessian(calculator, found) if converged else None
-    store.write_json(
-        path,
-        {
-            "positions": found.positions.tolist(),
-            "hessian": None if second is None else second.tolist(),
-            "converged": converged,
-        },
-    )
+    stored.write(store, path, FoundMinimum(found.positions, second, converged))
+
+
+def model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> FoundMinimum:
+    """What :func:`find_model_minimum` has found."""
+    return stored.read(store, FoundMinimum, _path(molecule, model_id))
+
+
+def _path(molecule: MoleculeSettings, model_id: str) -> str:
+    return paths.model(molecule.name, model_id, "minimum.json")
 
 
 def starting_structure(store: Store, molecule: MoleculeSettings) -> Configuration:
@@ -54,9 +57,9 @@ def starting_structure(store: Store, molecule: MoleculeSettings) -> Configuratio
 
 def minimum_or_start(store: Store, molecule: MoleculeSettings, model_id: str) -> Configuration:
     """The model's minimum; where its optimisation did not converge, the structure that this started from."""
-    found = store.read_json(paths.model(molecule.name, model_id, "minimum.json"))
+    found = model_minimum(store, molecule, model_id)
     start = starting_structure(store, molecule)
-    return start.with_positions(np.array(found["positions"])) if found["converged"] else start
+    return start.with_positions(found.positions) if found.converged else start
 
 
 def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> bool:
@@ -69,8 +72,8 @@ def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> 
     """
     from asteroid.validation.minimum import CONVERGED, next_geometry
 
-    found = store.read_json(paths.model(molecule.name, model_id, "minimum.json"))
-    if not found["converged"] or not molecule.label_settings(molecule.accurate).forces:
+    found = model_minimum(store, molecule, model_id)
+    if found.hessian is None or not molecule.label_settings(molecule.accurate).forces:
         return False
     path = _minimum_path(store, molecule, model_id)
     labels = store.labels(molecule.name, molecule.accurate)
@@ -85,9 +88,9 @@ def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> 
         labelled = [(c, forces_of(labels[c.frame_id])) for c in path if c.frame_id in labels]
         if min(float(np.abs(forces).max()) for _, forces in labelled) < CONVERGED:
             return False
-        proposed = next_geometry(np.array(found["hessian"]), labelled)
+        proposed = next_geometry(found.hessian, labelled)
     else:
-        proposed = starting_structure(store, molecule).with_positions(np.array(found["positions"]))
+        proposed = starting_structure(store, molecule).with_positions(found.positions)
     step = len(path)
     origin = Origin("minimum", {"model_id": model_id, "step": step}, parent=path[-1].frame_id if path else None)
     store.add_frames(
@@ -124,15 +127,15 @@ def compare_to_accurate(
     from asteroid.validation.minimum import ModelMinimum, compare_minima
     from asteroid.vibrations import normal_modes
 
-    found = store.read_json(paths.model(molecule.name, model_id, "minimum.json"))
-    minimum = starting_structure(store, molecule).with_positions(np.array(found["positions"]))
-    if not found["converged"]:
+    found = model_minimum(store, molecule, model_id)
+    minimum = starting_structure(store, molecule).with_positions(found.positions)
+    if found.hessian is None:
         return None, starting_structure(store, molecule), "the model's optimisation did not converge"
     if not molecule.label_settings(molecule.accurate).forces:
-        return ModelMinimum(normal_modes(minimum, np.array(found["hessian"])).wavenumbers), minimum, ""
+        return ModelMinimum(normal_modes(minimum, found.hessian).wavenumbers), minimum, ""
     labels = store.labels(molecule.name, molecule.accurate)
     path = _minimum_path(store, molecule, model_id)
     labelled = [(c, forces_of(labels[c.frame_id])) for c in path if c.frame_id in labels]
     if not labelled or labelled[0][0] is not path[0]:
         return None, minimum, f"the {molecule.accurate} label of the model's minimum failed"
-    return compare_minima(np.array(found["hessian"]), labelled), minimum, ""
+    return compare_minima(found.hessian, labelled), minimum, ""

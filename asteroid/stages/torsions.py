@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asteroid import paths
+from asteroid import paths, stored
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
-from asteroid.stages.minima import minimum_or_start
+from asteroid.stages.minima import minimum_or_start, model_minimum
 from asteroid.store import Store
+from asteroid.stored import TorsionScan, TorsionScans
 
 if TYPE_CHECKING:
     from asteroid.validation.torsions import TorsionComparison
@@ -33,19 +34,18 @@ def propose_torsions(
     from asteroid.validation.torsions import Profile, Torsion, points_to_label
 
     count = molecule.validation.torsion_points
-    if not count or not store.read_json(paths.model(molecule.name, model_id, "minimum.json"))["converged"]:
+    if not count or not model_minimum(store, molecule, model_id).converged:
         return []
     minimum = minimum_or_start(store, molecule, model_id)
     wanted = []
     for number, scanned in enumerate(_scans(store, molecule, model_id, minimum, on_progress)):
-        geometries = tuple(minimum.with_positions(np.array(p)) for p in scanned["positions"])
-        torsion = Torsion(tuple(scanned["atoms"]), scanned["name"])
-        profile = Profile(torsion, np.array(scanned["turns"]), np.array(scanned["energies"]), geometries)
+        geometries = tuple(minimum.with_positions(positions) for positions in scanned.positions)
+        profile = Profile(Torsion(scanned.atoms, scanned.name), scanned.turns, scanned.energies, geometries)
         name = f"torsion-{model_id}-{number}-{count}"
         points = points_to_label(profile, count) if len(geometries) > 1 else []
         frames = []
         for point in points:
-            parameters = {"model_id": model_id, "torsion": torsion.name, "turn": float(profile.turns[point])}
+            parameters = {"model_id": model_id, "torsion": scanned.name, "turn": float(profile.turns[point])}
             origin = Origin("torsion", parameters, parent=minimum.frame_id)
             frames.append(Frame(geometries[point], origin, f"torsion-{model_id}", "certificate"))
         if frames:
@@ -64,8 +64,8 @@ def propose_torsions(
 
 def _scans(
     store: Store, molecule: MoleculeSettings, model_id: str, minimum: Configuration, on_progress: Progress | None
-) -> list[dict[str, Any]]:
-    """Name, atoms, turns, energies and positions of each rotatable bond's profile."""
+) -> tuple[TorsionScan, ...]:
+    """Of each rotatable bond; what is stored is not scanned again."""
     from asteroid.bonds import bonded
     from asteroid.training.run import load_calculator
     from asteroid.validation.torsions import Profile, rotatable_bonds, scan
@@ -88,19 +88,19 @@ def _scans(
                 # its start alone, gets no label, and does not pass.
                 logger.warning("%s: the torsion %s cannot be scanned: %s", molecule.name, torsion.name, error)
                 profiles.append(Profile(torsion, np.zeros(1), np.zeros(1), (minimum,)))
-        content = [
-            {
-                "name": p.torsion.name,
-                "atoms": p.torsion.atoms,
-                "turns": p.turns.tolist(),
-                "energies": p.energies.tolist(),
-                "positions": [g.positions.tolist() for g in p.geometries],
-            }
+        scans = [
+            TorsionScan(
+                p.torsion.name, p.torsion.atoms, p.turns, p.energies, np.array([g.positions for g in p.geometries])
+            )
             for p in profiles
         ]
-        store.write_json(path, {"scans": content})
-    found: list[dict[str, Any]] = store.read_json(path)["scans"]
-    return found
+        stored.write(store, path, TorsionScans(tuple(scans)))
+    return torsion_scans(store, molecule, model_id)
+
+
+def torsion_scans(store: Store, molecule: MoleculeSettings, model_id: str) -> tuple[TorsionScan, ...]:
+    """The profiles of a model that has been asked for them."""
+    return stored.read(store, TorsionScans, paths.model(molecule.name, model_id, "torsions.json")).scans
 
 
 def compare_torsions(
@@ -114,13 +114,13 @@ def compare_torsions(
     labels = store.labels(molecule.name, molecule.accurate)
     energies = {i: label.energy for i, label in labels.items() if label.energy is not None}
     base = energies.get(minimum_or_start(store, molecule, model_id).frame_id)
-    scans = store.read_json(paths.model(molecule.name, model_id, "torsions.json"))["scans"]
+    scans = torsion_scans(store, molecule, model_id)
     found = []
     for one in wanted:
         scanned = scans[one["torsion"]]
         points = {} if base is None else {int(p): energies[i] for p, i in one["points"].items() if i in energies}
         # A scan that failed has no points to label: one is missing all the same.
         asked = max(1, len(one["points"]))
-        profile = scanned["name"], scanned["turns"], scanned["energies"]
+        profile = scanned.name, scanned.turns, scanned.energies
         found.append(compare_torsion(*profile, base or 0.0, points, asked=asked))
     return tuple(found)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asteroid import stages
+from asteroid import paths, stages, stored
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings
 from asteroid.processes import single_thread_environment
@@ -36,6 +36,7 @@ from asteroid.stages.rounds import (
     trains_on,
 )
 from asteroid.store import Store
+from asteroid.stored import TorsionScan, TorsionScans
 from asteroid.validation.line import MINIMUM, ON_POLICY, SURVIVED, TORSIONS
 from tests.stages.rounds import judge, run
 
@@ -301,10 +302,11 @@ def test_each_line_that_failed_names_the_geometries_that_say_where(
 
     # Water has no torsion: two scans, of which one is good enough and one could not be measured.
     rest = walked[0].configuration.positions
-    scans = [{"positions": [(rest + 0.01 * i + shift).tolist() for i in range(2)]} for shift in (1.0, 2.0)]
-    store.write_json(f"models/water/{model_id}/torsions.json", {"scans": scans})
+    moved = [np.array([rest + 0.01 * i + shift for i in range(2)]) for shift in (1.0, 2.0)]
+    scans = tuple(TorsionScan("O0–H1", (1, 0, 2, 1), np.zeros(2), np.zeros(2), positions) for positions in moved)
+    stored.write(store, paths.model("water", model_id, "torsions.json"), TorsionScans(scans))
     off = places(TORSIONS, torsions=[{"worst": 0.001}, {"worst": None}])
-    np.testing.assert_array_equal([f.positions for f in off], scans[1]["positions"])
+    np.testing.assert_array_equal([f.positions for f in off], scans[1].positions)
 
     assert places(SURVIVED) == []
     kept = StoredTrajectories(store, trajectories_folder(molecule, model_id), walked[0].configuration.numbers.tolist())

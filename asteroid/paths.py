@@ -1,0 +1,124 @@
+"""Where everything lies in a store: the path of every file from the store's root. No other module knows one.
+
+Layout (Hive partitions, values percent-encoded as Hive does)::
+
+    frames/molecule=…/<batch>.parquet                       one file a sampling batch
+    hessians/molecule=…/<hash>.json                         of conformers, eV/Å², at the level that samples
+    hessians/level=…/molecule=…/<frame id>.json             of accurate minima, where they are analytic
+    atoms/level=…/<element>.json                            energy of a free atom and what it cost, shared by molecules
+    selections/level=…/molecule=…/<name>.parquet            which frames were chosen for a label, when and why
+    labels/level=…/molecule=…/<unique>.parquet              one row an attempt
+    copies/<one of the three folders above>/<unique>.copy   many of its small files as one, read in their place
+    models/<molecule>/<model id>/model.model, card.json     a card is written last: with it the model is complete
+    checkpoints/<molecule>/<model id>/…                     of trainings that have not finished; MD's likewise
+    comparisons/<molecule>/<digest>.json                    what one model of a comparison came to
+    acquisition/<molecule>/<digest>/…                       rounds of labels: what explored, was picked, came of it
+    costs/<molecule>/<stage>-<unique>.json                  seconds used by a process: not for labels and trainings
+    quotes/<molecule>/<digest>/<budget>.json                what was quoted before anything was spent
+    reports/<molecule>/…                                    certificate.json, report.html, comparison.json and .html
+    molecules/<molecule>.json                               which structure the name stands for
+    runs/<flow run>/<molecule>/<occasion>.json              how a run of Prefect's has divided its labels
+    claims/<work>/…                                         who works on what right now
+"""
+
+from typing import Literal
+from urllib.parse import quote, unquote
+
+from asteroid.configuration import check_name
+
+REPORT_INDEX = "reports/index.html"
+
+
+def level_folder(kind: Literal["labels", "selections"], molecule: str, level: object) -> str:
+    """Of the tables of one molecule at one level of theory."""
+    return f"{kind}/level={quote(str(level), safe='')}/molecule={check_name(molecule)}"
+
+
+def frames(molecule: str) -> str:
+    return f"frames/molecule={check_name(molecule)}"
+
+
+def partition_value(name: str) -> str:
+    """What the name of a partition's folder stands for.
+
+    >>> partition_value("level=hf%2F6-31g")
+    'hf/6-31g'
+    """
+    return unquote(name.partition("=")[2])
+
+
+def atoms(level: object) -> str:
+    return f"atoms/level={quote(str(level), safe='')}"
+
+
+def identity(molecule: str) -> str:
+    return f"molecules/{molecule}.json"
+
+
+def conformer_hessian(molecule: str, name: str) -> str:
+    """At the cheap level."""
+    return f"hessians/molecule={molecule}/{name}.json"
+
+
+def analytic_hessians(molecule: str, level: object) -> str:
+    """Of accurate minima, ``<frame id>.json`` each."""
+    return f"hessians/level={quote(str(level), safe='')}/molecule={molecule}"
+
+
+def models(molecule: str) -> str:
+    return f"models/{molecule}"
+
+
+def model(molecule: str, model_id: str, name: str = "model.model") -> str:
+    """A file of a model: the weights, ``card.json``, ``minimum.json``, ``torsions.json`` and others."""
+    return f"models/{molecule}/{model_id}/{name}"
+
+
+def trained(molecule: str, name: str, *, round_only: bool = False) -> str:
+    """Which models some settings and labels have led to."""
+    return f"models/{molecule}/index/{name}{'-round' if round_only else ''}.json"
+
+
+def reports(molecule: str) -> str:
+    return f"reports/{molecule}"
+
+
+def report(molecule: str, folder: str, name: str) -> str:
+    """A file of a certificate: ``certificate.json``, ``report.html``, ``answers.json`` and others."""
+    return f"reports/{molecule}/{folder}/{name}"
+
+
+def comparison(molecule: str, name: str) -> str:
+    """Of one training of ``asteroid compare``."""
+    return f"comparisons/{molecule}/{name}.json"
+
+
+def quotes(molecule: str, name: str) -> str:
+    """Of some settings, ``<budget>.json`` each."""
+    return f"quotes/{molecule}/{name}"
+
+
+def costs(molecule: str) -> str:
+    return f"costs/{molecule}"
+
+
+def loops(molecule: str) -> str:
+    return f"acquisition/{molecule}"
+
+
+def loop(molecule: str, name: str) -> str:
+    """Of the rounds of some settings."""
+    return f"acquisition/{molecule}/{name}"
+
+
+def shards(run_id: str, molecule: str, occasion: str) -> str:
+    return f"runs/{run_id}/{molecule}/{quote(occasion, safe='')}.json"
+
+
+def claim(work: str) -> str:
+    return f"claims/{quote(work, safe='')}"
+
+
+def checkpoints(of: str) -> str:
+    """Of a training, ``<molecule>/<model id>``, or of the file that an MD run will leave."""
+    return f"checkpoints/{of}"
