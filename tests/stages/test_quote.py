@@ -93,7 +93,7 @@ def test_each_strategy_is_quoted_the_steps_that_it_takes(strategy, steps):
     assert sum(phase.steps for phase in _phases(settings, has_scratch=False)) == steps
 
 
-def test_every_round_is_quoted_its_trainings_its_committee_and_its_exploration(water, before):
+def test_every_round_is_quoted_its_trainings_its_committee_and_its_exploration(water):
     _, store, molecule = water
     rounds = AcquisitionSettings(initial=5, batch=2, rounds=9, committee=2, ps=0.012, replicas=4, temperatures=(300.0,))
     one, four = (remaining(store, replace(molecule, acquisition=each), atoms=3) for each in (None, rounds))
@@ -139,7 +139,7 @@ def test_a_larger_budget_is_quoted_without_what_is_there(water, labelled):
     assert work.accurate_labels == 5
 
 
-def test_a_learning_curve_is_quoted_one_more_training_of_accurate_labels_alone(water, before):
+def test_a_learning_curve_is_quoted_one_more_training_of_accurate_labels_alone(water):
     _, store, molecule = water
     asked = replace(molecule, validation=molecule.validation.model_copy(update={"curve": True}))
     without, with_it = (remaining(store, each, atoms=3).phases for each in (molecule, asked))
