@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from asteroid.acquisition.calibration import calibrate
+from tests.marks import mostly_long
 
 Floats = npt.NDArray[np.float64]
 
@@ -16,7 +17,7 @@ def heteroscedastic(count: int, random: np.random.Generator) -> tuple[Floats, Fl
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.9])
-@pytest.mark.parametrize("held_out", [10, 20, 80])
+@pytest.mark.parametrize("held_out", mostly_long([10, 20, 80], quick=[10, 20]))
 def test_the_bound_holds_for_the_wanted_part_of_new_frames(coverage: float, held_out: int) -> None:
     random = np.random.default_rng(0)
     held = []

@@ -20,7 +20,7 @@ def checked_frame(configuration):
     raise AssertionError("one frame in 200 is checked")
 
 
-@pytest.mark.parametrize("text", ["mp2/sto-3g", "ccsd(t)/sto-3g", "pbe/sto-3g"])
+@pytest.mark.parametrize("text", ["mp2/sto-3g", "ccsd(t)/sto-3g", pytest.param("pbe/sto-3g", marks=pytest.mark.long)])
 def test_a_label_in_many_is_compared_with_pyscf_alone_and_its_difference_kept(text):
     labeller = make_labeller(level(text))
     result = labeller.compute(checked_frame(FORMALDEHYDE))

@@ -96,8 +96,12 @@ def compare(
     "sizes",
     [
         {"max_l": 0, "max_ell": 1, "correlation": 1, "interactions": 1},
-        {"max_l": 0, "max_ell": 2, "correlation": 3, "interactions": 2},
-        {"max_l": 1, "max_ell": 1, "correlation": 2, "interactions": 2},
+        pytest.param(
+            {"max_l": 0, "max_ell": 2, "correlation": 3, "interactions": 2}, marks=pytest.mark.long, id="0-2-3-2"
+        ),
+        pytest.param(
+            {"max_l": 1, "max_ell": 1, "correlation": 2, "interactions": 2}, marks=pytest.mark.long, id="1-1-2-2"
+        ),
         {"max_l": 1, "max_ell": 2, "correlation": 3, "interactions": 2},
         pytest.param(
             {"max_l": 2, "max_ell": 3, "correlation": 2, "interactions": 3}, marks=pytest.mark.long, id="2-3-2-3"
