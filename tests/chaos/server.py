@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 from asteroid.levels import LevelOfTheory
@@ -35,6 +36,7 @@ class LocalServer:
     def __init__(self, folder: Path) -> None:
         self._state = folder / "state"
         port = _free_ports()
+        self._health = f"http://127.0.0.1:{port}/api/health"
         own = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
         self._environment = own | {
             "ASTEROID_PORT": str(port),
@@ -67,12 +69,19 @@ class LocalServer:
         return found
 
     def wait_for(self, kind: str) -> None:
-        """Until one of this kind runs."""
+        """Until one of this kind runs; a server, until it answers."""
         deadline = time.monotonic() + PATIENCE
-        while not self.processes()[kind]:
+        while not self.processes()[kind] or (kind == "server" and not self._answers()):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no {kind} was started again")
             time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self._health, timeout=5):
+                return True
+        except OSError:
+            return False
 
     def _call(self, *module: str) -> None:
         command = [sys.executable, "-m", *module]
