@@ -78,20 +78,12 @@ def label(
     from ase import Atoms
 
     from asteroid.geometry_files import configuration_of
-    from asteroid.labelling import check_supported
-    from asteroid.labelling.campaign import label_configurations
+    from asteroid.labelling.campaign import label_in_order
     from asteroid.levels import LevelOfTheory
 
-    parsed = LevelOfTheory.parse(level)
     several = [atoms] if isinstance(atoms, Atoms) else atoms
     configurations = [configuration_of(one, charge=charge, multiplicity=multiplicity) for one in several]
-    for one in configurations:
-        parsed.check_elements(one.numbers)
-        check_supported(parsed, charge=one.charge, multiplicity=one.multiplicity, forces=forces)
-    unique = list({one.frame_id: one for one in configurations}.values())
-    attempts = label_configurations(unique, parsed, engine=engine, workers=workers, forces=forces)
-    found = {attempt.frame_id: attempt for attempt in attempts}
-    labels = [found[one.frame_id] for one in configurations]
+    labels = label_in_order(configurations, LevelOfTheory.parse(level), engine=engine, workers=workers, forces=forces)
     return labels[0] if isinstance(atoms, Atoms) else labels
 
 

@@ -1,4 +1,4 @@
-"""Where everything lies in a store: the path of every file from the store's root. No other module knows one.
+"""Where everything lies in a store: the folders from the store's root, and the files that several modules read.
 
 Layout (Hive partitions, values percent-encoded as Hive does)::
 

@@ -28,8 +28,7 @@ def label(
 
     Prints energies in eV and forces in eV/Å; stores nothing.
     """
-    from asteroid.labelling import check_supported
-    from asteroid.labelling.campaign import label_configurations
+    from asteroid.labelling.campaign import label_in_order
     from asteroid.levels import LevelOfTheory
 
     stopping.store_nothing()
@@ -38,18 +37,10 @@ def label(
     except InputError as error:
         raise InputError(f"--level: {error}") from None
     configurations = _read_configurations(file, charge, multiplicity)
-    for configuration in configurations:
-        parsed.check_elements(configuration.numbers)
-        charge, multiplicity = configuration.charge, configuration.multiplicity
-        check_supported(parsed, charge=charge, multiplicity=multiplicity, forces=forces)
-    order = {c.frame_id: i for i, c in reversed(list(enumerate(configurations)))}
-    unique = [configurations[i] for i in sorted(order.values())]
-    by_id = {}
-    with progress_bar(len(unique), f"{level}", quiet=as_json) as advance:
-        for attempt in label_configurations(unique, parsed, engine=engine, workers=workers, forces=forces):
-            by_id[attempt.frame_id] = attempt
-            advance()
-    attempts = [by_id[c.frame_id] for c in configurations]
+    with progress_bar(len({c.frame_id for c in configurations}), f"{level}", quiet=as_json) as advance:
+        attempts = label_in_order(
+            configurations, parsed, engine=engine, workers=workers, forces=forces, on_label=advance
+        )
     if as_json:
         print_json(
             [

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from asteroid.claims import Claim, claim
 from asteroid.configuration import Configuration
-from asteroid.labelling import make_labeller
+from asteroid.labelling import check_supported, make_labeller
 from asteroid.labelling.crew import label_frames
 from asteroid.labelling.wire import configurations_to_table
 from asteroid.levels import LevelOfTheory
@@ -172,6 +172,35 @@ def label_configurations(
         memory_limit=memory_limit,
     ):
         yield from table_to_attempts(finished)
+
+
+def label_in_order(
+    configurations: Sequence[Configuration],
+    level: LevelOfTheory,
+    *,
+    engine: str | None = None,
+    workers: int = 1,
+    forces: bool = True,
+    on_label: Callable[[], object] = lambda: None,
+) -> list[Attempt]:
+    """An attempt for each configuration, in their order; equal ones are computed once.
+
+    Args:
+        on_label: called whenever one is finished.
+
+    Raises:
+        InputError: for a level that is not proved for one of them.
+        AsteroidError: as :func:`run_campaign`.
+    """
+    for one in configurations:
+        level.check_elements(one.numbers)
+        check_supported(level, charge=one.charge, multiplicity=one.multiplicity, forces=forces)
+    unique = list({one.frame_id: one for one in configurations}.values())
+    found = {}
+    for attempt in label_configurations(unique, level, engine=engine, workers=workers, forces=forces):
+        found[attempt.frame_id] = attempt
+        on_label()
+    return [found[one.frame_id] for one in configurations]
 
 
 def _core_seconds(attempts: pa.Table) -> float:
