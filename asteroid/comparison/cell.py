@@ -11,6 +11,7 @@ from asteroid.claims import claim
 from asteroid.comparison.plan import Cell, ComparisonSettings
 from asteroid.comparison.result import Result
 from asteroid.configuration import Frame
+from asteroid.data.training_set import TrainingSet
 from asteroid.errors import TrainingError
 from asteroid.levels import LevelOfTheory
 from asteroid.models import read_card, teachers_of
@@ -70,12 +71,16 @@ def _compute(
         card = train_model(
             store,
             settings.molecule,
+            TrainingSet.of_molecule(
+                settings.molecule,
+                cheap=settings.cheap,
+                accurate=settings.accurate,
+                train=cell.train,
+                valid=cell.valid,
+                cheap_frames=cell.cheap,
+                between=tuple(LevelOfTheory.parse(level, imported=True) for level in settings.training.ladder),
+            ),
             strategy=cell.arm,
-            cheap=settings.cheap,
-            accurate=settings.accurate,
-            train_ids=cell.train,
-            valid_ids=cell.valid,
-            cheap_ids=cell.cheap,
             settings=settings.training.model_copy(update={"strategy": cell.arm, "seed": cell.seed}),
             on_progress=note,
         )

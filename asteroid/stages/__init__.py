@@ -18,7 +18,6 @@ from asteroid.stages.minima import MINIMUM_LABELS, propose_minimum
 from asteroid.stages.mistakes import likely_mistakes
 from asteroid.stages.models import (
     Models,
-    TrainingFrames,
     held_out_error,
     round_model,
     train,
@@ -44,7 +43,6 @@ __all__ = [
     "Models",
     "NextRound",
     "Step",
-    "TrainingFrames",
     "Verdict",
     "acquire",
     "acquire_in_child",

@@ -32,7 +32,7 @@ def acquire(store_url: str, molecule: MoleculeSettings, step: Step, *, on_progre
     store = Store(store_url)
     with (
         charge(store, molecule.name, "exploration") as entry,
-        claim(store, f"acquiring {molecule.name}", on_wait=waiting(on_progress)),
+        claim(store, f"acquiring {molecule.model_name}", on_wait=waiting(on_progress)),
     ):
         if step == "explore":
             entry.use_device(training_device(molecule))

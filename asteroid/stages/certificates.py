@@ -79,7 +79,7 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
 
     on_progress("errors on held-out frames", 0, 1)
     folder = report_folder(store, molecule, models)
-    card, scratch_card = (read_card(store, molecule.name, i) for i in (models.final, models.scratch))
+    card, scratch_card = (read_card(store, molecule.model_name, i) for i in (models.final, models.scratch))
     if not store.exists(f"{folder}/certificate.json"):
         minimum, rest, note = compare_to_accurate(store, molecule, models.final)
         errors = _errors(store, molecule, models.final)
@@ -163,10 +163,10 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
     from asteroid.report.groups import certificate_state
     from asteroid.report.verdict import benefit_sentence, quality_sentence
 
-    read_model(store, molecule.name, models.final)
+    read_model(store, molecule.model_name, models.final)
     folder = report_folder(store, molecule, models)
     certificate = store.read_json(f"{folder}/certificate.json")
-    card = read_card(store, molecule.name, models.final)
+    card = read_card(store, molecule.model_name, models.final)
     scratch = certificate["scratch_errors"] or certificate["errors"]
     return {
         "molecule": molecule.name,
@@ -180,7 +180,7 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
         "scratch_force_mae": _value(scratch["force_mae"]),
         "scratch_energy_mae": scratch["energy_mae"]["value"],
         "lines": certificate["lines"],
-        "model": store.location(paths.model(molecule.name, models.final)),
+        "model": store.location(paths.model(molecule.model_name, models.final)),
         "report": store.location(f"{folder}/report.html"),
         "report_path": f"{folder}/report.html",
         "certificate_path": f"{folder}/certificate.json",
@@ -196,4 +196,4 @@ def _errors(store: Store, molecule: MoleculeSettings, model_id: str) -> "Errors"
     frames, _, _ = training_frames(store, molecule)
     if not frames.test:
         raise AsteroidError(f"{molecule.name}: no test frame has an accepted label at {molecule.accurate}")
-    return errors_on(store, molecule, model_id, frames.test)
+    return errors_on(store, molecule, model_id, {molecule.name: frames.test})

@@ -78,7 +78,7 @@ def next_round(store: Store, molecule: MoleculeSettings) -> NextRound:
 
 def begin_rounds(store: Store, molecule: MoleculeSettings) -> None:
     """Write down how many labels the first round buys; which ones, the selection by diversity decides."""
-    with claim(store, f"acquiring {molecule.name}"):
+    with claim(store, f"acquiring {molecule.model_name}"):
         if read_step(store, molecule, "picked", 0) is None:
             labels = _first_labels(store, molecule)
             first = {"round": 0, "labels": labels, "criterion": "diverse", "picked": [], "core_seconds": 0.0}
@@ -249,7 +249,7 @@ def read_rounds(store: Store, molecule: MoleculeSettings) -> list[Record]:
     """Records of all finished rounds, the first first; a round whose model was moved away is not finished."""
     found: list[Record] = []
     while (record := read_step(store, molecule, "round", len(found))) is not None:
-        if not has_model(store, molecule.name, record["model_id"]):
+        if not has_model(store, molecule.model_name, record["model_id"]):
             break
         found.append(record)
     return found
@@ -283,7 +283,7 @@ def _loop_folder(molecule: MoleculeSettings, foundation: str | None) -> str:
         "valid_fraction": molecule.budget.valid_fraction,
         "acquisition": content(acquisition(molecule), exclude=BUDGETS),
     }
-    return paths.loop(molecule.name, digest(shaping))
+    return paths.loop(molecule.model_name, digest(shaping))
 
 
 def adopt_rounds(store: Store, molecule: MoleculeSettings) -> None:

@@ -22,12 +22,12 @@ from asteroid.training.held_out import HeldOut
 from asteroid.training.kernel import KernelModel
 from asteroid.training.objectives import LabelLoss, Model, Tensors
 from asteroid.training.predict import predict
-from asteroid.training.run import load_model, train_model
+from asteroid.training.run import load_model
 from asteroid.training.session import Session
 from asteroid.training.strategies.blend import Correction, blend, wants_network
 from asteroid.training.strategies.corrected import learn_alone, learn_steps, lift, set_aside_broken
 from asteroid.training.strategies.delta import differences
-from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
+from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings, train_model
 
 ENERGIES = LevelOfTheory.parse("hf/sto-3g")
 """Stands for a level with energies alone."""

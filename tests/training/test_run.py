@@ -20,13 +20,16 @@ from asteroid.store import Store
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut
 from asteroid.training.predict import predict
-from asteroid.training.run import load_calculator, load_model, train_model
+from asteroid.training.run import load_calculator, load_model
 from asteroid.training.strategies import STRATEGIES
 from tests.marks import mostly_long
+from tests.training.conftest import train_model
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 
 CARD_KEYS = {
+    "molecules",
+    "training_set",
     *("model_id", "molecule", "strategy", "cheap", "accurate", "seed", "created", "asteroid_version", "settings"),
     *("frames", "reference_energies", "history", "weights", "seconds", "core_seconds", "gpu_seconds", "device"),
     *(

@@ -11,9 +11,10 @@ from asteroid.manifest import Strategy
 from asteroid.models import Card, read_card
 from asteroid.store import Store
 from asteroid.training.predict import predict
-from asteroid.training.run import load_model, train_model
+from asteroid.training.run import load_model
 from asteroid.training.strategies import STRATEGIES
 from tests.marks import mostly_long
+from tests.training.conftest import train_model
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 from .test_run import Killed, Killer

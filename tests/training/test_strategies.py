@@ -23,11 +23,12 @@ from asteroid.training.held_out import HeldOut
 from asteroid.training.inputs import teacher_seeds
 from asteroid.training.model import extract_head
 from asteroid.training.predict import predict
-from asteroid.training.run import load_calculator, load_model, train_model
+from asteroid.training.run import load_calculator, load_model
 from asteroid.training.session import Session
 from asteroid.training.strategies import STRATEGIES
 from asteroid.training.strategies.delta import differences
 from asteroid.training.strategies.weighted import mean_forces
+from tests.training.conftest import train_model
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 

@@ -45,18 +45,29 @@ class Blend:
         return _mix(self.kernel.predict(configurations), predict(self.network, configurations), self.part)
 
 
-def wants_network(kernel: KernelModel, pairs: Sequence[LabelledFrame]) -> bool:
-    """Whether a network may help: where each pair has forces, and the kernel leaves more than next to nothing."""
+@dataclass(frozen=True)
+class Network:
+    """A network's correction alone, for a molecule with too few pairs for a kernel."""
+
+    module: torch.nn.Module
+
+    def predict(self, configurations: Sequence[Configuration]) -> Prediction:
+        """As :meth:`Blend.predict`."""
+        return predict(self.module, configurations)
+
+
+def wants_network(kernel: KernelModel | None, pairs: Sequence[LabelledFrame]) -> bool:
+    """Whether a network may help: where each pair has forces, and no kernel has next to no error."""
     forces = [pair.forces for pair in pairs if pair.forces is not None]
-    if len(forces) < len(pairs):
+    if not forces or len(forces) < len(pairs):
         return False
-    return kernel.left_out_error > NEARLY_EXACT * float(np.abs(np.concatenate(forces)).mean())
+    return kernel is None or kernel.left_out_error > NEARLY_EXACT * float(np.abs(np.concatenate(forces)).mean())
 
 
-def blend(
-    session: Session, kernel: KernelModel, pairs: Sequence[LabelledFrame], held_out: Sequence[LabelledFrame]
-) -> Blend:
-    """Train the network and choose its part, both by the held-out differences.
+def train_network(
+    session: Session, pairs: Sequence[LabelledFrame], held_out: Sequence[LabelledFrame]
+) -> torch.nn.Module:
+    """A network of the differences of two levels, of all molecules together.
 
     Args:
         pairs, held_out: differences of two levels, all with forces.
@@ -73,7 +84,12 @@ def blend(
         accurate=True,
         held_out=held_out,
     )
-    network = session.with_references(model, pairs)
+    network: torch.nn.Module = session.with_references(model, pairs)
+    return network
+
+
+def blend(kernel: KernelModel, network: torch.nn.Module, held_out: Sequence[LabelledFrame]) -> Blend:
+    """Kernel and network in those parts that are best for the held-out differences of a molecule."""
     configurations = [frame.configuration for frame in held_out]
     opinions = kernel.predict(configurations), predict(network, configurations)
     errors = {part: _error(_mix(*opinions, part), held_out) for part in PARTS}

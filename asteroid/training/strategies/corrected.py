@@ -20,7 +20,7 @@ from asteroid.errors import TrainingError
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import MOST_NUMBERS, KernelModel
 from asteroid.training.session import Session
-from asteroid.training.strategies.blend import Blend, Correction, blend, wants_network
+from asteroid.training.strategies.blend import Blend, Correction, Network, blend, train_network, wants_network
 from asteroid.training.strategies.delta import differences
 from asteroid.training.strategies.problem import Problem, Trained
 from asteroid.training.strategies.steps import finetune, pretrain
@@ -31,56 +31,134 @@ logger = logging.getLogger(__name__)
 Labels = Mapping[str, LabelledFrame]
 """Of one level, by frame id."""
 
+LEAST_PAIRS = 2
+"""Of two levels, for a kernel of a molecule's own."""
+
 BROKEN = 15.0
 """A label that is off by so many times the usual is hardly one of its frame: of exchanged GFN2 labels of formaldehyde
 nearly all are, of sound ones of acetylacetone one in 2200. On formaldehyde sound ones are off by up to 40 times the
 tiny usual, but never by as much as GFN2 itself is, which :func:`set_aside_broken` asks as well."""
 
 
+@dataclasses.dataclass
+class _Molecule:
+    """Labels of one molecule, from the lowest level to the accurate one, and what was learned of their differences.
+
+    Args:
+        held_out: accurate labels that have a partner in ``below``, at the lowest level.
+        kernels: of the step from each level to the next; empty with too few frames that have both labels.
+        alone: a kernel of the accurate labels and no others.
+    """
+
+    levels: list[Labels]
+    held_out: list[LabelledFrame]
+    below: list[LabelledFrame]
+    kernels: list[KernelModel]
+    alone: KernelModel | None
+    corrections: list[Correction] = dataclasses.field(default_factory=list)
+
+    @property
+    def pairs(self) -> list[LabelledFrame]:
+        """Differences of the last step."""
+        return differences(list(self.levels[-1].values()), self.levels[-2])
+
+    @property
+    def ignores_cheap(self) -> bool:
+        """Whether the accurate labels predict more without the cheap ones, on frames that are left out.
+
+        So it is where cheap labels are broken, or a molecule is as small as its labels are many.
+        """
+        if self.alone is None or len(self.kernels) != 1:
+            return False
+        return self.alone.left_out_error < self.kernels[0].left_out_error
+
+
 def corrected(problem: Problem, session: Session) -> Trained:
     """Pretrain on corrected cheap labels and the accurate ones together, then fine-tune on the accurate ones.
 
-    Where a kernel of the accurate labels alone does better on the frames that are left out of it, as it does when cheap
-    labels are broken or a molecule is as small as its labels are many, the recipe is :func:`distilled`.
+    Each molecule has a kernel of its own. A network that is shared by all is blended with it, or takes its place where
+    a molecule has too few pairs for a kernel. Labels of a molecule whose cheap labels say nothing are
+    :func:`distilled`.
     """
-    known = {frame.frame_id for frame in problem.accurate_train}
-    cheap = _by_id(problem.cheap) | {i: frame for i, frame in problem.paired_cheap.items() if i in known}
-    levels = [cheap, *problem.ladder, _by_id(problem.accurate_train)]
     started = time.perf_counter()
-    corrections = learn_steps(levels)
-    alone = learn_alone(levels[-2], levels[-1])
-    if not problem.ladder and alone.left_out_error < corrections[0].left_out_error:
-        logger.info("the accurate labels say more without the cheap ones: these are not used")
-        return _distil(problem, session, started)
+    molecules = {name: _learn_molecule(part, name) for name, part in problem.by_molecule().items()}
+    without = [name for name, molecule in molecules.items() if molecule.ignores_cheap]
+    for name in without:
+        logger.info("%s: the accurate labels say more without the cheap ones: these are not used", name)
+        molecules[name] = _without_cheap(problem.by_molecule()[name])
     seconds = time.perf_counter() - started
     # Only at the ends of a ladder are there held-out labels that could choose between kernel and network.
-    steps = corrections if problem.ladder else [_with_network(problem, session, levels, corrections[0])]
-    labels, broken = set_aside_broken(lift(levels, steps), levels[0], levels[-1], alone)
-    held_out = [frame for frame in problem.accurate_valid if frame.frame_id in problem.paired_cheap]
-    below = [problem.paired_cheap[frame.frame_id] for frame in held_out]
-    about = {"seconds": seconds, "broken": broken} | _describe(corrections, steps, below, held_out)
+    if not problem.ladder:
+        _add_network(session, {name: found for name, found in molecules.items() if name not in without})
+    labels: list[LabelledFrame] = []
+    broken = 0
+    for name, molecule in molecules.items():
+        moved = lift(molecule.levels, molecule.corrections or molecule.kernels)
+        if name not in without and molecule.alone is not None:
+            moved, left_out = set_aside_broken(moved, molecule.levels[0], molecule.levels[-1], molecule.alone)
+            broken += left_out
+        labels += moved
+    about = {"seconds": seconds, "broken": broken} | _describe_all(molecules, without)
     return Trained(_train(problem, session, labels), correction=about)
 
 
 def distilled(problem: Problem, session: Session) -> Trained:
     """The same without any cheap label: a kernel that knows accurate labels alone labels the cheap configurations."""
-    return _distil(problem, session, time.perf_counter())
-
-
-def _distil(problem: Problem, session: Session, started: float) -> Trained:
-    """See :func:`distilled`.
-
-    Args:
-        started: s, when the first kernel was begun: one that was tried in vain has its cost as well.
-    """
-    levels = [_zeros([*problem.cheap, *problem.accurate_train]), _by_id(problem.accurate_train)]
-    corrections = learn_steps(levels)
-    labels = lift(levels, corrections)
-    seconds = time.perf_counter() - started
-    held_out = list(problem.accurate_valid)
-    below = list(_zeros(held_out).values())
-    about = {"alone": True, "seconds": seconds} | _describe(corrections, corrections, below, held_out)
+    started = time.perf_counter()
+    molecules = {name: _without_cheap(part) for name, part in problem.by_molecule().items()}
+    labels = [frame for m in molecules.values() for frame in lift(m.levels, m.kernels)]
+    about = {"seconds": time.perf_counter() - started} | _describe_all(molecules, list(molecules))
     return Trained(_train(problem, session, labels), correction=about)
+
+
+def _learn_molecule(problem: Problem, name: str) -> _Molecule:
+    known = {frame.frame_id for frame in problem.accurate_train}
+    cheap = _by_id(problem.cheap) | {i: frame for i, frame in problem.paired_cheap.items() if i in known}
+    levels: list[Labels] = [cheap, *problem.ladder, _by_id(problem.accurate_train)]
+    held_out = [frame for frame in problem.accurate_valid if frame.frame_id in problem.paired_cheap]
+    below = [problem.paired_cheap[frame.frame_id] for frame in held_out]
+    kernels, alone = [], None
+    if len(levels) > 2 or len(differences(list(levels[1].values()), levels[0])) >= LEAST_PAIRS:
+        kernels = learn_steps(levels)
+        alone = learn_alone(levels[-2], levels[-1])
+    return _Molecule(levels, held_out, below, kernels, alone)
+
+
+def _without_cheap(problem: Problem) -> _Molecule:
+    """Labels of nothing at the lowest level: the difference from them is the accurate label itself."""
+    levels: list[Labels] = [_zeros([*problem.cheap, *problem.accurate_train]), _by_id(problem.accurate_train)]
+    held_out = list(problem.accurate_valid)
+    return _Molecule(levels, held_out, list(_zeros(held_out).values()), learn_steps(levels), None)
+
+
+def _add_network(session: Session, molecules: Mapping[str, _Molecule]) -> None:
+    """Blend each kernel with a network of all molecules' differences, where a kernel has more than next to no error.
+
+    Raises:
+        TrainingError: where a molecule has too few pairs for a kernel, and there can be no network either.
+    """
+    pairs = [pair for molecule in molecules.values() for pair in molecule.pairs]
+    held_out = {
+        name: [pair for pair in differences(m.held_out, _by_id(m.below)) if pair.forces is not None]
+        for name, m in molecules.items()
+    }
+    asked = any(wants_network(next(iter(m.kernels), None), m.pairs or pairs) for m in molecules.values())
+    every = [pair for found in held_out.values() for pair in found]
+    if asked and every and all(pair.forces is not None for pair in pairs):
+        network = train_network(session, pairs, every)
+        for name, molecule in molecules.items():
+            if not molecule.kernels:
+                molecule.corrections = [Network(network)]
+            elif held_out[name]:
+                blended = blend(molecule.kernels[0], network, held_out[name])
+                logger.info("%s: correction: %.0f %% of a network, the rest of a kernel", name, 100 * blended.part)
+                molecule.corrections = [blended]
+    for name, molecule in molecules.items():
+        if not (molecule.kernels or molecule.corrections):
+            raise TrainingError(
+                f"{name}: {len(molecule.pairs)} frames have labels at two neighbouring levels, whose difference "
+                "corrected learns; label the accurate frames at every level below"
+            )
 
 
 def learn_alone(below: Labels, accurate: Labels) -> KernelModel:
@@ -169,17 +247,6 @@ def set_aside_broken(
     return [frame for frame in labels if frame.frame_id not in broken], len(broken)
 
 
-def _with_network(problem: Problem, session: Session, levels: Sequence[Labels], kernel: KernelModel) -> Correction:
-    """The kernel, or where that leaves much its blend with a network."""
-    pairs = differences(list(levels[1].values()), levels[0])
-    held_out = [pair for pair in differences(problem.accurate_valid, problem.paired_cheap) if pair.forces is not None]
-    if not held_out or not wants_network(kernel, pairs):
-        return kernel
-    blended = blend(session, kernel, pairs, held_out)
-    logger.info("correction: %.0f %% of a network, the rest of a kernel", 100 * blended.part)
-    return blended
-
-
 def _train(problem: Problem, session: Session, labels: Sequence[LabelledFrame]) -> torch.nn.Module:
     model = pretrain(problem, session, labels, accurate=True)
     finetune(problem, session, model)
@@ -203,32 +270,48 @@ def _force_mae(found: Sequence[LabelledFrame], truth: Sequence[LabelledFrame]) -
     return float(np.mean(errors)) if errors else None
 
 
-def _describe(
-    kernels: Sequence[KernelModel],
-    corrections: Sequence[Correction],
-    below: Sequence[LabelledFrame],
-    held_out: Sequence[LabelledFrame],
-) -> dict[str, Any]:
-    """What the card says of the kernels; ``labels`` is the count of the last step, that to the accurate level.
-
-    Args:
-        corrections: with which labels are moved: the kernels, or what blends them with networks.
-        below: labels at the lowest level of ``held_out``, whose accurate labels judge.
-    """
-    above = lift([_by_id(below), *[{} for _ in corrections]], corrections)
-    steps = [
-        {
-            "labels": kernel.labels,
-            "left_out_error": kernel.left_out_error,
-            "permutations": len(kernel.permutations),
-            "network": correction.part if isinstance(correction, Blend) else 0.0,
-            **dataclasses.asdict(kernel.hyperparameters),
-        }
-        for kernel, correction in zip(kernels, corrections, strict=True)
-    ]
+def _describe_all(molecules: Mapping[str, _Molecule], without: Collection[str]) -> dict[str, Any]:
+    """What the card says of the corrections: of the only molecule, or of all together and of each."""
+    found = {name: _describe(molecule) | {"alone": name in without} for name, molecule in molecules.items()}
+    if len(found) == 1:
+        (only,) = found.values()
+        return only
+    every = list(molecules.values())
+    moved = [label for m in every for label in _corrected_held_out(m)]
+    held_out, below = ([frame for m in every for frame in getattr(m, part)] for part in ("held_out", "below"))
     return {
+        "alone": len(without) == len(found),
         "raw_force_mae": _force_mae(below, held_out),
-        "valid_force_mae": _force_mae(above, held_out),
-        "labels": kernels[-1].labels,
+        "valid_force_mae": _force_mae(moved, held_out),
+        "labels": sum(one["labels"] for one in found.values()),
+        "steps": [],
+        "molecules": found,
+    }
+
+
+def _corrected_held_out(molecule: _Molecule) -> list[LabelledFrame]:
+    corrections = molecule.corrections or molecule.kernels
+    return lift([_by_id(molecule.below), *[{} for _ in corrections]], corrections)
+
+
+def _describe(molecule: _Molecule) -> dict[str, Any]:
+    """Of one molecule; ``labels`` is the count of the last step, that to the accurate level."""
+    steps: list[dict[str, Any]] = []
+    for kernel, correction in zip(molecule.kernels, molecule.corrections or molecule.kernels, strict=True):
+        steps.append(
+            {
+                "labels": kernel.labels,
+                "left_out_error": kernel.left_out_error,
+                "permutations": len(kernel.permutations),
+                "network": correction.part if isinstance(correction, Blend) else 0.0,
+                **dataclasses.asdict(kernel.hyperparameters),
+            }
+        )
+    if not molecule.kernels:
+        steps = [{"labels": len(molecule.pairs), "network": 1.0}]
+    return {
+        "raw_force_mae": _force_mae(molecule.below, molecule.held_out),
+        "valid_force_mae": _force_mae(_corrected_held_out(molecule), molecule.held_out),
+        "labels": steps[-1]["labels"],
         "steps": steps,
     }

@@ -1,7 +1,7 @@
 """What a recipe is given and what it returns: the vocabulary of :mod:`asteroid.training.strategies`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -36,6 +36,29 @@ class Problem:
     paired_cheap: Mapping[str, LabelledFrame] = field(default_factory=dict)
     ladder: Sequence[Mapping[str, LabelledFrame]] = ()
     configurations: Sequence[LabelledFrame] = ()
+
+    def by_molecule(self) -> dict[str, "Problem"]:
+        """The same of each molecule apart, by its name."""
+
+        def of(molecule: str, frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
+            return [frame for frame in frames if frame.molecule == molecule]
+
+        def among(molecule: str, frames: Mapping[str, LabelledFrame]) -> dict[str, LabelledFrame]:
+            return {i: frame for i, frame in frames.items() if frame.molecule == molecule}
+
+        every = (*self.accurate_train, *self.accurate_valid, *self.cheap)
+        return {
+            molecule: replace(
+                self,
+                accurate_train=of(molecule, self.accurate_train),
+                accurate_valid=of(molecule, self.accurate_valid),
+                cheap=of(molecule, self.cheap),
+                paired_cheap=among(molecule, self.paired_cheap),
+                ladder=[among(molecule, level) for level in self.ladder],
+                configurations=of(molecule, self.configurations),
+            )
+            for molecule in dict.fromkeys(frame.molecule for frame in every)
+        }
 
 
 @dataclass(frozen=True)
