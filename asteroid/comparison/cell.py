@@ -18,6 +18,7 @@ from asteroid.processes import Progress
 from asteroid.records import core_seconds
 from asteroid.stages.common import digest, import_mace
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.held_out import HeldOut
 
 
@@ -50,7 +51,7 @@ def run_cell(
 
 def _work(settings: ComparisonSettings, cell: Cell) -> str:
     """Names what nobody else may do meanwhile: ``weighted`` trains the model of ``scratch`` if it is not there."""
-    kind = "teacher" if cell.arm in ("scratch", "weighted") else cell.arm
+    kind = "teacher" if cell.arm == BASELINE or strategy_named(cell.arm).needs_teacher else cell.arm
     levels = [str(settings.cheap), str(settings.accurate)]
     return f"comparison {settings.molecule} {kind} {digest([levels, cell.seed, cell.train, cell.valid])}"
 

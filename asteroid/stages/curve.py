@@ -16,6 +16,7 @@ from asteroid.processes import Progress
 from asteroid.stages.common import LEAST_LABELS, waiting
 from asteroid.stages.models import Models, training_frames, training_notes
 from asteroid.store import Store
+from asteroid.strategies import BASELINE
 
 if TYPE_CHECKING:
     from asteroid.validation.errors import Errors
@@ -87,7 +88,7 @@ def _train_with_half(store: Store, molecule: MoleculeSettings, models: Models, o
         train_model(
             store,
             molecule.name,
-            strategy="scratch",
+            strategy=BASELINE,
             cheap=molecule.cheap,
             accurate=molecule.accurate,
             train_ids=fewer.train,
@@ -111,7 +112,7 @@ def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) ->
     alike = [
         card
         for card in cards
-        if (card["strategy"], card["accurate"]) == ("scratch", own["accurate"])
+        if (card["strategy"], card["accurate"]) == (BASELINE, own["accurate"])
         and _same_settings(card, own)
         and not {*card["frames"]["accurate_train"], *card["frames"]["accurate_valid"]} & {*frames.test}
     ]

@@ -22,6 +22,7 @@ from asteroid.stages.common import TORCH_IMPORTS, digest, import_mace, label_key
 from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.rounds import last_model, training_settings
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import stored_atoms
 from asteroid.training.held_out import HeldOut
 
@@ -166,7 +167,8 @@ def _models_path(
             for between in _ladder(store, molecule)
         ],
     }
-    levels = [molecule.accurate, *([molecule.cheap] if molecule.training.strategy == "delta" else [])]
+    difference = strategy_named(molecule.training.strategy).learns_difference
+    levels = [molecule.accurate, *([molecule.cheap] if difference else [])]
     # Older stores have none: their models are found as they were.
     if any(atoms := [stored_atoms(store, level, frames.elements) for level in levels]):
         inputs["atoms"] = atoms
@@ -240,7 +242,7 @@ def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress
             on_progress=training_notes(on_progress),
         )
 
-    scratch = run("scratch") if baseline else None
+    scratch = run(BASELINE) if baseline else None
     final, passed_over = run(molecule.training.strategy, start), None
     if scratch is not None and _surely_better(store, molecule, frames.held_out, scratch["model_id"], final["model_id"]):
         final, passed_over = scratch, final["model_id"]

@@ -22,7 +22,7 @@ from mace.modules import ScaleShiftMACE
 from asteroid import paths
 from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import SYMBOLS
-from asteroid.errors import InputError, suggest
+from asteroid.errors import InputError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import Strategy, TrainingSettings
 from asteroid.models import (
@@ -36,6 +36,7 @@ from asteroid.models import (
     write_model,
 )
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import Baseline, checked, read_baseline
 from asteroid.training.bias import effective_sample_size
 from asteroid.training.calculator import ModelCalculator
@@ -44,10 +45,11 @@ from asteroid.training.difference import difference_calculator
 from asteroid.training.fit import Progress
 from asteroid.training.held_out import HeldOut
 from asteroid.training.inputs import determining_settings, label_keys, read_problem, settings_for, teacher_seeds
+from asteroid.training.member import MEMBER
 from asteroid.training.model import choose_device
 from asteroid.training.predict import predict
+from asteroid.training.problem import Problem, Trained
 from asteroid.training.session import Session
-from asteroid.training.strategies import MEMBER, STRATEGIES, Problem, Trained
 from asteroid.usage import measure
 from asteroid.version import __version__
 
@@ -82,11 +84,9 @@ def train_model(
         TrainingError: when too few of these frames have labels.
         InputError: for an unknown strategy, or a model to start from that cannot be used.
     """
-    if strategy != "member" and strategy not in STRATEGIES:
-        raise InputError(f"unknown strategy '{strategy}'; {suggest(strategy, STRATEGIES)}")
-    if strategy == "multihead" and start is not None:
-        raise InputError("start: found a model with the strategy multihead, which trains two heads; leave it out")
-    definition = MEMBER if strategy == "member" else STRATEGIES[strategy]
+    definition = MEMBER if strategy == "member" else strategy_named(strategy)
+    if definition.heads > 1 and start is not None:
+        raise InputError(f"start: found a model with the strategy {strategy}, which trains two heads; leave it out")
     used = settings_for(settings, definition, start)
     problem = read_problem(
         store,
@@ -145,7 +145,7 @@ def train_model(
             on_progress=on_progress,
             used=usage,
         )
-        trained = definition.recipe(problem, session)
+        trained: Trained = definition.recipe(problem, session)
         model, references = session.finish(trained.model)
         held_out = list(session.results.values())[-1].held_out
         if any(frame.forces is not None for frame in problem.accurate_train):
@@ -259,7 +259,7 @@ def _train_teachers(
         card = train_model(
             store,
             molecule,
-            strategy="scratch",
+            strategy=BASELINE,
             cheap=cheap,
             accurate=accurate,
             train_ids=[f.frame_id for f in problem.accurate_train],

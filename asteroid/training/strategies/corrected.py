@@ -6,29 +6,34 @@ make a ladder, on which each step is corrected by its own kernel. A model traine
 at run time.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import itertools
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import torch
 
 from asteroid.errors import TrainingError
-from asteroid.training.dataset import LabelledFrame
-from asteroid.training.kernel import MOST_NUMBERS, KernelModel
-from asteroid.training.session import Session
-from asteroid.training.strategies.blend import Blend, Correction, blend, wants_network
+from asteroid.strategies import CHEAP_LABELS, StrategyDefinition
+from asteroid.training.problem import Problem, Trained
+from asteroid.training.steps import READS_PRETRAINED, correcting, finetune, finetuning, pretrain, pretraining
 from asteroid.training.strategies.delta import differences
-from asteroid.training.strategies.problem import Problem, Trained
-from asteroid.training.strategies.steps import finetune, pretrain
-from asteroid.training.symmetry import equivalent_permutations
+
+if TYPE_CHECKING:
+    import torch
+
+    from asteroid.training.blend import Correction
+    from asteroid.training.dataset import LabelledFrame
+    from asteroid.training.kernel import KernelModel
+    from asteroid.training.session import Session
 
 logger = logging.getLogger(__name__)
 
-Labels = Mapping[str, LabelledFrame]
+Labels: TypeAlias = "Mapping[str, LabelledFrame]"
 """Of one level, by frame id."""
 
 BROKEN = 15.0
@@ -41,7 +46,7 @@ def corrected(problem: Problem, session: Session) -> Trained:
     """Pretrain on corrected cheap labels and the accurate ones together, then fine-tune on the accurate ones.
 
     Where a kernel of the accurate labels alone does better on the frames that are left out of it, as it does when cheap
-    labels are broken or a molecule is as small as its labels are many, the recipe is :func:`distilled`.
+    labels are broken or a molecule is as small as its labels are many, it follows the recipe of ``distilled``.
     """
     known = {frame.frame_id for frame in problem.accurate_train}
     cheap = _by_id(problem.cheap) | {i: frame for i, frame in problem.paired_cheap.items() if i in known}
@@ -51,7 +56,7 @@ def corrected(problem: Problem, session: Session) -> Trained:
     alone = learn_alone(levels[-2], levels[-1])
     if not problem.ladder and alone.left_out_error < corrections[0].left_out_error:
         logger.info("the accurate labels say more without the cheap ones: these are not used")
-        return _distil(problem, session, started)
+        return distil(problem, session, started)
     seconds = time.perf_counter() - started
     # Only at the ends of a ladder are there held-out labels that could choose between kernel and network.
     steps = corrections if problem.ladder else [_with_network(problem, session, levels, corrections[0])]
@@ -62,13 +67,8 @@ def corrected(problem: Problem, session: Session) -> Trained:
     return Trained(_train(problem, session, labels), correction=about)
 
 
-def distilled(problem: Problem, session: Session) -> Trained:
-    """The same without any cheap label: a kernel that knows accurate labels alone labels the cheap configurations."""
-    return _distil(problem, session, time.perf_counter())
-
-
-def _distil(problem: Problem, session: Session, started: float) -> Trained:
-    """See :func:`distilled`.
+def distil(problem: Problem, session: Session, started: float) -> Trained:
+    """The same without any cheap label: a kernel that knows accurate labels alone labels the cheap configurations.
 
     Args:
         started: s, when the first kernel was begun: one that was tried in vain has its cost as well.
@@ -103,6 +103,9 @@ def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
     Raises:
         TrainingError: when two neighbouring levels share fewer than two frames.
     """
+    from asteroid.training.kernel import MOST_NUMBERS, KernelModel
+    from asteroid.training.symmetry import equivalent_permutations
+
     permutations = equivalent_permutations([frame.configuration for level in levels for frame in level.values()])
     corrections = []
     for below, above in itertools.pairwise(levels):
@@ -171,6 +174,8 @@ def set_aside_broken(
 
 def _with_network(problem: Problem, session: Session, levels: Sequence[Labels], kernel: KernelModel) -> Correction:
     """The kernel, or where that leaves much its blend with a network."""
+    from asteroid.training.blend import blend, wants_network
+
     pairs = differences(list(levels[1].values()), levels[0])
     held_out = [pair for pair in differences(problem.accurate_valid, problem.paired_cheap) if pair.forces is not None]
     if not held_out or not wants_network(kernel, pairs):
@@ -215,6 +220,8 @@ def _describe(
         corrections: with which labels are moved: the kernels, or what blends them with networks.
         below: labels at the lowest level of ``held_out``, whose accurate labels judge.
     """
+    from asteroid.training.blend import Blend
+
     above = lift([_by_id(below), *[{} for _ in corrections]], corrections)
     steps = [
         {
@@ -232,3 +239,19 @@ def _describe(
         "labels": kernels[-1].labels,
         "steps": steps,
     }
+
+
+READS = READS_PRETRAINED - {"foundation"}
+
+STRATEGY = StrategyDefinition(
+    name="corrected",
+    how="pretrained on {labels} of {cheap}, each corrected by what the frames with both labels teach",
+    aid=CHEAP_LABELS,
+    recipe=corrected,
+    phases=lambda settings: [correcting(settings), pretraining(settings, accurate=True), finetuning(settings)],
+    needs_cheap=True,
+    needs_cheap_forces="moves cheap forces to the accurate level",
+    needs_paired=True,
+    reads=READS | {"ladder", "correction_steps"},
+    alone="distilled",
+)

@@ -1,0 +1,33 @@
+"""``distilled``: ``corrected`` without any cheap label.
+
+A kernel that knows accurate labels alone labels the cheap configurations.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from asteroid.strategies import CONFIGURATIONS, StrategyDefinition
+from asteroid.training.problem import Problem, Trained
+from asteroid.training.steps import finetuning, pretraining
+from asteroid.training.strategies.corrected import READS, distil
+
+if TYPE_CHECKING:
+    from asteroid.training.session import Session
+
+
+def distilled(problem: Problem, session: Session) -> Trained:
+    """Pretrain on configurations that the kernel has labelled and the accurate labels, then fine-tune on the latter."""
+    return distil(problem, session, time.perf_counter())
+
+
+STRATEGY = StrategyDefinition(
+    name="distilled",
+    how="pretrained on {configurations}, labelled by a kernel of the accurate labels",
+    aid=CONFIGURATIONS,
+    recipe=distilled,
+    phases=lambda settings: [pretraining(settings, accurate=True), finetuning(settings)],
+    needs_cheap=True,
+    reads=READS,
+)
