@@ -107,13 +107,14 @@ def _labels_used(
     """Frame ids of the labels that a model learnt from, by level."""
     accurate = {*cell.train, *cell.valid}
     levels = {str(settings.accurate): accurate}
-    # Of cheap frames, distilled reads the geometries alone.
-    if card["cheap"] is None or cell.arm == "distilled":
+    strategy = strategy_named(cell.arm)
+    # Of cheap frames, some strategies read the geometries alone.
+    if card["cheap"] is None or not strategy.reads_cheap_labels:
         return levels
     cheap = set(cell.cheap) if card["frames"]["cheap"] else set()
     levels[card["cheap"]] = cheap | (accurate if card["frames"]["paired"] else set())
     # A model whose strategy reads no ladder has an empty one, or one that it did not read.
-    if cell.arm == "corrected":
+    if "ladder" in strategy.reads:
         for between in settings.training.ladder:
             there = store.labels(settings.molecule, LevelOfTheory.parse(between, imported=True))
             levels[between] = {i for i in (*cell.train, *cell.cheap) if i in there}
