@@ -36,7 +36,7 @@ from asteroid.settings import (
     TrainingSettings,
     ValidationSettings,
 )
-from asteroid.strategy_rules import check_ladder, check_strategy
+from asteroid.strategies import check_ladder, check_strategy
 from asteroid.strict_yaml import read_yaml
 from asteroid.structures import Composition, read_smiles
 

@@ -16,6 +16,7 @@ from asteroid.processes import Progress
 from asteroid.stages.common import LEAST_LABELS, waiting
 from asteroid.stages.models import Models, training_frames, training_notes, training_set
 from asteroid.store import Store
+from asteroid.strategies import BASELINE
 
 if TYPE_CHECKING:
     from asteroid.validation.errors import Errors
@@ -84,7 +85,7 @@ def _train_with_half(store: Store, molecule: MoleculeSettings, models: Models, o
             store,
             molecule.model_name,
             fewer,
-            strategy="scratch",
+            strategy=BASELINE,
             settings=molecule.training,
             on_progress=training_notes(on_progress),
         )
@@ -114,7 +115,7 @@ def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) ->
     alike = [
         card
         for card in cards
-        if (card["strategy"], card["accurate"]) == ("scratch", own["accurate"])
+        if (card["strategy"], card["accurate"]) == (BASELINE, own["accurate"])
         and _same_settings(card, own)
         and not {*card["frames"]["accurate_train"], *card["frames"]["accurate_valid"]} & {*frames.test}
     ]

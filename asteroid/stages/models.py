@@ -23,6 +23,7 @@ from asteroid.stages.common import TORCH_IMPORTS, digest, import_mace, label_key
 from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.rounds import last_model, training_settings
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import stored_atoms
 from asteroid.training.held_out import HeldOut
 
@@ -150,7 +151,8 @@ def _training_labels(store: Store, molecule: MoleculeSettings) -> dict[str, Any]
             for level in molecule.ladder
         ],
     }
-    levels = [molecule.accurate, *([molecule.cheap] if molecule.training.strategy == "delta" else [])]
+    difference = strategy_named(molecule.training.strategy).learns_difference
+    levels = [molecule.accurate, *([molecule.cheap] if difference else [])]
     # Older stores have none: their models are found as they were.
     if any(atoms := [stored_atoms(store, level, frames.elements) for level in levels]):
         labels["atoms"] = atoms
@@ -211,7 +213,7 @@ def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress
             on_progress=training_notes(on_progress),
         )
 
-    scratch = run("scratch") if baseline else None
+    scratch = run(BASELINE) if baseline else None
     final, passed_over = run(molecule.training.strategy, start), None
     if scratch is not None and _surely_better(store, molecule, data, scratch["model_id"], final["model_id"]):
         final, passed_over = scratch, final["model_id"]

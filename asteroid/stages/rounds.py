@@ -27,6 +27,7 @@ from asteroid.records import core_seconds
 from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.store import ENERGIES_ALONE, Store
+from asteroid.strategies import strategy_named
 
 Record = dict[str, Any]
 Kind = Literal["explored", "picked", "round", "further"]
@@ -102,13 +103,8 @@ def last_model(store: Store, molecule: MoleculeSettings) -> str | None:
 
 
 def trains_on(molecule: MoleculeSettings) -> bool:
-    """Whether later rounds go on from the model of the round before.
-
-    Two heads cannot start from one; ``weighted`` asks a new teacher in each round, which is the baseline; and the
-    baseline must not know what earlier rounds have learnt.
-    """
-    anew = ("multihead", "scratch", "weighted")
-    return acquisition(molecule).train_on is not None and molecule.training.strategy not in anew
+    """Whether later rounds go on from the model of the round before."""
+    return acquisition(molecule).train_on is not None and strategy_named(molecule.training.strategy).goes_on
 
 
 def training_settings(molecule: MoleculeSettings, start: str | None) -> TrainingSettings:

@@ -15,8 +15,9 @@ from asteroid.levels import LevelOfTheory
 from asteroid.manifest import TrainingSettings
 from asteroid.naming import content, file_digest
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, StrategyDefinition, all_strategies, strategy_named
 from asteroid.training.dataset import LabelledFrame, labelled_frames, sampled_frames
-from asteroid.training.strategies import STRATEGIES, Problem, StrategyDefinition
+from asteroid.training.problem import Problem
 from asteroid.training.strategies.delta import differences
 
 
@@ -117,8 +118,8 @@ def determining_settings(
         settings: as :func:`settings_for` returns them.
         start: id of the model that the training goes on from.
     """
-    read = definition.reads | (STRATEGIES["scratch"].reads if definition.needs_teacher else frozenset())
-    particular = frozenset().union(*(other.reads for other in STRATEGIES.values()))
+    read = definition.reads | (strategy_named(BASELINE).reads if definition.needs_teacher else frozenset())
+    particular = frozenset().union(*(other.reads for other in all_strategies()))
     # The steps of scratch count as ``steps_alone``, which is derived from them.
     values = content(settings, exclude={"strategy", "device", "scratch_steps", *(particular - read)})
     values |= {name: getattr(settings, name) for name in sorted(read - type(settings).model_fields.keys())}
@@ -159,7 +160,9 @@ def settings_for(
         return settings.model_copy(update={"foundation": None})
     if settings.foundation is None:
         if definition.starts_from == "foundation":
-            raise InputError("foundation: found nothing, with the strategy foundation; write the path of a MACE model")
+            raise InputError(
+                f"foundation: found nothing, with the strategy {definition.name}; write the path of a MACE model"
+            )
         return settings
     path = Path(settings.foundation).expanduser()
     if not path.is_file():

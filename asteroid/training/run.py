@@ -23,7 +23,7 @@ from asteroid import paths
 from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import SYMBOLS
 from asteroid.data.training_set import TrainingSet, write_training_set
-from asteroid.errors import InputError, suggest
+from asteroid.errors import InputError
 from asteroid.manifest import Strategy, TrainingSettings
 from asteroid.models import (
     ID_ATTRIBUTE,
@@ -36,6 +36,7 @@ from asteroid.models import (
     write_model,
 )
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import Baseline, checked, read_baseline
 from asteroid.training.bias import effective_sample_size
 from asteroid.training.calculator import ModelCalculator
@@ -44,10 +45,11 @@ from asteroid.training.difference import difference_calculator
 from asteroid.training.fit import Progress
 from asteroid.training.held_out import HeldOut
 from asteroid.training.inputs import determining_settings, label_keys, read_problem, settings_for, teacher_seeds
+from asteroid.training.member import MEMBER
 from asteroid.training.model import choose_device
 from asteroid.training.predict import predict
+from asteroid.training.problem import Problem, Trained
 from asteroid.training.session import Session
-from asteroid.training.strategies import MEMBER, STRATEGIES, Problem, Trained
 from asteroid.usage import measure
 from asteroid.version import __version__
 
@@ -78,11 +80,9 @@ def train_model(
         TrainingError: when too few of these frames have labels.
         InputError: for an unknown strategy, or a model to start from that cannot be used.
     """
-    if strategy != "member" and strategy not in STRATEGIES:
-        raise InputError(f"unknown strategy '{strategy}'; {suggest(strategy, STRATEGIES)}")
-    if strategy == "multihead" and start is not None:
-        raise InputError("start: found a model with the strategy multihead, which trains two heads; leave it out")
-    definition = MEMBER if strategy == "member" else STRATEGIES[strategy]
+    definition = MEMBER if strategy == "member" else strategy_named(strategy)
+    if definition.heads > 1 and start is not None:
+        raise InputError(f"start: found a model with the strategy {strategy}, which trains two heads; leave it out")
     used = settings_for(settings, definition, start)
     problem = read_problem(store, data, definition, used)
     reads_cheap = definition.needs_cheap or definition.needs_paired
@@ -130,7 +130,7 @@ def train_model(
             on_progress=on_progress,
             used=usage,
         )
-        trained = definition.recipe(problem, session)
+        trained: Trained = definition.recipe(problem, session)
         model, references = session.finish(trained.model)
         held_out = list(session.results.values())[-1].held_out
         if any(frame.forces is not None for frame in problem.accurate_train):
@@ -239,7 +239,7 @@ def _train_teachers(
     parents = {}
     for index, seed in enumerate(teacher_seeds(settings)):
         seeded = settings.model_copy(update={"seed": seed})
-        card = train_model(store, name, data, strategy="scratch", settings=seeded, on_progress=on_progress)
+        card = train_model(store, name, data, strategy=BASELINE, settings=seeded, on_progress=on_progress)
         parents["teacher" if index == 0 else f"teacher-{index + 1}"] = card["model_id"]
     return parents
 

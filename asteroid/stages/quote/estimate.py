@@ -14,7 +14,7 @@ from asteroid.stages.quote.labels import LabelCost, growth, ledger_cost, measure
 from asteroid.stages.quote.lines import Line, Quote, Stage
 from asteroid.stages.quote.schedule import lay_out
 from asteroid.stages.quote.speed import SamplingSpeed, TrainingSpeed, sampling_speed, training_speed
-from asteroid.stages.quote.work import Phase, Work, remaining
+from asteroid.stages.quote.work import QuotedPhase, Work, remaining
 from asteroid.store import Store
 
 Note = Callable[[str], None]
@@ -228,7 +228,7 @@ def _source(cost: LabelCost | None) -> str:
 
 
 def _training_line(store: Store, molecule: MoleculeSettings, work: Work, speed: TrainingSpeed | None) -> Line:
-    def seconds(steps: Callable[[Phase], int]) -> float:
+    def seconds(steps: Callable[[QuotedPhase], int]) -> float:
         if speed is None or not work.phases:
             return 0.0
         phases = sum(speed.phase_seconds + steps(phase) * speed.step_seconds[phase.batch_size] for phase in work.phases)

@@ -5,7 +5,7 @@ minimum is often found before its last label.
 """
 
 import math
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from asteroid import paths
@@ -24,7 +24,8 @@ from asteroid.stages.models import Models, trained_models, training_frames
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
 from asteroid.stages.rounds import read_rounds, training_settings, trains_on
 from asteroid.store import Store
-from asteroid.training.bias import QUANTILES, TRIAL_STEPS
+from asteroid.strategies import BASELINE, Phase, strategy_named
+from asteroid.training.member import MEMBER
 
 RELAXATION_STEPS = 40
 """Gradients from an MMFF94 structure to a minimum of the cheap level: 10 to 60 for molecules of 3 to 20 atoms."""
@@ -34,17 +35,10 @@ MODEL_RELAXATION_STEPS = 40
 
 
 @dataclass(frozen=True)
-class Phase:
-    """One stage of a training.
+class QuotedPhase(Phase):
+    """A phase of a training, with ``least_steps`` where early stopping can end it at the earliest."""
 
-    Args:
-        least_steps: where early stopping can end it at the earliest.
-    """
-
-    name: str
-    steps: int
-    least_steps: int
-    batch_size: int
+    least_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class Work:
     accurate_labels: int
     minimum_labels: int
     evidence_labels: int
-    phases: tuple[Phase, ...]
+    phases: tuple[QuotedPhase, ...]
     minimum_gradients: int
     validation_gradients: int
 
@@ -89,7 +83,7 @@ def remaining(store: Store, molecule: MoleculeSettings, atoms: int) -> Work:
     phases = _phases(molecule.training, _has_scratch_model(store, molecule)) if rounds else ()
     phases = (*phases, *_further_rounds(molecule, rounds - 1))
     if not certified and _needs_curve(store, molecule, models):
-        phases = (*phases, _alone(molecule.training))
+        phases = (*phases, *_quoted(strategy_named(BASELINE).phases(molecule.training), molecule.training))
     return Work(
         conformer_gradients=conformer_gradients,
         sampling_gradients=sampling_gradients,
@@ -221,18 +215,19 @@ def _rounds(store: Store, molecule: MoleculeSettings, *, trained: bool) -> int:
     return max(0, min(settings.rounds + settings.certify_rounds, 1 + batches) - len(read_rounds(store, molecule)))
 
 
-def _further_rounds(molecule: MoleculeSettings, rounds: int) -> tuple[Phase, ...]:
+def _further_rounds(molecule: MoleculeSettings, rounds: int) -> tuple[QuotedPhase, ...]:
     """What each round after the next one trains; any may be the last, so none of it is sure."""
     if molecule.acquisition is None:
         return ()
     training = molecule.training
-    member = _phase(training, "member", training.finetune_steps, training.finetune_batch_size, stops=False)
+    members = [*MEMBER.phases(training)] * molecule.acquisition.committee
     if trains_on(molecule):
         training = training_settings(molecule, start="the model of the round before")
-    # The baseline is trained once, for the certificate, but for weighted, whose teacher it is, in each round.
-    phases = _phases(training, has_scratch=training.strategy not in ("weighted", "scratch"))
-    each = (*[member] * molecule.acquisition.committee, *phases)
-    return tuple(replace(phase, least_steps=0) for phase in each) * rounds
+    strategy = strategy_named(training.strategy)
+    # The baseline is trained once, for the certificate, but in each round where it is a teacher.
+    teachers = strategy_named(BASELINE).phases(training) if strategy.needs_teacher else ()
+    each = [replace(phase, optional=True) for phase in (*members, *teachers, *strategy.phases(training))]
+    return _quoted(each, training) * rounds
 
 
 def _exploration(molecule: MoleculeSettings) -> int:
@@ -248,7 +243,7 @@ def _has_scratch_model(store: Store, molecule: MoleculeSettings) -> bool:
     """Whether a model of these settings was trained on the accurate labels alone before the pipeline was stopped."""
     frames, _, _ = training_frames(store, molecule)
     # It starts from random weights, whatever the manifest's strategy starts from.
-    settings = {**molecule.training.model_dump(mode="json"), "strategy": "scratch", "foundation": None}
+    settings = {**molecule.training.model_dump(mode="json"), "strategy": BASELINE, "foundation": None}
     for model_id in store.names(paths.models(molecule.name)):
         path = paths.model(molecule.name, model_id, "card.json")
         if store.exists(path):
@@ -261,44 +256,26 @@ def _has_scratch_model(store: Store, molecule: MoleculeSettings) -> bool:
 
 def _needs_curve(store: Store, molecule: MoleculeSettings, models: Models | None) -> bool:
     """Whether a model of half the accurate labels alone will be trained."""
-    if not molecule.validation.curve or molecule.training.strategy == "scratch":
+    if not molecule.validation.curve or molecule.training.strategy == BASELINE:
         return False
     if models is None:
         return molecule.budget.accurate >= 2 * LEAST_LABELS
     return not has_curve(store, molecule, models)
 
 
-def _alone(settings: TrainingSettings) -> Phase:
-    """Training on accurate labels alone."""
-    return _phase(settings, "scratch", settings.steps_alone, settings.finetune_batch_size, stops=True)
+def _phases(settings: TrainingSettings, has_scratch: bool) -> tuple[QuotedPhase, ...]:
+    """Of the manifest's strategy and, unless it is there already, of the baseline."""
+    own = strategy_named(settings.strategy).phases(settings)
+    baseline = strategy_named(BASELINE).phases(settings)
+    if settings.strategy == BASELINE:
+        own = ()
+    return _quoted([*([] if has_scratch else baseline), *own], settings)
 
 
-def _phase(settings: TrainingSettings, name: str, steps: int, batch_size: int, *, stops: bool) -> Phase:
+def _quoted(phases: Sequence[Phase], settings: TrainingSettings) -> tuple[QuotedPhase, ...]:
     patience = (settings.patience + 1) * settings.evaluate_every
-    return Phase(name, steps, min(steps, patience) if stops else steps, batch_size)
 
+    def least(phase: Phase) -> int:
+        return 0 if phase.optional else min(phase.steps, patience) if phase.accurate else phase.steps
 
-def _phases(settings: TrainingSettings, has_scratch: bool) -> tuple[Phase, ...]:
-    def phase(name: str, steps: int, batch_size: int, *, stops: bool) -> Phase:
-        return _phase(settings, name, steps, batch_size, stops=stops)
-
-    alone = _alone(settings)
-    phases = [] if has_scratch else [alone]
-    if settings.strategy == "scratch":
-        return tuple(phases)
-    if settings.strategy == "foundation":
-        return (*phases, replace(alone, name="finetune"))
-    if settings.strategy == "multihead":
-        return (*phases, phase("multihead", settings.steps_together, settings.batch_size, stops=True))
-    if settings.strategy == "weighted":
-        phases += [alone] * (settings.teachers - 1)
-    if settings.strategy == "weighted" and settings.gamma == "auto":
-        trial = max(1, round(TRIAL_STEPS * settings.pretrain_steps))
-        phases += [phase("gamma", trial, settings.batch_size, stops=False)] * (len(QUANTILES) + 1)
-    if settings.strategy == "corrected":
-        # Only where its kernel is not nearly exact.
-        correction = phase("correction", settings.correction_steps, settings.finetune_batch_size, stops=True)
-        phases.append(replace(correction, least_steps=0))
-    phases.append(phase("pretrain", settings.pretrain_steps, settings.batch_size, stops=False))
-    phases.append(phase("finetune", settings.finetune_steps, settings.finetune_batch_size, stops=True))
-    return tuple(phases)
+    return tuple(QuotedPhase(**vars(phase), least_steps=least(phase)) for phase in phases)

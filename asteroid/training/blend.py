@@ -18,6 +18,7 @@ from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import KernelModel
 from asteroid.training.predict import Prediction, predict
 from asteroid.training.session import Session
+from asteroid.training.steps import correcting
 
 NEARLY_EXACT = 0.01
 """A kernel that leaves no more than this part of the difference is left alone: no network does that from few frames."""
@@ -75,13 +76,10 @@ def train_network(
     settings = session.settings
     model = session.random_model(pairs)
     session.fit(
-        "correction",
+        correcting(settings),
         model,
         pairs,
-        steps=settings.correction_steps,
-        batch_size=settings.finetune_batch_size,
         learning_rate=settings.learning_rate / 2,  # of batches a quarter as large
-        accurate=True,
         held_out=held_out,
     )
     network: torch.nn.Module = session.with_references(model, pairs)

@@ -1,15 +1,18 @@
 """What a recipe is given and what it returns: the vocabulary of :mod:`asteroid.training.strategies`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import torch
+from asteroid.settings import TrainingSettings
 
-from asteroid.manifest import TrainingSettings
-from asteroid.training.bias import Floats, Weighting
-from asteroid.training.dataset import LabelledFrame
-from asteroid.training.session import Session
+if TYPE_CHECKING:
+    import torch
+
+    from asteroid.training.bias import Floats, Weighting
+    from asteroid.training.dataset import LabelledFrame
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Problem:
     ladder: Sequence[Mapping[str, LabelledFrame]] = ()
     configurations: Sequence[LabelledFrame] = ()
 
-    def by_molecule(self) -> dict[str, "Problem"]:
+    def by_molecule(self) -> dict[str, Problem]:
         """The same of each molecule apart, by its name."""
 
         def of(molecule: str, frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
@@ -78,29 +81,3 @@ class Trained:
     weighted_ids: Sequence[str] = ()
     atom_weights: Sequence[Floats] | None = None
     correction: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class StrategyDefinition:
-    """A recipe and what it needs.
-
-    Args:
-        needs_cheap: cheap labels of training configurations.
-        needs_teacher: models trained on accurate labels alone.
-        needs_paired: cheap labels of the accurate configurations, see ``paired_cheap`` of :class:`Problem`.
-        needs_configurations: training configurations of a known temperature; their labels are not read.
-        learns_difference: learns accurate − cheap: the accurate labels of its problem, the held-out ones too, are
-            already differences, and its model works together with the cheap method only.
-        starts_from: ``random`` weights always; ``either`` these or a model of the user's, when there is one; or only
-            that model, the ``foundation``.
-        reads: names of the training settings that change its model while other strategies do without them.
-    """
-
-    recipe: Callable[[Problem, Session], Trained]
-    needs_cheap: bool = False
-    needs_teacher: bool = False
-    needs_paired: bool = False
-    needs_configurations: bool = False
-    learns_difference: bool = False
-    starts_from: Literal["random", "either", "foundation"] = "random"
-    reads: frozenset[str] = frozenset()
