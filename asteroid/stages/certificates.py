@@ -10,8 +10,8 @@ from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.models import read_card, read_model
 from asteroid.naming import content
-from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import TORCH_IMPORTS, digest, import_mace, label_key, training_device, waiting
+from asteroid.processes import Progress
+from asteroid.stages.common import digest, import_mace, label_key, training_device, waiting
 from asteroid.stages.curve import measure_curve
 from asteroid.stages.evidence import Asked, gather_evidence, read_asked
 from asteroid.stages.hessians import hessian_frames
@@ -50,15 +50,9 @@ def is_certified(store: Store, molecule: MoleculeSettings) -> bool:
     return models is not None and store.exists(f"{report_folder(store, molecule, models)}/report.html")
 
 
-def certify_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
-    """:func:`certify` in a process of its own; returns whether the certificate was passed."""
-    return call_in_process(certify, store, molecule, on_progress=on_progress, preload=TORCH_IMPORTS)
-
-
-def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
+def certify(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
     """Judge the final model on held-out frames, in MD and at its minimum; write certificate and report. Needs torch."""
     import_mace()
-    store = Store(store_url)
     models = trained_models(store, molecule)
     if models is None:
         raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")

@@ -17,9 +17,9 @@ from asteroid.data.training_set import TrainingFrames, TrainingSet
 from asteroid.manifest import MoleculeSettings
 from asteroid.models import has_model, read_card
 from asteroid.naming import content, file_digest
-from asteroid.processes import Progress, call_in_process
+from asteroid.processes import Progress
 from asteroid.records import Attempt
-from asteroid.stages.common import TORCH_IMPORTS, digest, import_mace, label_key, waiting
+from asteroid.stages.common import digest, import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.rounds import last_model, training_settings
 from asteroid.store import Store
@@ -159,15 +159,13 @@ def _training_labels(store: Store, molecule: MoleculeSettings) -> dict[str, Any]
     return labels
 
 
-def train_in_child(
-    store: str, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
-) -> dict[str, Any]:
-    """:func:`train` in a process of its own; returns the final model's card."""
-    return call_in_process(train, store, molecule, baseline=baseline, on_progress=on_progress, preload=TORCH_IMPORTS)
+def lacks_training(store: Store, molecule: MoleculeSettings, *, baseline: bool = True) -> bool:
+    """Whether what :func:`train` makes of the labels now in the store is not there."""
+    return (trained_models if baseline else round_model)(store, molecule) is None
 
 
 def train(
-    store_url: str, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
+    store: Store, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
 ) -> dict[str, Any]:
     """Train the scratch model, then the manifest's strategy, and find the final model's minimum. Needs torch.
 
@@ -180,7 +178,6 @@ def train(
         TrainingError: when too few frames have labels.
     """
     import_mace()
-    store = Store(store_url)
     with (
         charge(store, molecule.model_name, "training") as entry,
         claim(store, f"training {molecule.model_name}", on_wait=waiting(on_progress)),

@@ -4,8 +4,8 @@ A round picks a batch by the model of the round before, has it labelled, trains 
 follows from files that are written once: ``explored-NNN.json`` (where the model led itself), ``picked-NNN.json`` (the
 batch, and with it the settings of the round) and ``round-NNN.json`` (what the round came to); ``further-NNN.json`` is
 the order of a round by a failed certificate (:mod:`asteroid.stages.feedback`). What makes these needs
-torch and is in :mod:`asteroid.stages.acquire`; :mod:`flows.rounds` orders the steps. Budgets are no part of the
-folder's name, so a larger one goes on with the same rounds.
+torch and is in :mod:`asteroid.stages.acquire`; :mod:`asteroid.pipeline.order` orders the steps. Budgets are no part of
+the folder's name, so a larger one goes on with the same rounds.
 """
 
 from collections.abc import Mapping, Sequence

@@ -17,12 +17,13 @@ from asteroid.account import spent
 from asteroid.configuration import Configuration
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
+from asteroid.processes import call_in_process
 from asteroid.stages.quote import Line, Quote, quote
 from asteroid.stages.quote.labels import ENOUGH, growth, ledger_cost
 from asteroid.stages.quote.schedule import Task, lay_out
 from asteroid.stages.quote.work import _phases, remaining
 from asteroid.store import Store
-from tests.flows.conftest import WATER
+from tests.pipeline.conftest import WATER
 
 STO_3G = LevelOfTheory.parse("hf/sto-3g")
 
@@ -152,7 +153,7 @@ def test_a_learning_curve_is_quoted_one_more_training_of_accurate_labels_alone(w
 @pytest.mark.long
 def test_trainings_take_the_quoted_steps(water, before, labelled):
     _, store, molecule = water
-    stages.train_in_child(store.url, molecule)
+    call_in_process(stages.train, store, molecule)
     taken = 0
     for name in store.names(f"models/{molecule.name}"):
         if store.exists(f"models/{molecule.name}/{name}/card.json"):
