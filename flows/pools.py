@@ -124,7 +124,7 @@ class PoolRunner(Runner):
             return
         title = step.title(molecule, **parameters)
         # In a loop of rounds, each budget is another training and another certificate.
-        work = digest([molecule.name, molecule.budget.accurate, name, parameters, occasion])
+        work = digest([molecule.model_name, molecule.name, molecule.budget.accurate, name, parameters, occasion])
         reason = ""
         for attempt in range(ATTEMPTS * self.run_count):
             async with self.in_flight:

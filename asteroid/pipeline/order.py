@@ -1,14 +1,14 @@
-"""What follows what: the steps of every molecule of a manifest, in order.
+"""What follows what: the steps of every model of a manifest, in order.
 
 Nothing is computed here. The store says what is missing and a :class:`Runner` has it done, so running it again on the
-same store goes on where things stand. Molecules run side by side, and one that fails does not stop the others.
+same store goes on where things stand. Models run side by side, and one that fails does not stop the others.
 """
 
 import asyncio
 import logging
 from abc import ABC, abstractmethod
 from asyncio import to_thread
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from asteroid import stages
@@ -60,41 +60,73 @@ class Runner(ABC):
 
 
 async def run_molecules(store: Store, molecules: Sequence[MoleculeSettings], runner: Runner) -> list[dict[str, Any]]:
-    """All steps of these molecules, then the index of reports.
+    """All steps of these molecules and their models, then the index of reports.
 
     Returns:
-        One outcome a molecule: of :func:`asteroid.stages.outcome`, or, of one that could not be finished, ``molecule``,
-        ``passed`` (False) and ``failure``, the reason in a line.
+        One outcome for each molecule of each model: of :func:`asteroid.stages.outcome`, or, of one that could not be
+        finished, ``molecule``, ``passed`` (False) and ``failure``, the reason in a line.
     """
     log.info("%s, store %s", plural(len(molecules), "molecule"), store.location(""))
+    models: dict[str, list[MoleculeSettings]] = {}
+    for molecule in molecules:
+        models.setdefault(molecule.model_name, []).append(molecule)
     ended = await asyncio.gather(
-        *(run_molecule(store, molecule, runner) for molecule in molecules), return_exceptions=True
+        *(run_model(store, members, runner) for members in models.values()), return_exceptions=True
     )
     outcomes = [
-        _failure(molecule.name, outcome) if isinstance(outcome, BaseException) else outcome
-        for molecule, outcome in zip(molecules, ended, strict=True)
+        outcome
+        for members, result in zip(models.values(), ended, strict=True)
+        for outcome in _outcomes(members, [result] * len(members) if isinstance(result, BaseException) else result)
     ]
     if not all("failure" in outcome for outcome in outcomes):
         await _write_index(store)
     return outcomes
 
 
-async def run_molecule(store: Store, molecule: MoleculeSettings, runner: Runner) -> dict[str, Any]:
-    """All steps of one molecule, each only as far as the store lacks its result."""
-    await runner.run("sample", store, molecule)
+async def run_model(
+    store: Store, molecules: Sequence[MoleculeSettings], runner: Runner
+) -> list[dict[str, Any] | BaseException]:
+    """All steps of one model, each only as far as the store lacks its result.
+
+    Sampling, labels and certificates are steps of each molecule, training is one of the model.
+
+    Args:
+        molecules: all that train or judge the model.
+
+    Returns:
+        For each molecule its outcome, or why it could not be judged.
+    """
+    await _all(runner.run("sample", store, molecule) for molecule in molecules)
+    rounds = molecules[0].acquisition is not None
     while True:
-        settings = molecule if molecule.acquisition is None else await run_rounds(store, molecule, runner)
-        await label_chosen(store, settings, runner)
-        await runner.run("train", store, settings)
-        models = await to_thread(stages.trained_models, store, settings)
+        current = [await run_rounds(store, molecules[0], runner)] if rounds else list(molecules)
+        await _all(label_chosen(store, molecule, runner) for molecule in current)
+        await runner.run("train", store, current[0])
+        models = await to_thread(stages.trained_models, store, current[0])
         if models is None:
-            raise AsteroidError(f"{molecule.name}: the labels change faster than models train; run again to go on")
-        await gather_evidence(store, settings, runner, models)
-        await runner.run("certify", store, settings)
-        if molecule.acquisition is None or not await another_round(store, molecule):
-            outcome = await to_thread(stages.outcome, store, settings, models)
-            await runner.show_outcome(store, settings, outcome)
-            return outcome
+            raise AsteroidError("the labels change faster than models train; run again to go on")
+        outcomes: list[dict[str, Any] | BaseException] = await asyncio.gather(
+            *(certify(store, molecule, runner, models) for molecule in current), return_exceptions=True
+        )
+        if not rounds or isinstance(outcomes[0], BaseException) or not await another_round(store, molecules[0]):
+            for molecule, outcome in zip(current, outcomes, strict=True):
+                if not isinstance(outcome, BaseException):
+                    await runner.show_outcome(store, molecule, outcome)
+            return outcomes
+
+
+async def certify(store: Store, molecule: MoleculeSettings, runner: Runner, models: stages.Models) -> dict[str, Any]:
+    """Judge a trained model on one molecule."""
+    await gather_evidence(store, molecule, runner, models)
+    await runner.run("certify", store, molecule)
+    return await to_thread(stages.outcome, store, molecule, models)
+
+
+async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run side by side, each to its end; the first failure is raised then."""
+    for ended in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
 
 
 async def label_chosen(store: Store, molecule: MoleculeSettings, runner: Runner, *, occasion: str = "") -> None:
@@ -200,6 +232,15 @@ async def another_round(store: Store, molecule: MoleculeSettings) -> bool:
     verdict = await to_thread(stages.order_round, store, molecule)
     log.info("%s: %s", molecule.name, verdict.reason)
     return verdict.further
+
+
+def _outcomes(
+    molecules: Sequence[MoleculeSettings], ended: Sequence[dict[str, Any] | BaseException]
+) -> list[dict[str, Any]]:
+    return [
+        _failure(molecule.name, outcome) if isinstance(outcome, BaseException) else outcome
+        for molecule, outcome in zip(molecules, ended, strict=True)
+    ]
 
 
 def _failure(name: str, error: BaseException) -> dict[str, Any]:

@@ -44,6 +44,7 @@ class Step:
         parallel: whether it gets ``workers``, the number of processes to start.
         once: whether a run that has completed has done what can be done, even if the store lacks something: a pick may
             find no candidate. Other steps are run again then.
+        of_model: whether it is a step of the model, whichever of its molecules it is given.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Step:
     torch: bool = False
     parallel: bool = False
     once: bool = False
+    of_model: bool = False
 
     def title(self, molecule: MoleculeSettings, **parameters: Any) -> str:
         """What people read of it.
@@ -65,7 +67,8 @@ class Step:
         """
         shards = parameters.get("shards", 1)
         shard = f", shard {parameters['shard'] + 1} of {shards}" if shards > 1 else ""
-        return f"{molecule.name}: {self.words.format(**parameters)}{shard}"
+        name = molecule.model_name if self.of_model else molecule.name
+        return f"{name}: {self.words.format(**parameters)}{shard}"
 
     def resource_of(self, molecule: MoleculeSettings, **parameters: Any) -> Resource:
         return self.resource(molecule, **parameters) if callable(self.resource) else self.resource
@@ -105,7 +108,7 @@ def _lacks_certificate(store: Store, molecule: MoleculeSettings) -> bool:
 _IN_ORDER = (
     Step("sample", "sampling", "cheap", stages.sample, stages.lacks_frames, _sampled, parallel=True, once=True),
     Step("label", "{level} labels", label_resource, _label, _lacks_labels, _labelled, parallel=True),
-    Step("train", "training", "gpu", stages.train, stages.lacks_training, _trained, torch=True),
+    Step("train", "training", "gpu", stages.train, stages.lacks_training, _trained, torch=True, of_model=True),
     # The steps of a round, besides labels and training.
     Step("explore", "explore", "gpu", stages.explore, stages.lacks_exploration, str, torch=True, once=True),
     Step("energy-cost", "energy-cost", "accurate", stages.measure_energy_cost, stages.lacks_energy_cost),
