@@ -172,4 +172,7 @@ def print_table(results: Sequence[Mapping[str, Any]], cheap: Mapping[str, float]
 
 
 if __name__ == "__main__":
-    main()
+    # Processes find what they run in the module, which is not __main__ for them.
+    from benchmarks.shared_models import main as start
+
+    start()
