@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pipeline.conftest import manifest
+from tests.pipeline.conftest import image_packages, manifest
 
-__all__ = ["manifest"]
+__all__ = ["image_packages", "manifest"]
 
 
 @pytest.fixture(scope="session")
