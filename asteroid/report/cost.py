@@ -22,7 +22,7 @@ from asteroid.stored import AnalyticHessian
 from asteroid.usage import Usage
 
 Kind = Literal["sampling", "cheap labels", "accurate labels", "training", "exploration", "validation"]
-"""The stages that a quote and an account have in common; a quote knows no exploration."""
+"""The stages that a quote and an account have in common."""
 
 _QUOTED: Mapping[str, Kind] = {
     "sampling": "sampling",
@@ -31,6 +31,7 @@ _QUOTED: Mapping[str, Kind] = {
     "minimum": "accurate labels",
     "certificate labels": "accurate labels",
     "training": "training",
+    "exploration": "exploration",
     "validation": "validation",
 }
 """Stage of a quote -> kind of cost."""
