@@ -7,8 +7,8 @@
 :func:`label` computes energies and forces, :func:`run` makes models of a manifest, :func:`open_store` reads what was
 kept, :func:`load_model` is a finished model as an ASE calculator (:mod:`asteroid.api`).
 
-Plain Python that never imports Prefect. To read the code, start at :mod:`asteroid.stages` for the pipeline as named
-steps, at :mod:`asteroid.store` for where everything is kept, and at :mod:`asteroid.training.strategies` for the method.
+Plain Python that never imports Prefect. To read the code, start at :mod:`asteroid.pipeline` for the steps and their
+order, at :mod:`asteroid.store` for where everything is kept, and at :mod:`asteroid.training.strategies` for the method.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -5,7 +5,6 @@ Everything heavy is imported when it is first used. Units are eV, Å, e and amu;
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,13 +37,12 @@ def run(manifest: str | Path, *, store: str | Path | None = None, quiet: bool = 
     """
     from rich.console import Console
 
+    from asteroid.pipeline.local import run as run_here
     from asteroid.stages import load_checked
 
     loaded = load_checked(Path(manifest))
-    runner = entry_points(group="asteroid.runner")["local"].load()
     where = open_store(loaded.store if store is None else store).files
-    outcomes: list[dict[str, Any]] = runner(where, loaded.molecules, console=Console(highlight=False, quiet=quiet))
-    return outcomes
+    return run_here(where, loaded.molecules, console=Console(highlight=False, quiet=quiet))
 
 
 def label(

@@ -65,6 +65,10 @@ class Files:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
 
+    def __reduce__(self) -> tuple[type["Files"], tuple[str]]:
+        # Another process opens it anew, by its URL.
+        return type(self), (self.url,)
+
     def local_path(self, path: str) -> Path | None:
         """Where a file lies on this machine; None in an object store."""
         return self._local / path if self._local else None

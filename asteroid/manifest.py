@@ -7,10 +7,10 @@ labellers' knowledge and is asked there (``asteroid.labelling.check_supported``)
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -36,7 +36,7 @@ from asteroid.settings import (
     TrainingSettings,
     ValidationSettings,
 )
-from asteroid.strategy_rules import check_ladder, check_strategy
+from asteroid.strategies import check_ladder, check_strategy
 from asteroid.strict_yaml import read_yaml
 from asteroid.structures import Composition, read_smiles
 
@@ -47,6 +47,7 @@ __all__ = [
     "LabelSettings",
     "LabellingSettings",
     "Manifest",
+    "ModelPlan",
     "ModelSettings",
     "MoleculeSettings",
     "Sampler",
@@ -80,6 +81,7 @@ class MoleculeSettings:
         multiplicity: 2S + 1.
         engine: the program that computes semiempirical levels; None for the default of the level.
         acquisition: how accurate labels are bought in rounds; None where all are chosen before any model is trained.
+        model: the model that the molecule trains or judges, where that is one of several molecules.
     """
 
     name: str
@@ -96,6 +98,27 @@ class MoleculeSettings:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     acquisition: AcquisitionSettings | None = None
+    model: "ModelPlan | None" = None
+
+    @property
+    def model_name(self) -> str:
+        """The molecule's own name, unless its model is one of several molecules."""
+        return self.model.name if self.model else self.name
+
+    @property
+    def trained_on(self) -> "tuple[MoleculeSettings, ...]":
+        """The molecules whose labels train this molecule's model."""
+        return self.model.molecules if self.model else (self,)
+
+    @property
+    def is_only_judged(self) -> bool:
+        """Whether the model is judged on this molecule and has never seen it."""
+        return all(member.name != self.name for member in self.trained_on)
+
+    def accurate_labels(self, split: Split) -> int:
+        """How many accurate labels are bought for a split; none to learn from of a molecule that only judges."""
+        counts = {"train": self.budget.train, "valid": self.budget.valid, "test": self.budget.test}
+        return 0 if self.is_only_judged and split != "test" else counts[split]
 
     @property
     def ladder(self) -> tuple[LevelOfTheory, ...]:
@@ -114,6 +137,20 @@ class MoleculeSettings:
             raise InputError(f"{self.name}: write either smiles or geometry")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelPlan:
+    """A model of several molecules.
+
+    Args:
+        molecules: those that train it, and judge it as well.
+        judge: those that judge it alone. Nothing but test labels and evidence is bought of them.
+    """
+
+    name: str
+    molecules: tuple[MoleculeSettings, ...]
+    judge: tuple[MoleculeSettings, ...] = ()
+
+
 @dataclass(frozen=True)
 class Manifest:
     """A manifest that has passed every check.
@@ -121,11 +158,18 @@ class Manifest:
     Args:
         path: the file.
         store: where everything is kept, as written: a folder (relative to the working directory) or a URL.
+        molecules: each with its model; a molecule of several models is there once for each.
     """
 
     path: Path
     store: str
     molecules: tuple[MoleculeSettings, ...]
+
+    @property
+    def models(self) -> dict[str, tuple[MoleculeSettings, ...]]:
+        """The molecules that train or judge each model, by its name."""
+        names = dict.fromkeys(molecule.model_name for molecule in self.molecules)
+        return {name: tuple(m for m in self.molecules if m.model_name == name) for name in names}
 
 
 class _Defaults(Settings):
@@ -148,12 +192,21 @@ class _Molecule(_Defaults):
     multiplicity: int = 1
 
 
+class _Model(Settings):
+    name: str
+    molecules: list[str] | Literal["all"]
+    judge: list[str] = Field(default_factory=list)
+    training: TrainingSettings = TrainingSettings()
+    acquisition: AcquisitionSettings | None = None
+
+
 class _File(Settings):
-    """The outermost keys; what stands below ``molecules`` is read one by one."""
+    """The outermost keys; what stands below ``molecules`` and ``models`` is read one by one."""
 
     store: str = "./store"
     defaults: dict[str, Any] = Field(default_factory=dict)
     molecules: list[Any]
+    models: list[Any] = Field(default_factory=list)
 
 
 def load_manifest(path: str | Path) -> Manifest:
@@ -200,7 +253,9 @@ def _read(path: Path) -> tuple[Manifest | None, list[str]]:
             problems += [f"{_label(index, raw)}: {problem}" for problem in found_here]
             if molecule is not None:
                 molecules.append(molecule)
-        problems += _check_duplicates(raw_molecules)
+        problems += _check_duplicates(raw_molecules, "molecules")
+    if top is not None and top.models and not problems:
+        molecules, problems = _read_models(top, molecules, path.parent)
     if problems or top is None:
         return None, [f"{path}: {printable(problem, most=LONGEST_PROBLEM)}" for problem in problems]
     return Manifest(path, top.store, tuple(molecules)), []
@@ -371,24 +426,110 @@ def _check_store(store: str) -> str | None:
     return None
 
 
-def _check_duplicates(raw_molecules: list[Any]) -> list[str]:
+def _check_duplicates(entries: list[Any], key: str) -> list[str]:
     """Names that differ only in case are one folder on some file systems."""
     seen: dict[str, int] = {}
     problems = []
-    for index, raw in enumerate(raw_molecules):
+    for index, raw in enumerate(entries):
         name = raw.get("name") if isinstance(raw, dict) else None
         if isinstance(name, str):
             first = seen.setdefault(name.lower(), index)
             if first != index:
                 problems.append(
-                    f"{_label(index, raw)}: name: found {name!r}, which molecules[{first}] has too; write another one"
+                    f"{_label(index, raw, key)}: name: found {name!r}, which {key}[{first}] has too; write another one"
                 )
     return problems
 
 
-def _label(index: int, raw: object) -> str:
+def _label(index: int, raw: object, key: str = "molecules") -> str:
     name = raw.get("name") if isinstance(raw, dict) else None
-    return f"molecules[{index}] ({printable(name)})" if isinstance(name, str) else f"molecules[{index}]"
+    return f"{key}[{index}] ({printable(name)})" if isinstance(name, str) else f"{key}[{index}]"
+
+
+def _read_models(
+    file: _File, molecules: Sequence[MoleculeSettings], folder: Path
+) -> tuple[list[MoleculeSettings], list[str]]:
+    """Every molecule with its model: those of ``models``, and one of its own for a molecule that none of them names."""
+    problems = _check_duplicates(file.models, "models")
+    found: list[MoleculeSettings] = []
+    for index, raw in enumerate(file.models):
+        plan, found_here = _read_model(raw, file, molecules, folder)
+        problems += [f"{_label(index, raw, 'models')}: {problem}" for problem in found_here]
+        if plan is not None:
+            found += [replace(molecule, model=plan) for molecule in (*plan.molecules, *plan.judge)]
+    named = {molecule.name for molecule in found}
+    return [*found, *(molecule for molecule in molecules if molecule.name not in named)], problems
+
+
+def _read_model(
+    raw: object, file: _File, molecules: Sequence[MoleculeSettings], folder: Path
+) -> tuple[ModelPlan | None, list[str]]:
+    """One entry of ``models``, or what is wrong with it."""
+    if not isinstance(raw, dict):
+        return None, [f"found {str(raw)[:40]!r}; write keys and values, for example name: and molecules:"]
+    below: dict[str, Any] = {key: file.defaults[key] for key in ("training", "acquisition") if key in file.defaults}
+    model, problems = validate(_Model, _merge(below, raw))
+    if model is None:
+        return None, problems
+    by_name = {molecule.name: (molecule, file.molecules[place]) for place, molecule in enumerate(molecules)}
+    try:
+        check_name(model.name)
+    except InputError as error:
+        problems.append(str(error))
+    if model.name.lower() in {name.lower() for name in by_name}:
+        problems.append(f"name: found '{model.name}', which is the name of a molecule; write another one")
+    judge = list(dict.fromkeys(model.judge))
+    trained = (
+        [n for n in by_name if n not in judge] if model.molecules == "all" else list(dict.fromkeys(model.molecules))
+    )
+    for key, names in (("molecules", trained), ("judge", judge)):
+        problems += [f"{key}: found '{n}', no molecule; {suggest(n, by_name)}" for n in names if n not in by_name]
+    problems += [f"judge: found '{n}', which trains the model too; leave it out" for n in judge if n in trained]
+    if not trained:
+        problems.append("molecules: found an empty list; write at least one molecule")
+    if problems:
+        return None, problems
+    members: dict[str, MoleculeSettings] = {}
+    for name in (*trained, *judge):
+        _, written = by_name[name]
+        if ignored := sorted({"training", "acquisition"} & written.keys()):
+            problems.append(f"molecule '{name}' has {ignored[0]}: of its own; write it at the model")
+        entry = {key: value for key, value in written.items() if key not in ("training", "acquisition")}
+        above = {key: value for key, value in _merge(below, raw).items() if key in ("training", "acquisition")}
+        settings, found_here = _read_molecule({**entry, **above}, file.defaults, folder)
+        problems += [f"with molecule '{name}': {problem}" for problem in found_here]
+        if settings is not None:
+            members[name] = settings
+    problems = list(dict.fromkeys(problems)) or _check_members(list(members.values()))
+    if problems:
+        return None, problems
+    trainers, judges = (tuple(members[name] for name in names) for names in (trained, judge))
+    return ModelPlan(name=model.name, molecules=trainers, judge=judges), []
+
+
+def _check_members(members: Sequence[MoleculeSettings]) -> list[str]:
+    """One model has labels of the same kinds from all its molecules."""
+    first, problems = members[0], []
+    for other in members[1:]:
+        for key in ("cheap", "accurate"):
+            ours, theirs = getattr(first, key), getattr(other, key)
+            if ours != theirs:
+                problems.append(
+                    f"{key}: found '{ours}' for molecule '{first.name}' and '{theirs}' for '{other.name}'; "
+                    "write one level for all"
+                )
+            elif first.label_settings(ours).forces != other.label_settings(theirs).forces:
+                problems.append(
+                    f"labelling.{key}.forces: found true and false for molecules '{first.name}' and '{other.name}'; "
+                    "write one for all"
+                )
+        alike = (first.charge, first.multiplicity) == (other.charge, other.multiplicity)
+        if first.training.strategy == "delta" and not alike:
+            problems.append(
+                f"training.strategy: found delta with molecules '{first.name}' and '{other.name}' of different charges "
+                "or multiplicities; write corrected"
+            )
+    return problems
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

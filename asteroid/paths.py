@@ -9,7 +9,9 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     selections/level=…/molecule=…/<name>.parquet            which frames were chosen for a label, when and why
     labels/level=…/molecule=…/<unique>.parquet              one row an attempt
     copies/<one of the three folders above>/<unique>.copy   many of its small files as one, read in their place
-    models/<molecule>/<model id>/model.model, card.json     a card is written last: with it the model is complete
+    models/<model>/<model id>/model.model, card.json        a card is written last: with it the model is complete
+    models/<model>/<model id>/molecules/<molecule>/…        of a model of several molecules: its minimum of each, …
+    training-sets/<model>/<hash>.parquet                    labels that trained and judged a model, by frame and level
     checkpoints/<molecule>/<model id>/…                     of trainings that have not finished; MD's likewise
     comparisons/<molecule>/<digest>.json                    what one model of a comparison came to
     acquisition/<molecule>/<digest>/…                       rounds of labels: what explored, was picked, came of it
@@ -65,18 +67,28 @@ def analytic_hessians(molecule: str, level: object) -> str:
     return f"hessians/level={quote(str(level), safe='')}/molecule={molecule}"
 
 
-def models(molecule: str) -> str:
-    return f"models/{molecule}"
+def models(model: str) -> str:
+    return f"models/{model}"
 
 
-def model(molecule: str, model_id: str, name: str = "model.model") -> str:
-    """A file of a model: the weights, ``card.json``, ``minimum.json``, ``torsions.json`` and others."""
-    return f"models/{molecule}/{model_id}/{name}"
+def model(model: str, model_id: str, name: str = "model.model") -> str:
+    """A file of a model: the weights, or ``card.json``."""
+    return f"models/{model}/{model_id}/{name}"
 
 
-def trained(molecule: str, name: str, *, round_only: bool = False) -> str:
+def of_molecule(model: str, model_id: str, molecule: str, name: str) -> str:
+    """What a model says of one molecule: ``minimum.json``, ``torsions.json`` and others."""
+    folder = f"models/{model}/{model_id}"
+    return f"{folder}/{name}" if molecule == model else f"{folder}/molecules/{molecule}/{name}"
+
+
+def trained(model: str, name: str, *, round_only: bool = False) -> str:
     """Which models some settings and labels have led to."""
-    return f"models/{molecule}/index/{name}{'-round' if round_only else ''}.json"
+    return f"models/{model}/index/{name}{'-round' if round_only else ''}.json"
+
+
+def training_set(model: str, name: str) -> str:
+    return f"training-sets/{model}/{name}.parquet"
 
 
 def reports(molecule: str) -> str:

@@ -23,7 +23,7 @@ Strategy = Literal[
     "score-matching-exact",
     "score-matching-denoising",
 ]
-"""How to train from the labels of both levels; each is a recipe of :mod:`asteroid.training.strategies`."""
+"""How to train from the labels of both levels; each is a file of :mod:`asteroid.training.strategies`."""
 Sampler = Literal["md", "normal-modes"]
 Criterion = Literal["random", "diverse", "committee", "bias", "committee+diverse"]
 """How frames are picked for accurate labels; each is a function of :mod:`asteroid.acquisition.criteria`."""
@@ -131,7 +131,7 @@ class TrainingSettings(Settings):
     foundation: str | None = None
     """Path of a MACE model to start from instead of random weights; a pickle, so only from people you trust.
 
-    Only ``foundation`` needs it; those of :data:`asteroid.strategy_rules.FROM_RANDOM_WEIGHTS` do without it."""
+    Only ``foundation`` needs it; some strategies start from random weights always."""
     pretrain_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 5000
     finetune_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 1000
     correction_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 2500

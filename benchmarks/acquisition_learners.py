@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from asteroid.acquisition.committee import descriptors, force_disagreement, train_committee
+from asteroid.data.training_set import TrainingSet
 from asteroid.levels import LevelOfTheory
 from asteroid.settings import ModelSettings, TrainingSettings
 from asteroid.store import Store
@@ -86,15 +87,15 @@ class Oracle:
         return train_model(
             self.store,
             self.molecule,
+            self.training_set(level, ids),
             strategy=strategy,
-            cheap=level,
-            accurate=level,
-            train_ids=ids,
-            valid_ids=self.held_out,
-            cheap_ids=(),
             settings=settings,
             start=start,
         )
+
+    def training_set(self, level: LevelOfTheory, ids: Sequence[str]) -> TrainingSet:
+        """Labels of one level."""
+        return TrainingSet.of_molecule(self.molecule, cheap=level, accurate=level, train=ids, valid=self.held_out)
 
     def describe(self, model: torch.nn.Module, ids: Sequence[str]) -> Floats:
         return descriptors(model, [self.cheap[i].configuration for i in ids])
@@ -104,7 +105,7 @@ class FittedMace:
     """The network, fine-tuned; its committee is trained when it is asked."""
 
     def __init__(self, oracle: Oracle, labelled: Sequence[str]) -> None:
-        self._oracle = oracle
+        self._oracle, self._labelled = oracle, labelled
         settings = FINE_TUNING.model_copy(update={"seed": oracle.seed})
         self._card = oracle.train("foundation", oracle.levels[1], labelled, settings, oracle.pretrained())
         self._model = load_model(oracle.store, oracle.molecule, self._card["model_id"])
@@ -116,7 +117,8 @@ class FittedMace:
     def uncertainty(self, ids: Sequence[str]) -> Floats:
         store, molecule = self._oracle.store, self._oracle.molecule
         if not self._members:
-            found = train_committee(store, molecule, self._card, members=MEMBERS)
+            data = self._oracle.training_set(self._oracle.levels[1], self._labelled)
+            found = train_committee(store, self._card, data, members=MEMBERS)
             self._members = [load_model(store, molecule, member) for member in found]
         return _disagreement([self._predict(member, ids) for member in self._members])
 

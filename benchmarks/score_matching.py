@@ -82,6 +82,7 @@ def measure(
     url: str, accurate: LevelOfTheory, strategy: Any, labels: int, seed: int, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Train a model and judge it, in a process that may hold torch."""
+    from asteroid.data.training_set import TrainingSet
     from asteroid.training.dataset import labelled_frames
     from asteroid.training.predict import predict
     from asteroid.training.run import load_model, train_model
@@ -92,12 +93,15 @@ def measure(
     card = train_model(
         store,
         NAME,
+        TrainingSet.of_molecule(
+            NAME,
+            cheap=CHEAP,
+            accurate=accurate,
+            train=drawn[:labels],
+            valid=drawn[labels : labels + HELD_OUT],
+            cheap_frames=[frame_id for group in sampled for frame_id in group],
+        ),
         strategy=strategy,
-        cheap=CHEAP,
-        accurate=accurate,
-        train_ids=drawn[:labels],
-        valid_ids=drawn[labels : labels + HELD_OUT],
-        cheap_ids=[frame_id for group in sampled for frame_id in group],
         settings=TrainingSettings(model=MODEL, seed=seed, device="cpu", **options),
     )
     truth = labelled_frames(store, NAME, accurate, test)

@@ -1,8 +1,7 @@
-"""The order of the stages, run on this machine or as flows on workers; the only package that imports Prefect.
+"""The pipeline on Prefect's work pools; the only package that imports Prefect.
 
-:mod:`flows.pipeline` orders the stages (:mod:`flows.labels`, :mod:`flows.rounds`), :mod:`flows.steps` does one. On this
-machine (:mod:`flows.local`, :mod:`flows.site`) Prefect is not imported. With workers, :mod:`flows.full_pipeline` and
-:mod:`flows.stages` are the flows, :mod:`flows.pools` submits them, and :mod:`flows.artifacts` fills Prefect's UI.
+:mod:`flows.full_pipeline` is the parent flow, in the order of :mod:`asteroid.pipeline.order`; :mod:`flows.pools`
+submits its steps to workers, which run the flow of :mod:`flows.step`; :mod:`flows.artifacts` fills Prefect's UI.
 """
 
 import logging

@@ -47,7 +47,7 @@ def artifact_key(*words: str) -> str:
 
 
 class ProgressArtifact:
-    """Shows one stage in the UI; a :data:`flows.progress.Show`."""
+    """Shows one step in the UI; a :data:`asteroid.pipeline.progress.Show`."""
 
     def __init__(self) -> None:
         self._artifact: Any = None

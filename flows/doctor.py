@@ -8,23 +8,14 @@ import json
 import os
 import urllib.request
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 from asteroid.doctor import Check
+from asteroid.pipeline.steps import Resource
 
 LOCAL = "http://127.0.0.1:4200/api"
 POOLS = ("orchestrator", "cheap-cpu", "accurate-cpu", "gpu")
-DEPLOYMENTS = (
-    "asteroid/full-pipeline",
-    "sample/cheap",
-    "label/cheap",
-    "label/accurate",
-    "calculate/accurate",
-    "train/gpu",
-    "explore/gpu",
-    "propose/gpu",
-    "certify/gpu",
-)
+DEPLOYMENTS = ("asteroid/full-pipeline", *(f"step/{resource}" for resource in get_args(Resource)))
 """What ``prefect.yaml`` deploys and :mod:`flows.pools` runs."""
 
 TIMEOUT = 10.0

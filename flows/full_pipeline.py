@@ -1,4 +1,4 @@
-"""The flow ``asteroid``, deployed as ``asteroid/full-pipeline``: :mod:`flows.pipeline` on work pools."""
+"""The flow ``asteroid``, deployed as ``asteroid/full-pipeline``: :mod:`asteroid.pipeline` on work pools."""
 
 from typing import Any
 
@@ -7,9 +7,9 @@ from prefect.states import Failed
 
 from asteroid import stages
 from asteroid.errors import AsteroidError
+from asteroid.pipeline.order import run_molecules
 from asteroid.store import Store
-from flows.pipeline import run_molecules
-from flows.pools import PoolSite
+from flows.pools import PoolRunner
 
 
 @flow(name="asteroid", flow_run_name="{manifest}")
@@ -31,7 +31,7 @@ async def asteroid(
         where = Store(store or loaded.store)
     except AsteroidError as error:
         return Failed(message=str(error))
-    site = PoolSite(str(runtime.flow_run.id), int(runtime.flow_run.run_count or 1))
-    outcomes = await run_molecules(where, loaded.molecules, site)
+    runner = PoolRunner(str(runtime.flow_run.id), int(runtime.flow_run.run_count or 1))
+    outcomes = await run_molecules(where, loaded.molecules, runner)
     failures = [f"{outcome['molecule']}: {outcome['failure']}" for outcome in outcomes if "failure" in outcome]
     return Failed(data=outcomes, message="; ".join(failures)) if failures else outcomes

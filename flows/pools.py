@@ -1,6 +1,6 @@
-"""Stages as flow runs on work pools.
+"""Steps as flow runs on work pools.
 
-A stage is one flow run, or a few shards; a run that is lost is submitted again a bounded number of times, and a parent
+A step is one flow run, or a few shards; a run that is lost is submitted again a bounded number of times, and a parent
 that is retried finds its children by their idempotency keys instead of starting them twice.
 """
 
@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,20 +20,13 @@ from asteroid import paths
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
-from asteroid.stages import (
-    Calculation,
-    Step,
-    expected_label_seconds,
-    is_certified,
-    lacks_atoms,
-    lacks_calculation,
-    read_asked,
-    trained_models,
-)
+from asteroid.naming import digest
+from asteroid.pipeline.order import Runner
+from asteroid.pipeline.progress import LOG_SECONDS
+from asteroid.pipeline.steps import ATTEMPTS, STEPS, cores
+from asteroid.stages import expected_label_seconds
 from asteroid.store import Store
-from flows import artifacts, steps
-from flows.progress import LOG_SECONDS
-from flows.site import ATTEMPTS, Site, is_trained
+from flows import artifacts
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +39,8 @@ _MOLECULE = TypeAdapter(MoleculeSettings)
 
 
 @dataclass
-class PoolSite(Site):
-    """Stages as flow runs of the deployments in ``prefect.yaml``.
+class PoolRunner(Runner):
+    """Steps as flow runs of the deployment ``step/RESOURCE`` of their resource class.
 
     Args:
         run_id: of the parent's flow run: makes idempotency keys that are stable within one pipeline run.
@@ -58,72 +51,14 @@ class PoolSite(Site):
     run_count: int
     in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SHARDS))
 
-    async def sample(self, store: Store, molecule: MoleculeSettings) -> None:
-        await self._submit("sample/cheap", store, molecule, "sample", steps.SAMPLING)
-
-    async def label(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, occasion: str) -> None:
-        deployment = "label/cheap" if level == molecule.cheap else "label/accurate"
-        shards = self._shards(store, molecule, level, occasion)
-        forces = molecule.label_settings(level).forces
-        total = len(store.pending(molecule.name, level, forces=forces))
-
-        async def progress() -> str:
-            left = len(await asyncio.to_thread(store.pending, molecule.name, level, forces=forces))
-            return f"{molecule.name}: {level} labels: {max(total - left, 0)} of {total}"
-
-        async def run(shard: int) -> None:
-            def missing() -> bool:
-                return bool(store.pending(molecule.name, level, forces=forces, shard=shard, shards=shards))
-
-            # The first shard computes the free atoms, which training can do without if the pool cannot.
-            if missing() or (shard == 0 and lacks_atoms(store, molecule, level)):
-                stage = f"{occasion}-{shard}-{shards}"
-                parameters = {"level": str(level), "shard": shard, "shards": shards}
-                name = steps.labels_name(level, shard, shards)
-                await self._submit(deployment, store, molecule, stage, name, missing, **parameters)
-
-        async with _telling(progress):
-            await asyncio.gather(*(run(shard) for shard in range(shards)))
-        log.info("%s", await progress())
-
-    async def calculate(self, store: Store, molecule: MoleculeSettings, which: Calculation) -> None:
-        def missing() -> bool:
-            return lacks_calculation(store, molecule, which)
-
-        if missing():
-            stage = f"{which}-{molecule.budget.accurate}"
-            await self._submit("calculate/accurate", store, molecule, stage, which, missing, which=which)
-
-    async def train(self, store: Store, molecule: MoleculeSettings, *, baseline: bool = True) -> None:
-        # In a loop of rounds each budget is another training.
-        stage = f"train-{molecule.budget.accurate}{'' if baseline else '-round'}"
-
-        def missing() -> bool:
-            return not is_trained(store, molecule, baseline)
-
-        await self._submit("train/gpu", store, molecule, stage, steps.TRAINING, missing, baseline=baseline)
-
-    async def explore(self, store: Store, molecule: MoleculeSettings, step: Step, number: int) -> None:
-        await self._submit("explore/gpu", store, molecule, f"{step}-{number}", step, step=step)
-
-    async def propose(self, store: Store, molecule: MoleculeSettings) -> None:
-        # In a loop of rounds, each model that is judged has its own evidence.
-        models = trained_models(store, molecule)
-        if models is None:
-            raise AsteroidError(f"{molecule.name}: the labels changed while it trained; run again to go on")
-
-        def missing() -> bool:
-            return read_asked(store, molecule, models.final) is None
-
-        await self._submit("propose/gpu", store, molecule, f"propose-{models.final}", steps.OWN_MD, missing)
-
-    async def certify(self, store: Store, molecule: MoleculeSettings) -> None:
-        stage = f"certify-{molecule.budget.accurate}"
-
-        def missing() -> bool:
-            return not is_certified(store, molecule)
-
-        await self._submit("certify/gpu", store, molecule, stage, steps.VALIDATION, missing)
+    async def run(
+        self, name: str, store: Store, molecule: MoleculeSettings, *, occasion: str = "", **parameters: Any
+    ) -> None:
+        if name == "label":
+            await self._label(store, molecule, occasion, **parameters)
+            return
+        async with _telling(artifacts.progress_of(STEPS[name].title(molecule, **parameters))):
+            await self._submit(name, store, molecule, occasion, **parameters)
 
     async def show_labels(self, store: Store, molecule: MoleculeSettings) -> None:
         await artifacts.show_labels(store, molecule)
@@ -136,8 +71,32 @@ class PoolSite(Site):
     async def show_outcome(self, store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> None:
         await artifacts.show_outcome(store, molecule, outcome)
 
-    def _shards(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, occasion: str) -> int:
-        """How many shards a labelling stage has: decided once in a pipeline run and kept.
+    async def _label(self, store: Store, molecule: MoleculeSettings, occasion: str, *, level: str) -> None:
+        """The labels of a level in shards, each a flow run where it lacks something; told of together."""
+        parsed = LevelOfTheory.parse(level, imported=True)
+        forces = molecule.label_settings(parsed).forces
+
+        async def left() -> int:
+            return len(await asyncio.to_thread(store.pending, molecule.name, parsed, forces=forces))
+
+        async def progress() -> str:
+            return f"{molecule.name}: {level} labels: {max(total - await left(), 0)} of {total}"
+
+        total = await left()
+        shards = await asyncio.to_thread(self._shards, store, molecule, parsed, occasion, total)
+        async with _telling(progress):
+            each = (
+                self._submit("label", store, molecule, occasion, level=level, shard=shard, shards=shards)
+                for shard in range(shards)
+            )
+            await asyncio.gather(*each)
+        if total:
+            log.info("%s", await progress())
+
+    def _shards(
+        self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, occasion: str, missing: int
+    ) -> int:
+        """How many shards a labelling step has: decided once in a pipeline run and kept.
 
         A parent that is retried sees fewer frames missing; had it decided anew, its shards would overlap those still
         running.
@@ -145,49 +104,44 @@ class PoolSite(Site):
         path = paths.shards(self.run_id, molecule.name, occasion)
         if store.exists(path):
             return int(store.read_json(path)["shards"])
-        missing = len(store.pending(molecule.name, level, forces=molecule.label_settings(level).forces))
-        seconds = missing * expected_label_seconds(store, molecule, level) / steps.cores()
+        if not missing:
+            return 1
+        seconds = missing * expected_label_seconds(store, molecule, level) / cores()
         shards = max(1, min(MAX_SHARDS, missing, math.ceil(seconds / SHARD_SECONDS)))
         store.write_json(path, {"level": str(level), "frames": missing, "shards": shards})
         return shards
 
     async def _submit(
-        self,
-        deployment: str,
-        store: Store,
-        molecule: MoleculeSettings,
-        stage: str,
-        name: str,
-        missing: Callable[[], bool] = lambda: False,
-        **parameters: Any,
+        self, name: str, store: Store, molecule: MoleculeSettings, occasion: str, **parameters: Any
     ) -> None:
-        """Run a deployment until it has completed and nothing is missing: ATTEMPTS times for each run of the parent.
+        """Run a step until it has completed and nothing is missing: ATTEMPTS times for each run of the parent."""
+        step = STEPS[name]
 
-        Args:
-            stage: names the work within this pipeline run.
-            name: names it for people.
-        """
-        # Joined by what no name contains: the molecule "m-round-0" is not a round of "m".
-        key = f"{self.run_id}/{molecule.name}/{stage}"
-        title = f"{molecule.name}: {name}"
-        # How far labels are is told of all shards together.
-        alone = not deployment.startswith("label/")
+        async def lacks() -> bool:
+            return await asyncio.to_thread(step.lacks, store, molecule, **parameters)
+
+        if not await lacks():
+            return
+        title = step.title(molecule, **parameters)
+        # In a loop of rounds, each budget is another training and another certificate.
+        work = digest([molecule.name, molecule.budget.accurate, name, parameters, occasion])
         reason = ""
         for attempt in range(ATTEMPTS * self.run_count):
-            async with self.in_flight, _telling(artifacts.progress_of(title)) if alone else nullcontext():
+            async with self.in_flight:
                 run = await arun_deployment(
-                    deployment,
+                    f"step/{step.resource_of(molecule, **parameters)}",
                     parameters={
                         "store": store.url,
                         "molecule": _MOLECULE.dump_python(molecule, mode="json"),
-                        **parameters,
+                        "name": name,
+                        "parameters": parameters,
                     },
                     flow_run_name=title,
-                    idempotency_key=f"{key}/{attempt}",
+                    idempotency_key=f"{self.run_id}/{work}/{attempt}",
                     timeout=None,
                     poll_interval=1,
                 )
-            if run.state is not None and run.state.is_completed() and not missing():
+            if run.state is not None and run.state.is_completed() and (step.once or not await lacks()):
                 return
             # A lost run is sent again. One that failed would fail again, and one that a person cancelled was not
             # wanted; those of an earlier run of the parent are passed over, since somebody has asked to try again.

@@ -48,7 +48,7 @@ def test_a_level_that_does_not_exist_is_one_sentence() -> None:
 @pytest.fixture(scope="module")
 def trained(water: Labels, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, str]:
     """A store with a model of ten accurate labels, and no certificate."""
-    from asteroid.training.run import train_model
+    from tests.training.conftest import train_model
 
     store = Store(tmp_path_factory.mktemp("store"))
     ids = fill(store, water)

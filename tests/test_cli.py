@@ -44,7 +44,14 @@ def test_without_arguments_there_is_help() -> None:
 
 def test_importing_asteroid_loads_no_heavy_package() -> None:
     heavy = "{'prefect', 'torch', 'pyscf', 'mace', 'ase', 'rdkit'}"
-    for module in ("asteroid", "asteroid.cli", "asteroid.manifest", "asteroid.labelling", "asteroid.stages"):
+    for module in (
+        "asteroid",
+        "asteroid.cli",
+        "asteroid.manifest",
+        "asteroid.labelling",
+        "asteroid.stages",
+        "asteroid.pipeline.local",
+    ):
         code = f"import sys, {module}; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert result.returncode == 0, f"import {module} loads {result.stderr}"

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import pickle
 import resource
 import signal
 import socket
@@ -40,6 +41,12 @@ def one_line(error: pytest.ExceptionInfo[StoreError]) -> str:
     text = str(error.value)
     assert "\n" not in text
     return text
+
+
+def test_another_process_opens_the_same_files(store_url: str) -> None:
+    files = Files(store_url)
+    files.write("a/b", b"text")
+    assert pickle.loads(pickle.dumps(files)).read("a/b") == b"text"
 
 
 def test_what_is_written_is_read(store_url: str) -> None:

@@ -1,6 +1,5 @@
 """``prefect.yaml``, the compose file, the images and the pool templates agree with each other and with the code."""
 
-import ast
 import importlib
 import inspect
 import json
@@ -16,6 +15,9 @@ import yaml
 from prefect import Flow
 
 from asteroid import stages
+from asteroid.manifest import MoleculeSettings
+from asteroid.pipeline.steps import STEPS
+from flows import doctor
 from infra import local
 from infra.deploy import kubernetes_template, pool_names
 from infra.images.test import MANIFEST
@@ -57,12 +59,11 @@ def test_every_deployment_names_a_flow_and_only_parameters_that_it_has(deploymen
 
 
 def test_every_deployment_that_the_parent_submits_to_is_declared() -> None:
-    strings = [
-        n.value for n in ast.walk(ast.parse((HOME / "flows/pools.py").read_text())) if isinstance(n, ast.Constant)
-    ]
-    submitted = {s for s in strings if isinstance(s, str) and re.fullmatch(r"[a-z]+/[a-z-]+", s)}
-    assert submitted
-    assert submitted | {"asteroid/full-pipeline"} == {full_name(d) for d in DEPLOYMENTS}
+    water = MoleculeSettings(name="water", smiles="O")
+    levels = [str(level) for level in (water.cheap, water.accurate)]
+    submitted = {f"step/{step.resource_of(water, level=level)}" for step in STEPS.values() for level in levels}
+    assert submitted | {"asteroid/full-pipeline"} == {full_name(d) for d in DEPLOYMENTS} == set(doctor.DEPLOYMENTS)
+    assert {d["work_pool"]["name"] for d in DEPLOYMENTS} == set(doctor.POOLS)
 
 
 def test_every_pool_has_a_worker_in_compose_and_in_make_up_and_a_kubernetes_size() -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from asteroid.configuration import Configuration
-from asteroid.levels import LevelOfTheory
+from asteroid.data.training_set import TrainingSet
 from asteroid.manifest import TrainingSettings
 from asteroid.store import Store
 from asteroid.training.dataset import batches, to_graph
@@ -42,12 +42,7 @@ class CommitteePrediction:
 
 
 def train_committee(
-    store: Store,
-    molecule: str,
-    card: Mapping[str, Any],
-    *,
-    members: int,
-    on_progress: Progress | None = None,
+    store: Store, card: Mapping[str, Any], data: TrainingSet, *, members: int, on_progress: Progress | None = None
 ) -> list[str]:
     """Ids of models that go on from a finished one, each with its own bootstrap of the accurate labels.
 
@@ -55,24 +50,19 @@ def train_committee(
 
     Args:
         card: of the finished model; its settings train the members, with seeds that count up from its own.
+        data: what the model was trained on.
         members: how many; at least 2, as one disagrees with nobody.
 
     Raises:
         TrainingError: when its labels are gone.
     """
-    accurate = LevelOfTheory.parse(card["accurate"], imported=True)
     settings = TrainingSettings.model_validate(card["settings"])
-    frames = card["frames"]
     cards = [
         train_model(
             store,
-            molecule,
+            card["molecule"],
+            data,
             strategy="member",
-            cheap=accurate,  # not read
-            accurate=accurate,
-            train_ids=frames["accurate_train"],
-            valid_ids=frames["accurate_valid"],
-            cheap_ids=(),
             settings=settings.model_copy(update={"seed": settings.seed + index}),
             start=card["model_id"],
             on_progress=on_progress,

@@ -81,6 +81,7 @@ def compare(
     from asteroid.manifest import TrainingSettings
     from asteroid.stages.atoms import compute_atoms
     from asteroid.store import Store
+    from asteroid.strategies import strategy_named
 
     chosen, manifest_store = _from_manifest(manifest, molecule)
     settings = ComparisonSettings(
@@ -102,7 +103,8 @@ def compare(
     cores = workers or len(os.sched_getaffinity(0))
     with _Bar(quiet=as_json) as bar:
         label_cheaply(opened, settings, workers=cores, on_progress=bar.count)
-        for level in (settings.accurate, *([settings.cheap] if "delta" in settings.arms else [])):
+        difference = any(strategy_named(arm).learns_difference for arm in settings.arms)
+        for level in (settings.accurate, *([settings.cheap] if difference else [])):
             compute_atoms(opened, settings.molecule, level)
         plan = make_plan(opened, settings)
         outcome = run_comparison(opened, plan, workers=cores, on_progress=bar.show)

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from typing import Annotated, Any
 
 import typer
@@ -38,13 +37,13 @@ def run(
     does not stop the others. Exits with 0 when all models are certified, 1 when the work on one failed, 2 for bad
     input, 3 when all is done but a model is not certified, and 130 (143) when stopped by Ctrl-C (SIGTERM).
     """
+    from asteroid.pipeline.local import run as run_here
     from asteroid.store import Store
 
     loaded = load_with_warnings(manifest)
     where = Store(store or loaded.store)
-    runners = entry_points(group="asteroid.runner")
     console = Console(stderr=True, highlight=False) if as_json else Console(highlight=False)
-    outcomes = runners["local"].load()(where, loaded.molecules, console=console)
+    outcomes = run_here(where, loaded.molecules, console=console)
     failed = [outcome for outcome in outcomes if "failure" in outcome]
     finished = [outcome for outcome in outcomes if "failure" not in outcome]
     if as_json:

@@ -11,6 +11,7 @@ from asteroid.claims import claim
 from asteroid.comparison.plan import Cell, ComparisonSettings
 from asteroid.comparison.result import Result
 from asteroid.configuration import Frame
+from asteroid.data.training_set import TrainingSet
 from asteroid.errors import TrainingError
 from asteroid.levels import LevelOfTheory
 from asteroid.models import read_card, teachers_of
@@ -18,6 +19,7 @@ from asteroid.processes import Progress
 from asteroid.records import core_seconds
 from asteroid.stages.common import digest, import_mace
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.held_out import HeldOut
 
 
@@ -50,7 +52,7 @@ def run_cell(
 
 def _work(settings: ComparisonSettings, cell: Cell) -> str:
     """Names what nobody else may do meanwhile: ``weighted`` trains the model of ``scratch`` if it is not there."""
-    kind = "teacher" if cell.arm in ("scratch", "weighted") else cell.arm
+    kind = "teacher" if cell.arm == BASELINE or strategy_named(cell.arm).needs_teacher else cell.arm
     levels = [str(settings.cheap), str(settings.accurate)]
     return f"comparison {settings.molecule} {kind} {digest([levels, cell.seed, cell.train, cell.valid])}"
 
@@ -70,12 +72,16 @@ def _compute(
         card = train_model(
             store,
             settings.molecule,
+            TrainingSet.of_molecule(
+                settings.molecule,
+                cheap=settings.cheap,
+                accurate=settings.accurate,
+                train=cell.train,
+                valid=cell.valid,
+                cheap_frames=cell.cheap,
+                between=tuple(LevelOfTheory.parse(level, imported=True) for level in settings.training.ladder),
+            ),
             strategy=cell.arm,
-            cheap=settings.cheap,
-            accurate=settings.accurate,
-            train_ids=cell.train,
-            valid_ids=cell.valid,
-            cheap_ids=cell.cheap,
             settings=settings.training.model_copy(update={"strategy": cell.arm, "seed": cell.seed}),
             on_progress=note,
         )
@@ -106,13 +112,14 @@ def _labels_used(
     """Frame ids of the labels that a model learnt from, by level."""
     accurate = {*cell.train, *cell.valid}
     levels = {str(settings.accurate): accurate}
-    # Of cheap frames, distilled reads the geometries alone.
-    if card["cheap"] is None or cell.arm == "distilled":
+    strategy = strategy_named(cell.arm)
+    # Of cheap frames, some strategies read the geometries alone.
+    if card["cheap"] is None or not strategy.reads_cheap_labels:
         return levels
     cheap = set(cell.cheap) if card["frames"]["cheap"] else set()
     levels[card["cheap"]] = cheap | (accurate if card["frames"]["paired"] else set())
     # A model whose strategy reads no ladder has an empty one, or one that it did not read.
-    if cell.arm == "corrected":
+    if "ladder" in strategy.reads:
         for between in settings.training.ladder:
             there = store.labels(settings.molecule, LevelOfTheory.parse(between, imported=True))
             levels[between] = {i for i in (*cell.train, *cell.cheap) if i in there}

@@ -16,6 +16,7 @@ from asteroid.errors import InputError, suggest
 from asteroid.levels import METHODS, LevelOfTheory
 from asteroid.settings import Strategy, TrainingSettings
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, strategy_named
 
 FEWEST = 2
 """Accurate labels to fit; with one, nothing is learnt about differences."""
@@ -75,9 +76,10 @@ class ComparisonSettings:
             problems.append(f"--test-frames: found {self.test_frames}; write 1 or more")
         if self.cheap_frames is not None and self.cheap_frames < FEWEST:
             problems.append(f"--cheap-frames: found {self.cheap_frames}; write {FEWEST} or more")
-        if "foundation" in self.arms and self.training.foundation is None:
+        needing = [arm for arm in self.arms if arm in known and strategy_named(arm).starts_from == "foundation"]
+        if needing and self.training.foundation is None:
             problems.append(
-                "--arms: foundation starts from a model that you have; write its path as training.foundation in a "
+                f"--arms: {needing[0]} starts from a model that you have; write its path as training.foundation in a "
                 "manifest, and name that with --manifest"
             )
         if problems:
@@ -167,7 +169,7 @@ def make_plan(store: Store, settings: ComparisonSettings) -> Plan:
             drawn = tuple(train[:fitted]), tuple(valid[: n - fitted]), tuple(cheaply[: settings.cheap_frames])
             cells += [Cell(arm, n, seed, *drawn) for arm in settings.arms]
     # A stable sort: the rest stay in their order.
-    cells.sort(key=lambda cell: cell.arm != "scratch")
+    cells.sort(key=lambda cell: cell.arm != BASELINE)
     return Plan(settings, tuple(cells), tuple(test), tuple(notes))
 
 

@@ -25,6 +25,7 @@ from asteroid.naming import content, file_digest
 from asteroid.processes import call_in_process
 from asteroid.stages.common import TORCH_IMPORTS, digest, label_key
 from asteroid.store import Store
+from asteroid.strategies import strategy_named
 from asteroid.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def result_paths(store: Store, plan: Plan) -> list[str]:
             "seed": cell.seed,
             "accurate": [[keys[level][i] for i in sorted(ids)] for level in keys for ids in (cell.train, cell.valid)],
             "cheap": [keys[settings.cheap][i] for i in sorted(cell.cheap)],
-            "ladder": ladder if cell.arm == "corrected" else [],
+            "ladder": ladder if "ladder" in strategy_named(cell.arm).reads else [],
         }
         files.append(paths.comparison(settings.molecule, digest(inputs)))
     return files

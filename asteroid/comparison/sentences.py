@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asteroid.comparison.statistics import Ratio, Worth
+from asteroid.strategies import BASELINE
 
 if TYPE_CHECKING:
     from asteroid.comparison.summary import Line, Quantity
@@ -27,7 +28,7 @@ def arm_sentence(lines: Sequence["Line"], quantity: "Quantity", reason: str | No
     known = [line for line in lines if line.seeds]
     if not known:
         return f"{arm} gave no model: {reason}."
-    if arm == "scratch":
+    if arm == BASELINE:
         parts = ["trained on accurate labels alone; the others are held against it."]
     else:
         baselines = known[0].ratios
@@ -82,7 +83,7 @@ def _against(baseline: str, lines: Sequence["Line"], noun: str) -> list[str]:
 
 def _worth(lines: Sequence["Line"]) -> list[str]:
     """How many labels of ``scratch`` the labels of an arm are worth."""
-    found = [(line, line.worth) for line in lines if line.worth is not None and line.arm != "scratch"]
+    found = [(line, line.worth) for line in lines if line.worth is not None and line.arm != BASELINE]
     if not found:
         return []
     worth = _listed([f"{_BOUNDS[worth.bound]}{worth.labels:.0f}" for _, worth in found])

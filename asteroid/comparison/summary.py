@@ -19,10 +19,11 @@ from asteroid.comparison.statistics import (
     mean_over_seeds,
     paired_ratio,
 )
+from asteroid.strategies import BASELINE
 
 Quantity = Literal["force_mae", "energy_mae"]
 
-BASELINES = ("scratch", "unweighted")
+BASELINES = (BASELINE, "unweighted")
 """What arms are held against: no cheap labels, and cheap labels without further thought."""
 
 _ERRORS = ("force_mae", "force_rmse", "energy_mae", "energy_rmse")
@@ -101,7 +102,7 @@ def summary_lines(results: Sequence[Result]) -> list[Line]:
         for key, found in cells.items()
     }
     curve = {
-        n: geometric_mean(list(found.values())) for (arm, n), found in by_seed.items() if arm == "scratch" and found
+        n: geometric_mean(list(found.values())) for (arm, n), found in by_seed.items() if arm == BASELINE and found
     }
     lines = []
     for (arm, n), found in cells.items():

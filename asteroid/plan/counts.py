@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from asteroid import paths
-from asteroid.configuration import SYMBOLS
+from asteroid.configuration import SYMBOLS, Split
 from asteroid.groups import plan_groups
 from asteroid.labelling.hessian import has_analytic_hessian
 from asteroid.levels import LevelOfTheory
@@ -22,11 +22,12 @@ from asteroid.stages.curve import has_curve
 from asteroid.stages.evidence import read_asked
 from asteroid.stages.hessians import hessian_frames
 from asteroid.stages.minima import MINIMUM_LABELS
-from asteroid.stages.models import Models, trained_models, training_frames
+from asteroid.stages.models import Models, trained_models, training_set
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
 from asteroid.stages.rounds import read_rounds, read_step, training_settings, trains_on
 from asteroid.store import Store
-from asteroid.training.phases import Phase, phases
+from asteroid.strategies import BASELINE, Phase, strategy_named
+from asteroid.training.member import MEMBER
 
 RELAXATION_STEPS = 40
 """Gradients from an MMFF94 structure to a minimum of the cheap level, and from there to the model's: 10 to 60 for
@@ -91,13 +92,16 @@ class Training:
     """What is left to train for one model.
 
     Args:
-        phases: of all its trainings, the baseline's and each round's.
+        phases: of all its trainings, the baseline's and each round's; ``optional`` where none is sure to come.
+        kernels, sure_kernels: fitted to the accurate labels of one molecule, at most and at least.
         members: phases of the committees of its rounds.
         gradients: of each round's model, one by one, for its minimum and its Hessian.
         md: that explores.
     """
 
     phases: tuple[Phase, ...]
+    kernels: int
+    sure_kernels: int
     members: tuple[Phase, ...]
     gradients: int
     md: tuple[MD, ...]
@@ -135,7 +139,8 @@ def count_labels(store: Store, molecule: MoleculeSettings, to_sample: int) -> di
     # All frames are labelled at the cheap level, chosen for it already or not.
     wanted = {molecule.cheap: to_sample + (len(stored) or molecule.sampling.conformers)}
     wanted |= {level: molecule.budget.ladder for level in molecule.ladder if level.family != "imported"}
-    wanted[molecule.accurate] = molecule.budget.accurate + molecule.budget.test
+    splits: tuple[Split, ...] = ("train", "valid", "test")
+    wanted[molecule.accurate] = sum(map(molecule.accurate_labels, splits))
     counts = {}
     for level, count in wanted.items():
         chosen = ids.intersection(store.selected(molecule.name, level))
@@ -226,28 +231,30 @@ def count_training(store: Store, model: MoleculeSettings, atoms: int) -> Trainin
         atoms: of its molecules together.
     """
     training, rounds_of, models = model.training, model.acquisition, trained_models(store, model)
+    strategy, baseline = strategy_named(training.strategy), [*strategy_named(BASELINE).phases(training)]
     rounds = _rounds(store, model, trained=models is not None)
     found: list[Phase] = []
     members: list[Phase] = []
-    baseline = phases("scratch", training)
     if rounds:
-        found += [] if _has_scratch_model(store, model) else baseline
-        found += [] if training.strategy == "scratch" else phases(training.strategy, training)
+        found += [] if _has_baseline(store, model) else baseline
+        found += [] if strategy.is_baseline else strategy.phases(training)
     if rounds_of is not None:
         later = training_settings(model, start="the model of the round before") if trains_on(model) else training
-        # The baseline is trained for each certificate; for weighted, whose teacher it is, in each round.
-        each = [*(baseline if training.strategy == "weighted" else []), *phases(training.strategy, later)]
-        # Any round may be the last, so none of the further ones is sure.
-        found += [replace(phase, least_steps=0) for phase in each] * (rounds - 1)
+        # The baseline is trained for each certificate, and in each round where it is a teacher.
+        each = [*(baseline if strategy.needs_teacher else []), *strategy.phases(later)]
         again = baseline * (2 if model.validation.curve else 1) * _further_certificates(store, model)
-        found += [replace(phase, least_steps=0) for phase in again]
-        committee = [replace(phase, least_steps=0) for phase in phases("member", training)]
+        # Any round may be the last, so none of the further ones is sure.
+        found += [replace(phase, optional=True) for phase in (*each * (rounds - 1), *again)]
+        committee = [replace(phase, optional=True) for phase in MEMBER.phases(training)]
         members = committee * rounds_of.committee * (rounds - 1)
     if not is_certified(store, model) and _needs_curve(store, model, models):
         found += baseline
+    kernels = strategy.kernels(training)
     return Training(
-        tuple(found),
-        tuple(members),
+        phases=tuple(found),
+        kernels=rounds * kernels,
+        sure_kernels=min(1, rounds) * kernels,
+        members=tuple(members),
         gradients=rounds * (RELAXATION_STEPS + 6 * atoms),
         md=_exploration(model) * max(0, rounds - 1),
     )
@@ -281,23 +288,25 @@ def _exploration(model: MoleculeSettings) -> tuple[MD, ...]:
     return (MD(replicas, round(1000 * settings.ps / step * (1 + settings.committee / every)), every),)
 
 
-def _has_scratch_model(store: Store, model: MoleculeSettings) -> bool:
+def _has_baseline(store: Store, model: MoleculeSettings) -> bool:
     """Whether a model of these settings was trained on the accurate labels alone before the pipeline was stopped."""
-    frames, _, _ = training_frames(store, model)
+    data = training_set(store, model)
     # It starts from random weights, whatever the manifest's strategy starts from.
-    settings = {**model.training.model_dump(mode="json"), "strategy": "scratch", "foundation": None}
-    wanted = settings, str(model.accurate), [*frames.train], [*frames.valid]
-    files = [paths.model(model.name, name, "card.json") for name in store.names(paths.models(model.name))]
+    settings = {**model.training.model_dump(mode="json"), "strategy": BASELINE, "foundation": None}
+    wanted = settings, str(model.accurate), sorted(data.train_ids), sorted(data.valid_ids)
+    name = model.model_name
+    files = [paths.model(name, model_id, "card.json") for model_id in store.names(paths.models(name))]
     cards = [store.read_json(file) for file in files if store.exists(file)]
-    trained = [
-        (c["settings"], c["accurate"], c["frames"]["accurate_train"], c["frames"]["accurate_valid"]) for c in cards
+    found = [
+        (c["settings"], c["accurate"], *(sorted(c["frames"][f"accurate_{s}"]) for s in ("train", "valid")))
+        for c in cards
     ]
-    return wanted in trained
+    return wanted in found
 
 
 def _needs_curve(store: Store, model: MoleculeSettings, models: Models | None) -> bool:
     """Whether a model of half the accurate labels alone will be trained."""
-    if not model.validation.curve or model.training.strategy == "scratch":
+    if not model.validation.curve or model.training.strategy == BASELINE:
         return False
     if models is None:
         return model.budget.accurate >= 2 * LEAST_LABELS

@@ -53,9 +53,13 @@ def quote(
     lines: list[Line] = []
     known: dict[LevelOfTheory, list[tuple[Configuration, float]]] = {}
     atoms: set[tuple[LevelOfTheory, int]] = set()
+    models, names = set[str](), set[str]()
     for molecule in molecules:
         left = _Left(store, molecule, workers, min(workers, cores), note, atoms)
-        lines += left.lines()
+        # What several models share is quoted with the first, and a model with the first of its molecules.
+        lines += left.lines(labels=molecule.name not in names, training=molecule.model_name not in models)
+        names.add(molecule.name)
+        models.add(molecule.model_name)
         for level, price in left.prices.items():
             known.setdefault(level, []).append((left.start, price.core_seconds))
     for other in set(store.molecules()).difference(molecule.name for molecule in molecules):
@@ -98,24 +102,31 @@ class _Left:
         self._certificate = count_certificate(store, molecule, size)
         self._training = count_training(store, molecule, size)
 
-    def lines(self) -> list[Line]:
-        """In the order in which the pipeline does them."""
+    def lines(self, *, labels: bool, training: bool) -> list[Line]:
+        """In the order in which the pipeline does them.
+
+        Args:
+            labels, training: whether sampling and labels of the molecule, and the training of its model, are quoted.
+        """
         molecule, judged = self._molecule, self._certificate
         minimum, evidence = judged.times * judged.minimum, judged.times * judged.evidence
+        lines = []
+        if labels:
+            lines.append(self._sampling_line())
+            for level, count in self._labels.items():
+                stage: Stage = "cheap labels" if level == molecule.cheap else "accurate labels"
+                lines.append(self._label_line(stage, level, count, count))
+        if training:
+            lines.append(self._training_line())
+            lines += [self._exploration_line()] if molecule.acquisition else []
+        # The model's minimum must be labelled to be judged.
+        lines.append(self._label_line("minimum", molecule.accurate, minimum, min(1, minimum)))
         hessians = judged.times * judged.hessian
-        return [
-            self._sampling_line(),
-            *(
-                self._label_line("cheap labels" if level == molecule.cheap else "accurate labels", level, count, count)
-                for level, count in self._labels.items()
-            ),
-            self._training_line(),
-            *([self._exploration_line()] if molecule.acquisition else []),
-            # The model's minimum must be labelled to be judged.
-            self._label_line("minimum", molecule.accurate, minimum, min(1, minimum)),
-            self._label_line("certificate labels", molecule.accurate, evidence, judged.evidence, worth=hessians),
-            self._validation_line(),
-        ]
+        lines.append(
+            self._label_line("certificate labels", molecule.accurate, evidence, judged.evidence, worth=hessians)
+        )
+        lines.append(self._validation_line())
+        return lines
 
     def _line(self, stage: Stage, detail: str, count: int, unit: str, spent: float = 0.0) -> Line:
         """A line of which nothing is left but what has been spent."""
@@ -201,7 +212,7 @@ class _Left:
         return time_model(self._molecule, self.start, phases, md)
 
     def _training_line(self) -> Line:
-        left, name = self._training, self._molecule.name
+        left, name = self._training, self._molecule.model_name
         files = [paths.model(name, model_id, "card.json") for model_id in self._store.names(paths.models(name))]
         cards = [self._store.read_json(file) for file in files if self._store.exists(file)]
         spent = self._charged("training") + sum(float(card["core_seconds"]) for card in cards)
@@ -209,14 +220,22 @@ class _Left:
         line = self._line("training", self._molecule.training.strategy, count, "steps", spent)
         if not left.phases:
             return line
-        price, frames = self._model, self._molecule.sampling.frames
+        price, members = self._model, len(self._molecule.trained_on)
+        fit, predict = price.kernel
+        kernel = members * (fit + self._molecule.sampling.frames * predict)
         minima = left.gradients * price.gradient
-        most = minima + sum(price.training(phase, frames) for phase in left.phases)
-        steps = {phase.batch_size: price.phases[phase][1] for phase in left.phases if phase.steps}
+        patience = (self._molecule.training.patience + 1) * self._molecule.training.evaluate_every
+        most = minima + left.kernels * kernel + sum(price.training(phase, phase.steps) for phase in left.phases)
+        least = minima + left.sure_kernels * kernel
+        for phase in left.phases:
+            if not phase.optional:
+                # Held-out frames of its level may stop it.
+                least += price.training(phase, min(phase.steps, patience) if phase.accurate else phase.steps)
+        steps = {phase.batch_size: price.phases[phase][1] for phase in left.phases}
         return replace(
             line,
             core_seconds=most,
-            least_core_seconds=minima + sum(price.training(phase, frames, least=True) for phase in left.phases),
+            least_core_seconds=least,
             wall_seconds=most,
             memory=price.memory,
             disk=2 * price.model_bytes / 1e6,
@@ -229,7 +248,7 @@ class _Left:
         line = self._line("exploration", "committees and MD", steps, "steps", self._charged("exploration"))
         if not steps:
             return line
-        members = sum(self._model.training(phase, 0) for phase in left.members)
+        members = sum(self._model.training(phase, phase.steps) for phase in left.members)
         seconds = members + sum(map(self._model.simulation, left.md))
         # Any round may be the last, so that none of it is sure.
         return replace(line, core_seconds=seconds, wall_seconds=seconds, memory=self._model.memory)

@@ -10,7 +10,7 @@ import io
 import statistics
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from asteroid.plan.counts import MD
 from asteroid.plan.labels import displaced
 from asteroid.processes import call_in_process
 from asteroid.stages.common import TORCH_IMPORTS, import_mace
-from asteroid.training.phases import Phase
+from asteroid.strategies import Phase, strategy_named
 
 SECONDS = 2.0
 """Spent on one measurement after its first interval, at least one more interval long."""
@@ -65,15 +65,9 @@ class ModelPrice:
     memory: float
     model_bytes: int
 
-    def training(self, phase: Phase, frames: int, *, least: bool = False) -> float:
-        """Seconds of a phase with all its steps, or with as few as early stopping may leave.
-
-        Args:
-            frames: for which a kernel predicts.
-        """
-        if phase.kernels:
-            return (phase.least_steps if least else phase.kernels) * (self.kernel[0] + frames * self.kernel[1])
-        steps, (first, each) = phase.least_steps if least else phase.steps, self.phases[phase]
+    def training(self, phase: Phase, steps: int) -> float:
+        """Seconds of so many steps of a phase."""
+        first, each = self.phases[phase]
         return first + steps * each if steps else 0.0
 
     def simulation(self, batch: MD) -> float:
@@ -135,28 +129,20 @@ def _time_model(
     from asteroid.simulation.run import simulate
     from asteroid.training.calculator import ModelCalculator
     from asteroid.training.dataset import LabelledFrame
-    from asteroid.training.objectives import DenoisingScoreMatching, ExactScoreMatching, Objective, SlicedScoreMatching
     from asteroid.training.passes import TRACE_FROM
     from asteroid.training.session import Session
-    from asteroid.training.strategies.score_matching import WIDTH
     from asteroid.validation.dynamics import bond_judge
 
     settings = molecule.training.model_copy(update={"evaluate_every": TRAINING_STEPS})
-    weight, zeros = settings.forces_weight, np.zeros_like(start.positions)
-    objectives: dict[str, Objective] = {
-        "score-matching": SlicedScoreMatching(weight),
-        "score-matching-exact": ExactScoreMatching(weight, len(start.numbers)),
-        "score-matching-denoising": DenoisingScoreMatching(weight, WIDTH),
-    }
-    held_out = molecule.budget.valid
+    zeros, held_out = np.zeros_like(start.positions), max(1, molecule.budget.valid)
     count = max([held_out, 2, *(phase.batch_size for phase in phases)])
-    frames = [LabelledFrame(one, 0.0, zeros, temperature=300.0) for one in displaced(start, count)]
+    frames = [LabelledFrame(one, 0.0, zeros) for one in displaced(start, count)]
     elements = sorted(set(start.numbers.tolist()))
     watch = _Stopwatch(time.process_time)
     session = Session(
         settings,
         frames,
-        frames[: max(1, held_out)],
+        frames[:held_out],
         elements,
         checkpoints=_NoCheckpoints(),
         # Its first call comes before the first step.
@@ -169,26 +155,15 @@ def _time_model(
     def train(phase: Phase) -> tuple[float, float]:
         # No shorter than a few intervals; whether its steps are traced depends on their number.
         steps = max(phase.steps, 3 * TRAINING_STEPS if phase.steps < TRACE_FROM else 0)
-        first, each = watch.time(
-            lambda: session.fit(
-                repr(phase),
-                model,
-                frames,
-                steps=steps,
-                batch_size=phase.batch_size,
-                learning_rate=settings.learning_rate,
-                accurate=False,
-                objective=objectives.get(phase.objective),
-            )
-        )
+        timed = replace(phase, name=repr(phase), steps=steps, accurate=False)
+        first, each = watch.time(lambda: session.fit(timed, model, frames, learning_rate=settings.learning_rate))
         return first, each / TRAINING_STEPS
 
     trained: dict[Phase, tuple[float, float]] = {}
-    alike: dict[tuple[object, ...], tuple[float, float]] = {}
+    alike: dict[tuple[int, bool], tuple[float, float]] = {}
     for phase in phases:
-        if phase.steps:
-            key = phase.batch_size, phase.objective, phase.steps >= TRACE_FROM
-            trained[phase] = alike[key] = alike.get(key) or train(phase)
+        key = phase.batch_size, phase.steps >= TRACE_FROM
+        trained[phase] = alike[key] = alike.get(key) or train(phase)
     finished, _ = session.finish(model)
     buffer = io.BytesIO()
     torch.save(finished, buffer)
@@ -223,9 +198,8 @@ def _time_model(
             watch.tick()
 
     gradient = watch.time(gradients)[1]
-    kernel = (0.0, 0.0)
-    if any(phase.kernels for phase in phases):
-        kernel = _time_kernel(start, molecule.budget.train)
+    strategy = strategy_named(settings.strategy)
+    kernel = _time_kernel(start, molecule.budget.train) if strategy.kernels(settings) else (0.0, 0.0)
     return ModelPrice(trained, md, gradient, kernel, peak_memory(), buffer.tell())
 
 

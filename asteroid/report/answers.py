@@ -12,7 +12,8 @@ from asteroid.quantities import format_number
 from asteroid.report.cost import Cost, Quoted, gpu_hours
 from asteroid.report.groups import certificate_state, group_lines
 from asteroid.report.verdict import benefit_sentence, quality_sentence, upper_end, worth_sentence
-from asteroid.report.words import count, words_of
+from asteroid.report.words import count, strategy_of
+from asteroid.strategies import BASELINE
 from asteroid.validation.line import OPEN
 
 Tone = Literal["good", "unsure", "bad", "plain"]
@@ -161,9 +162,9 @@ def _bought(
 ) -> Answer:
     ratio = certificate["improvement"]
     benefit = benefit_sentence(certificate, card)
-    if card["strategy"] == "scratch" or ratio is None:
+    if card["strategy"] == BASELINE or ratio is None:
         return Answer("", "", (benefit,), "bad" if certificate.get("passed_over") else "plain")
-    aid = words_of(card).aid
+    aid = strategy_of(card).aid
     it = "they" if aid.endswith("s") else "it"
     kind = "energy" if certificate["errors"]["force_mae"] is None else "force"
     value, low, high = (format_number(ratio[name]) for name in ("value", "low", "high"))

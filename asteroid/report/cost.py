@@ -16,9 +16,10 @@ from asteroid.account import STAGES, Stage, spent
 from asteroid.levels import LevelOfTheory
 from asteroid.models import read_card
 from asteroid.records import core_seconds
-from asteroid.report.words import WORDS, count
+from asteroid.report.words import count
 from asteroid.store import Store
 from asteroid.stored import AnalyticHessian
+from asteroid.strategies import strategy_named
 from asteroid.usage import Usage
 
 Kind = Literal["sampling", "cheap labels", "accurate labels", "training", "exploration", "validation"]
@@ -141,13 +142,14 @@ def read_quote(quote: Mapping[str, Any], costs: Sequence[Cost]) -> Quoted:
 
 def _label_costs(store: Store, molecule: str, card: Mapping[str, Any]) -> list[Cost]:
     costs = []
-    if WORDS[card["strategy"]].reads_cheap_labels:
+    strategy = strategy_named(card["strategy"])
+    if strategy.reads_cheap_labels:
         cheap = store.attempts(molecule, LevelOfTheory.parse(card["cheap"], imported=True))
         if card.get("adds_to"):
             # Only the labels of the accurate frames are in the model, however many the store has.
             cheap = _of_frames(cheap, {*card["frames"]["accurate_train"], *card["frames"]["accurate_valid"]})
         costs.append(Cost(f"cheap labels{_kind(cheap)}", _core_seconds(cheap), "cheap labels"))
-    for level in card["settings"].get("ladder", ()) if card["strategy"] == "corrected" else ():
+    for level in card["settings"].get("ladder", ()) if "ladder" in strategy.reads else ():
         between = store.attempts(molecule, LevelOfTheory.parse(level, imported=True))
         costs.append(Cost(f"labels of {level}{_kind(between)}", _core_seconds(between), "accurate labels"))
     table = store.attempts(molecule, LevelOfTheory.parse(card["accurate"], imported=True))

@@ -11,6 +11,7 @@ from asteroid.report import bias_plots, certificate_plots, dynamics_plots, plots
 from asteroid.report.answers import cost_unit
 from asteroid.report.cost import Cost
 from asteroid.report.gather import Bias
+from asteroid.strategies import BASELINE
 
 KINDS = ("bond", "angle", "dihedral", "fragments")
 """Of the distributions in MD."""
@@ -27,8 +28,8 @@ def report_figures(
 ) -> dict[str, bytes]:
     """PNG by name; arguments as in :class:`asteroid.report.html.ReportContext`."""
     # The comparison with itself would draw every point twice.
-    scratch = certificate["scratch_errors"] if card["strategy"] != "scratch" else None
-    scratch_card = scratch_card if card["strategy"] != "scratch" else None
+    scratch = certificate["scratch_errors"] if card["strategy"] != BASELINE else None
+    scratch_card = scratch_card if card["strategy"] != BASELINE else None
     unit, unit_seconds = cost_unit(costs)
     figures = {
         "energies": plots.energy_parity(certificate["errors"], scratch),

@@ -14,7 +14,7 @@ from asteroid.report.gather import Bias, LevelSummary
 from asteroid.report.page import data_uri, page_environment
 from asteroid.report.rounds import RoundsContext
 from asteroid.report.verdict import needs_sentence
-from asteroid.report.words import how_trained
+from asteroid.report.words import how_trained, strategy_of
 
 ERROR_ROWS = (
     ("Force MAE", "force_mae", "meV/Å"),
@@ -118,6 +118,7 @@ def render_report(context: ReportContext) -> str:
             needs=needs_sentence(card),
             how=how_trained(card),
             correction=card.get("correction"),
+            strategy=strategy_of(card),
             cost_unit=cost_unit(context.costs),
             error_rows=ERROR_ROWS,
             figures={name: data_uri(image) for name, image in _images(context).items()},

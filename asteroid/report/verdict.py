@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asteroid.report.groups import group_lines, is_checked, line_state
-from asteroid.report.words import WORDS, count, rounded, words_of
+from asteroid.report.words import count, rounded, strategy_of
+from asteroid.strategies import BASELINE, strategy_named
 from asteroid.validation.line import OPEN
 
 
@@ -42,9 +43,9 @@ def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) ->
     """What a strategy did to the error, as strongly as the test frames allow and no more."""
     if certificate.get("passed_over"):
         return _harm_sentence(certificate, certificate["passed_over"], certificate["harm"])
-    if card["strategy"] == "scratch":
+    if card["strategy"] == BASELINE:
         return "This model was trained on accurate labels alone, so no cheap label helped or harmed it."
-    aid = words_of(card).aid
+    aid = strategy_of(card).aid
     ratio, scratch = certificate["improvement"], certificate["scratch_errors"]
     if ratio is None or scratch is None:
         return f"No model was trained on the accurate labels alone, so what {aid} bought is not known."
@@ -89,7 +90,7 @@ def upper_end(estimate: Mapping[str, float | None]) -> float:
 
 def _harm_sentence(certificate: Mapping[str, Any], other: Mapping[str, Any], harm: Mapping[str, float | None]) -> str:
     """Of a model of accurate labels alone that was handed over because it is better."""
-    aid = WORDS[other["strategy"]].aid
+    aid = strategy_named(other["strategy"]).aid
     if certificate["errors"]["force_mae"] is None:
         kind, unit, scale = "energy", "meV/atom", 1000
     else:
@@ -116,7 +117,7 @@ def worth_sentence(card: Mapping[str, Any], curve: Mapping[str, Any], label_seco
     if worth is None:
         return ""
     had = len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"])
-    aid, models = words_of(card).aid, f"models with {_listed(points)} labels, one training each"
+    aid, models = strategy_of(card).aid, f"models with {_listed(points)} labels, one training each"
     how = f"read off {models}" if worth["measured"] else f"a power law through {models}"
     if worth["labels"] is None:
         return (

@@ -18,8 +18,9 @@ from asteroid.report.groups import group_lines
 from asteroid.report.html import ReportContext, render_report
 from asteroid.report.index import write_index
 from asteroid.report.rounds import collect_rounds, rounds_context
-from asteroid.report.words import words_of
+from asteroid.report.words import strategy_of
 from asteroid.store import Store
+from asteroid.strategies import BASELINE
 from asteroid.training.diagnostics import bias_diagnostics
 
 logger = logging.getLogger(__name__)
@@ -110,8 +111,8 @@ def _pictures(
         "cost": answer_plots.what_it_cost(costs, quoted, unit=unit, unit_seconds=seconds),
     }
     labels = len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"])
-    if card["strategy"] != "scratch" and certificate["scratch_errors"] is not None:
-        pictures["bought"] = answer_plots.what_it_bought(certificate, labels, curve, aid=words_of(card).aid)
+    if card["strategy"] != BASELINE and certificate["scratch_errors"] is not None:
+        pictures["bought"] = answer_plots.what_it_bought(certificate, labels, curve, aid=strategy_of(card).aid)
     return pictures
 
 

@@ -45,18 +45,17 @@ def choose_accurate(store: Store, molecule: MoleculeSettings) -> None:
     Called again after labelling, it replaces frames whose label failed or was rejected by others of their split, until
     the budget is met in labels that can be used or :data:`MOST_TRIED` times the budget has been chosen.
     """
-    budget = molecule.budget
     level = molecule.accurate
     pending = store.pending(molecule.name, level, forces=molecule.label_settings(level).forces)
     known = set(store.labels(molecule.name, level))
     # Chosen before, and the label failed or was rejected.
     lost = set(store.selected(molecule.name, level)) - set(pending) - known
     known -= set(pending)
-    _choose(store, molecule, "train", budget.train, "diverse", known, lost)
+    _choose(store, molecule, "train", "diverse", known, lost)
     # Rounds are stopped by the error on the held-out frames, which is to be that of the sampled distribution.
-    _choose(store, molecule, "valid", budget.valid, "random" if molecule.acquisition else "diverse", known, lost)
+    _choose(store, molecule, "valid", "random" if molecule.acquisition else "diverse", known, lost)
     # Diverse test frames would be outliers; a random subset estimates the error over the sampled distribution.
-    _choose(store, molecule, "test", budget.test, "random", known, lost)
+    _choose(store, molecule, "test", "random", known, lost)
 
 
 def choose_ladder(store: Store, molecule: MoleculeSettings) -> None:
@@ -106,12 +105,11 @@ def _choose(
     store: Store,
     molecule: MoleculeSettings,
     split: Split,
-    budget: int,
     criterion: Literal["diverse", "random"],
     known: AbstractSet[str],
     lost: AbstractSet[str],
 ) -> None:
-    level = molecule.accurate
+    level, budget = molecule.accurate, molecule.accurate_labels(split)
     earlier_ids = chosen_accurate(store, molecule, split)
     wanted = min(budget + len(lost & set(earlier_ids)), MOST_TRIED * budget)
     if len(earlier_ids) >= wanted:

@@ -1,28 +1,34 @@
-"""The pipeline as named steps, each of which asks the store what is missing and computes only that.
+"""The pipeline as functions, each of which asks the store what is missing and computes only that.
 
-``sample → select → label (cheap, accurate) → train → propose evidence → compare minima → certify``. Flows and the
-command line call these functions and nothing deeper. Each takes references and settings, leaves its result in the
-store, and can be killed and called again. Those that need torch run in a child process of their own, which keeps torch
-away from quantum chemistry and from Prefect's event loop; all others import neither.
+:mod:`asteroid.pipeline` orders them and says which of them run where; the command line calls these functions and
+nothing deeper. Each takes a store and settings, leaves its result in the store, and can be killed and called again.
+What needs torch says so, and imports it when it is called: it runs in a process of its own, away from quantum chemistry
+and from Prefect's event loop. All others import neither.
 """
 
-from asteroid.stages.acquire import Step, acquire, acquire_in_child
-from asteroid.stages.atoms import lacks_atoms
-from asteroid.stages.calculations import Calculation, calculate, lacks_calculation
-from asteroid.stages.certificates import certify, certify_in_child, is_certified, outcome, report_folder
-from asteroid.stages.evidence import propose_evidence, propose_evidence_in_child, read_asked
+from asteroid.stages.acquire import explore, lacks_batch, lacks_exploration, lacks_record, pick, record
+from asteroid.stages.certificates import certify, is_certified, outcome, report_folder
+from asteroid.stages.energy_cost import lacks_energy_cost, measure_energy_cost
+from asteroid.stages.evidence import lacks_proposal, propose_evidence, read_asked
 from asteroid.stages.feedback import Verdict, order_round
-from asteroid.stages.hessians import propose_hessian
-from asteroid.stages.labels import expected_label_seconds, label, load_checked, sample, select
+from asteroid.stages.hessians import compute_hessian, lacks_hessian, propose_hessian
+from asteroid.stages.labels import (
+    expected_label_seconds,
+    label,
+    lacks_frames,
+    lacks_labels,
+    load_checked,
+    sample,
+    select,
+)
 from asteroid.stages.minima import MINIMUM_LABELS, propose_minimum
 from asteroid.stages.mistakes import likely_mistakes
 from asteroid.stages.models import (
     Models,
-    TrainingFrames,
     held_out_error,
+    lacks_training,
     round_model,
     train,
-    train_in_child,
     trained_models,
     training_frames,
 )
@@ -40,38 +46,42 @@ from asteroid.stages.rounds import (
 __all__ = [
     "MINIMUM_LABELS",
     "Audit",
-    "Calculation",
     "Models",
     "NextRound",
-    "Step",
-    "TrainingFrames",
     "Verdict",
-    "acquire",
-    "acquire_in_child",
     "acquisition",
     "audit_labels",
     "begin_rounds",
-    "calculate",
     "certify",
-    "certify_in_child",
+    "compute_hessian",
     "expected_label_seconds",
+    "explore",
     "extend_selection",
     "held_out_error",
     "is_certified",
     "label",
-    "lacks_atoms",
-    "lacks_calculation",
+    "lacks_batch",
+    "lacks_energy_cost",
+    "lacks_exploration",
+    "lacks_frames",
+    "lacks_hessian",
+    "lacks_labels",
+    "lacks_proposal",
+    "lacks_record",
+    "lacks_training",
     "likely_mistakes",
     "load_checked",
+    "measure_energy_cost",
     "next_round",
     "order_round",
     "outcome",
+    "pick",
     "propose_evidence",
-    "propose_evidence_in_child",
     "propose_hessian",
     "propose_minimum",
     "read_asked",
     "read_rounds",
+    "record",
     "report_folder",
     "review_explored",
     "review_labels",
@@ -79,7 +89,6 @@ __all__ = [
     "sample",
     "select",
     "train",
-    "train_in_child",
     "trained_models",
     "training_frames",
 ]

@@ -1,42 +1,68 @@
-"""The three steps of a round that need torch, each in a child process: explore, pick, record.
+"""The steps of a round that need torch: explore, pick, record.
 
 ``explore → (cheap labels of what was found) → pick → (accurate labels, training) → record``. Each is a function of the
-store and writes its file last of all; what is there is not made again. :mod:`asteroid.stages.rounds` reads these files,
-the steps are in :mod:`~asteroid.stages.exploration`, :mod:`~asteroid.stages.picking` and
+store and writes its file last of all; what is there is not made again. :mod:`asteroid.stages.rounds` reads these files;
+the work is done in :mod:`~asteroid.stages.exploration`, :mod:`~asteroid.stages.picking` and
 :mod:`~asteroid.stages.recording`.
 """
 
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from asteroid.account import charge
+from asteroid.account import Entry, charge
 from asteroid.claims import claim
 from asteroid.manifest import MoleculeSettings
-from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import TORCH_IMPORTS, import_mace, training_device, waiting
-from asteroid.stages.exploration import explore
+from asteroid.models import has_model
+from asteroid.processes import Progress
+from asteroid.stages import exploration
+from asteroid.stages.common import import_mace, training_device, waiting
 from asteroid.stages.picking import pick_batch
 from asteroid.stages.recording import record_round
+from asteroid.stages.rounds import read_rounds, read_step
 from asteroid.store import Store
 
-Step = Literal["explore", "pick", "record"]
+
+def lacks_exploration(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether the next round has not explored, or a model of its committee is gone."""
+    found = read_step(store, molecule, "explored", len(read_rounds(store, molecule)))
+    return found is None or not all(has_model(store, molecule.name, member) for member in found["committee"])
 
 
-def acquire_in_child(store: str, molecule: MoleculeSettings, step: Step, *, on_progress: Progress | None = None) -> str:
-    """:func:`acquire` in a process of its own."""
-    return call_in_process(acquire, store, molecule, step, on_progress=on_progress, preload=TORCH_IMPORTS)
+def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
+    """Explore with the model of the last round; what was found, in words."""
+    with _acquiring(store, molecule, on_progress) as entry:
+        entry.use_device(training_device(molecule))
+        return exploration.explore(store, molecule, on_progress=entry.following(on_progress))
 
 
-def acquire(store_url: str, molecule: MoleculeSettings, step: Step, *, on_progress: Progress | None = None) -> str:
-    """One step of the round that is next, as far as the store lacks its result; what it came to, in words."""
+def lacks_batch(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether it is unknown what the next round labels."""
+    return read_step(store, molecule, "picked", len(read_rounds(store, molecule))) is None
+
+
+def pick(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
+    """Pick the accurate labels of the next round; where they come from, in words."""
+    with _acquiring(store, molecule, on_progress):
+        return pick_batch(store, molecule)
+
+
+def lacks_record(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether a round has been picked and not been recorded."""
+    return not lacks_batch(store, molecule)
+
+
+def record(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
+    """Record the round whose model has just been trained; what is decided, in words."""
+    with _acquiring(store, molecule, on_progress):
+        return record_round(store, molecule)
+
+
+@contextmanager
+def _acquiring(store: Store, molecule: MoleculeSettings, on_progress: Progress | None) -> Iterator[Entry]:
+    """One step at a time, charged to the rounds."""
     import_mace()
-    store = Store(store_url)
     with (
         charge(store, molecule.name, "exploration") as entry,
-        claim(store, f"acquiring {molecule.name}", on_wait=waiting(on_progress)),
+        claim(store, f"acquiring {molecule.model_name}", on_wait=waiting(on_progress)),
     ):
-        if step == "explore":
-            entry.use_device(training_device(molecule))
-            return explore(store, molecule, on_progress=entry.following(on_progress))
-        if step == "pick":
-            return pick_batch(store, molecule)
-        return record_round(store, molecule)
+        yield entry

@@ -29,15 +29,16 @@ def missing_atoms(store: Store, molecule: str, level: LevelOfTheory) -> list[int
 
 
 def lacks_atoms(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> bool:
-    """Whether free atoms are still to be computed before a training.
+    """Whether free atoms are still to be computed before a training, and can be computed here.
 
     Levels of the ladder do without: no model has their zero. So does a model that is finished, in a store that is older
     than free atoms: with another zero it would be another model.
     """
     from asteroid.stages.models import round_model
 
-    trains = level in (molecule.cheap, molecule.accurate)
-    return trains and bool(missing_atoms(store, molecule.name, level)) and round_model(store, molecule) is None
+    if level not in (molecule.cheap, molecule.accurate) or not can_compute_atoms(level):
+        return False
+    return bool(missing_atoms(store, molecule.name, level)) and round_model(store, molecule) is None
 
 
 def compute_atoms(

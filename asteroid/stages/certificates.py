@@ -10,8 +10,8 @@ from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.models import read_card, read_model
 from asteroid.naming import content
-from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import TORCH_IMPORTS, digest, import_mace, label_key, training_device, waiting
+from asteroid.processes import Progress
+from asteroid.stages.common import digest, import_mace, label_key, training_device, waiting
 from asteroid.stages.curve import measure_curve
 from asteroid.stages.evidence import Asked, gather_evidence, read_asked
 from asteroid.stages.hessians import hessian_frames
@@ -50,15 +50,9 @@ def is_certified(store: Store, molecule: MoleculeSettings) -> bool:
     return models is not None and store.exists(f"{report_folder(store, molecule, models)}/report.html")
 
 
-def certify_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
-    """:func:`certify` in a process of its own; returns whether the certificate was passed."""
-    return call_in_process(certify, store, molecule, on_progress=on_progress, preload=TORCH_IMPORTS)
-
-
-def certify(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
+def certify(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
     """Judge the final model on held-out frames, in MD and at its minimum; write certificate and report. Needs torch."""
     import_mace()
-    store = Store(store_url)
     models = trained_models(store, molecule)
     if models is None:
         raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
@@ -79,7 +73,7 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
 
     on_progress("errors on held-out frames", 0, 1)
     folder = report_folder(store, molecule, models)
-    card, scratch_card = (read_card(store, molecule.name, i) for i in (models.final, models.scratch))
+    card, scratch_card = (read_card(store, molecule.model_name, i) for i in (models.final, models.scratch))
     if not store.exists(f"{folder}/certificate.json"):
         minimum, rest, note = compare_to_accurate(store, molecule, models.final)
         errors = _errors(store, molecule, models.final)
@@ -163,10 +157,10 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
     from asteroid.report.groups import certificate_state
     from asteroid.report.verdict import benefit_sentence, quality_sentence
 
-    read_model(store, molecule.name, models.final)
+    read_model(store, molecule.model_name, models.final)
     folder = report_folder(store, molecule, models)
     certificate = store.read_json(f"{folder}/certificate.json")
-    card = read_card(store, molecule.name, models.final)
+    card = read_card(store, molecule.model_name, models.final)
     scratch = certificate["scratch_errors"] or certificate["errors"]
     return {
         "molecule": molecule.name,
@@ -180,7 +174,7 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
         "scratch_force_mae": _value(scratch["force_mae"]),
         "scratch_energy_mae": scratch["energy_mae"]["value"],
         "lines": certificate["lines"],
-        "model": store.location(paths.model(molecule.name, models.final)),
+        "model": store.location(paths.model(molecule.model_name, models.final)),
         "report": store.location(f"{folder}/report.html"),
         "report_path": f"{folder}/report.html",
         "certificate_path": f"{folder}/certificate.json",
@@ -196,4 +190,4 @@ def _errors(store: Store, molecule: MoleculeSettings, model_id: str) -> "Errors"
     frames, _, _ = training_frames(store, molecule)
     if not frames.test:
         raise AsteroidError(f"{molecule.name}: no test frame has an accepted label at {molecule.accurate}")
-    return errors_on(store, molecule, model_id, frames.test)
+    return errors_on(store, molecule, model_id, {molecule.name: frames.test})

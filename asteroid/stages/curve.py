@@ -14,8 +14,9 @@ from asteroid.claims import claim
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.stages.common import LEAST_LABELS, waiting
-from asteroid.stages.models import Models, training_frames, training_notes
+from asteroid.stages.models import Models, training_frames, training_notes, training_set
 from asteroid.store import Store
+from asteroid.strategies import BASELINE
 
 if TYPE_CHECKING:
     from asteroid.validation.errors import Errors
@@ -65,8 +66,8 @@ def measure_curve(
 
 def has_curve(store: Store, molecule: MoleculeSettings, models: Models) -> bool:
     """Whether a model of the accurate labels alone has been trained with clearly fewer of them, or cannot be."""
-    frames, _, _ = training_frames(store, molecule)
-    labels = len(frames.train) + len(frames.valid)
+    data = training_set(store, molecule)
+    labels = len(data.train_ids) + len(data.valid_ids)
     return labels < 2 * LEAST_LABELS or min(_scratch_models(store, molecule, models)) <= APART * labels
 
 
@@ -74,28 +75,31 @@ def _train_with_half(store: Store, molecule: MoleculeSettings, models: Models, o
     """The model that the same pipeline would have made of half the budget."""
     from asteroid.training.run import train_model
 
-    with claim(store, f"training {molecule.name}", on_wait=waiting(on_progress)):
+    with claim(store, f"training {molecule.model_name}", on_wait=waiting(on_progress)):
         if has_curve(store, molecule, models):
             return
-        frames, _, _ = training_frames(store, molecule)
-        labels = len(frames.train) + len(frames.valid)
-        # Selections are ordered: the first half is what half the budget would have chosen.
-        half = replace(molecule, budget=molecule.budget.model_copy(update={"accurate": labels // 2}))
-        fewer, _, _ = training_frames(store, half)
-        if len(fewer.train) < 2 or not fewer.valid:
+        fewer = training_set(store, _with_half_the_budget(molecule))
+        if len(fewer.train_ids) < 2 or not fewer.valid_ids:
             return
         train_model(
             store,
-            molecule.name,
-            strategy="scratch",
-            cheap=molecule.cheap,
-            accurate=molecule.accurate,
-            train_ids=fewer.train,
-            valid_ids=fewer.valid,
-            cheap_ids=fewer.cheap,
+            molecule.model_name,
+            fewer,
+            strategy=BASELINE,
             settings=molecule.training,
             on_progress=training_notes(on_progress),
         )
+
+
+def _with_half_the_budget(molecule: MoleculeSettings) -> MoleculeSettings:
+    """Selections are ordered: the first half is what half the budget would have chosen."""
+
+    def half(one: MoleculeSettings) -> MoleculeSettings:
+        return replace(one, budget=one.budget.model_copy(update={"accurate": one.budget.accurate // 2}))
+
+    if molecule.model is None:
+        return half(molecule)
+    return replace(molecule, model=replace(molecule.model, molecules=tuple(map(half, molecule.model.molecules))))
 
 
 def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) -> dict[int, str]:
@@ -104,14 +108,14 @@ def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) ->
     Of several with as many labels, the scratch model itself, else the newest. None that a test frame has trained.
     """
     frames, _, _ = training_frames(store, molecule)
-    names = store.names(paths.models(molecule.name))
-    files = [paths.model(molecule.name, model_id, "card.json") for model_id in names]
+    names = store.names(paths.models(molecule.model_name))
+    files = [paths.model(molecule.model_name, model_id, "card.json") for model_id in names]
     cards = [store.read_json(file) for file in files if store.exists(file)]
     own = next(card for card in cards if card["model_id"] == models.scratch)
     alike = [
         card
         for card in cards
-        if (card["strategy"], card["accurate"]) == ("scratch", own["accurate"])
+        if (card["strategy"], card["accurate"]) == (BASELINE, own["accurate"])
         and _same_settings(card, own)
         and not {*card["frames"]["accurate_train"], *card["frames"]["accurate_valid"]} & {*frames.test}
     ]

@@ -1,15 +1,18 @@
 """Cost of an energy alone at the accurate level, measured once in a loop of rounds on a frame that has a label.
 
 Only labels with forces are in the ledger when :mod:`asteroid.stages.buying` first compares the two kinds. The
-measurement is a step of its own (:mod:`asteroid.stages.calculations`), so that a label worker makes it. Needs no torch.
+measurement is a step of its own, so that a label worker makes it. Needs no torch.
 """
 
 from asteroid import stored
 from asteroid.account import charge
+from asteroid.claims import claim
 from asteroid.errors import AsteroidError
 from asteroid.labelling import ENGINES, engines_for
 from asteroid.manifest import MoleculeSettings
+from asteroid.processes import Progress
 from asteroid.records import Attempt
+from asteroid.stages.common import waiting
 from asteroid.stages.rounds import acquisition, loop_folder
 from asteroid.store import Store
 from asteroid.stored import EnergyCost
@@ -25,8 +28,19 @@ def lacks_energy_cost(store: Store, molecule: MoleculeSettings) -> bool:
     return bool(_computed(store, molecule))
 
 
-def measure_energy_cost(store: Store, molecule: MoleculeSettings) -> None:
-    """Compute the energy of the frame whose label had the median cost, which speaks for all, and charge it."""
+def measure_energy_cost(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> None:
+    """Compute the energy of the frame whose label had the median cost, which speaks for all, and charge it.
+
+    Args:
+        molecule: with the budget of the round before.
+    """
+    with claim(store, f"energy-cost {molecule.name}", on_wait=waiting(on_progress)):
+        # Another run may have measured it meanwhile.
+        if lacks_energy_cost(store, molecule):
+            _measure(store, molecule)
+
+
+def _measure(store: Store, molecule: MoleculeSettings) -> None:
     from asteroid.labelling.campaign import label_configurations
 
     computed = sorted(_computed(store, molecule), key=lambda label: (label.core_seconds, label.frame_id))

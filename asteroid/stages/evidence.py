@@ -15,8 +15,8 @@ from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content
-from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import TORCH_IMPORTS, digest, import_mace, training_device, waiting
+from asteroid.processes import Progress
+from asteroid.stages.common import digest, import_mace, training_device, waiting
 from asteroid.stages.hessians import compare_modes
 from asteroid.stages.models import trained_models
 from asteroid.stages.on_policy import on_policy_errors, propose_on_policy
@@ -51,15 +51,15 @@ def read_asked(store: Store, molecule: MoleculeSettings, model_id: str) -> Asked
     return Asked(**store.read_json(path)) if store.exists(path) else None
 
 
-def propose_evidence_in_child(store: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> int:
-    """:func:`propose_evidence` in a process of its own; returns how many labels were asked for."""
-    return call_in_process(propose_evidence, store, molecule, on_progress=on_progress, preload=TORCH_IMPORTS)
+def lacks_proposal(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether the final model has not been asked for evidence yet."""
+    models = trained_models(store, molecule)
+    return models is None or read_asked(store, molecule, models.final) is None
 
 
-def propose_evidence(store_url: str, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> int:
-    """Let the final model run, and select frames of where it went for the accurate level. Needs torch."""
+def propose_evidence(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> int:
+    """Run MD with the final model and select frames of it for accurate labels; how many. Needs torch."""
     import_mace()
-    store = Store(store_url)
     with (
         charge(store, molecule.name, "validation") as entry,
         claim(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
@@ -106,4 +106,4 @@ def gather_evidence(
 def _path(molecule: MoleculeSettings, model_id: str) -> str:
     shaping = {"temperatures", "timestep", "nvt_ps", "replicas", "seed", "on_policy", "torsion_points"}
     used = content(molecule.validation, include=shaping)
-    return paths.model(molecule.name, model_id, f"asked-{digest(used)}.json")
+    return paths.of_molecule(molecule.model_name, model_id, molecule.name, f"asked-{digest(used)}.json")

@@ -20,7 +20,7 @@ from asteroid.processes import Progress
 from asteroid.stages.common import counted
 from asteroid.stages.feedback import failed_lines, failing_geometries
 from asteroid.stages.minima import minimum_or_start, model_minimum
-from asteroid.stages.models import training_frames, training_notes
+from asteroid.stages.models import training_frames, training_notes, training_set
 from asteroid.stages.own_md import cluster_wall
 from asteroid.stages.rounds import acquisition, loop_folder, read_rounds, read_step, round_settings, step_path
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models
@@ -49,10 +49,11 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
     rounds = read_rounds(store, molecule)
     number, settings = len(rounds), acquisition(molecule)
     if (found := read_step(store, molecule, "explored", number)) is None:
-        card = read_card(store, molecule.name, rounds[-1]["model_id"])
+        card = read_card(store, molecule.model_name, rounds[-1]["model_id"])
         notes = training_notes(on_progress)
-        members = train_committee(store, molecule.name, card, members=settings.committee, on_progress=notes)
-        seconds = sum(read_card(store, molecule.name, member)["core_seconds"] for member in members)
+        data = training_set(store, round_settings(molecule, rounds[-1]["labels"]))
+        members = train_committee(store, card, data, members=settings.committee, on_progress=notes)
+        seconds = sum(read_card(store, molecule.model_name, member)["core_seconds"] for member in members)
         began = time.process_time()
         models = load_models(store, molecule, (card["model_id"], *members))
         labels = store.labels(molecule.name, molecule.accurate)
@@ -80,9 +81,10 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
             "core_seconds": seconds + time.process_time() - began,
         }
         store.write_json(step_path(molecule, "explored", number), found)
-    elif not all(has_model(store, molecule.name, member) for member in found["committee"]):
-        card = read_card(store, molecule.name, found["model_id"])
-        train_committee(store, molecule.name, card, members=len(found["committee"]))
+    elif not all(has_model(store, molecule.model_name, member) for member in found["committee"]):
+        card = read_card(store, molecule.model_name, found["model_id"])
+        data = training_set(store, round_settings(molecule, rounds[-1]["labels"]))
+        train_committee(store, card, data, members=len(found["committee"]))
     stopped = sum(replica["reason"] is not None for replica in found["replicas"])
     return f"{len(found['replicas'])} trajectories, {stopped} of them stopped; {found['frames']} new frames"
 

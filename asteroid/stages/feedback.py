@@ -51,7 +51,7 @@ def order_round(store: Store, molecule: MoleculeSettings) -> Verdict:
     Called when the loop has ended. The number of rounds does not count as budget here, nor do the target and the
     least gain, which judge sampled frames alone.
     """
-    with claim(store, f"acquiring {molecule.name}"):
+    with claim(store, f"acquiring {molecule.model_name}"):
         rounds = read_rounds(store, molecule)
         failed = failed_lines(store, molecule)
         if not failed and (unsure := unsure_lines(store, molecule)):

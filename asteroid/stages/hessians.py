@@ -1,20 +1,22 @@
 """The accurate harmonic frequencies: analytic ones, or forces around the accurate minimum as ordinary labels.
 
-Nothing here needs torch. An analytic Hessian is a step of its own (:mod:`asteroid.stages.calculations`), so that label
-workers compute it and not the one that judges. The minimum comes from :mod:`asteroid.stages.minima`; the comparison
+Nothing here needs torch. An analytic Hessian is a step of its own (:func:`compute_hessian`), so that label workers
+compute it and not the one that judges. The minimum comes from :mod:`asteroid.stages.minima`; the comparison
 with the model's modes is :mod:`asteroid.validation.harmonic`'s, asked for by :mod:`asteroid.stages.certificates`.
 """
 
 from typing import TYPE_CHECKING
 
 from asteroid import paths, stored
+from asteroid.claims import claim
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import AsteroidError, LabelFailed
 from asteroid.labelling.hessian import analytic_hessian, has_analytic_hessian
 from asteroid.manifest import MoleculeSettings
-from asteroid.processes import call_in_process
-from asteroid.stages.common import forces_of
+from asteroid.processes import Progress, call_in_process
+from asteroid.stages.common import forces_of, waiting
 from asteroid.stages.minima import compare_to_accurate, model_minimum
+from asteroid.stages.models import trained_models
 from asteroid.store import Store
 from asteroid.stored import AnalyticHessian
 from asteroid.vibrations import displacements, hessian_from_forces
@@ -76,6 +78,21 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
         return None, f"{missing} of {len(ids)} labels around the accurate minimum are missing"
     second = hessian_from_forces([forces_of(labels[i]) for i in ids])
     return compare_frequencies(model, (centre, second), labels=len(ids)), ""
+
+
+def lacks_hessian(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether the analytic Hessian at the final model's accurate minimum is to be computed."""
+    models = trained_models(store, molecule)
+    return models is not None and lacks_analytic_hessian(store, molecule, models.final)
+
+
+def compute_hessian(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> None:
+    """Compute that Hessian unless the store has it."""
+    with claim(store, f"hessian {molecule.name}", on_wait=waiting(on_progress)):
+        models = trained_models(store, molecule)
+        # Another run may have computed it meanwhile.
+        if models is not None and lacks_analytic_hessian(store, molecule, models.final):
+            compute_analytic_hessian(store, molecule, models.final)
 
 
 def lacks_analytic_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> bool:

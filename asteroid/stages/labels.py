@@ -50,6 +50,18 @@ def load_checked(manifest: str | Path) -> Manifest:
     return loaded
 
 
+def lacks_frames(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether batches of configurations are missing.
+
+    Raises:
+        InputError: when another molecule has this name in the store.
+    """
+    from asteroid.sampling.plan import missing_groups
+
+    _check_identity(store, molecule)
+    return bool(missing_groups(store, molecule))
+
+
 def sample(
     store: Store, molecule: MoleculeSettings, *, workers: int, on_progress: Progress | None = None
 ) -> "SamplingSummary":
@@ -59,26 +71,32 @@ def sample(
         InputError: when another molecule has this name in the store.
     """
     from asteroid import sampling
+    from asteroid.sampling.plan import identity
+
+    missing, path = lacks_frames(store, molecule), paths.identity(molecule.name)
+    if not store.exists(path):
+        store.write_json(path, identity(molecule))
+    if not missing:
+        # A claim would be written: a finished store may be read-only.
+        return sampling.SamplingSummary(0, 0, 0, {})
+    with claim(store, f"sampling {molecule.name}", on_wait=waiting(on_progress)):
+        return sampling.sample(store, molecule, workers=workers, on_progress=counted(on_progress))
+
+
+def _check_identity(store: Store, molecule: MoleculeSettings) -> None:
     from asteroid.exchange import check_names, check_same_atoms
-    from asteroid.sampling.plan import identity, missing_groups
+    from asteroid.sampling.plan import identity
 
     check_names(store, [molecule.name])
     check_same_atoms(store, molecule)
     path, this = paths.identity(molecule.name), identity(molecule)
-    if not store.exists(path):
-        store.write_json(path, this)
-    elif (there := store.read_json(path)) != this:
+    if store.exists(path) and (there := store.read_json(path)) != this:
         different = ", ".join(
             f"{key} {there.get(key)} (now {this.get(key)})" for key in there if there[key] != this.get(key)
         )
         raise InputError(
             f"{molecule.name}: the store has another molecule of this name, with {different}; write another name"
         )
-    if not missing_groups(store, molecule):
-        # A claim would be written: a finished store may be read-only.
-        return sampling.SamplingSummary(0, 0, 0, {})
-    with claim(store, f"sampling {molecule.name}", on_wait=waiting(on_progress)):
-        return sampling.sample(store, molecule, workers=workers, on_progress=counted(on_progress))
 
 
 def select(store: Store, molecule: MoleculeSettings) -> None:
@@ -88,6 +106,16 @@ def select(store: Store, molecule: MoleculeSettings) -> None:
     choose_cheap(store, molecule)
     choose_accurate(store, molecule)
     choose_ladder(store, molecule)
+
+
+def lacks_labels(
+    store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, shard: int = 0, shards: int = 1
+) -> bool:
+    """Whether selected frames of this shard have not been tried; for the first shard, also the free atoms."""
+    forces = molecule.label_settings(level).forces
+    if store.pending(molecule.name, level, forces=forces, shard=shard, shards=shards):
+        return True
+    return shard == 0 and lacks_atoms(store, molecule, level)
 
 
 def label(

@@ -31,7 +31,7 @@ def find_model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) 
     path = _path(molecule, model_id)
     if store.exists(path):
         return
-    calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
+    calculator = load_calculator(store, molecule.model_name, model_id, device=molecule.training.device)
     found, converged = find_minimum(calculator, starting_structure(store, molecule))
     second = model_hessian(calculator, found) if converged else None
     stored.write(store, path, FoundMinimum(found.positions, second, converged))
@@ -43,7 +43,7 @@ def model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> Fo
 
 
 def _path(molecule: MoleculeSettings, model_id: str) -> str:
-    return paths.model(molecule.name, model_id, "minimum.json")
+    return paths.of_molecule(molecule.model_name, model_id, molecule.name, "minimum.json")
 
 
 def starting_structure(store: Store, molecule: MoleculeSettings) -> Configuration:

@@ -5,23 +5,25 @@ minimum is found along the way, for :mod:`asteroid.stages.minima`.
 """
 
 import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from asteroid import paths
 from asteroid.account import charge
 from asteroid.claims import claim
 from asteroid.configuration import Frame, Split
+from asteroid.data.training_set import TrainingFrames, TrainingSet
 from asteroid.manifest import MoleculeSettings
 from asteroid.models import has_model, read_card
 from asteroid.naming import content, file_digest
-from asteroid.processes import Progress, call_in_process
+from asteroid.processes import Progress
 from asteroid.records import Attempt
-from asteroid.stages.common import TORCH_IMPORTS, digest, import_mace, label_key, waiting
+from asteroid.stages.common import digest, import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.rounds import last_model, training_settings
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import stored_atoms
 from asteroid.training.held_out import HeldOut
 
@@ -50,33 +52,6 @@ class Models:
     passed_over: str | None = None
 
 
-@dataclass(frozen=True)
-class TrainingFrames:
-    """Frame ids that train and judge a model; every one has an accepted label.
-
-    Args:
-        valid: held out; they stop trainings and choose between models.
-        calibration: held out as well, and used for neither; empty where there are too few, or no loop of rounds.
-        elements: atomic numbers that occur in them.
-    """
-
-    train: tuple[str, ...]
-    valid: tuple[str, ...]
-    test: tuple[str, ...]
-    cheap: tuple[str, ...]
-    calibration: tuple[str, ...] = ()
-    elements: tuple[int, ...] = ()
-
-    @property
-    def held_out(self) -> tuple[str, ...]:
-        return (*self.valid, *self.calibration)
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """Those by which uncertainties are calibrated and rounds are judged: if possible, not those that stop."""
-        return self.calibration or self.valid
-
-
 def training_frames(
     store: Store, molecule: MoleculeSettings
 ) -> tuple[TrainingFrames, dict[str, Attempt], dict[str, Attempt]]:
@@ -88,7 +63,6 @@ def training_frames(
     """
     from asteroid.sampling.choose import chosen_accurate
 
-    budget = molecule.budget
     accurate = store.labels(molecule.name, molecule.accurate)
     cheap = store.labels(molecule.name, molecule.cheap)
     # Not as frames: this is asked for at every step, and needs no geometry.
@@ -96,20 +70,20 @@ def training_frames(
     splits = dict(zip(found["frame_id"].to_pylist(), found["split"].to_pylist(), strict=True))
     selected = store.selected(molecule.name, molecule.accurate)
 
-    def of(split: Split, most: int) -> tuple[str, ...]:
+    def of(split: Split) -> tuple[str, ...]:
         # Selections of other makers, an import's for one, follow.
         chosen = dict.fromkeys([*chosen_accurate(store, molecule, split), *selected])
         usable = (i for i in chosen if splits.get(i) == split and i in accurate)
-        return tuple(itertools.islice(usable, most))
+        return tuple(itertools.islice(usable, molecule.accurate_labels(split)))
 
-    valid, every = of("valid", budget.valid), 1
+    valid, every = of("valid"), 1
     if molecule.acquisition is not None and len(valid) >= APART:
         # In turn, as they were chosen: those of a larger budget leave the others where they are.
         every = 2
     frames = TrainingFrames(
-        tuple(sorted(of("train", budget.train))),
+        tuple(sorted(of("train"))),
         tuple(sorted(valid[::every])),
-        tuple(sorted(of("test", budget.test))),
+        tuple(sorted(of("test"))),
         tuple(sorted(i for i in cheap if splits.get(i) == "train")),
         tuple(sorted(valid[1::2])) if every == 2 else (),
         tuple(sorted(set(found["numbers"][0].as_py()) if len(found) else ())),
@@ -117,36 +91,34 @@ def training_frames(
     return frames, accurate, cheap
 
 
+def training_set(store: Store, molecule: MoleculeSettings) -> TrainingSet:
+    """What a molecule's model is trained on: of this molecule, or of all that train the model."""
+    members = {member.name: training_frames(store, member)[0] for member in molecule.trained_on}
+    return TrainingSet(molecule.cheap, molecule.accurate, members, molecule.ladder)
+
+
 def trained_models(store: Store, molecule: MoleculeSettings) -> Models | None:
     """The models that these settings and the labels now in the store lead to, if they have been trained."""
-    path = _models_path(store, molecule, *training_frames(store, molecule))
+    path = _models_path(store, molecule)
     if not store.exists(path):
         return None
     models = Models(**store.read_json(path))
     # A damaged one that was moved away is trained again.
-    there = all(has_model(store, molecule.name, model_id) for model_id in {models.final, models.scratch})
+    there = all(has_model(store, molecule.model_name, model_id) for model_id in {models.final, models.scratch})
     return models if there else None
 
 
 def round_model(store: Store, molecule: MoleculeSettings) -> str | None:
     """Id of the final model alone, which is all that a round needs before the last one; None before it is trained."""
-    path = _models_path(store, molecule, *training_frames(store, molecule), of="round")
+    path = _models_path(store, molecule, of="round")
     if store.exists(path):
         final = str(store.read_json(path)["final"])
-        return final if has_model(store, molecule.name, final) else None
+        return final if has_model(store, molecule.model_name, final) else None
     models = trained_models(store, molecule)
     return (models.passed_over or models.final) if models else None
 
 
-def _models_path(
-    store: Store,
-    molecule: MoleculeSettings,
-    frames: TrainingFrames,
-    accurate: Mapping[str, Attempt],
-    cheap: Mapping[str, Attempt],
-    *,
-    of: Literal["round", "pipeline"] = "pipeline",
-) -> str:
+def _models_path(store: Store, molecule: MoleculeSettings, *, of: Literal["round", "pipeline"] = "pipeline") -> str:
     """An index entry named by everything a training starts from, so that looking it up needs no torch.
 
     Args:
@@ -157,39 +129,43 @@ def _models_path(
         "levels": [str(molecule.cheap), str(molecule.accurate)],
         "training": content(molecule.training, exclude={"device", "foundation"}),
         "foundation": file_digest(foundation) if foundation else None,
+    }
+    members = {member.name: _training_labels(store, member) for member in molecule.trained_on}
+    inputs |= {"molecules": members} if molecule.model else members[molecule.name]
+    if (start := last_model(store, molecule)) is not None:
+        settings = content(training_settings(molecule, start), exclude={"device", "foundation"})
+        inputs["start"] = [start, {**settings, "foundation": None}]  # It stands above, by its content.
+    return paths.trained(molecule.model_name, digest(inputs), round_only=of == "round")
+
+
+def _training_labels(store: Store, molecule: MoleculeSettings) -> dict[str, Any]:
+    """What of a molecule's labels decides the models that are trained on them."""
+    frames, accurate, cheap = training_frames(store, molecule)
+    labels: dict[str, Any] = {
         "accurate": [label_key(accurate[i]) for i in (*frames.train, *frames.valid)],
         "cheap": [label_key(cheap[i]) for i in frames.cheap],
         # Held-out frames have one part in a training: the difference of their two labels, for strategies that learn it.
         "paired": [label_key(cheap[i]) for i in frames.valid if i in cheap],
         "ladder": [
-            [label_key(label) for i, label in sorted(between.items()) if i in cheap]
-            for between in _ladder(store, molecule)
+            [label_key(label) for i, label in sorted(store.labels(molecule.name, level).items()) if i in cheap]
+            for level in molecule.ladder
         ],
     }
-    levels = [molecule.accurate, *([molecule.cheap] if molecule.training.strategy == "delta" else [])]
+    difference = strategy_named(molecule.training.strategy).learns_difference
+    levels = [molecule.accurate, *([molecule.cheap] if difference else [])]
     # Older stores have none: their models are found as they were.
     if any(atoms := [stored_atoms(store, level, frames.elements) for level in levels]):
-        inputs["atoms"] = atoms
-    if (start := last_model(store, molecule)) is not None:
-        settings = content(training_settings(molecule, start), exclude={"device", "foundation"})
-        inputs["start"] = [start, {**settings, "foundation": None}]  # It stands above, by its content.
-    return paths.trained(molecule.name, digest(inputs), round_only=of == "round")
+        labels["atoms"] = atoms
+    return labels
 
 
-def _ladder(store: Store, molecule: MoleculeSettings) -> list[dict[str, Attempt]]:
-    """Accepted labels at the levels between cheap and accurate."""
-    return [store.labels(molecule.name, level) for level in molecule.ladder]
-
-
-def train_in_child(
-    store: str, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
-) -> dict[str, Any]:
-    """:func:`train` in a process of its own; returns the final model's card."""
-    return call_in_process(train, store, molecule, baseline=baseline, on_progress=on_progress, preload=TORCH_IMPORTS)
+def lacks_training(store: Store, molecule: MoleculeSettings, *, baseline: bool = True) -> bool:
+    """Whether what :func:`train` makes of the labels now in the store is not there."""
+    return (trained_models if baseline else round_model)(store, molecule) is None
 
 
 def train(
-    store_url: str, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
+    store: Store, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
 ) -> dict[str, Any]:
     """Train the scratch model, then the manifest's strategy, and find the final model's minimum. Needs torch.
 
@@ -202,16 +178,15 @@ def train(
         TrainingError: when too few frames have labels.
     """
     import_mace()
-    store = Store(store_url)
     with (
-        charge(store, molecule.name, "training") as entry,
-        claim(store, f"training {molecule.name}", on_wait=waiting(on_progress)),
+        charge(store, molecule.model_name, "training") as entry,
+        claim(store, f"training {molecule.model_name}", on_wait=waiting(on_progress)),
     ):
         # Somebody else may have trained it while this one waited.
         models = trained_models(store, molecule)
         final = models.final if models else (None if baseline else round_model(store, molecule))
         if final is not None:
-            return read_card(store, molecule.name, final)
+            return read_card(store, molecule.model_name, final)
         card = _train(store, molecule, baseline, entry.following(on_progress))
         entry.model_id = card["model_id"]
         return card
@@ -220,31 +195,27 @@ def train(
 def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress: Progress | None) -> dict[str, Any]:
     from asteroid.training.run import train_model
 
-    found = training_frames(store, molecule)
-    frames, _, _ = found
-    path = _models_path(store, molecule, *found, of="pipeline" if baseline else "round")
+    data = training_set(store, molecule)
+    path = _models_path(store, molecule, of="pipeline" if baseline else "round")
     start = last_model(store, molecule)
 
     def run(strategy: Any, start: str | None = None) -> dict[str, Any]:
         return train_model(
             store,
-            molecule.name,
+            molecule.model_name,
+            data,
             strategy=strategy,
-            cheap=molecule.cheap,
-            accurate=molecule.accurate,
-            train_ids=frames.train,
-            valid_ids=frames.valid,
-            cheap_ids=frames.cheap,
             settings=training_settings(molecule, start),
             start=start,
             on_progress=training_notes(on_progress),
         )
 
-    scratch = run("scratch") if baseline else None
+    scratch = run(BASELINE) if baseline else None
     final, passed_over = run(molecule.training.strategy, start), None
-    if scratch is not None and _surely_better(store, molecule, frames.held_out, scratch["model_id"], final["model_id"]):
+    if scratch is not None and _surely_better(store, molecule, data, scratch["model_id"], final["model_id"]):
         final, passed_over = scratch, final["model_id"]
-    find_model_minimum(store, molecule, final["model_id"])
+    for each in (*molecule.trained_on, *(molecule.model.judge if molecule.model else ())):
+        find_model_minimum(store, replace(each, model=molecule.model), final["model_id"])
     index: dict[str, Any] = {"final": final["model_id"]}
     if scratch is not None:
         index = asdict(Models(final["model_id"], scratch["model_id"], passed_over))
@@ -252,7 +223,7 @@ def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress
     return final
 
 
-def _surely_better(store: Store, molecule: MoleculeSettings, ids: tuple[str, ...], first: str, second: str) -> bool:
+def _surely_better(store: Store, molecule: MoleculeSettings, data: TrainingSet, first: str, second: str) -> bool:
     """Whether one model's error on held-out frames is below another's with 95% confidence.
 
     By held-out frames, which are there to choose by, and most of which stopped the trainings of both: test frames only
@@ -262,27 +233,36 @@ def _surely_better(store: Store, molecule: MoleculeSettings, ids: tuple[str, ...
 
     if first == second:
         return False
+    ids = {name: frames.held_out for name, frames in data.molecules.items()}
     ratio = improvement(*(errors_on(store, molecule, model_id, ids) for model_id in (first, second)))
     return ratio.bounds(0.95)[0] > 1
 
 
-def errors_on(store: Store, molecule: MoleculeSettings, model_id: str, ids: tuple[str, ...]) -> "Errors":
-    """Errors of a model on labelled frames. Needs torch."""
+def errors_on(store: Store, molecule: MoleculeSettings, model_id: str, ids: Mapping[str, Sequence[str]]) -> "Errors":
+    """Errors of a model on labelled frames. Needs torch.
+
+    Args:
+        molecule: one of the model.
+        ids: of frames, by molecule.
+    """
     from asteroid.training.predict import predict
     from asteroid.training.run import load_calculator
     from asteroid.validation.errors import measure_errors
 
-    labels = store.labels(molecule.name, molecule.accurate)
-    found = {f.frame_id: f for f in store.frames(molecule.name, ids=ids)}
-    calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
-    energies, forces = predict(calculator, [found[i].configuration for i in ids])
+    found: list[tuple[Frame, Attempt]] = []
+    for name, wanted in ids.items():
+        labels = store.labels(name, molecule.accurate)
+        frames = {frame.frame_id: frame for frame in store.frames(name, ids=wanted)}
+        found += [(frames[i], labels[i]) for i in wanted]
+    calculator = load_calculator(store, molecule.model_name, model_id, device=molecule.training.device)
+    energies, forces = predict(calculator, [frame.configuration for frame, _ in found])
     return measure_errors(
-        ids,
-        reference_energies=[float(labels[i].energy or 0.0) for i in ids],
+        [frame.frame_id for frame, _ in found],
+        reference_energies=[float(label.energy or 0.0) for _, label in found],
         predicted_energies=energies,
-        reference_forces=[labels[i].forces for i in ids],
+        reference_forces=[label.forces for _, label in found],
         predicted_forces=forces,
-        groups=[_independent(found[i]) for i in ids],
+        groups=[_independent(frame) for frame, _ in found],
     )
 
 

@@ -73,7 +73,7 @@ def on_policy_errors(store: Store, molecule: MoleculeSettings, model_id: str, id
     judged = [i for i in ids if i in labels]
     errors = None
     if judged:
-        calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
+        calculator = load_calculator(store, molecule.model_name, model_id, device=molecule.training.device)
         energies, forces = predict(calculator, [frames[i].configuration for i in judged])
         errors = measure_errors(
             judged,

@@ -65,7 +65,7 @@ def own_md(store: Store, molecule: MoleculeSettings, model_id: str, *, on_progre
     settings, start = molecule.validation, minimum_or_start(store, molecule, model_id)
     wall = cluster_wall(store, molecule)
     stored = StoredTrajectories(store, trajectories_folder(molecule, model_id), start.numbers.tolist())
-    model = load_model(store, molecule.name, model_id).to(choose_device(molecule.training.device))
+    model = load_model(store, molecule.model_name, model_id).to(choose_device(molecule.training.device))
     dynamics = run_dynamics(model, start, settings, wall=wall, stored=stored, on_progress=counted(on_progress, "MD"))
     nvt = stored.load("nvt") or []
     nve = stored.load("spectrum")
@@ -100,7 +100,7 @@ def trajectories_folder(molecule: MoleculeSettings, model_id: str) -> str:
     """Where the trajectories lie: named by the settings that shape them."""
     shaping = {"temperatures", "timestep", "nve_ps", "nvt_ps", "replicas", "seed"}
     used = content(molecule.validation, include=shaping)
-    return paths.model(molecule.name, model_id, f"md-{digest(used)}")
+    return paths.of_molecule(molecule.model_name, model_id, molecule.name, f"md-{digest(used)}")
 
 
 def cluster_wall(store: Store, molecule: MoleculeSettings) -> "Wall | None":
@@ -227,7 +227,7 @@ def _reference(
         return Samples(positions, groups, np.ones(len(used))), f"imported frames at {molecule.accurate}"
     names = {name: index for index, name in enumerate(sorted({f.group for f in used}))}
     groups = np.array([names[f.group] for f in used])
-    calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
+    calculator = load_calculator(store, molecule.model_name, model_id, device=molecule.training.device)
     energies, _ = predict(calculator, [f.configuration for f in used])
     sampled = np.array([cheap[f.frame_id].energy for f in used], dtype=np.float64)
     weights = boltzmann_weights(energies, sampled, temperature)

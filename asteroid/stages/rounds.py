@@ -4,8 +4,8 @@ A round picks a batch by the model of the round before, has it labelled, trains 
 follows from files that are written once: ``explored-NNN.json`` (where the model led itself), ``picked-NNN.json`` (the
 batch, and with it the settings of the round) and ``round-NNN.json`` (what the round came to); ``further-NNN.json`` is
 the order of a round by a failed certificate (:mod:`asteroid.stages.feedback`). What makes these needs
-torch and is in :mod:`asteroid.stages.acquire`; :mod:`flows.rounds` orders the steps. Budgets are no part of the
-folder's name, so a larger one goes on with the same rounds.
+torch and is in :mod:`asteroid.stages.acquire`; :mod:`asteroid.pipeline.order` orders the steps. Budgets are no part of
+the folder's name, so a larger one goes on with the same rounds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +27,7 @@ from asteroid.records import core_seconds
 from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.store import ENERGIES_ALONE, Store
+from asteroid.strategies import strategy_named
 
 Record = dict[str, Any]
 Kind = Literal["explored", "picked", "round", "further"]
@@ -78,7 +79,7 @@ def next_round(store: Store, molecule: MoleculeSettings) -> NextRound:
 
 def begin_rounds(store: Store, molecule: MoleculeSettings) -> None:
     """Write down how many labels the first round buys; which ones, the selection by diversity decides."""
-    with claim(store, f"acquiring {molecule.name}"):
+    with claim(store, f"acquiring {molecule.model_name}"):
         if read_step(store, molecule, "picked", 0) is None:
             labels = _first_labels(store, molecule)
             first = {"round": 0, "labels": labels, "criterion": "diverse", "picked": [], "core_seconds": 0.0}
@@ -102,13 +103,8 @@ def last_model(store: Store, molecule: MoleculeSettings) -> str | None:
 
 
 def trains_on(molecule: MoleculeSettings) -> bool:
-    """Whether later rounds go on from the model of the round before.
-
-    Two heads cannot start from one; ``weighted`` asks a new teacher in each round, which is the baseline; and the
-    baseline must not know what earlier rounds have learnt.
-    """
-    anew = ("multihead", "scratch", "weighted")
-    return acquisition(molecule).train_on is not None and molecule.training.strategy not in anew
+    """Whether later rounds go on from the model of the round before."""
+    return acquisition(molecule).train_on is not None and strategy_named(molecule.training.strategy).goes_on
 
 
 def training_settings(molecule: MoleculeSettings, start: str | None) -> TrainingSettings:
@@ -249,7 +245,7 @@ def read_rounds(store: Store, molecule: MoleculeSettings) -> list[Record]:
     """Records of all finished rounds, the first first; a round whose model was moved away is not finished."""
     found: list[Record] = []
     while (record := read_step(store, molecule, "round", len(found))) is not None:
-        if not has_model(store, molecule.name, record["model_id"]):
+        if not has_model(store, molecule.model_name, record["model_id"]):
             break
         found.append(record)
     return found
@@ -283,7 +279,7 @@ def _loop_folder(molecule: MoleculeSettings, foundation: str | None) -> str:
         "valid_fraction": molecule.budget.valid_fraction,
         "acquisition": content(acquisition(molecule), exclude=BUDGETS),
     }
-    return paths.loop(molecule.name, digest(shaping))
+    return paths.loop(molecule.model_name, digest(shaping))
 
 
 def adopt_rounds(store: Store, molecule: MoleculeSettings) -> None:

@@ -24,7 +24,7 @@ def load_models(store: Store, molecule: MoleculeSettings, model_ids: Sequence[st
     from asteroid.training.run import load_model
 
     device = choose_device(molecule.training.device)
-    return [load_model(store, molecule.name, model_id).to(device) for model_id in model_ids]
+    return [load_model(store, molecule.model_name, model_id).to(device) for model_id in model_ids]
 
 
 def with_forces(

@@ -70,9 +70,9 @@ def _scans(
     from asteroid.training.run import load_calculator
     from asteroid.validation.torsions import Profile, rotatable_bonds, scan
 
-    path = paths.model(molecule.name, model_id, "torsions.json")
+    path = _path(molecule, model_id)
     if not store.exists(path):
-        calculator = load_calculator(store, molecule.name, model_id, device=molecule.training.device)
+        calculator = load_calculator(store, molecule.model_name, model_id, device=molecule.training.device)
         bonds, profiles = [], []
         try:
             bonds = rotatable_bonds(minimum, molecule.smiles)
@@ -100,7 +100,11 @@ def _scans(
 
 def torsion_scans(store: Store, molecule: MoleculeSettings, model_id: str) -> tuple[TorsionScan, ...]:
     """The profiles of a model that has been asked for them."""
-    return stored.read(store, TorsionScans, paths.model(molecule.name, model_id, "torsions.json")).scans
+    return stored.read(store, TorsionScans, _path(molecule, model_id)).scans
+
+
+def _path(molecule: MoleculeSettings, model_id: str) -> str:
+    return paths.of_molecule(molecule.model_name, model_id, molecule.name, "torsions.json")
 
 
 def compare_torsions(

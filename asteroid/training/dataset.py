@@ -48,6 +48,7 @@ class LabelledFrame:
         atom_weights: (N,) how much the force on each atom counts besides; None for all alike.
         head: which readout of a model with several it trains; 0 is the accurate level's.
         temperature: K, of the Boltzmann distribution that the configuration was drawn from; None where there is none.
+        molecule: name of the molecule that the frame is of.
     """
 
     configuration: Configuration
@@ -57,6 +58,7 @@ class LabelledFrame:
     atom_weights: npt.NDArray[np.float64] | None = None
     head: int = 0
     temperature: float | None = None
+    molecule: str = ""
 
     @property
     def frame_id(self) -> str:
@@ -77,7 +79,7 @@ def labelled_frames(
     for frame_id in frames if wanted is None else wanted:
         label = labels.get(frame_id)
         if frame_id in frames and label is not None and label.energy is not None:
-            found.append(LabelledFrame(frames[frame_id].configuration, label.energy, label.forces))
+            found.append(LabelledFrame(frames[frame_id].configuration, label.energy, label.forces, molecule=molecule))
     return found
 
 
@@ -89,7 +91,7 @@ def sampled_frames(store: Store, molecule: str, ids: Iterable[str]) -> list[Labe
     wanted = list(dict.fromkeys(ids))
     frames = {frame.frame_id: frame for frame in store.frames(molecule, ids=wanted)}
     return [
-        LabelledFrame(frame.configuration, 0.0, temperature=frame.origin.temperature)
+        LabelledFrame(frame.configuration, 0.0, temperature=frame.origin.temperature, molecule=molecule)
         for frame in (frames[frame_id] for frame_id in wanted if frame_id in frames)
         if frame.origin.temperature is not None
     ]
@@ -215,6 +217,21 @@ def with_label(geometry: Graph, frame: LabelledFrame, energy: float, *, weight: 
     if frame.temperature is not None:
         graph.temperature = torch.tensor([frame.temperature], dtype=dtype)
     return graph
+
+
+def by_composition(species: Iterable[Sequence[int]]) -> list[npt.NDArray[np.int64]]:
+    """The places of the frames of each composition, that of the first frame first.
+
+    Args:
+        species: what each frame consists of, sorted.
+
+    >>> by_composition([(1, 1), (1, 8), (1, 1)])
+    [array([0, 2]), array([1])]
+    """
+    places: dict[tuple[int, ...], list[int]] = {}
+    for place, atoms in enumerate(species):
+        places.setdefault(tuple(atoms), []).append(place)
+    return [np.array(members) for members in places.values()]
 
 
 def collate(graphs: Sequence[Graph]) -> Batch:

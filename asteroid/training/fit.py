@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from asteroid.errors import TrainingError
-from asteroid.training.dataset import Graph, shuffled
+from asteroid.training.dataset import Graph
 from asteroid.training.held_out import HeldOut
 from asteroid.training.objectives import LabelLoss, Objective
 from asteroid.training.optimiser import Soap
-from asteroid.training.passes import TRACE_FROM, Batch, Forward, Frames, Gradient, prepare
+from asteroid.training.passes import TRACE_FROM, Batch, Forward, Gradient, Group, prepare, schedule
 
 logger = logging.getLogger(__name__)
 
@@ -114,17 +114,17 @@ def evaluate(model: torch.nn.Module, graphs: Sequence[Graph], *, same_level: boo
         same_level: False for a model of another level, which differs by a constant: the mean energy error is then
             taken off first.
     """
-    forward, _, (frames,) = prepare(model, graphs)
+    (groups,) = prepare(model, graphs)
     parameters = dict(model.named_parameters())
-    return _measure(forward, parameters, _in_batches(frames), same_level=same_level)
+    return _measure(parameters, _in_batches(groups), same_level=same_level)
 
 
 def _measure(
-    forward: Forward, parameters: Mapping[str, torch.Tensor], held_out: Sequence[Batch], *, same_level: bool
+    parameters: Mapping[str, torch.Tensor], held_out: Sequence[tuple[Forward, Batch]], *, same_level: bool
 ) -> HeldOut:
     force_error, components = 0.0, 0
     energy_errors = []
-    for batch in held_out:
+    for forward, batch in held_out:
         output = forward(parameters, batch, training=False)
         atoms = batch["ptr"][1:] - batch["ptr"][:-1]
         has_forces = (batch["forces_weight"] > 0)[batch["batch"]]
@@ -137,11 +137,8 @@ def _measure(
     return HeldOut(force_error / components if components else None, float(errors.abs().mean()))
 
 
-def _in_batches(frames: Frames) -> list[Batch]:
-    return [
-        frames.batch(np.arange(start, min(start + EVALUATION_BATCH, len(frames))))
-        for start in range(0, len(frames), EVALUATION_BATCH)
-    ]
+def _in_batches(groups: Sequence[Group]) -> list[tuple[Forward, Batch]]:
+    return [(group.forward, batch) for group in groups for batch in group.batches(EVALUATION_BATCH)]
 
 
 def _compute_alike_from_the_first_pass() -> None:
@@ -184,11 +181,12 @@ def fit(
     _compute_alike_from_the_first_pass()
     device = next(model.parameters()).device
     objective = objective or LabelLoss(stage.energy_weight, stage.forces_weight)
-    forward, is_lean, (frames, held_out) = prepare(model, train, valid, displaced=objective.needs_noise)
+    groups, held_out = prepare(model, train, valid, displaced=objective.needs_noise)
     # Of the number of steps alone, so that a training that is resumed computes as the uninterrupted one would have.
-    pays = stage.steps >= TRACE_FROM if traced is None else traced
-    gradient = Gradient(model, forward, objective, traced=is_lean and pays)
-    loop = _Loop(model, stage, forward, gradient, _in_batches(held_out))
+    pays = stage.steps >= TRACE_FROM * len(groups) if traced is None else traced
+    gradients = [Gradient(model, g.forward, objective, traced=g.traceable and pays) for g in groups]
+    sizes = [len(group.frames) for group in groups]
+    loop = _Loop(model, stage, _in_batches(held_out))
     if resume is not None:
         loop.load(resume)
     elif stage.keep_best:
@@ -197,10 +195,11 @@ def fit(
     losses = torch.zeros((), device=device)
     since = 0
     while loop.step < stage.steps and not loop.is_stale:
-        batch = dict(frames.batch(shuffled(len(train), stage.batch_size, loop.step, stage.seed)))
+        number, chosen = schedule(sizes, stage.batch_size, loop.step, stage.seed)
+        batch = dict(groups[number].frames.batch(chosen))
         if objective.needs_noise:
             batch["noise"] = _noise(batch["positions"], stage.seed, loop.step)
-        losses += loop.take_step(batch)
+        losses += loop.take_step(gradients[number], batch)
         since += 1
         if loop.step % stage.evaluate_every and loop.step != stage.steps:
             continue
@@ -233,13 +232,11 @@ class _Loop:
         self,
         model: torch.nn.Module,
         stage: StageSettings,
-        forward: Forward,
-        gradient: Gradient,
-        held_out: Sequence[Batch],
+        held_out: Sequence[tuple[Forward, Batch]],
     ) -> None:
         self.model = model
         self.stage = stage
-        self.forward, self.gradient, self.held_out = forward, gradient, held_out
+        self.held_out = held_out
         self.parameters: list[torch.Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.optimiser = Soap(model, self.parameters, stage.learning_rate)
         self.average = [p.detach().clone() for p in self.parameters]
@@ -250,10 +247,10 @@ class _Loop:
         self.best_weights: list[torch.Tensor] = [p.detach().clone() for p in self.parameters]
         self.history: list[Evaluation] = []
 
-    def take_step(self, batch: Batch) -> torch.Tensor:
+    def take_step(self, gradient: Gradient, batch: Batch) -> torch.Tensor:
         """One step of the optimiser; returns the loss without waiting for it."""
         self.optimiser.learning_rate = learning_rate(self.step, self.stage)
-        loss = self.gradient(batch)
+        loss = gradient(batch)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.clip)
         self.optimiser.step()
         self.step += 1
@@ -266,14 +263,14 @@ class _Loop:
     def start(self) -> None:
         """Measure the model as it came: a fine-tuning that only spoils it ends where it began."""
         parameters = dict(self.model.named_parameters())
-        self.best = _measure(self.forward, parameters, self.held_out, same_level=True)
+        self.best = _measure(parameters, self.held_out, same_level=True)
 
     def evaluate(self, loss: float) -> None:
         """Measure the averaged weights, and keep them if they are the best so far."""
         current = [p.detach().clone() for p in self.parameters]
         self._set(self.average)
         parameters = dict(self.model.named_parameters())
-        self.newest = _measure(self.forward, parameters, self.held_out, same_level=self.stage.keep_best)
+        self.newest = _measure(parameters, self.held_out, same_level=self.stage.keep_best)
         self._set(current)
         if self.newest.criterion < self.best.criterion or not self.stage.keep_best:
             self.best, self.stale = self.newest, 0

@@ -3,33 +3,26 @@
 :mod:`asteroid.training.run` calls this before a training; :mod:`asteroid.training.strategies` says what each needs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from asteroid.data.training_set import TrainingSet
 from asteroid.errors import InputError, TrainingError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import TrainingSettings
 from asteroid.naming import content, file_digest
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, StrategyDefinition, all_strategies, strategy_named
 from asteroid.training.dataset import LabelledFrame, labelled_frames, sampled_frames
-from asteroid.training.strategies import STRATEGIES, Problem, StrategyDefinition
+from asteroid.training.problem import Problem
 from asteroid.training.strategies.delta import differences
 
 
 def read_problem(
-    store: Store,
-    molecule: str,
-    definition: StrategyDefinition,
-    *,
-    cheap: LevelOfTheory,
-    accurate: LevelOfTheory,
-    train_ids: Iterable[str],
-    valid_ids: Iterable[str],
-    cheap_ids: Iterable[str],
-    settings: TrainingSettings,
+    store: Store, data: TrainingSet, definition: StrategyDefinition, settings: TrainingSettings
 ) -> Problem:
     """The labels that a recipe needs, without teachers; see :func:`asteroid.training.run.train_model`.
 
@@ -37,41 +30,55 @@ def read_problem(
         TrainingError: when too few of these frames have labels.
     """
     # Sorted: the same frames make the same model, in whatever order they were chosen.
-    train = labelled_frames(store, molecule, accurate, sorted(train_ids))
-    valid = labelled_frames(store, molecule, accurate, sorted(valid_ids))
-    below = labelled_frames(store, molecule, cheap, sorted(cheap_ids)) if definition.needs_cheap else []
+    train = _labelled(store, data.accurate, {name: sorted(f.train) for name, f in data.molecules.items()})
+    valid = _labelled(store, data.accurate, {name: sorted(f.valid) for name, f in data.molecules.items()})
+    pretraining = {name: sorted(frames.cheap) for name, frames in data.molecules.items()}
+    below = _labelled(store, data.cheap, pretraining) if definition.needs_cheap else []
     paired: dict[str, LabelledFrame] = {}
     if definition.needs_paired:
-        both = [frame.frame_id for frame in (*train, *valid)]
-        paired = {frame.frame_id: frame for frame in labelled_frames(store, molecule, cheap, both)}
+        both = _ids_by_molecule((*train, *valid))
+        paired = {frame.frame_id: frame for frame in _labelled(store, data.cheap, both)}
     ladder = []
     if "ladder" in definition.reads:
-        below_accurate = sorted({frame.frame_id for frame in (*train, *below)})
-        for level in settings.ladder:
-            found = labelled_frames(store, molecule, LevelOfTheory.parse(level, imported=True), below_accurate)
-            ladder.append({frame.frame_id: frame for frame in found})
-    configurations = _configurations(store, molecule, cheap_ids) if definition.needs_configurations else []
-    _check_counts(f"{molecule}: ", f"at {accurate}", train, valid)
+        below_accurate = _ids_by_molecule((*train, *below))
+        for level in data.between:
+            ladder.append({frame.frame_id: frame for frame in _labelled(store, level, below_accurate)})
+    configurations = _configurations(store, pretraining) if definition.needs_configurations else []
+    name = ", ".join(data.molecules)
+    _check_counts(f"{name}: ", f"at {data.accurate}", train, valid)
     if definition.needs_cheap and len(below) < 2:
-        raise TrainingError(f"{molecule}: {len(below)} labels at {cheap} to pretrain on; label at least 2")
+        raise TrainingError(f"{name}: {len(below)} labels at {data.cheap} to pretrain on; label at least 2")
     if definition.learns_difference:
         train, valid = differences(train, paired), differences(valid, paired)
-        _check_counts(f"{molecule}: ", f"at both {accurate} and {cheap}", train, valid)
+        _check_counts(f"{name}: ", f"at both {data.accurate} and {data.cheap}", train, valid)
     return Problem(train, valid, below, settings, paired_cheap=paired, ladder=ladder, configurations=configurations)
 
 
-def _configurations(store: Store, molecule: str, ids: Iterable[str]) -> list[LabelledFrame]:
+def _labelled(store: Store, level: LevelOfTheory, ids: Mapping[str, Sequence[str]]) -> list[LabelledFrame]:
+    """Labels of these frames, by molecule."""
+    return [frame for molecule, wanted in ids.items() for frame in labelled_frames(store, molecule, level, wanted)]
+
+
+def _ids_by_molecule(frames: Iterable[LabelledFrame]) -> dict[str, list[str]]:
+    """Sorted, each once."""
+    ids: dict[str, set[str]] = {}
+    for frame in frames:
+        ids.setdefault(frame.molecule, set()).add(frame.frame_id)
+    return {molecule: sorted(found) for molecule, found in ids.items()}
+
+
+def _configurations(store: Store, ids: Mapping[str, Sequence[str]]) -> list[LabelledFrame]:
     """Those of these frames that were drawn at a known temperature.
 
     Raises:
         TrainingError: when there are fewer than two.
     """
-    wanted = sorted(ids)
-    found = sampled_frames(store, molecule, wanted)
+    found = [frame for molecule, wanted in ids.items() for frame in sampled_frames(store, molecule, wanted)]
     if len(found) < 2:
         raise TrainingError(
-            f"{molecule}: {len(found)} of {len(wanted)} training configurations were drawn at a known temperature, and "
-            "score matching learns from no others; sample with sampling.methods: [md] or import with --temperature"
+            f"{', '.join(ids)}: {len(found)} of {sum(map(len, ids.values()))} training configurations were drawn at a "
+            "known temperature, and score matching learns from no others; sample with sampling.methods: [md] or import "
+            "with --temperature"
         )
     return found
 
@@ -111,8 +118,8 @@ def determining_settings(
         settings: as :func:`settings_for` returns them.
         start: id of the model that the training goes on from.
     """
-    read = definition.reads | (STRATEGIES["scratch"].reads if definition.needs_teacher else frozenset())
-    particular = frozenset().union(*(other.reads for other in STRATEGIES.values()))
+    read = definition.reads | (strategy_named(BASELINE).reads if definition.needs_teacher else frozenset())
+    particular = frozenset().union(*(other.reads for other in all_strategies()))
     # The steps of scratch count as ``steps_alone``, which is derived from them.
     values = content(settings, exclude={"strategy", "device", "scratch_steps", *(particular - read)})
     values |= {name: getattr(settings, name) for name in sorted(read - type(settings).model_fields.keys())}
@@ -153,7 +160,9 @@ def settings_for(
         return settings.model_copy(update={"foundation": None})
     if settings.foundation is None:
         if definition.starts_from == "foundation":
-            raise InputError("foundation: found nothing, with the strategy foundation; write the path of a MACE model")
+            raise InputError(
+                f"foundation: found nothing, with the strategy {definition.name}; write the path of a MACE model"
+            )
         return settings
     path = Path(settings.foundation).expanduser()
     if not path.is_file():

@@ -1,18 +1,21 @@
 """What a training computes from a batch: energies and forces, the loss, and its gradient.
 
-For one molecule and the blocks of MACE's training script this is :mod:`asteroid.training.lean`, traced when there are
-steps enough; for anything else it is MACE's own forward pass. :mod:`asteroid.training.fit` takes steps with it.
+For the blocks of MACE's training script this is :mod:`asteroid.training.lean`, traced when there are steps enough. It
+computes batches of one composition, so frames of several are divided into a :class:`Group` each, and a step takes its
+batch from one of them. For any other model there is one group, computed by MACE's own forward pass.
+:mod:`asteroid.training.fit` takes steps with it.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from asteroid.training.dataset import Graph, collate
+from asteroid.training.dataset import Graph, by_composition, collate, shuffled
 from asteroid.training.lean import LeanMACE, Unsupported
 from asteroid.training.model import model_cutoff
 from asteroid.training.objectives import ExactScoreMatching, Objective
@@ -22,6 +25,7 @@ from asteroid.training.traced import Function, trace
 logger = logging.getLogger(__name__)
 
 Tensor = torch.Tensor
+Integers = npt.NDArray[np.int64]
 Batch = Mapping[str, Tensor]
 
 TRACE_FROM = 400
@@ -60,29 +64,76 @@ class Collated:
         return cast(Batch, collate([self._graphs[i] for i in np.asarray(indices)]).to(self._device).to_dict())
 
 
-def prepare(
-    model: torch.nn.Module, *parts: Sequence[Graph], displaced: bool = False
-) -> tuple[Forward, bool, list[Frames]]:
-    """The fastest way to compute this model on these graphs, whether it can be traced, and the graphs' frames.
+@dataclass(frozen=True)
+class Group:
+    """Frames that one forward pass computes together.
+
+    Args:
+        traceable: whether a step on them can be traced.
+        members: (frames,) their places among all frames.
+    """
+
+    forward: Forward
+    traceable: bool
+    frames: Frames
+    members: Integers
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All frames in order, in batches of at most ``size``."""
+        for start in range(0, len(self.frames), size):
+            yield self.frames.batch(np.arange(start, min(start + size, len(self.frames))))
+
+
+def prepare(model: torch.nn.Module, *parts: Sequence[Graph], displaced: bool = False) -> list[list[Group]]:
+    """The fastest way to compute this model on these graphs: the groups of each part.
 
     Args:
         displaced: whether an objective displaces the atoms.
     """
     device = next(model.parameters()).device
+    reach = model_cutoff(model) + (MARGIN if displaced else 0.0)
+    known: dict[tuple[int, ...], LeanMACE] = {}
+
+    def lean(graphs: Sequence[Graph], members: Integers) -> Group:
+        frames = Stacked.of_graphs([graphs[i] for i in members], device, reach)
+        species = tuple(frames.species)
+        if species not in known:
+            known[species] = LeanMACE(model, species)
+        return Group(known[species], True, frames, members)
+
     try:
-        reach = model_cutoff(model) + (MARGIN if displaced else 0.0)
-        stacked = [Stacked.of_graphs(part, device, reach) for part in parts]
-        species = stacked[0].species
-        if any(part.species != species for part in stacked):
-            raise Unsupported("molecules of several compositions")
-        return LeanMACE(model, species), True, list(stacked)
+        return [[lean(part, members) for members in by_composition(map(_species, part))] for part in parts]
     except Unsupported as reason:
         logger.info("MACE's own forward pass, several times slower, is used for %s", reason)
 
     def forward(parameters: Mapping[str, Tensor], batch: Batch, *, training: bool) -> Mapping[str, Tensor]:
         return cast(Mapping[str, Tensor], model(dict(batch), training=training))
 
-    return forward, False, [Collated(part, device) for part in parts]
+    return [[Group(forward, False, Collated(part, device), np.arange(len(part)))] for part in parts]
+
+
+def _species(graph: Graph) -> tuple[int, ...]:
+    return tuple(sorted(graph.node_attrs.argmax(1).tolist()))
+
+
+def schedule(sizes: Sequence[int], batch_size: int, step: int, seed: int) -> tuple[int, Integers]:
+    """Which group makes up the batch of a step, and which of its frames.
+
+    Each epoch takes the batches of all groups in a new order, so every frame counts alike, whatever its composition.
+    A function of the step alone, so that a training that continues draws exactly what it would have drawn. The few
+    frames that do not fill the last batch of their group are left out of that epoch.
+
+    Args:
+        sizes: frames in each group.
+    """
+    if len(sizes) == 1:
+        return 0, shuffled(sizes[0], batch_size, step, seed)
+    counts = [size // min(batch_size, size) for size in sizes]
+    epoch, position = divmod(step, sum(counts))
+    group, batch = [(g, k) for g, count in enumerate(counts) for k in range(count)][
+        np.random.default_rng((seed, epoch)).permutation(sum(counts))[position]
+    ]
+    return group, shuffled(sizes[group], batch_size, epoch * counts[group] + batch, seed)
 
 
 class Gradient:

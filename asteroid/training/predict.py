@@ -8,7 +8,7 @@ import torch
 from mace.calculators import MACECalculator
 
 from asteroid.configuration import Configuration
-from asteroid.training.dataset import batches, to_graph
+from asteroid.training.dataset import batches, by_composition, to_graph
 from asteroid.training.lean import LeanMACE, Unsupported
 from asteroid.training.model import model_cutoff, model_elements
 from asteroid.training.stacked import Stacked
@@ -21,20 +21,26 @@ def predict(
 ) -> Prediction:
     """Total energies (number of configurations,) in eV and forces, (N, 3) eV/Å each, in the model's own precision.
 
-    Thousands of frames a second for one small molecule; several times slower for a mixture, or a model of another
-    architecture than that of MACE's training script.
+    Thousands of frames a second for small molecules; several times slower for a model of another architecture than
+    that of MACE's training script.
     """
     module: torch.nn.Module = model.models[0] if isinstance(model, MACECalculator) else model
-    try:
-        return _predict_alike(module, configurations, batch_size)
-    except Unsupported:
-        return _predict_any(module, configurations, batch_size)
+    energies = np.empty(len(configurations))
+    forces: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(configurations)
+    for places in by_composition(sorted(configuration.numbers.tolist()) for configuration in configurations):
+        alike = [configurations[place] for place in places]
+        try:
+            found, of_each = _predict_alike(module, alike, batch_size)
+        except Unsupported:
+            found, of_each = _predict_any(module, alike, batch_size)
+        energies[places] = found
+        for place, force in zip(places, of_each, strict=True):
+            forces[place] = force
+    return energies, forces
 
 
 def _predict_alike(module: torch.nn.Module, configurations: Sequence[Configuration], batch_size: int) -> Prediction:
     """Configurations of one composition."""
-    if len({tuple(sorted(configuration.numbers.tolist())) for configuration in configurations}) != 1:
-        raise Unsupported("molecules of several compositions")
     like = next(module.parameters())
     place = {number: index for index, number in enumerate(model_elements(module))}
     species = np.array([[place[z] for z in configuration.numbers.tolist()] for configuration in configurations])

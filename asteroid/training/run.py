@@ -11,7 +11,7 @@ import io
 import json
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -22,8 +22,8 @@ from mace.modules import ScaleShiftMACE
 from asteroid import paths
 from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import SYMBOLS
-from asteroid.errors import InputError, suggest
-from asteroid.levels import LevelOfTheory
+from asteroid.data.training_set import TrainingSet, write_training_set
+from asteroid.errors import InputError
 from asteroid.manifest import Strategy, TrainingSettings
 from asteroid.models import (
     ID_ATTRIBUTE,
@@ -36,6 +36,7 @@ from asteroid.models import (
     write_model,
 )
 from asteroid.store import Store
+from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import Baseline, checked, read_baseline
 from asteroid.training.bias import effective_sample_size
 from asteroid.training.calculator import ModelCalculator
@@ -44,10 +45,11 @@ from asteroid.training.difference import difference_calculator
 from asteroid.training.fit import Progress
 from asteroid.training.held_out import HeldOut
 from asteroid.training.inputs import determining_settings, label_keys, read_problem, settings_for, teacher_seeds
+from asteroid.training.member import MEMBER
 from asteroid.training.model import choose_device
 from asteroid.training.predict import predict
+from asteroid.training.problem import Problem, Trained
 from asteroid.training.session import Session
-from asteroid.training.strategies import MEMBER, STRATEGIES, Problem, Trained
 from asteroid.usage import measure
 from asteroid.version import __version__
 
@@ -56,14 +58,10 @@ logger = logging.getLogger(__name__)
 
 def train_model(
     store: Store,
-    molecule: str,
+    name: str,
+    data: TrainingSet,
     *,
     strategy: Strategy | Literal["member"],
-    cheap: LevelOfTheory,
-    accurate: LevelOfTheory,
-    train_ids: Iterable[str],
-    valid_ids: Iterable[str],
-    cheap_ids: Iterable[str],
     settings: TrainingSettings,
     start: str | None = None,
     on_progress: Progress | None = None,
@@ -71,62 +69,49 @@ def train_model(
     """Train a model, or return the card of the one that is already there.
 
     Args:
+        name: of the model, which names its folder; that of its molecule where there is only one.
+        data: the frames and levels to learn from. Of score matching, the cheap frames' configurations alone.
         strategy: or the recipe of a committee's members, see :func:`asteroid.acquisition.committee.train_committee`.
-        train_ids, valid_ids: frames whose accurate labels train the model and stop its training.
-        cheap_ids: frames whose cheap labels train it; of score matching, the configurations alone.
-        start: id of a finished model of this molecule whose weights the recipe starts from, in place of random ones or
-            a foundation model.
+        start: id of a finished model of this name whose weights the recipe starts from, in place of random ones or a
+            foundation model.
         on_progress: called with stage, step, steps and the held-out errors.
 
     Raises:
         TrainingError: when too few of these frames have labels.
         InputError: for an unknown strategy, or a model to start from that cannot be used.
     """
-    if strategy != "member" and strategy not in STRATEGIES:
-        raise InputError(f"unknown strategy '{strategy}'; {suggest(strategy, STRATEGIES)}")
-    if strategy == "multihead" and start is not None:
-        raise InputError("start: found a model with the strategy multihead, which trains two heads; leave it out")
-    definition = MEMBER if strategy == "member" else STRATEGIES[strategy]
+    definition = MEMBER if strategy == "member" else strategy_named(strategy)
+    if definition.heads > 1 and start is not None:
+        raise InputError(f"start: found a model with the strategy {strategy}, which trains two heads; leave it out")
     used = settings_for(settings, definition, start)
-    problem = read_problem(
-        store,
-        molecule,
-        definition,
-        cheap=cheap,
-        accurate=accurate,
-        train_ids=train_ids,
-        valid_ids=valid_ids,
-        cheap_ids=cheap_ids,
-        settings=used,
-    )
+    problem = read_problem(store, data, definition, used)
     reads_cheap = definition.needs_cheap or definition.needs_paired
-    levels = [str(accurate), str(cheap) if reads_cheap else None]
-    determining = determining_settings(used, definition, start)
-    labels = label_keys(problem)
-    baseline = _baseline(store, problem, cheap=cheap, accurate=accurate, difference=definition.learns_difference)
-    model_id = _digest(
-        {
-            "strategy": strategy,
-            "levels": levels,
-            "settings": determining,
-            "labels": labels,
-            "atoms": baseline.key,
-        }
-    )
-    checkpoints = StoredCheckpoints(store, paths.checkpoints(f"{molecule}/{model_id}"))
-    if has_model(store, molecule, model_id):
+    levels = [str(data.accurate), str(data.cheap) if reads_cheap else None]
+    baseline = _baseline(store, problem, data, difference=definition.learns_difference)
+    determining = {
+        "strategy": strategy,
+        "levels": levels,
+        "settings": determining_settings(used, definition, start),
+        "labels": label_keys(problem),
+        "atoms": baseline.key,
+    }
+    if len(data.molecules) > 1:
+        determining["molecules"] = list(data.molecules)
+    model_id = _digest(determining)
+    checkpoints = StoredCheckpoints(store, paths.checkpoints(f"{name}/{model_id}"))
+    if has_model(store, name, model_id):
         # Those of a process that was killed right after it had written the card.
         checkpoints.clear()
-        card = read_card(store, molecule, model_id)
-        if not all(has_model(store, molecule, teacher) for teacher in teachers_of(card)):
-            _train_teachers(store, molecule, problem, cheap, accurate, settings, on_progress)
+        card = read_card(store, name, model_id)
+        if not all(has_model(store, name, teacher) for teacher in teachers_of(card)):
+            _train_teachers(store, name, data, settings, on_progress)
         return card
 
     parents = {}
     if definition.needs_teacher:
-        parents = _train_teachers(store, molecule, problem, cheap, accurate, settings, on_progress)
+        parents = _train_teachers(store, name, data, settings, on_progress)
         device = choose_device(settings.device)
-        teachers = [load_model(store, molecule, teacher).to(device) for teacher in parents.values()]
+        teachers = [load_model(store, name, teacher).to(device) for teacher in parents.values()]
         problem = dataclasses.replace(problem, teachers=teachers)
 
     with measure(choose_device(settings.device).type) as usage:
@@ -141,11 +126,11 @@ def train_model(
             elements,
             checkpoints=checkpoints,
             atoms=baseline.atoms,
-            start=None if start is None else cast(ScaleShiftMACE, load_model(store, molecule, start)),
+            start=None if start is None else cast(ScaleShiftMACE, load_model(store, name, start)),
             on_progress=on_progress,
             used=usage,
         )
-        trained = definition.recipe(problem, session)
+        trained: Trained = definition.recipe(problem, session)
         model, references = session.finish(trained.model)
         held_out = list(session.results.values())[-1].held_out
         if any(frame.forces is not None for frame in problem.accurate_train):
@@ -157,11 +142,13 @@ def train_model(
             seconds["correction"] = seconds.get("correction", 0.0) + trained.correction["seconds"]
     card = {
         "model_id": model_id,
-        "molecule": molecule,
+        "molecule": name,
+        "molecules": list(data.molecules),
+        "training_set": write_training_set(store, name, data),
         "strategy": strategy,
         "cheap": levels[1],
         "accurate": levels[0],
-        "adds_to": str(cheap) if definition.learns_difference else None,
+        "adds_to": str(data.cheap) if definition.learns_difference else None,
         "seed": settings.seed,
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "asteroid_version": __version__,
@@ -196,11 +183,11 @@ def train_model(
     torch.save(model, buffer)
     card = write_model(store, card, buffer.getvalue())
     checkpoints.clear()
-    logger.info("%s: model %s (%s), %s", molecule, model_id, strategy, held_out)
+    logger.info("%s: model %s (%s), %s", name, model_id, strategy, held_out)
     return card
 
 
-def load_model(store: Store, molecule: str, model_id: str) -> torch.nn.Module:
+def load_model(store: Store, name: str, model_id: str) -> torch.nn.Module:
     """The MACE module of a finished model, in double precision on the CPU.
 
     Of a model whose card says what it ``adds_to``, it is the difference from that level alone.
@@ -208,16 +195,16 @@ def load_model(store: Store, molecule: str, model_id: str) -> torch.nn.Module:
     Raises:
         StoreError: when the file is not the one that was written, see :mod:`asteroid.models`.
     """
-    weights = io.BytesIO(read_model(store, molecule, model_id))
+    weights = io.BytesIO(read_model(store, name, model_id))
     model: torch.nn.Module = torch.load(weights, map_location="cpu", weights_only=False)
     # Files of earlier versions hold no id.
     if (found := getattr(model, ID_ATTRIBUTE, model_id)) != model_id:
-        raise damaged_model(store, molecule, model_id, f"it is model {found}")
+        raise damaged_model(store, name, model_id, f"it is model {found}")
     return model
 
 
 def load_calculator(
-    store: Store, molecule: str, model_id: str, *, device: str = "auto", dtype: Precision = "float64"
+    store: Store, name: str, model_id: str, *, device: str = "auto", dtype: Precision = "float64"
 ) -> Calculator:
     """An ASE calculator of a finished model, together with the cheap method where the model needs that.
 
@@ -227,10 +214,11 @@ def load_calculator(
     Raises:
         InputError: when the model needs a cheap method that cannot be computed here.
     """
-    model = load_model(store, molecule, model_id)
-    card = read_card(store, molecule, model_id)
-    # Older cards name frames alone, all of one molecule.
-    first = store.frames(molecule, ids=card["frames"]["accurate_train"][:1])
+    model = load_model(store, name, model_id)
+    card = read_card(store, name, model_id)
+    # Cards of version 0.1 name no molecules: theirs has the name of the model.
+    molecule = card.get("molecules", [name])[0]
+    first = store.frames(molecule, ids=card["frames"]["accurate_train"])[:1]
     calculator = ModelCalculator(
         name=model_id,
         compositions=card.get("compositions") or [frame.configuration.formula for frame in first],
@@ -245,42 +233,24 @@ def load_calculator(
 
 
 def _train_teachers(
-    store: Store,
-    molecule: str,
-    problem: Problem,
-    cheap: LevelOfTheory,
-    accurate: LevelOfTheory,
-    settings: TrainingSettings,
-    on_progress: Progress | None,
+    store: Store, name: str, data: TrainingSet, settings: TrainingSettings, on_progress: Progress | None
 ) -> dict[str, str]:
     """Model ids of the teachers by their role; the first is the scratch model of any comparison with the same seed."""
     parents = {}
     for index, seed in enumerate(teacher_seeds(settings)):
-        card = train_model(
-            store,
-            molecule,
-            strategy="scratch",
-            cheap=cheap,
-            accurate=accurate,
-            train_ids=[f.frame_id for f in problem.accurate_train],
-            valid_ids=[f.frame_id for f in problem.accurate_valid],
-            cheap_ids=(),
-            settings=settings.model_copy(update={"seed": seed}),
-            on_progress=on_progress,
-        )
+        seeded = settings.model_copy(update={"seed": seed})
+        card = train_model(store, name, data, strategy=BASELINE, settings=seeded, on_progress=on_progress)
         parents["teacher" if index == 0 else f"teacher-{index + 1}"] = card["model_id"]
     return parents
 
 
-def _baseline(
-    store: Store, problem: Problem, *, cheap: LevelOfTheory, accurate: LevelOfTheory, difference: bool
-) -> Baseline:
+def _baseline(store: Store, problem: Problem, data: TrainingSet, *, difference: bool) -> Baseline:
     """The zero of the model's energies; of a model of a difference, that of both levels."""
     frames = [*problem.accurate_train, *problem.accurate_valid]
     elements = {int(z) for frame in frames for z in frame.configuration.numbers}
-    baseline = read_baseline(store, accurate, elements)
+    baseline = read_baseline(store, data.accurate, elements)
     if difference:
-        baseline = baseline - read_baseline(store, cheap, elements)
+        baseline = baseline - read_baseline(store, data.cheap, elements)
     return checked(baseline, [frame.configuration.numbers for frame in frames], [frame.energy for frame in frames])
 
 

@@ -17,6 +17,7 @@ from mace.modules import ScaleShiftMACE
 from asteroid.checkpoints import CheckpointKeeper
 from asteroid.configuration import Configuration
 from asteroid.manifest import TrainingSettings
+from asteroid.strategies import Phase
 from asteroid.training.dataset import (
     DTYPES,
     Graph,
@@ -106,30 +107,26 @@ class Session:
 
     def fit(
         self,
-        name: str,
+        phase: Phase,
         model: torch.nn.Module,
         frames: Sequence[LabelledFrame],
         *,
-        steps: int,
-        batch_size: int,
         learning_rate: float,
-        accurate: bool,
         keep: bool = True,
         objective: Objective | None = None,
         held_out: Sequence[LabelledFrame] | None = None,
     ) -> FitResult:
-        """Fit ``model`` in place in a stage of this name, or take over what an earlier process made of that stage.
+        """Fit ``model`` in place in a phase, or take over what an earlier process made of the phase of that name.
 
         Args:
             frames: all of one level, or each level with a head of its own; their weights are scaled to mean 1, as
                 objectives expect.
-            accurate: whether their level is the accurate one: only then can the held-out frames choose the weights, see
-                ``keep_best`` of :class:`~asteroid.training.fit.StageSettings`.
             keep: False for a stage of which only the error is wanted: its model is then not restored later.
             objective: what is minimised; the error of the labels when not given.
             held_out: where ``frames`` are of a level of their own, of differences say: frames of that level, for a
                 :meth:`random_model`.
         """
+        name = phase.name
         if name in self._state["finished"]:
             return self._restore(name, model)
         settings = self.settings
@@ -142,20 +139,20 @@ class Session:
         )
         stage = StageSettings(
             name=name,
-            steps=steps,
-            batch_size=batch_size,
+            steps=phase.steps,
+            batch_size=phase.batch_size,
             learning_rate=learning_rate,
             energy_weight=energy_weight,
             forces_weight=settings.forces_weight,
             ema_decay=settings.ema_decay,
             clip=settings.clip,
-            keep_best=accurate,
+            keep_best=phase.accurate,
             patience=settings.patience,
             evaluate_every=settings.evaluate_every,
             seed=settings.seed,
         )
         if self._on_progress is not None:
-            self._on_progress(name, 0, steps, None)
+            self._on_progress(name, 0, phase.steps, None)
         own = held_out is not None
         references = {0: fit_reference_energies(frames)} if own else self._references_by_head(frames)
         result = fit(

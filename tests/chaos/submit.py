@@ -1,4 +1,4 @@
-"""Submits shards of a labelling stage to the local server: ``python -m tests.chaos.submit URL SHARDS``."""
+"""Submits shards of a labelling step to the local server: ``python -m tests.chaos.submit URL SHARDS``."""
 
 import sys
 
@@ -14,5 +14,6 @@ if __name__ == "__main__":
     settings = MoleculeSettings(name=MOLECULE, smiles="CCO", accurate=LevelOfTheory.parse("hf/sto-3g"))
     molecule = TypeAdapter(MoleculeSettings).dump_python(settings, mode="json")
     for shard in range(shards):
-        parameters = {"store": url, "molecule": molecule, "level": "gfn2-xtb", "shard": shard, "shards": shards}
-        run_deployment("label/cheap", parameters=parameters, timeout=0)
+        parameters = {"level": "gfn2-xtb", "shard": shard, "shards": shards}
+        step = {"store": url, "molecule": molecule, "name": "label", "parameters": parameters}
+        run_deployment("step/cheap", parameters=step, timeout=0)

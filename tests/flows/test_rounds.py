@@ -1,4 +1,4 @@
-"""The loop of rounds: its stages in child processes, its table in the UI."""
+"""The loop of rounds: its steps in child processes, its table in the UI."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 
 from asteroid import stages
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings
+from asteroid.pipeline.local import LocalRunner
+from asteroid.pipeline.order import run_rounds
 from asteroid.store import Store
 from flows.markdown import rounds_markdown
-from flows.rounds import run_rounds
-from flows.site import LocalSite
 
 LOOP = AcquisitionSettings(
     initial=7, batch=3, rounds=2, least_gain=0.0, committee=2, temperatures=(300.0,), ps=0.01, replicas=5
@@ -51,7 +51,7 @@ def test_the_table_of_rounds_says_what_was_picked_why_it_goes_on_and_what_it_cos
     )
 
 
-class Watched(LocalSite):
+class Watched(LocalRunner):
     """This machine, and what it was told to show of the rounds."""
 
     async def show_rounds(
@@ -67,15 +67,15 @@ def test_rounds_end_in_a_trained_model_and_show_themselves(manifest: Path, image
     training = molecule.training.model_copy(update={"strategy": "unweighted"})
     molecule = replace(molecule, acquisition=LOOP, training=training)
     store = Store(str(manifest.parent / "store"))
-    site = Watched()
+    runner = Watched()
 
     async def loop() -> MoleculeSettings:
-        await site.sample(store, molecule)
-        return await run_rounds(store, molecule, site)
+        await runner.run("sample", store, molecule)
+        return await run_rounds(store, molecule, runner)
 
     settings = asyncio.run(loop())
     rounds = stages.read_rounds(store, molecule)
     assert [found["accurate_labels"] for found in rounds] == [7, 10]
     assert settings.budget.accurate == 10
     assert stages.round_model(store, settings) == rounds[-1]["model_id"]
-    assert site.shown.endswith(f"Ended: {rounds[-1]['decision']['reason']}.")
+    assert runner.shown.endswith(f"Ended: {rounds[-1]['decision']['reason']}.")

@@ -3,8 +3,9 @@ from typing import get_args
 import pytest
 
 from asteroid.report.verdict import benefit_sentence, needs_sentence, quality_sentence
-from asteroid.report.words import WORDS, how_trained
+from asteroid.report.words import how_trained
 from asteroid.settings import Strategy, ThresholdSettings
+from asteroid.strategies import strategy_named
 from asteroid.validation.certificate import PassedOver
 from tests.validation.certificates import (
     as_if_longer,
@@ -112,7 +113,7 @@ def test_cheap_labels_are_praised_and_blamed_only_where_the_model_saw_them(strat
     sentence = benefit_sentence(with_ratio((low * high) ** 0.5, low, high), make_card(strategy=strategy))
     sees_labels = strategy in ("unweighted", "weighted", "corrected", "multihead")
     assert ("the cheap labels" in sentence) == sees_labels
-    assert WORDS[strategy].aid in sentence
+    assert strategy_named(strategy).aid in sentence
 
 
 def test_every_strategy_says_how_it_trained_with_its_own_numbers():

@@ -2,7 +2,7 @@
 
     python -m tests.stages.rounds MANIFEST
 
-The stages in the order of :mod:`flows.rounds`, without Prefect.
+The order of :mod:`asteroid.pipeline.order`, without child processes.
 """
 
 import sys
@@ -26,31 +26,35 @@ def run(store: Store, molecule: MoleculeSettings) -> NextRound:
                     _label(store, state.settings)
                 stages.begin_rounds(store, molecule)
             else:
-                stages.acquire(store.url, molecule, "explore")
+                assert stages.lacks_batch(store, molecule)
+                stages.explore(store, molecule)
+                assert not stages.lacks_exploration(store, molecule)
                 _label(store, state.settings)
                 stages.review_explored(store, molecule)
-                stages.calculate(store, state.settings, "energy-cost")
-                stages.acquire(store.url, molecule, "pick")
+                stages.measure_energy_cost(store, state.settings)
+                stages.pick(store, molecule)
             state = stages.next_round(store, molecule)
         if state.stop:
             return state
+        assert stages.lacks_record(store, molecule)
         stages.extend_selection(store, molecule, state.number)
         _label(store, state.settings)
         if stages.round_model(store, state.settings) is None:
-            stages.train(store.url, state.settings, baseline=False)
-        stages.acquire(store.url, molecule, "record")
+            stages.train(store, state.settings, baseline=False)
+        stages.record(store, molecule)
+        assert not stages.lacks_record(store, molecule)
 
 
 def judge(store: Store, molecule: MoleculeSettings) -> bool:
     """Certify the model of the last round; whether it passed."""
     last = round_settings(molecule, stages.read_rounds(store, molecule)[-1]["labels"])
-    card = stages.train(store.url, last)
-    stages.propose_evidence(store.url, last)
+    card = stages.train(store, last)
+    stages.propose_evidence(store, last)
     while stages.propose_minimum(store, last, card["model_id"]):
         stages.label(store, last, last.accurate, workers=1)
     stages.label(store, last, last.accurate, workers=1)
-    stages.calculate(store, last, "hessian")
-    return stages.certify(store.url, last)
+    stages.compute_hessian(store, last)
+    return stages.certify(store, last)
 
 
 def _label(store: Store, molecule: MoleculeSettings) -> None:

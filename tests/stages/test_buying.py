@@ -42,7 +42,7 @@ def test_energies_are_labelled_as_such_and_the_round_goes_its_way(
     run(store, changed(molecule, rounds=1))
     with pytest.raises(AsteroidError, match=r"cost of a .* energy has not been measured"):
         choose_kind(store, round_settings(molecule, 8), seed=0)
-    stages.calculate(store, round_settings(molecule, 8), "energy-cost")
+    stages.measure_energy_cost(store, round_settings(molecule, 8))
     measured = choose_kind(store, round_settings(molecule, 8), seed=0)
     assert measured.reason.startswith("too few labels to tell")
     cost = store.read_json(f"{step_path(molecule, 'round', 0).rpartition('/')[0]}/energy-cost.json")

@@ -122,7 +122,7 @@ def test_a_model_of_accurate_labels_alone_needs_no_curve(store: Store) -> None:
 
 @pytest.mark.long
 def test_half_of_the_labels_train_the_other_point_and_only_once(store: Store) -> None:
-    from asteroid.training.run import train_model
+    from tests.training.conftest import train_model
 
     molecule = water(curve=True)
     frames, _, _ = training_frames(store, molecule)

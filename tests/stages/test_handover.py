@@ -48,7 +48,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_a_model_that_has_learnt_nothing_is_passed_over_for_accurate_labels_alone(store: Store) -> None:
-    card = stages.train(store.url, WATER)
+    card = stages.train(store, WATER)
     models = stages.trained_models(store, WATER)
     assert models is not None
     assert card["strategy"] == "scratch"
@@ -76,7 +76,7 @@ def test_from_ten_held_out_frames_on_a_loop_of_rounds_calibrates_by_others_than_
 
 def test_a_model_that_is_no_worse_is_handed_over(store: Store) -> None:
     alike = replace(WATER, training=TRAINING.model_copy(update={"scratch_steps": 1}))
-    stages.train(store.url, alike)
+    stages.train(store, alike)
     models = stages.trained_models(store, alike)
     assert models is not None
     assert models.passed_over is None

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ import numpy.typing as npt
 import pytest
 
 from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.data.training_set import TrainingSet
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import ModelSettings, TrainingSettings
+from asteroid.models import Card
 from asteroid.records import Attempt
 from asteroid.store import Store
+from asteroid.training import run
 from asteroid.training.dataset import LabelledFrame
 
 CHEAP = LevelOfTheory.parse("gfn1-xtb")
@@ -91,3 +95,29 @@ def fill(store: Store, labels: Labels, molecule: str = "water", *, cheap: LevelO
         ]
         store.add_attempts(molecule, level, attempts)
     return [f.frame_id for f in frames]
+
+
+def train_model(
+    store: Store,
+    molecule: str,
+    *,
+    cheap: LevelOfTheory,
+    accurate: LevelOfTheory,
+    train_ids: Iterable[str],
+    valid_ids: Iterable[str],
+    cheap_ids: Iterable[str],
+    settings: TrainingSettings,
+    **options: Any,
+) -> Card:
+    """A model of one molecule."""
+    levels = tuple(LevelOfTheory.parse(level, imported=True) for level in settings.ladder)
+    data = TrainingSet.of_molecule(
+        molecule,
+        cheap=cheap,
+        accurate=accurate,
+        train=train_ids,
+        valid=valid_ids,
+        cheap_frames=cheap_ids,
+        between=levels,
+    )
+    return run.train_model(store, molecule, data, settings=settings, **options)

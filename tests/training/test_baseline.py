@@ -13,7 +13,8 @@ from asteroid.processes import call_in_process
 from asteroid.stages.atoms import compute_atoms, missing_atoms
 from asteroid.store import Store
 from asteroid.training.baseline import Baseline, checked, read_baseline
-from asteroid.training.run import Card, load_calculator, train_model
+from asteroid.training.run import Card, load_calculator
+from tests.training.conftest import train_model
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, label, tiny_settings
 

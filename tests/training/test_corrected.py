@@ -17,17 +17,18 @@ from asteroid.levels import LevelOfTheory
 from asteroid.models import Card
 from asteroid.records import Attempt
 from asteroid.store import Store
+from asteroid.strategies import Phase
+from asteroid.training.blend import Correction, blend, train_network, wants_network
+from asteroid.training.correction import learn_alone, learn_steps, lift, set_aside_broken
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut
 from asteroid.training.kernel import KernelModel
 from asteroid.training.objectives import LabelLoss, Model, Tensors
 from asteroid.training.predict import predict
-from asteroid.training.run import load_model, train_model
+from asteroid.training.run import load_model
 from asteroid.training.session import Session
-from asteroid.training.strategies.blend import Correction, blend, wants_network
-from asteroid.training.strategies.corrected import learn_alone, learn_steps, lift, set_aside_broken
 from asteroid.training.strategies.delta import differences
-from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
+from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings, train_model
 
 ENERGIES = LevelOfTheory.parse("hf/sto-3g")
 """Stands for a level with energies alone."""
@@ -198,7 +199,7 @@ def test_a_blend_is_no_worse_on_held_out_frames_than_its_kernel(water: Labels, t
     settings = tiny_settings(correction_steps=60)
     session = Session(settings, water.accurate[:4], water.accurate[4:10], [1, 8], checkpoints=keeper)
     kernel = KernelModel(train)
-    mixed = blend(session, kernel, train, held_out)
+    mixed = blend(kernel, train_network(session, train, held_out), held_out)
 
     def error(correction: Correction) -> float:
         _, forces = correction.predict([frame.configuration for frame in held_out])
@@ -241,8 +242,8 @@ def test_energies_alone_that_follow_corrected_labels_of_the_same_energy_see_no_f
     seen = []
     for name, frames in (("pretrain", lifted), ("finetune", energies), ("again", lifted)):
         witness = Witness()
-        options: dict[str, Any] = {"steps": 2, "batch_size": 8, "learning_rate": 1e-3, "accurate": True}
-        session.fit(name, model, frames, **options, objective=witness)
+        phase = Phase(name, steps=2, batch_size=8, accurate=True)
+        session.fit(phase, model, frames, learning_rate=1e-3, objective=witness)
         seen.append((set(witness.forces_weights), max(witness.forces) > 0))
     assert seen == [({1.0}, True), ({0.0}, False), ({1.0}, True)]
 

@@ -16,10 +16,10 @@ from asteroid.training.bias import bias_weights, effective_sample_size
 from asteroid.training.diagnostics import bias_diagnostics, correlation
 from asteroid.training.disagreement import force_disagreement_by_element, global_scale
 from asteroid.training.predict import predict
-from asteroid.training.run import load_model, train_model
+from asteroid.training.run import load_model
 from tests.training.conftest import ACCURATE as ACCURATE_WATER
 from tests.training.conftest import CHEAP as CHEAP_WATER
-from tests.training.conftest import fill, tiny_settings
+from tests.training.conftest import fill, tiny_settings, train_model
 
 CHEAP, ACCURATE = LevelOfTheory.parse("gfn2-xtb"), LevelOfTheory.parse("mp2/cc-pvdz")
 FRAMES, LABELS = 60, 10

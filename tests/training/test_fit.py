@@ -80,9 +80,9 @@ def to_graphs(frames: Sequence[LabelledFrame], precision: Precision = "float64")
 def gradients(frames: Sequence[LabelledFrame]) -> torch.Tensor:
     """Gradient of our loss on one batch with respect to all parameters, as one vector, by the passes that train."""
     model = tiny_model()
-    forward, is_lean, (batches,) = prepare(model, to_graphs(frames))
-    assert is_lean
-    Gradient(model, forward, LabelLoss(1.0, 100.0), traced=False)(batches.batch(range(len(frames))))
+    ((group,),) = prepare(model, to_graphs(frames))
+    assert group.traceable
+    Gradient(model, group.forward, LabelLoss(1.0, 100.0), traced=False)(group.frames.batch(range(len(frames))))
     return torch.cat([p.grad.ravel() for p in model.parameters() if p.grad is not None])
 
 

@@ -20,7 +20,7 @@ from asteroid.training.objectives import (
     SlicedScoreMatching,
     Tensors,
 )
-from asteroid.training.strategies.score_matching import WIDTH
+from asteroid.training.strategies.score_matching_denoising import WIDTH
 from asteroid.units import BOLTZMANN
 from tests.marks import mostly_long
 

@@ -15,7 +15,7 @@ from asteroid.training.objectives import (
     Objective,
     SlicedScoreMatching,
 )
-from asteroid.training.passes import Collated, Gradient, prepare
+from asteroid.training.passes import Collated, Gradient, prepare, schedule
 from asteroid.training.stacked import Stacked
 
 from .conftest import Labels
@@ -25,8 +25,9 @@ from .test_fit import tiny_model, to_graphs, untrained
 def gradient(graphs: list[Graph], objective: Objective, *, traced: bool, repeats: int = 1) -> torch.Tensor:
     """The loss and all parameter gradients of one batch as one vector."""
     model = tiny_model()
-    forward, _, (frames,) = prepare(model, graphs, displaced=objective.needs_noise)
-    differentiate = Gradient(model, forward, objective, traced=traced)
+    ((group,),) = prepare(model, graphs, displaced=objective.needs_noise)
+    differentiate = Gradient(model, group.forward, objective, traced=traced)
+    frames = group.frames
     batch = dict(frames.batch(np.arange(len(graphs))))
     noise = np.random.default_rng(0).standard_normal((len(graphs), 3, 3))
     if isinstance(frames, Stacked):  # which sorts atoms: each gets the noise that it gets from MACE
@@ -79,16 +80,42 @@ def test_what_cannot_be_traced_is_computed_and_said(
     assert "no tracer today" in caplog.text
 
 
-def test_molecules_of_several_compositions_are_computed_by_mace_itself(
-    water: Labels, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_energies_and_forces_of_several_compositions_are_those_of_mace(water: Labels) -> None:
     hydroxide = Configuration([8, 1], [[0, 0, 0], [0, 0, 0.97]], charge=-1)
     other = to_graph(hydroxide, numbers=[1, 8], r_max=3.0, dtype=torch.float64)
+    graphs = [*to_graphs(water.accurate[:2]), other, *to_graphs(water.accurate[2:3])]
+    model = untrained("float64")
+    (groups,) = prepare(model, graphs)
+    assert [group.members.tolist() for group in groups] == [[0, 1, 3], [2]]
+    whole = Collated(graphs, torch.device("cpu")).batch(np.arange(4))
+    expected = model(dict(whole), training=False)["energy"]
+    for group in groups:
+        (batch,) = group.batches(10)
+        found = group.forward(dict(model.named_parameters()), batch, training=False)["energy"]
+        # Rounding in double precision.
+        torch.testing.assert_close(found, expected[torch.from_numpy(group.members)], rtol=1e-12, atol=1e-9)
+
+
+def test_a_model_that_is_not_known_computes_all_compositions_together(
+    water: Labels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(passes, "LeanMACE", _refuse)
     with caplog.at_level(logging.INFO, logger=passes.__name__):
-        _, is_lean, (frames,) = prepare(untrained("float64"), [*to_graphs(water.accurate[:2]), other])
-    assert not is_lean
-    assert isinstance(frames, Collated)
-    assert "several compositions" in caplog.text
+        ((group,),) = prepare(untrained("float64"), to_graphs(water.accurate[:2]))
+    assert not group.traceable
+    assert isinstance(group.frames, Collated)
+    assert "MACE's own forward pass" in caplog.text
+
+
+def test_an_epoch_takes_each_full_batch_of_each_group_once() -> None:
+    sizes, batch = [7, 3, 12], 3
+    for epoch in range(3):
+        steps = [schedule(sizes, batch, 7 * epoch + step, seed=5) for step in range(7)]
+        for group, size in enumerate(sizes):
+            taken = np.concatenate([chosen for number, chosen in steps if number == group])
+            assert len(set(taken.tolist())) == len(taken) == size // batch * batch
+    orders = [[schedule(sizes, batch, 7 * epoch + step, seed=5)[0] for step in range(7)] for epoch in range(3)]
+    assert orders[0] != orders[1] or orders[1] != orders[2]
 
 
 def test_a_batch_holds_each_frame_with_its_own_labels_in_whatever_order_its_atoms_come(water: Labels) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,16 +17,19 @@ from asteroid.errors import InputError, StoreError, TrainingError
 from asteroid.manifest import Strategy
 from asteroid.models import Card, read_card
 from asteroid.store import Store
+from asteroid.strategies import strategy_named
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut
 from asteroid.training.predict import predict
-from asteroid.training.run import load_calculator, load_model, train_model
-from asteroid.training.strategies import STRATEGIES
+from asteroid.training.run import load_calculator, load_model
 from tests.marks import mostly_long
+from tests.training.conftest import train_model
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 
 CARD_KEYS = {
+    "molecules",
+    "training_set",
     *("model_id", "molecule", "strategy", "cheap", "accurate", "seed", "created", "asteroid_version", "settings"),
     *("frames", "reference_energies", "history", "weights", "seconds", "core_seconds", "gpu_seconds", "device"),
     *(
@@ -213,7 +216,7 @@ def energy_only(frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
     return [dataclasses.replace(frame, forces=None) for frame in frames]
 
 
-@pytest.mark.parametrize("strategy", mostly_long(STRATEGIES, quick=["scratch", "corrected"]))
+@pytest.mark.parametrize("strategy", mostly_long(get_args(Strategy), quick=["scratch", "corrected"]))
 def test_every_strategy_trains_on_accurate_energies_alone(
     water: Labels, trained: tuple[Store, list[str], Card], tmp_path: Path, strategy: Strategy
 ) -> None:
@@ -221,9 +224,15 @@ def test_every_strategy_trains_on_accurate_energies_alone(
     ids = fill(store, Labels(water.cheap, energy_only(water.accurate)))
     foundation = tmp_path / "foundation.model"
     foundation.write_bytes(trained[0].read(f"models/water/{trained[2]['model_id']}/model.model"))
-    path = str(foundation) if STRATEGIES[strategy].starts_from == "foundation" else None
-    card = train(store, ids, strategy=strategy, settings=tiny_settings(gamma="auto", foundation=path))
+    path = str(foundation) if strategy_named(strategy).starts_from == "foundation" else None
+    settings = tiny_settings(gamma="auto", foundation=path)
+    card = train(store, ids, strategy=strategy, settings=settings)
     assert card["valid_force_mae"] is None
+    steps = {line["stage"]: line["step"] for line in card["history"]}
+    phases = strategy_named(strategy).phases(settings)
+    assert [phase.name for phase in phases if phase.name in steps or not phase.optional] == [*steps]
+    assert all(phase.accurate or steps[phase.name] == phase.steps for phase in phases)
+    assert all(steps.get(phase.name, 0) <= phase.steps for phase in phases)
     last = [line for line in card["history"] if line["stage"] == card["history"][-1]["stage"]]
     # Or better, where a fine-tuning only spoilt what it began with.
     assert card["valid_energy_mae"] <= min(line["valid_energy_mae"] for line in last)

@@ -18,8 +18,9 @@ from asteroid.store import Store
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut
 from asteroid.training.predict import predict
-from asteroid.training.run import load_model, train_model
+from asteroid.training.run import load_model
 from asteroid.units import BOLTZMANN
+from tests.training.conftest import train_model
 
 from .conftest import ACCURATE, CHEAP, Labels, tiny_settings
 

@@ -1,6 +1,6 @@
 """Trainings that go on from a finished model of the store."""
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,9 +11,9 @@ from asteroid.manifest import Strategy
 from asteroid.models import Card, read_card
 from asteroid.store import Store
 from asteroid.training.predict import predict
-from asteroid.training.run import load_model, train_model
-from asteroid.training.strategies import STRATEGIES
+from asteroid.training.run import load_model
 from tests.marks import mostly_long
+from tests.training.conftest import train_model
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 from .test_run import Killed, Killer
@@ -60,7 +60,7 @@ def test_a_training_goes_on_from_the_weights_of_the_model_it_starts_from(
 
 
 @pytest.mark.parametrize(
-    "strategy", mostly_long(sorted(set(STRATEGIES) - {"multihead", "foundation"}), quick=["corrected"])
+    "strategy", mostly_long(sorted(set(get_args(Strategy)) - {"multihead", "foundation"}), quick=["corrected"])
 )
 def test_a_model_of_each_strategy_goes_on_with_more_labels(store: tuple[Store, list[str]], strategy: Strategy) -> None:
     kept, ids = store

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,21 +13,19 @@ from asteroid.checkpoints import StoredCheckpoints
 from asteroid.errors import InputError, TrainingError
 from asteroid.labelling.apart import LabellerApart
 from asteroid.levels import LevelOfTheory
-from asteroid.manifest import Strategy
 from asteroid.models import Card, read_card
 from asteroid.store import Store
-from asteroid.strategy_rules import FROM_RANDOM_WEIGHTS
 from asteroid.training.bias import split_weights
 from asteroid.training.dataset import LabelledFrame, collate, to_graph
 from asteroid.training.held_out import HeldOut
 from asteroid.training.inputs import teacher_seeds
 from asteroid.training.model import extract_head
 from asteroid.training.predict import predict
-from asteroid.training.run import load_calculator, load_model, train_model
+from asteroid.training.run import load_calculator, load_model
 from asteroid.training.session import Session
-from asteroid.training.strategies import STRATEGIES
 from asteroid.training.strategies.delta import differences
 from asteroid.training.strategies.weighted import mean_forces
+from tests.training.conftest import train_model
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
 
@@ -192,11 +190,6 @@ def test_two_heads_learn_two_levels_that_one_model_could_not(water: Labels, stor
 
 
 # foundation
-
-
-def test_the_manifest_knows_which_strategies_start_from_random_weights() -> None:
-    assert set(FROM_RANDOM_WEIGHTS) == {name for name, d in STRATEGIES.items() if d.starts_from == "random"}
-    assert set(STRATEGIES) == set(get_args(Strategy)), "each name has a recipe"
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,8 @@ def test_published_ccsd_t_labels_have_harmonic_frequencies_a_little_above_the_me
 @pytest.mark.long
 def test_a_model_trained_on_published_ccsd_t_labels_has_their_harmonic_frequencies(tmp_path: Path) -> None:
     """CCSD(T)/aug-cc-pVTZ, frozen core: Käser, Boittier, Upadhyay and Meuwly, doi:10.1021/acs.jctc.1c00249."""
-    from asteroid.training.run import load_calculator, train_model
+    from asteroid.training.run import load_calculator
+    from tests.training.conftest import train_model
 
     numbers, positions, energies, forces = published("cc")
     level, store = LevelOfTheory.parse("ccsd(t)/aug-cc-pvtz"), Store(tmp_path / "store")

@@ -4,10 +4,17 @@ The cheap level brings most of the physics and the model only what is missing, s
 that put both into one model. :func:`asteroid.training.run.load_calculator` adds model and cheap method up.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from asteroid.training.dataset import LabelledFrame
+from asteroid.strategies import CHEAP_METHOD
+from asteroid.training.strategies import scratch
+
+if TYPE_CHECKING:
+    from asteroid.training.dataset import LabelledFrame
 
 
 def differences(accurate: Sequence[LabelledFrame], cheap: Mapping[str, LabelledFrame]) -> list[LabelledFrame]:
@@ -28,3 +35,13 @@ def differences(accurate: Sequence[LabelledFrame], cheap: Mapping[str, LabelledF
         )
         for above, below in pairs
     ]
+
+
+STRATEGY = dataclasses.replace(
+    scratch.STRATEGY,  # What it learns from is all that sets it apart.
+    name="delta",
+    how="learnt as the difference from {cheap}, which it needs at run time",
+    aid=CHEAP_METHOD,
+    needs_paired=True,
+    learns_difference=True,
+)

@@ -4,11 +4,18 @@ The accurate head is the model's first: the held-out frames judge it, and it is 
 :meth:`~asteroid.training.session.Session.finish` takes out as the finished model.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
-from asteroid.training.session import Session
-from asteroid.training.strategies.problem import Problem, Trained
+from asteroid.settings import TrainingSettings
+from asteroid.strategies import CHEAP_LABELS, Phase, StrategyDefinition
+from asteroid.training.problem import Problem, Trained
+
+if TYPE_CHECKING:
+    from asteroid.training.session import Session
 
 ACCURATE, CHEAP = 0, 1
 """Heads."""
@@ -28,13 +35,21 @@ def multihead(problem: Problem, session: Session) -> Trained:
     cheap = [dataclasses.replace(frame, head=CHEAP) for frame in problem.cheap]
     model = session.new_model([*accurate, *cheap])
     copies = math.ceil(len(cheap) / len(accurate) * ACCURATE_SHARE / (1 - ACCURATE_SHARE))
-    session.fit(
-        "multihead",
-        model,
-        [*accurate * copies, *cheap],
-        steps=settings.steps_together,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        accurate=True,
-    )
+    session.fit(_together(settings), model, [*accurate * copies, *cheap], learning_rate=settings.learning_rate)
     return Trained(model)
+
+
+def _together(settings: TrainingSettings) -> Phase:
+    return Phase("multihead", settings.steps_together, settings.batch_size, accurate=True)
+
+
+STRATEGY = StrategyDefinition(
+    name="multihead",
+    how="trained on {labels} of {cheap} at the same time, with a readout of their own",
+    aid=CHEAP_LABELS,
+    recipe=multihead,
+    phases=lambda settings: [_together(settings)],
+    needs_cheap=True,
+    heads=2,
+    reads=frozenset({"steps_together", "batch_size", "learning_rate"}),
+)

@@ -1,20 +1,30 @@
 """``scratch``: accurate labels alone, the baseline of every other strategy and the teacher of ``weighted``."""
 
-from asteroid.training.session import Session
-from asteroid.training.strategies.problem import Problem, Trained
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asteroid.strategies import StrategyDefinition
+from asteroid.training.problem import Problem, Trained
+from asteroid.training.steps import READS_ALONE, alone
+
+if TYPE_CHECKING:
+    from asteroid.training.session import Session
 
 
 def scratch(problem: Problem, session: Session) -> Trained:
     """Accurate labels alone, with as many steps as pretraining and fine-tuning have together: tried as hard."""
     settings = problem.settings
     model = session.new_model(problem.accurate_train)
-    session.fit(
-        "scratch",
-        model,
-        problem.accurate_train,
-        steps=settings.steps_alone,
-        batch_size=settings.finetune_batch_size,
-        learning_rate=settings.learning_rate,
-        accurate=True,
-    )
+    session.fit(alone(settings), model, problem.accurate_train, learning_rate=settings.learning_rate)
     return Trained(model)
+
+
+STRATEGY = StrategyDefinition(
+    name="scratch",
+    how="trained on accurate labels alone",
+    aid="",
+    recipe=scratch,
+    phases=lambda settings: [alone(settings)],
+    reads=READS_ALONE,
+)

@@ -1,14 +1,19 @@
 """``weighted``: ASTEROID, which trusts each cheap label by its estimated bias (:mod:`asteroid.training.bias`)."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
+from asteroid.settings import TrainingSettings
+from asteroid.strategies import CHEAP_LABELS, Phase, StrategyDefinition
 from asteroid.training.bias import (
+    QUANTILES,
     TRIAL_STEPS,
     Floats,
     Weighting,
@@ -17,11 +22,14 @@ from asteroid.training.bias import (
     frame_disagreement,
     split_weights,
 )
-from asteroid.training.dataset import LabelledFrame
-from asteroid.training.predict import predict
-from asteroid.training.session import Session
-from asteroid.training.strategies.problem import Problem, Trained
-from asteroid.training.strategies.steps import finetune, pretrain, with_weights
+from asteroid.training.problem import Problem, Trained
+from asteroid.training.steps import READS_PRETRAINED, alone, finetune, finetuning, pretrain, pretraining, with_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from asteroid.training.dataset import LabelledFrame
+    from asteroid.training.session import Session
 
 
 def weighted(problem: Problem, session: Session) -> Trained:
@@ -35,13 +43,10 @@ def weighted(problem: Problem, session: Session) -> Trained:
 
     def trial(index: int, values: Floats) -> float:
         result = session.fit(
-            f"gamma-{index + 1}",
+            _trial(settings, index),
             session.new_model(cheap),
             weigh(cheap, values),
-            steps=max(1, round(TRIAL_STEPS * settings.pretrain_steps)),
-            batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
-            accurate=False,
             keep=False,
         )
         return result.held_out.criterion
@@ -62,6 +67,8 @@ def weighted(problem: Problem, session: Session) -> Trained:
 
 def mean_forces(models: Sequence[torch.nn.Module], configurations: Sequence[Configuration]) -> list[Floats]:
     """Mean of the forces that several models predict, (N, 3) eV/Å for each configuration."""
+    from asteroid.training.predict import predict
+
     predictions = [predict(model, configurations)[1] for model in models]
     return [np.mean(forces, axis=0) for forces in zip(*predictions, strict=True)]
 
@@ -73,3 +80,33 @@ def _weigh_atoms(frames: Sequence[LabelledFrame], weights: Floats) -> list[Label
         dataclasses.replace(frame, weight=weight, atom_weights=within)
         for frame, weight, within in zip(frames, values.tolist(), atom_weights, strict=True)
     ]
+
+
+def _trial(settings: TrainingSettings, index: int) -> Phase:
+    """A short pretraining that tries one gamma."""
+    steps = max(1, round(TRIAL_STEPS * settings.pretrain_steps))
+    return Phase(f"gamma-{index + 1}", steps, settings.batch_size)
+
+
+def _phases(settings: TrainingSettings) -> list[Phase]:
+    trials = len(QUANTILES) + 1 if settings.gamma == "auto" else 0
+    return [
+        *[alone(settings)] * (settings.teachers - 1),
+        *(_trial(settings, index) for index in range(trials)),
+        pretraining(settings),
+        finetuning(settings),
+    ]
+
+
+STRATEGY = StrategyDefinition(
+    name="weighted",
+    how="pretrained on {labels} of {cheap}, weighted by their estimated bias",
+    aid=CHEAP_LABELS,
+    recipe=weighted,
+    phases=_phases,
+    needs_cheap=True,
+    needs_cheap_forces="weighs labels by their forces",
+    needs_teacher=True,
+    starts_from="either",
+    reads=READS_PRETRAINED | {"gamma", "weights", "teachers"},
+)

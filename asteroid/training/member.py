@@ -4,11 +4,19 @@ Where labels hold the forces, all members agree; elsewhere each goes its own way
 :mod:`asteroid.acquisition.committee` measures.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from asteroid.training.session import Session
-from asteroid.training.strategies.problem import Problem, Trained
-from asteroid.training.strategies.steps import finetuning_rate, with_weights
+from asteroid.settings import TrainingSettings
+from asteroid.strategies import Phase, StrategyDefinition
+from asteroid.training.problem import Problem, Trained
+from asteroid.training.steps import finetuning_rate, with_weights
+
+if TYPE_CHECKING:
+    from asteroid.training.session import Session
 
 
 def member(problem: Problem, session: Session) -> Trained:
@@ -22,13 +30,21 @@ def member(problem: Problem, session: Session) -> Trained:
     drawn = np.random.default_rng(settings.seed).multinomial(len(labels), np.full(len(labels), 1 / len(labels)))
     bootstrap = [frame for frame in with_weights(labels, drawn.astype(float)) if frame.weight > 0]
     model = session.new_model(bootstrap)
-    session.fit(
-        "member",
-        model,
-        bootstrap,
-        steps=settings.finetune_steps,
-        batch_size=settings.finetune_batch_size,
-        learning_rate=finetuning_rate(problem),
-        accurate=False,
-    )
+    session.fit(_training_on(settings), model, bootstrap, learning_rate=finetuning_rate(problem))
     return Trained(model)
+
+
+def _training_on(settings: TrainingSettings) -> Phase:
+    return Phase("member", settings.finetune_steps, settings.finetune_batch_size)
+
+
+MEMBER = StrategyDefinition(
+    name="member",
+    how="trained on with a bootstrap of its accurate labels",
+    aid="",
+    recipe=member,
+    phases=lambda settings: [_training_on(settings)],
+    starts_from="foundation",
+    reads=frozenset({"finetune_steps", "finetune_batch_size", "finetune_learning_rate"}),
+)
+"""Not a strategy that a manifest may ask for."""

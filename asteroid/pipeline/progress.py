@@ -1,6 +1,6 @@
-"""How far a stage is: log lines, and whatever shows it to people (bars in a terminal, an artifact in Prefect's UI).
+"""How far a step is: log lines, and whatever shows it to people (bars in a terminal, an artifact in Prefect's UI).
 
-A stage runs in a thread and reports through a plain callback; this module polls what it last said, so that a stage is
+A step runs in a thread and reports through a plain callback; this module polls what it last said, so that a step is
 never slowed down by who shows it.
 """
 
@@ -19,20 +19,20 @@ POLL_SECONDS = 2.0
 LOG_SECONDS = 20.0
 
 Show = Callable[[str, str, int, int], Awaitable[None]]
-"""Awaited with title, note, done and total: ``done == total`` when the stage is finished, both 0 when it has failed."""
+"""Awaited with title, note, done and total: ``done == total`` when the step is finished, both 0 when it has failed."""
 
 
 async def show_nothing(_title: str, _note: str, _done: int, _total: int) -> None:
     """For nobody who watches."""
 
 
-class StageCancelled(BaseException):
-    """Raised in a stage's thread when the run was told to end: it keeps what is finished and stops."""
+class StepCancelled(BaseException):
+    """Raised in a step's thread when the run was told to end: it keeps what is finished and stops."""
 
 
 @dataclass
 class _Latest:
-    """What a stage last reported; written by its thread, read by the event loop."""
+    """What a step last reported; written by its thread, read by the event loop."""
 
     note: str = ""
     done: int = 0
@@ -43,9 +43,9 @@ class _Latest:
 
     def __call__(self, note: str, done: int, total: int) -> None:
         if self.cancelled:
-            raise StageCancelled
+            raise StepCancelled
         if done < self.done or total != self.total:
-            # Another phase of the stage: what is left of it is judged by its own pace.
+            # Another phase of the step: what is left of it is judged by its own pace.
             self.phase_started, self.phase_first = time.monotonic(), done
         self.note, self.done, self.total = note, done, total
 
@@ -55,7 +55,7 @@ async def with_progress(show: Show, title: str, function: Callable[P, T], *args:
 
     Args:
         show: told every few seconds how far it is.
-        title: names the stage for people.
+        title: names the step for people.
     """
     latest = _Latest()
     call: Callable[..., T] = function

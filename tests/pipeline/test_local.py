@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 import asteroid
+from asteroid.pipeline.local import run
 from asteroid.stages import load_checked
 from asteroid.store import Store
-from flows.local import run
-from tests.flows.conftest import add_molecule
+from tests.pipeline.conftest import add_molecule
 
 ASTEROID = [sys.executable, "-m", "asteroid.cli"]
 

@@ -1,7 +1,6 @@
-"""Run the pipeline in this process, without Prefect: what ``asteroid run`` calls.
+"""Run the pipeline in this process and its children: what ``asteroid run`` and :func:`asteroid.run` call.
 
-Found by the command line through the entry point ``asteroid.runner``. The same steps in the same order as the deployed
-flow (:mod:`flows.pipeline`), on a :class:`~flows.site.LocalSite`.
+:class:`LocalRunner` runs the steps of :mod:`asteroid.pipeline.steps` in the order of :mod:`asteroid.pipeline.order`.
 """
 
 import asyncio
@@ -12,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -25,22 +25,23 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
+from asteroid.pipeline.order import Runner, run_molecules
+from asteroid.pipeline.progress import Show, show_nothing
+from asteroid.pipeline.steps import ATTEMPTS, STEPS, cores, run_step
 from asteroid.stopping import on_stop
 from asteroid.store import Store
-from flows.pipeline import run_molecules
-from flows.progress import Show, show_nothing
-from flows.site import LocalSite
 
 
 def run(store: Store, molecules: Sequence[MoleculeSettings], *, console: Console) -> list[dict[str, Any]]:
-    """Run every stage of these molecules and return one outcome each, as :func:`flows.pipeline.run_molecules`.
+    """Run every step of these molecules and return one outcome each: :func:`asteroid.pipeline.order.run_molecules`.
 
     Raises:
         asteroid.stopping.Stopped: when it was told to stop; what is finished is in the store.
     """
     with _terminal(console) as show:
-        work = _Work(store, molecules, LocalSite(show))
+        work = _Work(store, molecules, LocalRunner(show))
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -57,11 +58,41 @@ def run(store: Store, molecules: Sequence[MoleculeSettings], *, console: Console
                 raise
 
 
+@dataclass
+class LocalRunner(Runner):
+    """Everything in this process and its children.
+
+    Args:
+        show: told how far each step is.
+        labelling: steps without torch follow one another, as they use all cores.
+        training: steps with torch use one core each.
+    """
+
+    show: Show = show_nothing
+    labelling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    training: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(cores()))
+
+    async def run(
+        self, name: str, store: Store, molecule: MoleculeSettings, *, occasion: str = "", **parameters: Any
+    ) -> None:
+        step = STEPS[name]
+        for _ in range(ATTEMPTS):
+            if not await asyncio.to_thread(step.lacks, store, molecule, **parameters):
+                return
+            async with self.training if step.torch else self.labelling:
+                await run_step(step, store, molecule, parameters, show=self.show)
+            if step.once:
+                return
+        if await asyncio.to_thread(step.lacks, store, molecule, **parameters):
+            title = step.title(molecule, **parameters)
+            raise AsteroidError(f"{title}: something is still missing after {ATTEMPTS} runs; run again to go on")
+
+
 class _Work:
     """A run in an event loop, which can be stopped from anywhere."""
 
-    def __init__(self, store: Store, molecules: Sequence[MoleculeSettings], site: LocalSite) -> None:
-        self._arguments = store, molecules, site
+    def __init__(self, store: Store, molecules: Sequence[MoleculeSettings], runner: Runner) -> None:
+        self._arguments = store, molecules, runner
         self.stop: Callable[[], object] = lambda: None
 
     async def until_stopped(self) -> list[dict[str, Any]]:
@@ -90,11 +121,10 @@ class _ConsoleHandler(logging.Handler):
 def _terminal(console: Console) -> Iterator[Show]:
     """Log lines on the console, and live bars below them where it is a terminal."""
     handler = _ConsoleHandler(console)
-    loggers = [logging.getLogger(name) for name in ("asteroid", "flows")]
-    for logger in loggers:
-        logger.setLevel(logging.INFO)
-        logger.addHandler(handler)
-        logger.propagate = False
+    logger = logging.getLogger("asteroid")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    logger.propagate = False
     try:
         if not console.is_terminal:
             yield show_nothing
@@ -122,5 +152,4 @@ def _terminal(console: Console) -> Iterator[Show]:
 
             yield show
     finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
+        logger.removeHandler(handler)

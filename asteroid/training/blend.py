@@ -18,6 +18,7 @@ from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import KernelModel
 from asteroid.training.predict import Prediction, predict
 from asteroid.training.session import Session
+from asteroid.training.steps import correcting
 
 NEARLY_EXACT = 0.01
 """A kernel that leaves no more than this part of the difference is left alone: no network does that from few frames."""
@@ -45,18 +46,29 @@ class Blend:
         return _mix(self.kernel.predict(configurations), predict(self.network, configurations), self.part)
 
 
-def wants_network(kernel: KernelModel, pairs: Sequence[LabelledFrame]) -> bool:
-    """Whether a network may help: where each pair has forces, and the kernel leaves more than next to nothing."""
+@dataclass(frozen=True)
+class Network:
+    """A network's correction alone, for a molecule with too few pairs for a kernel."""
+
+    module: torch.nn.Module
+
+    def predict(self, configurations: Sequence[Configuration]) -> Prediction:
+        """As :meth:`Blend.predict`."""
+        return predict(self.module, configurations)
+
+
+def wants_network(kernel: KernelModel | None, pairs: Sequence[LabelledFrame]) -> bool:
+    """Whether a network may help: where each pair has forces, and no kernel has next to no error."""
     forces = [pair.forces for pair in pairs if pair.forces is not None]
-    if len(forces) < len(pairs):
+    if not forces or len(forces) < len(pairs):
         return False
-    return kernel.left_out_error > NEARLY_EXACT * float(np.abs(np.concatenate(forces)).mean())
+    return kernel is None or kernel.left_out_error > NEARLY_EXACT * float(np.abs(np.concatenate(forces)).mean())
 
 
-def blend(
-    session: Session, kernel: KernelModel, pairs: Sequence[LabelledFrame], held_out: Sequence[LabelledFrame]
-) -> Blend:
-    """Train the network and choose its part, both by the held-out differences.
+def train_network(
+    session: Session, pairs: Sequence[LabelledFrame], held_out: Sequence[LabelledFrame]
+) -> torch.nn.Module:
+    """A network of the differences of two levels, of all molecules together.
 
     Args:
         pairs, held_out: differences of two levels, all with forces.
@@ -64,16 +76,18 @@ def blend(
     settings = session.settings
     model = session.random_model(pairs)
     session.fit(
-        "correction",
+        correcting(settings),
         model,
         pairs,
-        steps=settings.correction_steps,
-        batch_size=settings.finetune_batch_size,
         learning_rate=settings.learning_rate / 2,  # of batches a quarter as large
-        accurate=True,
         held_out=held_out,
     )
-    network = session.with_references(model, pairs)
+    network: torch.nn.Module = session.with_references(model, pairs)
+    return network
+
+
+def blend(kernel: KernelModel, network: torch.nn.Module, held_out: Sequence[LabelledFrame]) -> Blend:
+    """Kernel and network in those parts that are best for the held-out differences of a molecule."""
     configurations = [frame.configuration for frame in held_out]
     opinions = kernel.predict(configurations), predict(network, configurations)
     errors = {part: _error(_mix(*opinions, part), held_out) for part in PARTS}

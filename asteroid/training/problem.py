@@ -1,15 +1,18 @@
 """What a recipe is given and what it returns: the vocabulary of :mod:`asteroid.training.strategies`."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from __future__ import annotations
 
-import torch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from asteroid.manifest import TrainingSettings
-from asteroid.training.bias import Floats, Weighting
-from asteroid.training.dataset import LabelledFrame
-from asteroid.training.session import Session
+from asteroid.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from asteroid.training.bias import Floats, Weighting
+    from asteroid.training.dataset import LabelledFrame
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,29 @@ class Problem:
     ladder: Sequence[Mapping[str, LabelledFrame]] = ()
     configurations: Sequence[LabelledFrame] = ()
 
+    def by_molecule(self) -> dict[str, Problem]:
+        """The same of each molecule apart, by its name."""
+
+        def of(molecule: str, frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
+            return [frame for frame in frames if frame.molecule == molecule]
+
+        def among(molecule: str, frames: Mapping[str, LabelledFrame]) -> dict[str, LabelledFrame]:
+            return {i: frame for i, frame in frames.items() if frame.molecule == molecule}
+
+        every = (*self.accurate_train, *self.accurate_valid, *self.cheap)
+        return {
+            molecule: replace(
+                self,
+                accurate_train=of(molecule, self.accurate_train),
+                accurate_valid=of(molecule, self.accurate_valid),
+                cheap=of(molecule, self.cheap),
+                paired_cheap=among(molecule, self.paired_cheap),
+                ladder=[among(molecule, level) for level in self.ladder],
+                configurations=of(molecule, self.configurations),
+            )
+            for molecule in dict.fromkeys(frame.molecule for frame in every)
+        }
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -55,29 +81,3 @@ class Trained:
     weighted_ids: Sequence[str] = ()
     atom_weights: Sequence[Floats] | None = None
     correction: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class StrategyDefinition:
-    """A recipe and what it needs.
-
-    Args:
-        needs_cheap: cheap labels of training configurations.
-        needs_teacher: models trained on accurate labels alone.
-        needs_paired: cheap labels of the accurate configurations, see ``paired_cheap`` of :class:`Problem`.
-        needs_configurations: training configurations of a known temperature; their labels are not read.
-        learns_difference: learns accurate − cheap: the accurate labels of its problem, the held-out ones too, are
-            already differences, and its model works together with the cheap method only.
-        starts_from: ``random`` weights always; ``either`` these or a model of the user's, when there is one; or only
-            that model, the ``foundation``.
-        reads: names of the training settings that change its model while other strategies do without them.
-    """
-
-    recipe: Callable[[Problem, Session], Trained]
-    needs_cheap: bool = False
-    needs_teacher: bool = False
-    needs_paired: bool = False
-    needs_configurations: bool = False
-    learns_difference: bool = False
-    starts_from: Literal["random", "either", "foundation"] = "random"
-    reads: frozenset[str] = frozenset()

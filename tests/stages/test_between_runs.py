@@ -34,6 +34,19 @@ def test_a_name_belongs_to_one_molecule(labelled: Store) -> None:
     for other in (replace(WATER, charge=2), replace(WATER, smiles="OO"), replace(WATER, multiplicity=3)):
         with pytest.raises(InputError, match="another molecule of this name"):
             stages.sample(labelled, other, workers=1)
+        with pytest.raises(InputError, match="another molecule of this name"):
+            stages.lacks_frames(labelled, other)
+
+
+def test_nothing_is_lacking_of_what_has_been_done(labelled: Store) -> None:
+    assert not stages.lacks_frames(labelled, WATER)
+    more = replace(WATER, sampling=SAMPLING.model_copy(update={"frames": 30}))
+    assert stages.lacks_frames(labelled, more)
+    assert not any(stages.lacks_labels(labelled, WATER, level) for level in (WATER.cheap, HF))
+    # Selected frames have been tried, but with another accurate level its free atoms are missing, for the first shard.
+    other = replace(WATER, accurate=LevelOfTheory.parse("hf/6-31g"))
+    assert stages.lacks_labels(labelled, other, other.accurate)
+    assert not stages.lacks_labels(labelled, other, other.accurate, shard=1, shards=2)
 
 
 def test_a_finished_sampling_writes_nothing(labelled: Store, tmp_path: Path) -> None:
@@ -71,6 +84,7 @@ def test_a_larger_test_budget_asks_for_a_new_certificate(labelled: Store) -> Non
     assert stages.report_folder(labelled, larger, models) == before, "the label is not there yet"
     stages.select(labelled, larger)
     assert len(labelled.pending("water", HF)) == 1
+    assert [stages.lacks_labels(labelled, larger, HF, shard=shard, shards=3) for shard in range(3)].count(True) == 1
     stages.label(labelled, larger, HF, workers=1)
     assert stages.report_folder(labelled, larger, models) != before
     assert stages.report_folder(labelled, WATER, models) == before, "the smaller budget is still what it was"

@@ -1,0 +1,1 @@
+"""What models learn from: which frames, of which molecules, at which levels."""

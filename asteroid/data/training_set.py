@@ -1,0 +1,177 @@
+"""The training set of a model: which labelled frames of which molecules train it, stop its training and judge it.
+
+Made from the store in one place (:mod:`asteroid.stages.models`), read by everything that trains or judges, and kept in
+the store beside the models (:func:`write_training_set`), so that a card can say exactly what its model has seen.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import pyarrow as pa
+
+from asteroid import paths, tables
+from asteroid.levels import LevelOfTheory
+from asteroid.naming import digest
+from asteroid.store import Store
+
+SCHEMA = pa.schema(
+    [
+        pa.field("molecule", pa.string()),
+        pa.field("frame_id", pa.string(), metadata={"unit": "hash"}),
+        pa.field("level", pa.string(), metadata={"unit": "level of theory of the label"}),
+        pa.field("role", pa.string(), metadata={"unit": "of the level: accurate, cheap or between"}),
+        pa.field("split", pa.string(), metadata={"unit": "train, valid, calibration or test"}),
+        pa.field("energy", pa.float64(), metadata={"unit": "eV, total: tells one label of a frame from another"}),
+        pa.field("has_forces", pa.bool_()),
+    ]
+)
+"""Weights are no part of it: ``weighted`` computes them in its training, and its card holds them."""
+
+
+@dataclass(frozen=True)
+class TrainingFrames:
+    """Frame ids of one molecule; each has an accepted label.
+
+    Args:
+        train: with accurate labels to learn from.
+        valid: with accurate labels, held out: they stop trainings and choose between models.
+        test: with accurate labels that only judge.
+        cheap: with cheap labels to learn from.
+        calibration: held out as well, and used for neither; empty where there are too few, or no loop of rounds.
+        elements: atomic numbers that occur in them.
+    """
+
+    train: tuple[str, ...] = ()
+    valid: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    cheap: tuple[str, ...] = ()
+    calibration: tuple[str, ...] = ()
+    elements: tuple[int, ...] = ()
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        return (*self.valid, *self.calibration)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Those by which uncertainties are calibrated and rounds are judged: if possible, not those that stop."""
+        return self.calibration or self.valid
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a model learns from.
+
+    Args:
+        cheap, accurate: levels of its labels.
+        molecules: frames by name of the molecule, sorted by name.
+        between: levels between cheap and accurate, the lowest first.
+    """
+
+    cheap: LevelOfTheory
+    accurate: LevelOfTheory
+    molecules: Mapping[str, TrainingFrames]
+    between: tuple[LevelOfTheory, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "molecules", dict(sorted(self.molecules.items())))
+
+    @classmethod
+    def of_molecule(
+        cls,
+        molecule: str,
+        *,
+        cheap: LevelOfTheory,
+        accurate: LevelOfTheory,
+        train: Iterable[str],
+        valid: Iterable[str],
+        cheap_frames: Iterable[str] = (),
+        between: tuple[LevelOfTheory, ...] = (),
+    ) -> Self:
+        """A training set of one molecule."""
+        frames = TrainingFrames(tuple(train), tuple(valid), cheap=tuple(cheap_frames))
+        return cls(cheap, accurate, {molecule: frames}, between)
+
+    @property
+    def train_ids(self) -> list[str]:
+        """Frames whose accurate labels train, of all molecules."""
+        return [i for frames in self.molecules.values() for i in frames.train]
+
+    @property
+    def valid_ids(self) -> list[str]:
+        """Frames whose accurate labels stop a training, of all molecules."""
+        return [i for frames in self.molecules.values() for i in frames.valid]
+
+    def table(self, store: Store) -> pa.Table:
+        """A row for each label, as :data:`SCHEMA`."""
+        rows = [row for name, frames in self.molecules.items() for row in self._rows(store, name, frames)]
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+    def _rows(self, store: Store, molecule: str, frames: TrainingFrames) -> Iterator[dict[str, object]]:
+        accurate = {split: getattr(frames, split) for split in ("train", "valid", "calibration", "test")}
+        yield from _labelled(store, molecule, self.accurate, "accurate", accurate)
+        # Cheap labels of held-out frames measure the bias and the correction; they never train.
+        cheap = {"train": (*frames.cheap, *frames.train), "valid": frames.valid}
+        yield from _labelled(store, molecule, self.cheap, "cheap", cheap)
+        for level in self.between:
+            yield from _labelled(store, molecule, level, "between", {"train": cheap["train"]})
+
+
+def _labelled(
+    store: Store, molecule: str, level: LevelOfTheory, role: str, splits: Mapping[str, tuple[str, ...]]
+) -> Iterator[dict[str, object]]:
+    labels = store.labels(molecule, level)
+    for split, ids in splits.items():
+        for frame_id in sorted({*ids} & labels.keys()):
+            label = labels[frame_id]
+            yield {
+                "molecule": molecule,
+                "frame_id": frame_id,
+                "level": str(level),
+                "role": role,
+                "split": split,
+                "energy": label.energy,
+                "has_forces": label.forces is not None,
+            }
+
+
+def write_training_set(store: Store, model: str, data: TrainingSet) -> str:
+    """Keep a training set under the hash of its rows, and return that hash."""
+    table = data.table(store)
+    name = digest(table.to_pylist())
+    path = paths.training_set(model, name)
+    if not store.exists(path):
+        tables.write(store, path, table)
+    return name
+
+
+def read_training_set(store: Store, model: str, name: str) -> TrainingSet:
+    """A training set that was kept.
+
+    Raises:
+        FileNotFoundError: when there is none of that name.
+    """
+    table = tables.read_file(store, paths.training_set(model, name), SCHEMA, SCHEMA)
+    rows = table.to_pylist()
+    levels: dict[str, list[LevelOfTheory]] = {"accurate": [], "cheap": [], "between": []}
+    molecules: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        level = LevelOfTheory.parse(row["level"], imported=True)
+        if level not in levels[row["role"]]:
+            levels[row["role"]].append(level)
+        splits = molecules.setdefault(row["molecule"], {})
+        if row["role"] == "accurate":
+            splits.setdefault(row["split"], []).append(row["frame_id"])
+        elif row["role"] == "cheap" and row["split"] == "train":
+            splits.setdefault("cheap", []).append(row["frame_id"])
+    (accurate,) = levels["accurate"]
+    (cheap,) = levels["cheap"] or [accurate]
+    return TrainingSet(cheap, accurate, {n: _frames(splits) for n, splits in molecules.items()}, (*levels["between"],))
+
+
+def _frames(splits: Mapping[str, list[str]]) -> TrainingFrames:
+    train, valid, test, cheap, calibration = (
+        tuple(splits.get(name, ())) for name in ("train", "valid", "test", "cheap", "calibration")
+    )
+    return TrainingFrames(train, valid, test, cheap, calibration)

@@ -1,0 +1,220 @@
+"""What follows what: the steps of every molecule of a manifest, in order.
+
+Nothing is computed here. The store says what is missing and a :class:`Runner` has it done, so running it again on the
+same store goes on where things stand. Molecules run side by side, and one that fails does not stop the others.
+"""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from asyncio import to_thread
+from collections.abc import Sequence
+from typing import Any
+
+from asteroid import stages
+from asteroid.errors import AsteroidError, StoreError, plural
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings
+from asteroid.store import Store
+
+log = logging.getLogger(__name__)
+
+REPLACEMENTS = 3
+"""Times that frames whose accurate label failed are replaced: replacements may fail in turn."""
+
+
+class Runner(ABC):
+    """Runs steps, and shows results to people where it has a page for them.
+
+    :class:`asteroid.pipeline.local.LocalRunner` does it on this machine, :class:`flows.pools.PoolRunner` on work pools.
+    """
+
+    @abstractmethod
+    async def run(
+        self, name: str, store: Store, molecule: MoleculeSettings, *, occasion: str = "", **parameters: Any
+    ) -> None:
+        """Run a step of :data:`asteroid.pipeline.steps.STEPS`, unless the store has its result.
+
+        Args:
+            occasion: tells it from the same step at another time of the pipeline.
+            parameters: of the step's function, as JSON values.
+
+        Raises:
+            AsteroidError: when it failed.
+        """
+
+    async def show_labels(  # noqa: B027 (nothing, where there is no page)
+        self, store: Store, molecule: MoleculeSettings
+    ) -> None:
+        """Show how many labels a molecule has and what they cost."""
+
+    async def show_rounds(  # noqa: B027
+        self, molecule: MoleculeSettings, rounds: Sequence[dict[str, Any]], stop: str | None = None
+    ) -> None:
+        """Show the rounds of a molecule so far, and why they ended."""
+
+    async def show_outcome(  # noqa: B027
+        self, store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]
+    ) -> None:
+        """Show the certificate of a molecule's model, and where its report is."""
+
+
+async def run_molecules(store: Store, molecules: Sequence[MoleculeSettings], runner: Runner) -> list[dict[str, Any]]:
+    """All steps of these molecules, then the index of reports.
+
+    Returns:
+        One outcome a molecule: of :func:`asteroid.stages.outcome`, or, of one that could not be finished, ``molecule``,
+        ``passed`` (False) and ``failure``, the reason in a line.
+    """
+    log.info("%s, store %s", plural(len(molecules), "molecule"), store.location(""))
+    ended = await asyncio.gather(
+        *(run_molecule(store, molecule, runner) for molecule in molecules), return_exceptions=True
+    )
+    outcomes = [
+        _failure(molecule.name, outcome) if isinstance(outcome, BaseException) else outcome
+        for molecule, outcome in zip(molecules, ended, strict=True)
+    ]
+    if not all("failure" in outcome for outcome in outcomes):
+        await _write_index(store)
+    return outcomes
+
+
+async def run_molecule(store: Store, molecule: MoleculeSettings, runner: Runner) -> dict[str, Any]:
+    """All steps of one molecule, each only as far as the store lacks its result."""
+    await runner.run("sample", store, molecule)
+    while True:
+        settings = molecule if molecule.acquisition is None else await run_rounds(store, molecule, runner)
+        await label_chosen(store, settings, runner)
+        await runner.run("train", store, settings)
+        models = await to_thread(stages.trained_models, store, settings)
+        if models is None:
+            raise AsteroidError(f"{molecule.name}: the labels change faster than models train; run again to go on")
+        await gather_evidence(store, settings, runner, models)
+        await runner.run("certify", store, settings)
+        if molecule.acquisition is None or not await another_round(store, molecule):
+            outcome = await to_thread(stages.outcome, store, settings, models)
+            await runner.show_outcome(store, settings, outcome)
+            return outcome
+
+
+async def label_chosen(store: Store, molecule: MoleculeSettings, runner: Runner, *, occasion: str = "") -> None:
+    """Every label that the budget asks for, those of frames included that replace others.
+
+    Args:
+        occasion: put before the occasions of the labelling steps, where they come up several times in one run.
+    """
+    await to_thread(stages.select, store, molecule)
+    await label_missing(store, molecule, runner, molecule.cheap, occasion=f"{occasion}cheap")
+    await label_missing(store, molecule, runner, molecule.accurate, occasion=f"{occasion}accurate")
+    for attempt in range(REPLACEMENTS):
+        # Frames whose label failed or was rejected are replaced by others.
+        await to_thread(stages.select, store, molecule)
+        again = f"{occasion}accurate-again-{attempt}"
+        if not await label_missing(store, molecule, runner, molecule.accurate, occasion=again):
+            break
+    for level in molecule.ladder:
+        await label_missing(store, molecule, runner, level, occasion=f"{occasion}ladder-{level}")
+
+
+async def label_missing(
+    store: Store, molecule: MoleculeSettings, runner: Runner, level: LevelOfTheory, *, occasion: str
+) -> bool:
+    """Have labelled what is selected at a level and has not been tried; whether that was anything.
+
+    The step also computes the level's free atoms: it runs for these alone where all labels were imported.
+    """
+    forces = molecule.label_settings(level).forces
+    missing = len(await to_thread(store.pending, molecule.name, level, forces=forces))
+    log.info("%s: %d labels to compute at %s", molecule.name, missing, level)
+    await runner.run("label", store, molecule, level=str(level), occasion=occasion)
+    await to_thread(stages.review_labels, store, molecule, level)
+    if missing:
+        await runner.show_labels(store, molecule)
+    return missing > 0
+
+
+async def gather_evidence(store: Store, molecule: MoleculeSettings, runner: Runner, models: stages.Models) -> None:
+    """Accurate labels that the certificate asks for: of the model's own MD, torsions, minimum and vibrations."""
+    level, final = molecule.accurate, models.final
+    # In a loop of rounds, each model that is judged has its own evidence.
+    await runner.run("propose", store, molecule, occasion=final)
+    for step in range(stages.MINIMUM_LABELS):
+        # Asks for the next label on the way to the accurate minimum.
+        if not await to_thread(stages.propose_minimum, store, molecule, final):
+            break
+        # What the model's own MD asked for is pending as well, and labelled with the first of these.
+        await runner.run("label", store, molecule, level=str(level), occasion=f"minimum-{final}-{step}")
+    await to_thread(stages.propose_hessian, store, molecule, final)
+    await runner.run("label", store, molecule, level=str(level), occasion=f"evidence-{final}")
+    await runner.run("hessian", store, molecule)
+
+
+async def run_rounds(store: Store, molecule: MoleculeSettings, runner: Runner) -> MoleculeSettings:
+    """Label, train, record; explore, pick, and again; until the target, a budget or too small a gain ends it.
+
+    Which step is next follows from the store (:mod:`asteroid.stages.rounds`), so a run that was killed anywhere goes on
+    there, and one with a larger budget where the last one stopped.
+
+    Returns:
+        The settings of the last round.
+    """
+    while True:
+        state = await to_thread(stages.next_round, store, molecule)
+        if not state.picked and not state.stop:
+            state = await _pick(store, molecule, runner, state)
+        if state.stop:
+            log.info("%s: %d rounds; %s", molecule.name, state.number, state.stop)
+            await runner.show_rounds(molecule, await to_thread(stages.read_rounds, store, molecule), state.stop)
+            return state.settings
+        await to_thread(stages.extend_selection, store, molecule, state.number)
+        await label_chosen(store, state.settings, runner, occasion=f"round-{state.number}-")
+        await runner.run("train", store, state.settings, baseline=False)
+        await runner.run("record", store, molecule, occasion=f"round-{state.number}")
+        await runner.show_rounds(molecule, await to_thread(stages.read_rounds, store, molecule))
+
+
+async def _pick(store: Store, molecule: MoleculeSettings, runner: Runner, state: stages.NextRound) -> stages.NextRound:
+    """Find out which labels the next round buys: the last model explores and picks them."""
+    if state.number == 0:
+        if stages.acquisition(molecule).core_hours is not None:
+            # A few labels tell what one costs, and with it how many can be paid for.
+            await label_chosen(store, state.settings, runner, occasion="first-")
+        await to_thread(stages.begin_rounds, store, molecule)
+        return await to_thread(stages.next_round, store, molecule)
+    occasion = f"round-{state.number}"
+    await runner.run("explore", store, molecule, occasion=occasion)
+    # What was found gets cheap labels before it is scored: they tell the bias, and they train.
+    await to_thread(stages.select, store, state.settings)
+    await label_missing(store, molecule, runner, molecule.cheap, occasion=f"{occasion}-explored")
+    await to_thread(stages.review_explored, store, molecule)
+    await runner.run("energy-cost", store, state.settings)
+    await runner.run("pick", store, molecule, occasion=occasion)
+    picked = await to_thread(stages.next_round, store, molecule)
+    if picked.picked:
+        return picked
+    return stages.NextRound(state.number, state.settings, stop="no frame is left that could be labelled")
+
+
+async def another_round(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether a failed certificate has ordered a further round of labels."""
+    verdict = await to_thread(stages.order_round, store, molecule)
+    log.info("%s: %s", molecule.name, verdict.reason)
+    return verdict.further
+
+
+def _failure(name: str, error: BaseException) -> dict[str, Any]:
+    reason = " ".join(str(error).split())
+    if not isinstance(error, AsteroidError):
+        log.error("%s: a fault of asteroid", name, exc_info=error)
+        reason = f"{type(error).__name__}: {reason}"
+    return {"molecule": name, "passed": False, "failure": reason.removeprefix(f"{name}: ")}
+
+
+async def _write_index(store: Store) -> None:
+    """Renew the page that lists all molecules; outcomes do not depend on it."""
+    from asteroid.report.index import write_index
+
+    try:
+        await to_thread(write_index, store)
+    except StoreError as error:
+        log.warning("the index of reports is not renewed: %s", error)

@@ -1,0 +1,282 @@
+"""Cheap labels, moved to the accurate level by what the frames with both labels teach.
+
+The difference of two levels is smoother than either, so a :class:`~asteroid.training.kernel.KernelModel` learns it from
+few frames; added to every cheap label, it gives labels whose error is that of the correction alone. Each molecule has a
+kernel of its own; a network of all molecules' differences is blended with it (:mod:`asteroid.training.blend`), or takes
+its place where a molecule has too few pairs. Levels in between make a ladder, of which each step has its own kernel.
+The recipes are in :mod:`asteroid.training.strategies.corrected` and ``distilled``.
+"""
+
+import dataclasses
+import itertools
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from asteroid.errors import TrainingError
+from asteroid.training.blend import Blend, Correction, Network, blend, train_network, wants_network
+from asteroid.training.dataset import LabelledFrame
+from asteroid.training.kernel import MOST_NUMBERS, KernelModel
+from asteroid.training.problem import Problem
+from asteroid.training.session import Session
+from asteroid.training.strategies.delta import differences
+from asteroid.training.symmetry import equivalent_permutations
+
+logger = logging.getLogger(__name__)
+
+Labels = Mapping[str, LabelledFrame]
+"""Of one level, by frame id."""
+
+LEAST_PAIRS = 2
+"""Of two levels, for a kernel of a molecule's own."""
+
+BROKEN = 15.0
+"""A label that is off by so many times the usual is hardly one of its frame: of exchanged GFN2 labels of formaldehyde
+nearly all are, of sound ones of acetylacetone one in 2200. On formaldehyde sound ones are off by up to 40 times the
+tiny usual, but never by as much as GFN2 itself is, which :func:`set_aside_broken` asks as well."""
+
+
+@dataclasses.dataclass
+class Correcting:
+    """Labels of one molecule, from the lowest level to the accurate one, and what was learned of their differences.
+
+    Args:
+        held_out: accurate labels that have a partner in ``below``, at the lowest level.
+        kernels: of the step from each level to the next; empty with too few frames that have both labels.
+        alone: a kernel of the accurate labels and no others.
+    """
+
+    levels: list[Labels]
+    held_out: list[LabelledFrame]
+    below: list[LabelledFrame]
+    kernels: list[KernelModel]
+    alone: KernelModel | None
+    corrections: list[Correction] = dataclasses.field(default_factory=list)
+
+    @property
+    def pairs(self) -> list[LabelledFrame]:
+        """Differences of the last step."""
+        return differences(list(self.levels[-1].values()), self.levels[-2])
+
+    def labels(self) -> tuple[list[LabelledFrame], int]:
+        """Each frame's label at the accurate level, corrected or computed, and how many were set aside as broken."""
+        moved = lift(self.levels, self.corrections or self.kernels)
+        if self.alone is None:
+            return moved, 0
+        return set_aside_broken(moved, self.levels[0], self.levels[-1], self.alone)
+
+    @property
+    def ignores_cheap(self) -> bool:
+        """Whether the accurate labels predict more without the cheap ones, on frames that are left out.
+
+        So it is where cheap labels are broken, or a molecule is as small as its labels are many.
+        """
+        if self.alone is None or len(self.kernels) != 1:
+            return False
+        return self.alone.left_out_error < self.kernels[0].left_out_error
+
+
+def correct_cheap(problem: Problem) -> Correcting:
+    """Learn the differences of the levels of one molecule."""
+    known = {frame.frame_id for frame in problem.accurate_train}
+    cheap = _by_id(problem.cheap) | {i: frame for i, frame in problem.paired_cheap.items() if i in known}
+    levels: list[Labels] = [cheap, *problem.ladder, _by_id(problem.accurate_train)]
+    held_out = [frame for frame in problem.accurate_valid if frame.frame_id in problem.paired_cheap]
+    below = [problem.paired_cheap[frame.frame_id] for frame in held_out]
+    kernels, alone = [], None
+    if len(levels) > 2 or len(differences(list(levels[1].values()), levels[0])) >= LEAST_PAIRS:
+        kernels = learn_steps(levels)
+        alone = learn_alone(levels[-2], levels[-1])
+    return Correcting(levels, held_out, below, kernels, alone)
+
+
+def without_cheap(problem: Problem) -> Correcting:
+    """Learn the accurate labels of one molecule without any cheap one: a kernel labels the cheap configurations.
+
+    At the lowest level stand labels of nothing: the difference from them is the accurate label itself.
+    """
+    levels: list[Labels] = [_zeros([*problem.cheap, *problem.accurate_train]), _by_id(problem.accurate_train)]
+    held_out = list(problem.accurate_valid)
+    return Correcting(levels, held_out, list(_zeros(held_out).values()), learn_steps(levels), None)
+
+
+def add_network(session: Session, molecules: Mapping[str, Correcting]) -> None:
+    """Blend each kernel with a network of all molecules' differences, where a kernel has more than next to no error.
+
+    Raises:
+        TrainingError: where a molecule has too few pairs for a kernel, and there can be no network either.
+    """
+    pairs = [pair for molecule in molecules.values() for pair in molecule.pairs]
+    held_out = {
+        name: [pair for pair in differences(m.held_out, _by_id(m.below)) if pair.forces is not None]
+        for name, m in molecules.items()
+    }
+    asked = any(wants_network(next(iter(m.kernels), None), m.pairs or pairs) for m in molecules.values())
+    every = [pair for found in held_out.values() for pair in found]
+    if asked and every and all(pair.forces is not None for pair in pairs):
+        network = train_network(session, pairs, every)
+        for name, molecule in molecules.items():
+            if not molecule.kernels:
+                molecule.corrections = [Network(network)]
+            elif held_out[name]:
+                blended = blend(molecule.kernels[0], network, held_out[name])
+                logger.info("%s: correction: %.0f %% of a network, the rest of a kernel", name, 100 * blended.part)
+                molecule.corrections = [blended]
+    for name, molecule in molecules.items():
+        if not (molecule.kernels or molecule.corrections):
+            raise TrainingError(
+                f"{name}: {len(molecule.pairs)} frames have labels at two neighbouring levels, whose difference "
+                "corrected learns; label the accurate frames at every level below"
+            )
+
+
+def learn_alone(below: Labels, accurate: Labels) -> KernelModel:
+    """What accurate labels say without those of the level below, of the same frames and kinds as their difference.
+
+    Where a label below lacks forces, so does the difference.
+    """
+    same = {
+        i: frame if below[i].forces is not None else dataclasses.replace(frame, forces=None)
+        for i, frame in accurate.items()
+        if i in below
+    }
+    (alone,) = learn_steps([_zeros(same.values()), same])
+    return alone
+
+
+def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
+    """The difference of each level from the one below, from the frames that have both.
+
+    Raises:
+        TrainingError: when two neighbouring levels share fewer than two frames.
+    """
+    permutations = equivalent_permutations([frame.configuration for level in levels for frame in level.values()])
+    corrections = []
+    for below, above in itertools.pairwise(levels):
+        pairs = differences(list(above.values()), below)
+        if len(pairs) < 2:
+            raise TrainingError(
+                f"{len(pairs)} frames have labels at two neighbouring levels, whose difference corrected learns; "
+                "label the accurate frames at every level below"
+            )
+        # As many as take a minute; those that have forces first.
+        pairs.sort(key=lambda frame: frame.forces is None)
+        most = MOST_NUMBERS // (1 + 3 * len(pairs[0].configuration.numbers))
+        corrections.append(KernelModel(pairs[:most], permutations))
+    return corrections
+
+
+def lift(levels: Sequence[Labels], corrections: Sequence[Correction]) -> list[LabelledFrame]:
+    """Each frame's label at the highest level it has, with the corrections of the steps above it added."""
+    labels = dict(levels[0])
+    for correction, above in zip(corrections, levels[1:], strict=True):
+        # A label without forces takes the place of the energy alone.
+        rest = [frame for i, frame in labels.items() if i not in above or above[i].forces is None]
+        if rest:
+            energies, forces = correction.predict([frame.configuration for frame in rest])
+            for frame, energy, force in zip(rest, energies.tolist(), forces, strict=True):
+                labels[frame.frame_id] = dataclasses.replace(
+                    frame, energy=frame.energy + energy, forces=None if frame.forces is None else frame.forces + force
+                )
+        for i, frame in above.items():
+            forces_below = labels[i].forces if i in labels and frame.forces is None else None
+            labels[i] = frame if forces_below is None else dataclasses.replace(frame, forces=forces_below)
+    return list(labels.values())
+
+
+def set_aside_broken(
+    labels: Sequence[LabelledFrame], cheap: Labels, accurate: Labels, alone: KernelModel
+) -> tuple[list[LabelledFrame], int]:
+    """The labels without those that stand apart from all others, and how many of these there were.
+
+    A correction moves a cheap label by what labels of such geometries are off; one that is off by far more (another
+    electronic state, a unit, another geometry's) stays as wrong as it was, and no pair may have said so. A kernel that
+    knows accurate labels alone is rough, but alike for all: a label is set aside where the two differ :data:`BROKEN`
+    times as much as they usually do, and more than cheap labels are off at all.
+
+    Args:
+        labels: of all frames, corrected and accurate.
+        cheap, accurate: labels of the lowest and of the highest level, by frame id.
+        alone: knows accurate labels and no others.
+    """
+    doubted = [(f, f.forces) for f in labels if f.forces is not None and f.frame_id not in accurate]
+    off = [
+        np.abs(pair.forces).mean() for pair in differences(list(accurate.values()), cheap) if pair.forces is not None
+    ]
+    if not doubted or not off:
+        return list(labels), 0
+    _, rough = alone.predict([frame.configuration for frame, _ in doubted])
+    apart = np.array([np.abs(forces - others).mean() for (_, forces), others in zip(doubted, rough, strict=True)])
+    limit = max(BROKEN * float(np.median(apart)), float(np.median(off)))
+    broken = {frame.frame_id for (frame, _), distance in zip(doubted, apart, strict=True) if distance > limit}
+    if broken:
+        logger.warning(
+            "%d of %d corrected labels stand apart from all others and are not used", len(broken), len(doubted)
+        )
+    return [frame for frame in labels if frame.frame_id not in broken], len(broken)
+
+
+def _by_id(frames: Sequence[LabelledFrame]) -> dict[str, LabelledFrame]:
+    return {frame.frame_id: frame for frame in frames}
+
+
+def _zeros(frames: Collection[LabelledFrame]) -> dict[str, LabelledFrame]:
+    """Labels that say nothing: the difference of an accurate label from them is the label itself."""
+    nothing = {frame.frame_id: np.zeros_like(frame.configuration.positions) for frame in frames}
+    return {f.frame_id: dataclasses.replace(f, energy=0.0, forces=nothing[f.frame_id]) for f in frames}
+
+
+def _force_mae(found: Sequence[LabelledFrame], truth: Sequence[LabelledFrame]) -> float | None:
+    """Mean absolute difference of forces, eV/Å, of frames in the same order; None where no two have forces."""
+    pairs = [(f.forces, t.forces) for f, t in zip(found, truth, strict=True)]
+    errors = [np.abs(f - t).mean() for f, t in pairs if f is not None and t is not None]
+    return float(np.mean(errors)) if errors else None
+
+
+def describe(molecules: Mapping[str, Correcting], without: Collection[str]) -> dict[str, Any]:
+    """What the card says of the corrections: of the only molecule, or of all together and of each."""
+    found = {name: _describe_one(molecule) | {"alone": name in without} for name, molecule in molecules.items()}
+    if len(found) == 1:
+        (only,) = found.values()
+        return only
+    every = list(molecules.values())
+    moved = [label for m in every for label in _corrected_held_out(m)]
+    held_out, below = ([frame for m in every for frame in getattr(m, part)] for part in ("held_out", "below"))
+    return {
+        "alone": len(without) == len(found),
+        "raw_force_mae": _force_mae(below, held_out),
+        "valid_force_mae": _force_mae(moved, held_out),
+        "labels": sum(one["labels"] for one in found.values()),
+        "steps": [],
+        "molecules": found,
+    }
+
+
+def _corrected_held_out(molecule: Correcting) -> list[LabelledFrame]:
+    corrections = molecule.corrections or molecule.kernels
+    return lift([_by_id(molecule.below), *[{} for _ in corrections]], corrections)
+
+
+def _describe_one(molecule: Correcting) -> dict[str, Any]:
+    """Of one molecule; ``labels`` is the count of the last step, that to the accurate level."""
+    steps: list[dict[str, Any]] = []
+    for kernel, correction in zip(molecule.kernels, molecule.corrections or molecule.kernels, strict=True):
+        steps.append(
+            {
+                "labels": kernel.labels,
+                "left_out_error": kernel.left_out_error,
+                "permutations": len(kernel.permutations),
+                "network": correction.part if isinstance(correction, Blend) else 0.0,
+                **dataclasses.asdict(kernel.hyperparameters),
+            }
+        )
+    if not molecule.kernels:
+        steps = [{"labels": len(molecule.pairs), "network": 1.0}]
+    return {
+        "raw_force_mae": _force_mae(molecule.below, molecule.held_out),
+        "valid_force_mae": _force_mae(_corrected_held_out(molecule), molecule.held_out),
+        "labels": steps[-1]["labels"],
+        "steps": steps,
+    }

@@ -1,0 +1,42 @@
+"""``distilled``: ``corrected`` without any cheap label.
+
+A kernel that knows accurate labels alone labels the cheap configurations.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from asteroid.strategies import CONFIGURATIONS, StrategyDefinition
+from asteroid.training.problem import Problem, Trained
+from asteroid.training.steps import finetune, finetuning, pretrain, pretraining
+from asteroid.training.strategies.corrected import READS
+
+if TYPE_CHECKING:
+    from asteroid.training.session import Session
+
+
+def distilled(problem: Problem, session: Session) -> Trained:
+    """Pretrain on configurations that the kernel has labelled and the accurate labels, then fine-tune on the latter."""
+    from asteroid.training.correction import describe, without_cheap
+
+    started = time.perf_counter()
+    molecules = {name: without_cheap(part) for name, part in problem.by_molecule().items()}
+    labels = [frame for molecule in molecules.values() for frame in molecule.labels()[0]]
+    seconds = time.perf_counter() - started
+    model = pretrain(problem, session, labels, accurate=True)
+    finetune(problem, session, model)
+    return Trained(model, correction={"seconds": seconds} | describe(molecules, list(molecules)))
+
+
+STRATEGY = StrategyDefinition(
+    name="distilled",
+    how="pretrained on {configurations}, labelled by a kernel of the accurate labels",
+    aid=CONFIGURATIONS,
+    recipe=distilled,
+    phases=lambda settings: [pretraining(settings, accurate=True), finetuning(settings)],
+    kernels=lambda settings: 1,
+    needs_cheap=True,
+    reads=READS,
+)
