@@ -52,6 +52,7 @@ class StrategyDefinition:
         recipe: from a :class:`~asteroid.training.problem.Problem` and a :class:`~asteroid.training.session.Session` to
             what was :class:`~asteroid.training.problem.Trained`.
         phases: those of its recipe in order, the first teacher's left out.
+        kernels: how many Gaussian processes it fits to the accurate labels of each molecule.
         needs_cheap: cheap labels of training configurations.
         needs_cheap_forces: what it does with the cheap forces, after "which"; empty where it can do without them.
         needs_teacher: models trained on accurate labels alone.
@@ -72,6 +73,7 @@ class StrategyDefinition:
     aid: str
     recipe: Callable[[Any, Any], Any]
     phases: Callable[[TrainingSettings], Sequence[Phase]]
+    kernels: Callable[[TrainingSettings], int] = lambda settings: 0
     needs_cheap: bool = False
     needs_cheap_forces: str = ""
     needs_teacher: bool = False

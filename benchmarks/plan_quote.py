@@ -1,12 +1,14 @@
-"""Does a run cost what ``asteroid plan`` said: quote three small manifests, run them, compare.
+"""Does a run cost what ``asteroid plan`` said: quote small manifests, run them, compare by the store's own account.
 
     python -m benchmarks.plan_quote
+    python -m benchmarks.plan_quote --busy 2   # with two processes beside it that keep cores busy
 
-Core-seconds are compared as CPU seconds, which a busy machine changes little; wall time means something on a quiet one.
-Takes about ten minutes on two cores.
+Core-seconds are CPU seconds, which a busy machine changes little; wall time means something on a quiet one. Three
+manifests take about ten minutes on two quiet cores.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -15,26 +17,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asteroid.manifest import load_manifest
-from asteroid.store import Store
-
 MANIFESTS = sorted((Path(__file__).parent / "manifests").glob("*.yaml"))
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """Quoted and actual seconds of one thing."""
-
-    what: str
-    quoted: float
-    actual: float
-
-    def __str__(self) -> str:
-        return f"  {self.what:42} {self.quoted:9.1f} {self.actual:9.1f} {self.quoted / self.actual:7.2f}"
+KINDS = {
+    "sampling": ("sampling",),
+    "labels": ("cheap labels", "accurate labels", "minimum", "certificate labels"),
+    "training": ("training", "exploration"),
+    "validation": ("validation",),
+}
+"""Stages of a quote by what is compared."""
 
 
 def asteroid(*arguments: str) -> Any:
@@ -53,41 +47,54 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def compare(manifest: Path, store: str) -> Iterator[Comparison]:
-    """Quote a manifest on an empty store, run it there, and compare."""
-    quote = asteroid("plan", str(manifest), "--store", store)
+def compare(manifest: Path, store: str) -> Iterator[tuple[str, float, float, float]]:
+    """Quote a manifest on an empty store, run it there, and compare: what, least and most quoted, actual."""
+    cpu, wall = cpu_seconds(), time.perf_counter()
+    before = asteroid("plan", str(manifest), "--store", store)
+    print(f"  planned in {time.perf_counter() - wall:.0f} s, {cpu_seconds() - cpu:.0f} core-seconds", flush=True)
     cpu, wall = cpu_seconds(), time.perf_counter()
     asteroid("run", str(manifest), "--store", store)
     cpu, wall = cpu_seconds() - cpu, time.perf_counter() - wall
-    for molecule in load_manifest(manifest).molecules:
-        for level in (molecule.cheap, molecule.accurate):
-            labels = [
-                line
-                for line in quote["lines"]
-                if line["molecule"] == molecule.name and line["unit"] == "labels" and line["detail"] == str(level)
-            ]
-            ledger = Store(store).attempts(molecule.name, level)
-            quoted = sum(line["core_seconds"] for line in labels)
-            counted = sum(line["count"] for line in labels)
-            yield Comparison(
-                f"{molecule.name} {level}: {counted} labels, were {ledger.num_rows}",
-                quoted,
-                sum(ledger["cpu_seconds"].to_pylist()),
-            )
-    yield Comparison("all core-seconds", quote["core_seconds"], cpu)
-    yield Comparison("wall time", quote["wall_seconds"], wall)
+    after = asteroid("plan", str(manifest), "--store", store)
+    for name in dict.fromkeys(line["molecule"] for line in before["lines"]):
+        for kind, stages in KINDS.items():
+
+            def total(quote: Any, key: str, stages: tuple[str, ...] = stages, name: str = name) -> float:
+                return sum(line[key] for line in quote["lines"] if line["molecule"] == name and line["stage"] in stages)
+
+            least, most = total(before, "least_core_seconds"), total(before, "core_seconds")
+            yield f"{name} {kind}", least, most, total(after, "spent_core_seconds")
+    yield "all core-seconds", before["least_core_seconds"], before["core_seconds"], cpu
+    yield "wall time", before["wall_seconds"], before["wall_seconds"], wall
     size = sum(path.stat().st_size for path in Path(store).rglob("*") if path.is_file()) / 1e6
-    yield Comparison("MB on disk", quote["disk"], size)
+    yield "MB on disk", before["disk"], before["disk"], size
+
+
+@contextlib.contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """Processes that compute for nothing."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifests", nargs="*", type=Path, default=MANIFESTS)
-    for manifest in parser.parse_args().manifests:
-        print(f"{manifest.name}, load {os.getloadavg()[0]:.1f}{'':22} quoted    actual   ratio", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            for line in compare(manifest, folder):
-                print(line, flush=True)
+    parser.add_argument("--busy", type=int, default=0, help="processes that keep cores busy beside it")
+    arguments = parser.parse_args()
+    with busy(arguments.busy):
+        for manifest in arguments.manifests:
+            print(f"{manifest.name}, load {os.getloadavg()[0]:.1f}", flush=True)
+            print(f"  {'':36} {'least':>9} {'quoted':>9} {'actual':>9} {'ratio':>7}", flush=True)
+            with tempfile.TemporaryDirectory() as folder:
+                for what, least, most, actual in compare(manifest, folder):
+                    ratio = most / actual if actual else float("nan")
+                    print(f"  {what:36} {least:9.1f} {most:9.1f} {actual:9.1f} {ratio:7.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from rich.table import Table
 from asteroid.cli import ledger, plan
 from asteroid.cli.tables import make_table
 from asteroid.levels import LevelOfTheory
+from asteroid.plan import Line, Quote
 from asteroid.stages import Audit
-from asteroid.stages.quote.lines import Line, Quote
 
 MOLECULE = "a-molecule-with-a-name-that-is-as-long-as-names-may-be-" + 9 * "x"
 LEVEL = "wb97m-d3bj/def2-tzvppd"
@@ -74,7 +74,7 @@ def test_a_plan_fits() -> None:
         spent_core_seconds=3600 * 1234.5,
         memory=123_456.0, processes=16, disk=12345.6, source="123 s a label (200 computed now)",
     )  # fmt: skip
-    quote = Quote(lines=(line,), workers=16, overhead=12.0, wall_seconds=1.0, memory=1.0, growth=())
+    quote = Quote(lines=(line,), workers=16, overhead=12.0, growth=())
     found = words(rendered(plan._table(quote, MOLECULE)))
     assert {"123456", "12345.678", "120.6", "12345.6", "1234.500"} <= found
 

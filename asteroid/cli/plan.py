@@ -12,7 +12,7 @@ from asteroid.cli.common import JsonOption, ManifestArgument, load_with_warnings
 from asteroid.cli.tables import make_table
 
 if TYPE_CHECKING:
-    from asteroid.stages.quote import Growth, Quote
+    from asteroid.plan import Growth, Quote
 
 
 def plan(
@@ -31,8 +31,8 @@ def plan(
     lacks: on a half-finished store it quotes the rest. What the store already knows is not measured again. Only the
     quote itself is written, for the report to hold the cost against.
     """
+    from asteroid.plan import quote
     from asteroid.stages.kept_quotes import keep_quote
-    from asteroid.stages.quote import quote
     from asteroid.store import Store
 
     loaded = load_with_warnings(manifest)
@@ -47,11 +47,13 @@ def plan(
             cores=cores,
             note=lambda text: status.update(f"measuring {text}"),
         )
-    keep_quote(where, loaded.molecules, found)
+    for molecule in loaded.molecules:
+        lines = [dataclasses.asdict(line) for line in found.of(molecule.name)]
+        keep_quote(where, molecule, lines, workers=found.workers)
     if as_json:
         print_json(_as_json(found))
         return
-    for name in dict.fromkeys(line.molecule for line in found.lines):
+    for name in found.molecules:
         out.print(_table(found, name))
     for growth in found.growth:
         out.print(_growth_sentence(growth))
@@ -64,21 +66,20 @@ def plan(
 
 
 def _table(quote: "Quote", molecule: str) -> Table:
-    from asteroid.stages.quote.lines import duration
+    from asteroid.plan.lines import duration
 
     figures = ("count", "core-h", "wall, alone", "GB", "MB on disk", "spent core-h")
     table = make_table(f"{molecule}, still to do", ("stage, measured",), figures)
-    for line in quote.lines:
-        if line.molecule == molecule:
-            table.add_row(
-                "\n".join(filter(None, (f"{line.stage}: {line.detail}", line.source))),
-                f"{line.count}\n{line.unit}",
-                f"{line.core_seconds / 3600:.3f}",
-                duration(line.wall_seconds),
-                f"{line.processes} × {line.memory / 1024:.1f}" if line.memory else "",
-                f"{line.disk:.1f}",
-                f"{line.spent_core_seconds / 3600:.3f}" if line.spent_core_seconds else "",
-            )
+    for line in quote.of(molecule):
+        table.add_row(
+            "\n".join(filter(None, (f"{line.stage}: {line.detail}", line.source))),
+            f"{line.count}\n{line.unit}",
+            f"{line.core_seconds / 3600:.3f}",
+            duration(line.wall_seconds),
+            f"{line.processes} × {line.memory / 1024:.1f}" if line.memory else "",
+            f"{line.disk:.1f}",
+            f"{line.spent_core_seconds / 3600:.3f}" if line.spent_core_seconds else "",
+        )
     return table
 
 
@@ -93,9 +94,14 @@ def _growth_sentence(growth: "Growth") -> str:
     )
 
 
+_TOTALS = (
+    "core_seconds", "least_core_seconds", "spent_core_seconds", "wall_seconds", "memory", "disk", "worker_memory",
+)  # fmt: skip
+
+
 def _as_json(quote: "Quote") -> dict[str, Any]:
     content = dataclasses.asdict(quote)
-    for name in ("core_seconds", "least_core_seconds", "spent_core_seconds", "disk", "worker_memory"):
+    for name in _TOTALS:
         content[name] = getattr(quote, name)
     for growth, entry in zip(quote.growth, content["growth"], strict=True):
         entry["twice_as_large"] = growth.at(2 * growth.points[-1][1])

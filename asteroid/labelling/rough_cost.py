@@ -1,6 +1,6 @@
 """What a label costs, to the order of magnitude, from the size of a molecule and its basis set; nothing is computed.
 
-``asteroid check`` asks here whether a level can be meant; ``asteroid plan`` (:mod:`asteroid.stages.quote`) measures.
+``asteroid check`` asks here whether a level can be meant; ``asteroid plan`` (:mod:`asteroid.plan`) measures.
 """
 
 from collections.abc import Callable

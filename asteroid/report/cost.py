@@ -23,7 +23,7 @@ from asteroid.strategies import strategy_named
 from asteroid.usage import Usage
 
 Kind = Literal["sampling", "cheap labels", "accurate labels", "training", "exploration", "validation"]
-"""The stages that a quote and an account have in common; a quote knows no exploration."""
+"""The stages that a quote and an account have in common."""
 
 _QUOTED: Mapping[str, Kind] = {
     "sampling": "sampling",
@@ -32,6 +32,7 @@ _QUOTED: Mapping[str, Kind] = {
     "minimum": "accurate labels",
     "certificate labels": "accurate labels",
     "training": "training",
+    "exploration": "exploration",
     "validation": "validation",
 }
 """Stage of a quote -> kind of cost."""

@@ -5,30 +5,24 @@ the report.
 """
 
 import datetime as dt
-from collections.abc import Iterable
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from asteroid import paths
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content, digest, file_digest
 from asteroid.store import Store
 
-if TYPE_CHECKING:
-    from asteroid.stages.quote import Quote
 
-
-def keep_quote(store: Store, molecules: Iterable[MoleculeSettings], quote: "Quote") -> None:
-    """Write a molecule's part of a quote, unless these settings have been quoted before.
+def keep_quote(store: Store, molecule: MoleculeSettings, lines: Sequence[Mapping[str, Any]], *, workers: int) -> None:
+    """Write a molecule's lines of a quote, unless these settings have been quoted before.
 
     The first quote stays: a later one knows what has been spent, and would be right by looking.
     """
-    for molecule in molecules:
-        path = _path(molecule)
-        if not store.exists(path):
-            lines = [asdict(line) for line in quote.lines if line.molecule == molecule.name]
-            created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-            store.write_json(path, {"created": created, "workers": quote.workers, "lines": lines})
+    path = f"{_folder(molecule)}/{molecule.budget.accurate}.json"
+    if not store.exists(path):
+        created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        store.write_json(path, {"created": created, "workers": workers, "lines": [*lines]})
 
 
 def find_quote(store: Store, molecule: MoleculeSettings) -> dict[str, Any] | None:
@@ -55,7 +49,3 @@ def _folder(molecule: MoleculeSettings) -> str:
         "budget": content(molecule.budget, exclude={"accurate"}),
     }
     return paths.quotes(molecule.name, digest(asked))
-
-
-def _path(molecule: MoleculeSettings) -> str:
-    return f"{_folder(molecule)}/{molecule.budget.accurate}.json"

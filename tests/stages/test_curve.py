@@ -13,7 +13,6 @@ from asteroid.manifest import BudgetSettings, MoleculeSettings, ValidationSettin
 from asteroid.stages.curve import has_curve, measure_curve
 from asteroid.stages.kept_quotes import find_quote, keep_quote
 from asteroid.stages.models import Models, training_frames
-from asteroid.stages.quote import Line, Quote
 from asteroid.store import Store
 from asteroid.validation.errors import Errors, measure_errors
 from tests.report.conftest import ACCURATE, CHEAP, attempts
@@ -157,31 +156,15 @@ def test_half_of_the_labels_train_the_other_point_and_only_once(store: Store) ->
     assert store.names("models/water") == before
 
 
-def quote_of(seconds: float) -> Quote:
-    line = Line(
-        molecule="water",
-        stage="accurate labels",
-        detail=str(ACCURATE),
-        count=1,
-        unit="labels",
-        core_seconds=seconds,
-        least_core_seconds=seconds,
-        wall_seconds=seconds,
-        spent_core_seconds=0.0,
-        memory=0.0,
-        processes=1,
-        disk=0.0,
-        source="",
-    )
-    others = replace(line, molecule="methanol")
-    return Quote(lines=(line, others), workers=2, overhead=0.0, wall_seconds=seconds, memory=0.0, growth=())
+def quote_of(seconds: float) -> list[dict[str, Any]]:
+    return [{"molecule": "water", "stage": "accurate labels", "core_seconds": seconds}]
 
 
 def test_the_first_quote_of_the_same_settings_is_the_one_that_counts(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     assert find_quote(store, water()) is None
-    keep_quote(store, [water()], quote_of(100.0))
-    keep_quote(store, [water()], quote_of(0.0))
+    keep_quote(store, water(), quote_of(100.0), workers=2)
+    keep_quote(store, water(), quote_of(0.0), workers=2)
     found = find_quote(store, water(curve=True))
     assert found is not None
     assert [(line["molecule"], line["core_seconds"]) for line in found["lines"]] == [("water", 100.0)]
@@ -190,8 +173,8 @@ def test_the_first_quote_of_the_same_settings_is_the_one_that_counts(tmp_path: P
 
 def test_a_round_is_held_against_the_quote_of_the_whole_budget(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    keep_quote(store, [water(accurate=40)], quote_of(400.0))
-    keep_quote(store, [water(accurate=80)], quote_of(800.0))
+    keep_quote(store, water(accurate=40), quote_of(400.0), workers=2)
+    keep_quote(store, water(accurate=80), quote_of(800.0), workers=2)
     for labels, quoted in ((20, 400.0), (40, 400.0), (41, 800.0)):
         found = find_quote(store, water(accurate=labels))
         assert found is not None

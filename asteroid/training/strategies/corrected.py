@@ -56,6 +56,8 @@ STRATEGY = StrategyDefinition(
     aid=CHEAP_LABELS,
     recipe=corrected,
     phases=lambda settings: [correcting(settings), pretraining(settings, accurate=True), finetuning(settings)],
+    # One of each difference, and one of the accurate labels alone.
+    kernels=lambda settings: len(settings.ladder) + 2,
     needs_cheap=True,
     needs_cheap_forces="moves cheap forces to the accurate level",
     needs_paired=True,

@@ -36,6 +36,7 @@ STRATEGY = StrategyDefinition(
     aid=CONFIGURATIONS,
     recipe=distilled,
     phases=lambda settings: [pretraining(settings, accurate=True), finetuning(settings)],
+    kernels=lambda settings: 1,
     needs_cheap=True,
     reads=READS,
 )

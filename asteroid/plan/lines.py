@@ -4,20 +4,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from asteroid.stages.quote.labels import Growth
-from asteroid.stages.quote.schedule import Task
+from asteroid.plan.labels import Growth
 
 Stage = Literal[
-    "sampling", "cheap labels", "accurate labels", "training", "minimum", "certificate labels", "validation"
+    "sampling",
+    "cheap labels",
+    "accurate labels",
+    "training",
+    "exploration",
+    "minimum",
+    "certificate labels",
+    "validation",
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Line:
     """What is left of one stage of one molecule, at most.
 
     Args:
-        detail: level or phases.
+        detail: level or strategy.
         count: of ``unit`` still to do.
         core_seconds: to spend.
         least_core_seconds: if trainings stop at the earliest and no more accurate labels are needed for the minimum.
@@ -34,20 +40,19 @@ class Line:
     detail: str
     count: int
     unit: str
-    core_seconds: float
-    least_core_seconds: float
-    wall_seconds: float
-    spent_core_seconds: float
-    memory: float
-    processes: int
-    disk: float
-    source: str
+    core_seconds: float = 0.0
+    least_core_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    spent_core_seconds: float = 0.0
+    memory: float = 0.0
+    processes: int = 1
+    disk: float = 0.0
+    source: str = ""
 
     @property
-    def task(self) -> Task:
-        """The stage as the schedule sees it."""
-        kind: Literal["labelling", "training"] = "training" if self.stage in ("training", "validation") else "labelling"
-        return Task(kind, self.core_seconds, self.wall_seconds, self.memory * self.processes)
+    def labels(self) -> bool:
+        """Whether label workers do it: all of them, one stage after another."""
+        return self.unit in ("labels", "frames")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,16 +61,12 @@ class Quote:
 
     Args:
         overhead: core-seconds of the run itself.
-        wall_seconds: of the whole run, molecules side by side.
-        memory: MiB, largest sum over processes that run at once.
         growth: of each level.
     """
 
     lines: tuple[Line, ...]
     workers: int
     overhead: float
-    wall_seconds: float
-    memory: float
     growth: tuple[Growth, ...]
 
     @property
@@ -81,6 +82,21 @@ class Quote:
         return sum(line.spent_core_seconds for line in self.lines)
 
     @property
+    def wall_seconds(self) -> float:
+        """Of the whole run: molecules go side by side, their labelling stages one after another, on so many cores."""
+        longest = max((sum(one.wall_seconds for one in self.of(m)) for m in self.molecules), default=0.0)
+        labelling = sum(line.wall_seconds for line in self.lines if line.labels)
+        return self.overhead + max(longest, labelling, (self.core_seconds - self.overhead) / self.workers)
+
+    @property
+    def memory(self) -> float:
+        """MiB, of the trainings that run side by side, or of a labelling stage beside those of other molecules."""
+        labelling = max((line.memory * line.processes for line in self.lines if line.labels), default=0.0)
+        trainings = [max((one.memory for one in self.of(m) if not one.labels), default=0.0) for m in self.molecules]
+        beside = sorted(trainings, reverse=True)[: self.workers]
+        return max(sum(beside), labelling + sum(beside[: len(trainings) - 1]))
+
+    @property
     def disk(self) -> float:
         """MB"""
         return sum(line.disk for line in self.lines)
@@ -88,7 +104,15 @@ class Quote:
     @property
     def worker_memory(self) -> float:
         """MiB, of the largest label worker."""
-        return max((line.memory for line in self.lines if line.task.kind == "labelling"), default=0.0)
+        return max((line.memory for line in self.lines if line.labels), default=0.0)
+
+    @property
+    def molecules(self) -> list[str]:
+        return list(dict.fromkeys(line.molecule for line in self.lines))
+
+    def of(self, molecule: str) -> list[Line]:
+        """Lines of one molecule."""
+        return [line for line in self.lines if line.molecule == molecule]
 
     def sentence(self) -> str:
         """The quote in words."""

@@ -1,7 +1,6 @@
 """A quote against what the stages then do, and its arithmetic against bounds that hold for any schedule."""
 
 import json
-import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,12 +16,12 @@ from asteroid.account import spent
 from asteroid.configuration import Configuration
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
+from asteroid.plan import Line, Quote, quote
+from asteroid.plan.counts import count_certificate, count_labels, count_sampling, count_training
+from asteroid.plan.labels import ENOUGH, growth, ledger_price
 from asteroid.processes import call_in_process
-from asteroid.stages.quote import Line, Quote, quote
-from asteroid.stages.quote.labels import ENOUGH, growth, ledger_cost
-from asteroid.stages.quote.schedule import Task, lay_out
-from asteroid.stages.quote.work import _phases, remaining
 from asteroid.store import Store
+from asteroid.strategies import strategy_named
 from tests.pipeline.conftest import WATER
 
 STO_3G = LevelOfTheory.parse("hf/sto-3g")
@@ -66,9 +65,8 @@ def test_quoting_writes_nothing_and_counts_what_the_manifest_asks_for(water, bef
     assert not (store.local_path("") or Path()).exists()
     assert line(before, "sampling").count == molecule.sampling.frames
     assert line(before, "accurate labels").count == 10 + 4
-    # 20 fs in steps of 0.5 fs: NVE, again with half the step (120 steps, four to a gradient), then thirty replicas of
-    # NVT and eight of NVE in batches (1520 steps, twelve to a gradient).
-    assert line(before, "validation").count == math.ceil(120 / 4 + 1520 / 12)
+    # 20 fs in steps of 0.5 fs: NVE, again with half the step, and NVT and NVE in batches of thirty and eight replicas.
+    assert line(before, "validation").count == 40 + 80 + 40 + 40
     # As many steps of scratch as of the others together; the correction's network comes on top.
     assert line(before, "training").count == (20 + 20) + 20 + 20 + 20
     assert 0 < before.least_core_seconds <= before.core_seconds
@@ -91,20 +89,28 @@ def test_each_strategy_is_quoted_the_steps_that_it_takes(strategy, steps):
     settings = TrainingSettings(
         strategy=strategy, pretrain_steps=400, finetune_steps=200, teachers=3, gamma=0.1, correction_steps=50
     )
-    assert sum(phase.steps for phase in _phases(settings, has_scratch=False)) == steps
+    baseline = [] if strategy == "scratch" else strategy_named("scratch").phases(settings)
+    assert sum(phase.steps for phase in [*baseline, *strategy_named(strategy).phases(settings)]) == steps
 
 
 def test_every_round_is_quoted_its_trainings_its_committee_and_its_exploration(water):
     _, store, molecule = water
     rounds = AcquisitionSettings(initial=5, batch=2, rounds=9, committee=2, ps=0.012, replicas=4, temperatures=(300.0,))
-    one, four = (remaining(store, replace(molecule, acquisition=each), atoms=3) for each in (None, rounds))
-    # Ten labels: five, and three batches of at most two. Each batch follows a committee's two members of 20 steps, and
-    # is followed by a correction's 20 and 0.4 of a pretraining and a fine-tuning of 20 each; the baseline comes once.
-    assert sum(p.steps for p in four.phases) == sum(p.steps for p in one.phases) + 3 * (2 * 20 + 20 + 8 + 8)
+    one, four = (count_training(store, replace(molecule, acquisition=each), atoms=3) for each in (None, rounds))
+    # Ten labels: five, and three batches of at most two. Each batch is followed by a correction's 20 and 0.4 of a
+    # pretraining and a fine-tuning of 20 each. Two of them may be ordered by certificates that fail, each of which is
+    # followed by another, with a baseline of 40.
+    assert sum(p.steps for p in four.phases) == sum(p.steps for p in one.phases) + 3 * (20 + 8 + 8) + 2 * 40
+    assert (four.kernels, four.sure_kernels) == (4 * 2, 2)
     # None of the later rounds is sure to come.
-    assert sum(p.least_steps for p in four.phases) == sum(p.least_steps for p in one.phases)
-    # 24 steps of 0.5 fs of four replicas, twelve of whose steps are one gradient.
-    assert four.minimum_gradients == 4 * one.minimum_gradients + 3 * 8
+    assert [p for p in four.phases if not p.optional] == [p for p in one.phases if not p.optional]
+    # Before each batch a committee's two members of 20 steps each, and four replicas of 24 steps of 0.5 fs; every
+    # 20 steps both members look at them as well.
+    assert (sum(p.steps for p in four.members), one.members) == (3 * 2 * 20, ())
+    assert [(md.replicas, md.steps) for md in four.md] == 3 * [(4, 26)]
+    assert four.gradients == 4 * one.gradients
+    certificates = [count_certificate(store, replace(molecule, acquisition=each), atoms=3) for each in (None, rounds)]
+    assert [certificate.times for certificate in certificates] == [1, 3]
 
 
 @pytest.mark.long
@@ -123,9 +129,10 @@ def test_the_quote_of_a_half_finished_store_is_what_is_left(water, before, label
     assert line(labelled, "training").count == line(before, "training").count
     assert line(labelled, "minimum").source.endswith(f"{10 + 4} in the store)")
     held = [row["core_hours"] for row in store.status()]
+    atoms = sum(a["cpu_seconds"] for one in (molecule.cheap, molecule.accurate) for a in store.atoms(one).values())
     sampling = line(labelled, "sampling").spent_core_seconds
     assert sampling == pytest.approx(sum(used.cpu for _, _, used in spent(store, molecule.name)))
-    assert 0 < sampling == pytest.approx(labelled.spent_core_seconds - 3600 * sum(held))
+    assert 0 < sampling == pytest.approx(labelled.spent_core_seconds - 3600 * sum(held) - atoms)
 
 
 @pytest.mark.long
@@ -133,21 +140,29 @@ def test_a_larger_budget_is_quoted_without_what_is_there(water, labelled):
     _, store, molecule = water
     settings = molecule.sampling.model_copy(update={"frames": 60})
     budget = molecule.budget.model_copy(update={"accurate": 15})
-    work = remaining(store, replace(molecule, sampling=settings, budget=budget), atoms=3)
+    larger = replace(molecule, sampling=settings, budget=budget)
     # Groups keep their frames when they grow, but a group is sampled as a whole.
-    assert 20 <= work.frames <= 60
-    assert work.cheap_labels == work.frames
-    assert work.accurate_labels == 5
+    frames = count_sampling(store, larger, atoms=3).frames
+    assert 20 <= frames <= 60
+    assert count_labels(store, larger, frames) == {molecule.cheap: frames, molecule.accurate: 5}
+
+
+@pytest.mark.long
+def test_labels_between_the_levels_are_quoted(water, labelled):
+    _, store, molecule = water
+    budget = molecule.budget.model_copy(update={"ladder": 12})
+    between = replace(molecule, budget=budget, training=molecule.training.model_copy(update={"ladder": ("hf/6-31g",)}))
+    assert count_labels(store, between, 0) == {molecule.cheap: 0, between.ladder[0]: 12, molecule.accurate: 0}
 
 
 def test_a_learning_curve_is_quoted_one_more_training_of_accurate_labels_alone(water):
     _, store, molecule = water
     asked = replace(molecule, validation=molecule.validation.model_copy(update={"curve": True}))
-    without, with_it = (remaining(store, each, atoms=3).phases for each in (molecule, asked))
+    without, with_it = (count_training(store, each, atoms=3).phases for each in (molecule, asked))
     assert [(phase.name, phase.steps) for phase in with_it[len(without) :]] == [("scratch", 20 + 20)]
     # Half of nine labels is fewer than any budget may be.
     few = replace(asked, budget=molecule.budget.model_copy(update={"accurate": 9}))
-    assert remaining(store, few, atoms=3).phases == without
+    assert count_training(store, few, atoms=3).phases == without
 
 
 @pytest.mark.long
@@ -162,7 +177,7 @@ def test_trainings_take_the_quoted_steps(water, before, labelled):
             taken += sum(last.values())
     # The network may not be needed.
     assert line(before, "training").count - taken in (0, 20)
-    assert remaining(store, molecule, atoms=3).phases == ()
+    assert count_training(store, molecule, atoms=3).phases == ()
 
 
 @pytest.mark.long
@@ -170,8 +185,8 @@ def test_a_ledger_with_few_labels_is_no_estimate(water, labelled, tmp_path):
     _, store, molecule = water
     few = Store(tmp_path / "few")
     few.add_attempts(molecule.name, STO_3G, store.attempts(molecule.name, STO_3G).slice(0, ENOUGH - 1))
-    assert ledger_cost(few, molecule.name, STO_3G) is None
-    assert ledger_cost(store, molecule.name, STO_3G) is not None
+    assert ledger_price(few, molecule.name, STO_3G) is None
+    assert ledger_price(store, molecule.name, STO_3G) is not None
 
 
 def test_growth_finds_the_power_law_that_made_the_costs():
@@ -192,35 +207,28 @@ def test_one_small_size_gives_no_exponent():
 
 
 seconds = st.floats(min_value=0.1, max_value=1e4)
-tasks = st.builds(
-    lambda kind, wall, cores, memory: Task(kind, wall * (cores if kind == "labelling" else 1.0), wall, memory),
-    st.sampled_from(["labelling", "training"]),
+lines = st.builds(
+    lambda molecule, unit, wall, processes, memory: Line(
+        molecule, "training", "", 1, unit, wall * (processes if unit == "labels" else 1), 0.0, wall, 0.0, memory,
+        processes, 0.0, "",
+    ),
+    st.sampled_from(["water", "methanol", "ethanol"]),
+    st.sampled_from(["labels", "steps"]),
     seconds,
-    st.floats(min_value=1.0, max_value=2.0),
+    st.integers(min_value=1, max_value=2),
     st.floats(min_value=0.0, max_value=1e4),
-)
+)  # fmt: skip
 
 
-@given(st.lists(st.lists(tasks, max_size=4), max_size=4))
-def test_a_schedule_is_as_long_as_its_longest_chain_and_as_the_cores_allow(chains):
-    wall, memory = lay_out(chains, 2)
-    everything = [task for chain in chains for task in chain]
-    bounds = [
-        max((sum(task.wall_seconds for task in chain) for chain in chains), default=0.0),
-        sum(task.core_seconds for task in everything) / 2,
-        sum(task.wall_seconds for task in everything if task.kind == "labelling"),
-    ]
+@given(st.lists(lines, min_size=1, max_size=8))
+def test_a_run_takes_as_long_as_its_longest_molecule_and_as_the_cores_allow(lines):
+    quote = Quote(lines=tuple(lines), workers=2, overhead=0.0, growth=())
     # Rounding of sums of floats.
-    assert wall >= max(bounds) * (1 - 1e-9)
-    assert wall <= sum(task.wall_seconds for task in everything) * (1 + 1e-9)
-    assert memory >= max((task.memory for task in everything), default=0.0)
-
-
-def test_training_of_one_molecule_shares_the_cores_with_the_labels_of_another():
-    label, train = Task("labelling", 20.0, 10.0), Task("training", 10.0, 10.0)
-    # 10 s of labels; then 20 core-seconds of labels and 10 of training on 2 cores: two thirds of their speed, 15 s;
-    # then the other training.
-    assert lay_out([[label, train], [label, train]], 2)[0] == pytest.approx(10 + 15 + 10)
+    for molecule in quote.molecules:
+        assert quote.wall_seconds >= sum(line.wall_seconds for line in quote.of(molecule)) * (1 - 1e-9)
+    assert quote.wall_seconds >= quote.core_seconds / 2 * (1 - 1e-9)
+    assert quote.wall_seconds <= sum(line.wall_seconds for line in lines) * (1 + 1e-9)
+    assert quote.memory >= max(line.memory for line in lines)
 
 
 @pytest.mark.long

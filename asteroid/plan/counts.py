@@ -1,0 +1,313 @@
+"""What a run still has to do, as counts: arithmetic on the settings and on what the store holds. Needs no torch.
+
+Sampling, labels and the certificate are counted for each molecule, trainings and rounds for each model. Counts are the
+most that a run may need: sampling may drop frames, early stopping may end a training, and the accurate minimum is often
+found before its last label. :mod:`asteroid.plan.prices` says what one of each costs.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from asteroid import paths
+from asteroid.configuration import SYMBOLS, Split
+from asteroid.groups import plan_groups
+from asteroid.labelling.hessian import has_analytic_hessian
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings
+from asteroid.settings import SamplingSettings
+from asteroid.stages.certificates import is_certified
+from asteroid.stages.common import LEAST_LABELS
+from asteroid.stages.curve import has_curve
+from asteroid.stages.evidence import read_asked
+from asteroid.stages.hessians import hessian_frames
+from asteroid.stages.minima import MINIMUM_LABELS
+from asteroid.stages.models import Models, trained_models, training_set
+from asteroid.stages.own_md import SPECTRUM_REPLICAS
+from asteroid.stages.rounds import read_rounds, read_step, training_settings, trains_on
+from asteroid.store import Store
+from asteroid.strategies import BASELINE, Phase, strategy_named
+from asteroid.training.member import MEMBER
+
+RELAXATION_STEPS = 40
+"""Gradients from an MMFF94 structure to a minimum of the cheap level, and from there to the model's: 10 to 60 for
+molecules of 3 to 20 atoms."""
+
+HESSIAN = 1
+"""Labels for each atom that cost as much as an analytic Hessian: 0.9 of HF/6-31G* of water."""
+
+JUDGED_EVERY = {"nve": 1.0, "spectrum": 2.0, "nvt": 5.0, "exploration": 10.0}
+"""fs between two frames of a model's MD that are recorded and judged."""
+
+SCAN_GRADIENTS = 24 * 15
+"""Gradients of a torsion scan: 24 points, each relaxed in some 15 steps."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Gradients of the cheap level that are left.
+
+    Args:
+        search: of conformers, one after another in one process.
+        gradients: of all groups, side by side.
+    """
+
+    search: int
+    gradients: int
+    groups: int
+    frames: int
+
+
+@dataclass(frozen=True)
+class MD:
+    """A batch of trajectories of a model: so many replicas and steps, and steps between two frames that are judged."""
+
+    replicas: int
+    steps: int
+    interval: int
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What judging a model on one molecule still takes.
+
+    Args:
+        times: certificates at most: one, and one after each round that a failed one may order. All else is of one.
+        minimum: accurate labels on the way to the accurate minimum, each of which waits for the one before.
+        evidence: further accurate labels, of the model's own MD, torsions and vibrations.
+        hessian: labels that cost as much as the analytic Hessian, see :data:`HESSIAN`.
+        gradients: of the model, one by one, for torsion scans.
+    """
+
+    times: int = 0
+    minimum: int = 0
+    evidence: int = 0
+    hessian: int = 0
+    gradients: int = 0
+    md: tuple[MD, ...] = ()
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is left to train for one model.
+
+    Args:
+        phases: of all its trainings, the baseline's and each round's; ``optional`` where none is sure to come.
+        kernels, sure_kernels: fitted to the accurate labels of one molecule, at most and at least.
+        members: phases of the committees of its rounds.
+        gradients: of each round's model, one by one, for its minimum and its Hessian.
+        md: that explores.
+    """
+
+    phases: tuple[Phase, ...]
+    kernels: int
+    sure_kernels: int
+    members: tuple[Phase, ...]
+    gradients: int
+    md: tuple[MD, ...]
+
+
+def count_sampling(store: Store, molecule: MoleculeSettings, atoms: int) -> Sampling:
+    """What is left to sample; a group is sampled as a whole."""
+    from asteroid.sampling.plan import missing_groups, stored_conformers
+
+    settings = molecule.sampling
+    conformers, search = len(stored_conformers(store, molecule)), 0
+    groups = missing_groups(store, molecule) if conformers else plan_groups(settings)
+    if not conformers:
+        conformers = 1 if molecule.geometry else settings.conformers
+        search = conformers * (1 if molecule.geometry else 2) * RELAXATION_STEPS
+    md = [group for group in groups if group.method == "md"]
+    gradients = sum(_trajectory_steps(settings, group.frames) for group in md)
+    if len(md) < len(groups):
+        gradients += conformers * 6 * atoms
+    return Sampling(search, gradients, len(groups), sum(group.frames for group in groups))
+
+
+def _trajectory_steps(settings: SamplingSettings, frames: int) -> int:
+    return round((settings.equilibration + (frames - 1) * settings.interval) / settings.timestep) if frames else 0
+
+
+def count_labels(store: Store, molecule: MoleculeSettings, to_sample: int) -> dict[LevelOfTheory, int]:
+    """Labels that are left by level, those of the certificate left out.
+
+    Args:
+        to_sample: frames that are still to be sampled, each of which gets a cheap label.
+    """
+    stored = [frame for frame in store.frames(molecule.name) if frame.split != "certificate"]
+    ids = {frame.frame_id for frame in stored}
+    # All frames are labelled at the cheap level, chosen for it already or not.
+    wanted = {molecule.cheap: to_sample + (len(stored) or molecule.sampling.conformers)}
+    wanted |= {level: molecule.budget.ladder for level in molecule.ladder if level.family != "imported"}
+    splits: tuple[Split, ...] = ("train", "valid", "test")
+    wanted[molecule.accurate] = sum(map(molecule.accurate_labels, splits))
+    counts = {}
+    for level, count in wanted.items():
+        chosen = ids.intersection(store.selected(molecule.name, level))
+        # A label that failed is not computed again.
+        pending = ids.intersection(store.pending(molecule.name, level, forces=molecule.label_settings(level).forces))
+        counts[level] = max(0, count - len(chosen)) + len(pending)
+    return counts
+
+
+def missing_atoms(store: Store, molecule: MoleculeSettings, level: LevelOfTheory, numbers: Iterable[int]) -> list[int]:
+    """Elements of a molecule whose free atoms are still to be computed; those of a ladder's levels never are."""
+    if level.family == "imported" or level not in (molecule.cheap, molecule.accurate):
+        return []
+    there = store.atoms(level)
+    return [number for number in sorted(set(numbers)) if SYMBOLS[number] not in there]
+
+
+def count_certificate(store: Store, molecule: MoleculeSettings, atoms: int) -> Certificate:
+    """What is left until the model's certificate on this molecule."""
+    if is_certified(store, molecule):
+        return Certificate()
+    settings, models = molecule.validation, trained_models(store, molecule)
+    bonds = _rotatable_bonds(molecule) if settings.torsion_points else 0
+    vibrations = settings.frequencies and molecule.label_settings(molecule.accurate).forces
+    analytic = has_analytic_hessian(molecule.accurate)
+    step, highest = settings.timestep, len(settings.temperatures)
+    nve, nvt = (max(2, round(1000 * length / step)) for length in (settings.nve_ps, settings.nvt_ps))
+    fine, coarse, spectrum = (max(1, round(JUDGED_EVERY[name] / step)) for name in ("nve", "nvt", "spectrum"))
+    return Certificate(
+        times=1 + _further_certificates(store, molecule),
+        minimum=_minimum_labels(store, molecule, models),
+        evidence=_evidence_labels(store, molecule, models, bonds, 6 * atoms if vibrations and not analytic else 0),
+        hessian=HESSIAN * atoms if vibrations and analytic else 0,
+        gradients=bonds * SCAN_GRADIENTS,
+        md=(
+            MD(1, nve, fine),
+            MD(1, 2 * nve, 2 * fine),
+            MD(settings.replicas * highest, nvt, coarse),
+            MD(min(settings.replicas, SPECTRUM_REPLICAS), nve, spectrum),
+        ),
+    )
+
+
+def _minimum_labels(store: Store, molecule: MoleculeSettings, models: Models | None) -> int:
+    """Accurate labels that the search for the accurate minimum may still take; it needs their forces."""
+    if not molecule.label_settings(molecule.accurate).forces:
+        return 0
+    if models is None:
+        return MINIMUM_LABELS
+    labels = store.labels(molecule.name, molecule.accurate)
+    steps = [f for f in store.frames(molecule.name, split="certificate") if f.origin.method == "minimum"]
+    had = [f for f in steps if f.origin.parameters["model_id"] == models.final and f.frame_id in labels]
+    return MINIMUM_LABELS - len(had)
+
+
+def _evidence_labels(
+    store: Store, molecule: MoleculeSettings, models: Models | None, bonds: int, displaced: int
+) -> int:
+    """Accurate labels that the certificate may still ask for beside those of the minimum.
+
+    Args:
+        displaced: of a Hessian by finite differences.
+    """
+    settings = molecule.validation
+    asked = read_asked(store, molecule, models.final) if models else None
+    if models is None or asked is None:
+        return settings.on_policy + settings.torsion_points * bonds + displaced
+    labels = store.labels(molecule.name, molecule.accurate)
+    had = sum(i in labels for i in hessian_frames(store, molecule, models.final))
+    return sum(i not in labels for i in asked.frame_ids) + displaced - had
+
+
+def _rotatable_bonds(molecule: MoleculeSettings) -> int:
+    from asteroid.sampling.conformers import starting_configuration
+    from asteroid.validation.torsions import rotatable_bonds
+
+    try:
+        return len(rotatable_bonds(starting_configuration(molecule), molecule.smiles))
+    except ValueError:
+        # The pipeline then asks for none.
+        return 0
+
+
+def count_training(store: Store, model: MoleculeSettings, atoms: int) -> Training:
+    """What is left to train; a training that was interrupted counts from its start.
+
+    Args:
+        atoms: of its molecules together.
+    """
+    training, rounds_of, models = model.training, model.acquisition, trained_models(store, model)
+    strategy, baseline = strategy_named(training.strategy), [*strategy_named(BASELINE).phases(training)]
+    rounds = _rounds(store, model, trained=models is not None)
+    found: list[Phase] = []
+    members: list[Phase] = []
+    if rounds:
+        found += [] if _has_baseline(store, model) else baseline
+        found += [] if strategy.is_baseline else strategy.phases(training)
+    if rounds_of is not None:
+        later = training_settings(model, start="the model of the round before") if trains_on(model) else training
+        # The baseline is trained for each certificate, and in each round where it is a teacher.
+        each = [*(baseline if strategy.needs_teacher else []), *strategy.phases(later)]
+        again = baseline * (2 if model.validation.curve else 1) * _further_certificates(store, model)
+        # Any round may be the last, so none of the further ones is sure.
+        found += [replace(phase, optional=True) for phase in (*each * (rounds - 1), *again)]
+        committee = [replace(phase, optional=True) for phase in MEMBER.phases(training)]
+        members = committee * rounds_of.committee * (rounds - 1)
+    if not is_certified(store, model) and _needs_curve(store, model, models):
+        found += baseline
+    kernels = strategy.kernels(training)
+    return Training(
+        phases=tuple(found),
+        kernels=rounds * kernels,
+        sure_kernels=min(1, rounds) * kernels,
+        members=tuple(members),
+        gradients=rounds * (RELAXATION_STEPS + 6 * atoms),
+        md=_exploration(model) * max(0, rounds - 1),
+    )
+
+
+def _rounds(store: Store, model: MoleculeSettings, *, trained: bool) -> int:
+    """Trainings that are still to come, at most: one, or one in each round, those included that certificates order."""
+    settings = model.acquisition
+    if settings is None:
+        return 0 if trained else 1
+    batches = math.ceil(max(0, model.budget.accurate - settings.initial) / settings.batch)
+    return max(0, min(settings.rounds + settings.certify_rounds, 1 + batches) - len(read_rounds(store, model)))
+
+
+def _further_certificates(store: Store, model: MoleculeSettings) -> int:
+    """Rounds that failed certificates may still order, each of which has a certificate of its own."""
+    if model.acquisition is None:
+        return 0
+    ordered = sum(read_step(store, model, "further", n) is not None for n in range(len(read_rounds(store, model))))
+    return max(0, min(model.acquisition.certify_rounds - ordered, _rounds(store, model, trained=False)))
+
+
+def _exploration(model: MoleculeSettings) -> tuple[MD, ...]:
+    """MD that explores in one round."""
+    settings, step = model.acquisition, model.sampling.timestep
+    if settings is None:
+        return ()
+    replicas = settings.replicas * len(settings.temperatures)
+    every = max(1, round(JUDGED_EVERY["exploration"] / step))
+    # The committee judges each recorded frame.
+    return (MD(replicas, round(1000 * settings.ps / step * (1 + settings.committee / every)), every),)
+
+
+def _has_baseline(store: Store, model: MoleculeSettings) -> bool:
+    """Whether a model of these settings was trained on the accurate labels alone before the pipeline was stopped."""
+    data = training_set(store, model)
+    # It starts from random weights, whatever the manifest's strategy starts from.
+    settings = {**model.training.model_dump(mode="json"), "strategy": BASELINE, "foundation": None}
+    wanted = settings, str(model.accurate), sorted(data.train_ids), sorted(data.valid_ids)
+    name = model.model_name
+    files = [paths.model(name, model_id, "card.json") for model_id in store.names(paths.models(name))]
+    cards = [store.read_json(file) for file in files if store.exists(file)]
+    found = [
+        (c["settings"], c["accurate"], *(sorted(c["frames"][f"accurate_{s}"]) for s in ("train", "valid")))
+        for c in cards
+    ]
+    return wanted in found
+
+
+def _needs_curve(store: Store, model: MoleculeSettings, models: Models | None) -> bool:
+    """Whether a model of half the accurate labels alone will be trained."""
+    if not model.validation.curve or model.training.strategy == BASELINE:
+        return False
+    if models is None:
+        return model.budget.accurate >= 2 * LEAST_LABELS
+    return not has_curve(store, model, models)
