@@ -3,7 +3,7 @@
 A manifest is data from outside, so this is where plain-language errors live. Text comes in through
 :mod:`asteroid.strict_yaml`, the blocks of settings through :mod:`asteroid.settings`; what passes is a :class:`Manifest`
 of frozen settings that the rest of asteroid trusts. Whether a program can treat a level with unpaired electrons is the
-labellers' knowledge and is asked there (``asteroid.labelling.check_supported``).
+labellers' knowledge and is asked there (``asteroid.engines.check_supported``).
 """
 
 import logging

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asteroid.engines import check_supported
 from asteroid.errors import InputError
-from asteroid.labelling import check_supported
 from asteroid.levels import METHODS, LevelOfTheory
 
 

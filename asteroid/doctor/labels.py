@@ -144,7 +144,7 @@ def check_workers() -> list[Check]:
 
 def describe_worker(engines: list[str]) -> Worker:
     """Label with every program in this process, and look at what that loaded."""
-    from asteroid.labelling import make_labeller
+    from asteroid.engines import make_labeller
 
     hydrogen = Configuration(np.array([1, 1]), np.array([[0, 0, 0], [0, 0, 0.74]]))
     for engine in engines:

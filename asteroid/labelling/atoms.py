@@ -15,12 +15,12 @@ from typing import Any, Final
 import numpy as np
 
 from asteroid.configuration import SYMBOLS, Configuration
+from asteroid.engines import check_supported, engines_for, make_labeller
+from asteroid.engines.pyscf.ab_initio import PLAIN, SETTINGS, THRESHOLDS
+from asteroid.engines.pyscf.mean_field import SCF_CYCLES, make_mean_field, solve
+from asteroid.engines.pyscf.plain import frozen_core
 from asteroid.errors import AsteroidError, LabelFailed
-from asteroid.labelling import check_supported, engines_for, make_labeller
-from asteroid.labelling.ab_initio import PLAIN, SETTINGS, THRESHOLDS
 from asteroid.labelling.attempt import is_full, one_line
-from asteroid.labelling.mean_field import SCF_CYCLES, make_mean_field, solve
-from asteroid.labelling.plain import frozen_core
 from asteroid.levels import LevelOfTheory
 from asteroid.units import HARTREE
 from asteroid.usage import measure
@@ -63,7 +63,7 @@ def free_atom(level: LevelOfTheory, number: int, engine: str | None = None) -> d
     """Energy of one free atom and what it cost, as a JSON record.
 
     Args:
-        engine: program for a semiempirical level, as in :func:`~asteroid.labelling.make_labeller`.
+        engine: program for a semiempirical level, as in :func:`~asteroid.engines.make_labeller`.
 
     Returns:
         ``energy`` in eV, or None with a ``reason`` where it could not be computed; ``cpu_seconds``.

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import Result
+from asteroid.engines import Result
 from asteroid.levels import Family, LevelOfTheory
 
 NET_TOLERANCE: Final[dict[Family, float]] = {

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from asteroid.claims import Claim, claim
 from asteroid.configuration import Configuration
-from asteroid.labelling import check_supported, make_labeller
+from asteroid.engines import check_supported, make_labeller
 from asteroid.labelling.crew import label_frames
 from asteroid.labelling.wire import configurations_to_table
 from asteroid.levels import LevelOfTheory

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import ENGINES
+from asteroid.engines import ENGINES
 from asteroid.labelling.campaign import label_configurations
 from asteroid.levels import LevelOfTheory
 from asteroid.records import Attempt

@@ -23,8 +23,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from asteroid.engines import Labeller
 from asteroid.errors import AsteroidError
-from asteroid.labelling import Labeller
 from asteroid.labelling.attempt import is_full, label_table, one_line
 from asteroid.labelling.wire import pack, unpack
 from asteroid.processes import CleanContext, die_with_starting_thread

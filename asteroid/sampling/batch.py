@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.engines import Labeller, make_labeller
 from asteroid.errors import LabelFailed
 from asteroid.groups import Group
-from asteroid.labelling import Labeller, make_labeller
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.conformers import find_conformers

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from asteroid.claims import claim
 from asteroid.configuration import SYMBOLS
-from asteroid.labelling import engines_for
+from asteroid.engines import engines_for
 from asteroid.labelling.atoms import can_compute_atoms, free_atom
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings

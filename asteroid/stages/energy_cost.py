@@ -6,8 +6,8 @@ measurement is a step of its own (:mod:`asteroid.stages.calculations`), so that 
 
 from asteroid import stored
 from asteroid.account import charge
+from asteroid.engines import ENGINES, engines_for
 from asteroid.errors import AsteroidError
-from asteroid.labelling import ENGINES, engines_for
 from asteroid.manifest import MoleculeSettings
 from asteroid.records import Attempt
 from asteroid.stages.rounds import acquisition, loop_folder

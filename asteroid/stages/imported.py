@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid.engines import ENGINES, engines_for
 from asteroid.errors import AsteroidError
-from asteroid.labelling import ENGINES, engines_for
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.records import table_to_attempts

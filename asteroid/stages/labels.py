@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from asteroid import paths
 from asteroid.claims import claim
+from asteroid.engines import ENGINES, check_supported, engines_for
 from asteroid.errors import InputError
-from asteroid.labelling import ENGINES, check_supported, engines_for
 from asteroid.levels import Family, LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from asteroid.processes import Progress

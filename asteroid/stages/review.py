@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asteroid.labelling import ENGINES
+from asteroid.engines import ENGINES
 from asteroid.labelling.review import Withdrawn, review, withdraw
 from asteroid.labelling.spot_check import Check, spot_check
 from asteroid.levels import LevelOfTheory

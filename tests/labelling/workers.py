@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from asteroid.configuration import Configuration
+from asteroid.engines import Result, make_labeller
 from asteroid.errors import LabelFailed
-from asteroid.labelling import Result, make_labeller
 from asteroid.levels import LevelOfTheory
 
 GFN2 = LevelOfTheory.parse("gfn2-xtb")

@@ -5,9 +5,9 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 from asteroid.configuration import Configuration
+from asteroid.engines import check_supported, engines_for, make_labeller
+from asteroid.engines.proofs import PROVED, Proof
 from asteroid.errors import InputError
-from asteroid.labelling import check_supported, engines_for, make_labeller
-from asteroid.labelling.proved import PROVED, Proof
 from asteroid.levels import CORE_POTENTIAL, METHODS, LevelOfTheory
 from tests.labelling.reference import (
     CATION,

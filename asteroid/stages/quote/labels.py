@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asteroid.configuration import Configuration
+from asteroid.engines import ENGINES, engines_for
 from asteroid.errors import AsteroidError
-from asteroid.labelling import ENGINES, engines_for
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.records import Attempt, core_seconds

@@ -9,8 +9,8 @@ from collections.abc import Set
 from dataclasses import dataclass, replace
 
 from asteroid import paths
+from asteroid.engines.pyscf.hessian import has_analytic_hessian
 from asteroid.groups import plan_groups
-from asteroid.labelling.hessian import has_analytic_hessian
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import SamplingSettings, TrainingSettings, ValidationSettings

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import correlation, plain
-from asteroid.labelling.ab_initio import THRESHOLDS
-from asteroid.labelling.mean_field import make_mean_field, solve
+from asteroid.engines.pyscf import correlation, plain
+from asteroid.engines.pyscf.ab_initio import THRESHOLDS
+from asteroid.engines.pyscf.mean_field import make_mean_field, solve
 from asteroid.units import HARTREE_PER_BOHR
 from tests.labelling.reference import FORMALDEHYDE, level
 
@@ -54,7 +54,7 @@ def test_what_does_not_fit_into_memory_is_left_to_plain_pyscf(fast, slow):
 
 
 def test_blocks_of_basis_functions_add_up(monkeypatch):
-    from asteroid.labelling import gradients
+    from asteroid.engines.pyscf import gradients
 
     solved = mean_field(STRETCHED)
     whole = correlation.mp2(solved, True, THRESHOLDS)[1]

@@ -3,7 +3,7 @@
 Nearly all the time of a DFT label of a small molecule goes into the exchange-correlation grid.
 :func:`solve_on_two_grids` goes over the fine grid three times instead of a dozen, to the same converged energy;
 :func:`energy_and_gradient` contracts the potential's derivatives with the density at once instead of making matrices of
-them. Called by :mod:`asteroid.labelling.mean_field` and :mod:`asteroid.labelling.ab_initio`.
+them. Called by :mod:`asteroid.engines.pyscf.mean_field` and :mod:`asteroid.engines.pyscf.ab_initio`.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.labelling.plain import Outcome, Thresholds
+from asteroid.engines.pyscf.plain import Outcome, Thresholds
 
 Array = npt.NDArray[np.float64]
 

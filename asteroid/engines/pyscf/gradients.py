@@ -4,7 +4,7 @@ The equations are those of ``pyscf.grad.mp2`` and ``pyscf.grad.ccsd`` (J. Chem. 
 doi:10.1063/1.460916). What is faster here: the relaxed density is known before the derivative integrals are computed,
 so that each of these is contracted once, with the reference and the correlated density together; and the atom with most
 basis functions needs none, for no integral changes when all atoms move together. Called by
-:mod:`asteroid.labelling.correlation`.
+:mod:`asteroid.engines.pyscf.correlation`.
 """
 
 import ctypes

@@ -7,8 +7,8 @@ import time
 from typing import Any, Final
 
 from asteroid.configuration import Configuration
-from asteroid.labelling.ab_initio import SETTINGS
-from asteroid.labelling.mean_field import make_mean_field, solve
+from asteroid.engines.pyscf.ab_initio import SETTINGS
+from asteroid.engines.pyscf.mean_field import make_mean_field, solve
 from asteroid.levels import LevelOfTheory
 from asteroid.units import BOHR, HARTREE
 

@@ -1,8 +1,8 @@
 """What PySCF computes by itself: energy and gradient of one method on a converged mean field, in atomic units.
 
 Open shells of MP2 and CCSD are labelled with these functions; for all else they are what the faster ones
-(:mod:`asteroid.labelling.correlation`, :mod:`asteroid.labelling.density_functional`) are compared with, in tests and,
-for one label in many, while labelling.
+(:mod:`asteroid.engines.pyscf.correlation`, :mod:`asteroid.engines.pyscf.density_functional`) are compared with, in
+tests and, for one label in many, while labelling.
 """
 
 import contextlib
@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.engines.pyscf.gradients import LINEAR_DEPENDENCE, RESPONSE_CYCLES
 from asteroid.errors import LabelFailed
-from asteroid.labelling.gradients import LINEAR_DEPENDENCE, RESPONSE_CYCLES
 
 Outcome = tuple[float, npt.NDArray[np.float64] | None]
 """Energy in hartree; gradient (N, 3) in hartree/bohr, None when only the energy was asked for."""

@@ -1,8 +1,8 @@
 """Closed-shell MP2, CCSD and CCSD(T) with a frozen core: energy and gradient in atomic units, faster than plain PySCF.
 
-Amplitudes come from PySCF, densities go to :mod:`asteroid.labelling.gradients`; the triples are those of
-:mod:`asteroid.labelling.triples`. Called by :mod:`asteroid.labelling.ab_initio`; :mod:`asteroid.labelling.plain` has
-the same functions as PySCF offers them.
+Amplitudes come from PySCF, densities go to :mod:`asteroid.engines.pyscf.gradients`; the triples are those of
+:mod:`asteroid.engines.pyscf.triples`. Called by :mod:`asteroid.engines.pyscf.ab_initio`;
+:mod:`asteroid.engines.pyscf.plain` has the same functions as PySCF offers them.
 """
 
 from typing import Any
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.engines.pyscf import plain
+from asteroid.engines.pyscf.gradients import correlated_gradient, to_atomic_pairs
+from asteroid.engines.pyscf.plain import CC_CYCLES, Outcome, Thresholds
+from asteroid.engines.pyscf.triples import TriplesResponse, triples_response
 from asteroid.errors import LabelFailed
-from asteroid.labelling import plain
-from asteroid.labelling.gradients import correlated_gradient, to_atomic_pairs
-from asteroid.labelling.plain import CC_CYCLES, Outcome, Thresholds
-from asteroid.labelling.triples import TriplesResponse, triples_response
 
 Array = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.labelling.plain import frozen_core
+from asteroid.engines.pyscf.plain import frozen_core
 from asteroid.levels import MAX_ALL_ELECTRON, Family, LevelOfTheory
 
 
