@@ -28,12 +28,13 @@ def label(
 
     Prints energies in eV and forces in eV/Å; stores nothing.
     """
+    from asteroid.engines import resolve
     from asteroid.labelling.campaign import label_in_order
     from asteroid.levels import LevelOfTheory
 
     stopping.store_nothing()
     try:
-        parsed = LevelOfTheory.parse(level)
+        parsed = resolve(LevelOfTheory.parse(level))
     except InputError as error:
         raise InputError(f"--level: {error}") from None
     configurations = _read_configurations(file, charge, multiplicity)

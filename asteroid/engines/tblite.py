@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.engines import Result, package_version, settings_hash
+from asteroid.engines import Capabilities, Engine, Labeller, Result, package_version, require, settings_hash
 from asteroid.errors import LabelFailed
 from asteroid.levels import LevelOfTheory
 from asteroid.units import BOHR, HARTREE, HARTREE_PER_BOHR
@@ -50,6 +50,9 @@ class TbliteLabeller:
     @property
     def settings(self) -> str:
         return _SETTINGS
+
+    def load(self) -> None:
+        import tblite.interface  # noqa: F401
 
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
         """One label; the gradient costs less than the energy, so only what is kept depends on ``forces``.
@@ -103,3 +106,31 @@ def from_atomic_units(
         dipole=np.array(dipole, dtype=np.float64) * BOHR if configuration.charge == 0 else None,
         rungs=rungs,
     )
+
+
+class TbliteEngine(Engine):
+    name = "tblite"
+
+    def computes(self, level: LevelOfTheory) -> bool:
+        return level.method in ("gfn1-xtb", "gfn2-xtb")
+
+    def capabilities(self, level: LevelOfTheory) -> Capabilities:
+        return semiempirical_capabilities(level)
+
+    def make(self, level: LevelOfTheory) -> Labeller:
+        require("tblite")
+        return TbliteLabeller(level)
+
+
+def semiempirical_capabilities(level: LevelOfTheory) -> Capabilities:
+    """Of any GFN method: what is proved stands in :mod:`asteroid.engines.proofs`."""
+    return Capabilities(
+        properties=frozenset({"energy", "forces", "dipole"}),
+        elements=frozenset(range(1, level.definition.max_number + 1)),
+        # GFN2 of ethanol takes 1.5 ms.
+        seconds=lambda atoms: 2e-3 * (atoms / 9) ** 2,
+        proof="asteroid.engines.proofs",
+    )
+
+
+ENGINE: Final = TbliteEngine()

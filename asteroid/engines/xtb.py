@@ -12,13 +12,14 @@ from typing import Any, Final
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.engines import Result, package_version, settings_hash
+from asteroid.engines import Capabilities, Engine, Labeller, Result, package_version, require, settings_hash
 from asteroid.engines.tblite import (
     ACCURACY,
     ELECTRONIC_TEMPERATURE,
     MAX_ITERATIONS,
     NUMERICAL,
     from_atomic_units,
+    semiempirical_capabilities,
 )
 from asteroid.errors import LabelFailed
 from asteroid.levels import LevelOfTheory
@@ -50,6 +51,9 @@ class XtbLabeller:
     @property
     def settings(self) -> str:
         return _SETTINGS
+
+    def load(self) -> None:
+        import xtb.interface  # noqa: F401
 
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
         """One label.
@@ -114,3 +118,20 @@ def _scratch_directory() -> Iterator[None]:
             yield
         finally:
             os.chdir(before)
+
+
+class XtbEngine(Engine):
+    name = "xtb"
+
+    def computes(self, level: LevelOfTheory) -> bool:
+        return level.is_semiempirical
+
+    def capabilities(self, level: LevelOfTheory) -> Capabilities:
+        return semiempirical_capabilities(level)
+
+    def make(self, level: LevelOfTheory) -> Labeller:
+        require("xtb")
+        return XtbLabeller(level)
+
+
+ENGINE: Final = XtbEngine()

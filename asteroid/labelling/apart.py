@@ -34,6 +34,11 @@ class LabellerApart:
         self._make = partial(make_labeller, level, engine)
         self._connection: Connection | None = None
 
+    def load(self) -> None:
+        """Start the process."""
+        if self._connection is None:
+            self._start()
+
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
         """One label.
 

@@ -4,6 +4,7 @@ Forces are checked along one random direction d of unit length: −F·d against 
 energies, so that a wrong term shows whatever program it came from. Worker processes compute five energies a label.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.engines import ENGINES
+from asteroid.engines import engine_for
 from asteroid.labelling.campaign import label_configurations
 from asteroid.levels import LevelOfTheory
 from asteroid.records import Attempt
@@ -73,12 +74,12 @@ def spot_check(
     """
     step = FORCE_FIELD_STEP if level.method == "gfn-ff" else STEP
     generator = np.random.default_rng(seed)
-    directions, needed = {}, {engine: list[Configuration]() for engine in ENGINES}
+    directions, needed = {}, defaultdict[str | None, list[Configuration]](list)
     for configuration, label in labels:
         direction = generator.normal(size=configuration.positions.shape)
         directions[configuration.frame_id] = direction / np.linalg.norm(direction)
         moved = _displaced(configuration, directions[configuration.frame_id], step).values()
-        needed[label.program] += [configuration, *(moved if label.forces is not None else ())]
+        needed[engine_for(level, label.program)] += [configuration, *(moved if label.forces is not None else ())]
     total = sum(len(configurations) for configurations in needed.values())
     energies: dict[str, float | None] = {}
     for engine, configurations in needed.items():

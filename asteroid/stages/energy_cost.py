@@ -6,7 +6,7 @@ measurement is a step of its own (:mod:`asteroid.stages.calculations`), so that 
 
 from asteroid import stored
 from asteroid.account import charge
-from asteroid.engines import ENGINES, engines_for
+from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.records import Attempt
@@ -35,7 +35,7 @@ def measure_energy_cost(store: Store, molecule: MoleculeSettings) -> None:
     (attempt,) = label_configurations(
         [frame.configuration],
         molecule.accurate,
-        engine=molecule.engine if molecule.engine in engines_for(molecule.accurate) else None,
+        engine=engine_for(molecule.accurate, molecule.engine),
         forces=False,
         time_limit=settings.time_limit,
         memory_limit=settings.memory_limit,
@@ -63,7 +63,8 @@ def read_energy_cost(store: Store, molecule: MoleculeSettings) -> float | None:
 
 def _computed(store: Store, molecule: MoleculeSettings) -> list[Attempt]:
     """Accurate labels that asteroid has computed itself."""
-    return [label for label in store.labels(molecule.name, molecule.accurate).values() if label.program in ENGINES]
+    programs = programs_for(molecule.accurate)
+    return [label for label in store.labels(molecule.name, molecule.accurate).values() if label.program in programs]
 
 
 def _path(molecule: MoleculeSettings) -> str:

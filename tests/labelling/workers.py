@@ -57,6 +57,9 @@ class Troubled:
     def __call__(self) -> "Troubled":
         return self
 
+    def load(self) -> None:
+        make_labeller(self.level).load()
+
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
         if configuration.numbers[0] == self.element:
             globals()[self.trouble](Path(self.notes))

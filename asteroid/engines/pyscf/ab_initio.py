@@ -63,6 +63,9 @@ class PyscfLabeller:
     def settings(self) -> str:
         return settings_hash(SETTINGS)
 
+    def load(self) -> None:
+        import pyscf  # noqa: F401
+
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
         """One label, on one thread.
 
@@ -97,18 +100,15 @@ class PyscfLabeller:
             mean_field.conv_tol, mean_field.conv_tol_grad = SETTINGS["scf_energy"], SETTINGS["scf_gradient"]
             rungs = solve(mean_field, plain=methods is PLAIN)
             try:
-                energy, gradient = methods[self.level.family](mean_field, forces and not single, THRESHOLDS)
+                found = methods[self.level.family](mean_field, forces and not single, THRESHOLDS)
             except LabelFailed as error:
                 raise LabelFailed(str(error), rungs=rungs) from error
-            if forces and single:
-                gradient = np.zeros((1, 3))
-            dipole = None
-            if self.level.family in ("hf", "dft") and configuration.charge == 0:
-                dipole = np.asarray(mean_field.dip_moment(unit="AU", verbose=0)) * BOHR
+        gradient = np.zeros((1, 3)) if forces and single else found.gradient
         return Result(
-            energy=energy * HARTREE,
+            energy=found.energy * HARTREE,
             forces=None if gradient is None else -gradient * HARTREE_PER_BOHR,
-            dipole=dipole,
+            # That of an ion depends on the origin.
+            dipole=None if found.dipole is None or configuration.charge else np.asarray(found.dipole) * BOHR,
             spin_square=float(mean_field.spin_square()[0]) if configuration.multiplicity > 1 else None,
             rungs=rungs,
             positions=mean_field.mol.atom_coords() * BOHR,

@@ -98,12 +98,13 @@ def keep_long_range_integrals(mean_field: Any) -> None:
 
 
 def energy_and_gradient(mean_field: Any, forces: bool, _: Thresholds) -> Outcome:
-    """hartree, and (N, 3) hartree/bohr with the response of the grid to moving atoms."""
+    """The gradient has the response of the grid to moving atoms."""
+    dipole = mean_field.dip_moment(unit="AU", verbose=0)
     if not forces:
-        return float(mean_field.e_tot), None
+        return Outcome(float(mean_field.e_tot), dipole=dipole)
     method = mean_field.nuc_grad_method()
     method.get_veff = lambda mol, dm: _two_electron_potential(method, mol, dm)
-    return float(mean_field.e_tot), method.kernel() + _exchange_correlation(mean_field)
+    return Outcome(float(mean_field.e_tot), method.kernel() + _exchange_correlation(mean_field), dipole)
 
 
 def _two_electron_potential(method: Any, molecule: Any, density: Array) -> Array:

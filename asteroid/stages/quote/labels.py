@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asteroid.configuration import Configuration
-from asteroid.engines import ENGINES, engines_for
+from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
@@ -91,7 +91,7 @@ def ledger_cost(store: Store, molecule: str, level: LevelOfTheory, *, forces: bo
     """
     ledger = store.attempts(molecule, level)
     # Imported labels cost nothing here.
-    ledger = ledger.filter(pc.is_in(ledger["program"], pa.array(list(ENGINES))))
+    ledger = ledger.filter(pc.is_in(ledger["program"], pa.array(programs_for(level), pa.string())))
     ledger = ledger.filter((pc.field("status") == "failed") | (pc.field("forces").is_valid() == forces))
     seconds = core_seconds(ledger)
     # A row that only withdraws a label cost nothing and is no label.
@@ -115,7 +115,7 @@ def measured_cost(
     return measure(
         frames + displaced(start, MOST - len(frames)),
         level,
-        engine=molecule.engine if molecule.engine in engines_for(level) else None,
+        engine=engine_for(level, molecule.engine),
         forces=settings.forces,
         time_limit=settings.time_limit,
         memory_limit=settings.memory_limit,
