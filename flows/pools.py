@@ -17,6 +17,7 @@ from prefect.deployments import arun_deployment
 from pydantic import TypeAdapter
 
 from asteroid import paths
+from asteroid.engines import process_kind
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
@@ -59,10 +60,13 @@ class PoolSite(Site):
     in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SHARDS))
 
     async def sample(self, store: Store, molecule: MoleculeSettings) -> None:
-        await self._submit("sample/cheap", store, molecule, "sample", steps.SAMPLING)
+        deployment = "sample/gpu" if process_kind(molecule.cheap) == "torch" else "sample/cheap"
+        await self._submit(deployment, store, molecule, "sample", steps.SAMPLING)
 
     async def label(self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, occasion: str) -> None:
         deployment = "label/cheap" if level == molecule.cheap else "label/accurate"
+        if process_kind(level) == "torch":
+            deployment = "label/gpu"
         shards = self._shards(store, molecule, level, occasion)
         forces = molecule.label_settings(level).forces
         total = len(store.pending(molecule.name, level, forces=forces))
@@ -92,7 +96,8 @@ class PoolSite(Site):
 
         if missing():
             stage = f"{which}-{molecule.budget.accurate}"
-            await self._submit("calculate/accurate", store, molecule, stage, which, missing, which=which)
+            deployment = "calculate/gpu" if process_kind(molecule.accurate) == "torch" else "calculate/accurate"
+            await self._submit(deployment, store, molecule, stage, which, missing, which=which)
 
     async def train(self, store: Store, molecule: MoleculeSettings, *, baseline: bool = True) -> None:
         # In a loop of rounds each budget is another training.

@@ -34,6 +34,8 @@ def check_level(
         AsteroidError: when no label comes out, when its forces are wrong, or when the store has labels at this level of
             another file or of other settings.
     """
+    from asteroid.labelling.spot_check import check_forces
+
     engine = engine_for(level, molecule.engine)
     able = capabilities(level, engine)
     if able.proof is not None:
@@ -52,23 +54,13 @@ def check_level(
     configuration = geometry()
     if configuration is None:
         return
-    error = _force_error(configuration, level, engine)
-    found = CheckedLevel(configuration.frame_id, error, labeller.program, labeller.version, labeller.settings)
-    stored.write(store, f"{folder}/{name}.json", found)
-    logger.info("%s: forces at %s are those of its energy to %.1g eV/Å", molecule.name, level, error)
-
-
-def _force_error(configuration: Configuration, level: LevelOfTheory, engine: str | None) -> float:
-    """eV/Å, between the forces and the derivative of the energy along a random direction."""
-    from asteroid.labelling.campaign import label_configurations
-    from asteroid.labelling.spot_check import spot_check
-
     check_elements(level, configuration.numbers)
-    (label,) = label_configurations([configuration], level, engine=engine)
-    if label.status != "ok":
-        raise AsteroidError(f"'{level}' gives no label of {configuration.formula}: {label.reason}")
-    (check,) = spot_check([(configuration, label)], level)
+    check = check_forces(configuration, level, engine=engine)
     if check.reason is not None or check.force_error is None:
-        reason = check.reason or "energies of displaced geometries did not come out"
-        raise AsteroidError(f"'{level}' is not used for {configuration.formula}: {reason}; write another level")
-    return check.force_error
+        reason = check.reason or "it gives no forces"
+        raise AsteroidError(f"{molecule.name}: '{level}' is not used: {reason}; write another level")
+    found = CheckedLevel(
+        configuration.frame_id, check.force_error, labeller.program, labeller.version, labeller.settings
+    )
+    stored.write(store, f"{folder}/{name}.json", found)
+    logger.info("%s: forces at %s are those of its energy to %.1g eV/Å", molecule.name, level, check.force_error)

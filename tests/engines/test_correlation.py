@@ -66,7 +66,7 @@ def test_blocks_of_basis_functions_add_up(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "fast", [correlation.mp2, correlation.ccsd, correlation.ccsd_t], ids=["mp2", "ccsd", "ccsd(t)"]
+    "fast", [plain.mean_field, *(fast for fast, _ in METHODS)], ids=["hf", "mp2", "ccsd", "ccsd(t)"]
 )
 def test_the_dipole_is_minus_the_derivative_of_the_energy_by_an_electric_field(fast):
     field, direction = 1e-3, np.array([0.6, -0.48, 0.64])

@@ -1,6 +1,7 @@
 """Functions and labellers that tests run in other processes."""
 
 import ctypes
+import importlib
 import os
 import signal
 import sys
@@ -58,7 +59,7 @@ class Troubled:
         return self
 
     def load(self) -> None:
-        make_labeller(self.level).load()
+        importlib.import_module(self.program)
 
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
         if configuration.numbers[0] == self.element:

@@ -17,7 +17,7 @@ PROVED: Final = frozenset({"hf", "pbe", "blyp", "pbe0", "b3lyp", "b3lyp5"})
 
 
 def has_analytic_hessian(level: LevelOfTheory) -> bool:
-    return level.method in PROVED and not level.dispersion
+    return level.method in PROVED and not level.dispersion and level.engine is None
 
 
 def analytic_hessian(configuration: Configuration, level: LevelOfTheory) -> dict[str, Any]:
