@@ -40,7 +40,8 @@ class Result:
     Args:
         energy: eV, total.
         forces: (N, 3) eV/Å, −dE/dR; None when only the energy was asked for.
-        dipole: (3,) e·Å, where it comes free; None for ions, whose dipole depends on the origin.
+        dipole: (3,) e·Å, where it comes free: with xTB, HF and DFT, and with the forces of closed-shell MP2 and coupled
+            cluster, whose relaxed density these need. None for ions, whose dipole depends on the origin.
         spin_square: ⟨S²⟩ in ħ², of an unrestricted reference; None for a restricted one.
         rungs: of the retry ladder, in the order in which they were tried; the last gave the result.
         check_error: eV/Å, largest difference of these forces from those of a second, plainer computation of the same

@@ -56,7 +56,7 @@ def _with_ase(calculator: Any) -> Compute:
     def compute(configuration: Configuration) -> dict[str, Any]:
         atoms = configuration.to_atoms()
         atoms.info["charge"] = float(configuration.charge)
-        calculator.calculate(atoms)
+        calculator.calculate(atoms, ["energy", "forces"], ["positions", "numbers", "cell", "pbc"])
         return dict(calculator.results)
 
     return compute
