@@ -61,7 +61,7 @@ test-all: test  ## then the tests that take minutes: kills of servers, large bas
 	@$(PYTEST) -m long
 
 proofs: $(VENV)/.installed-dev  ## every label method and form of score matching against known answers, those that take minutes included
-	@$(BIN)/python -m pytest -m 'long or not long' tests/physics/test_labels.py tests/physics/test_labels_published.py tests/labelling/test_hessian.py \
+	@$(BIN)/python -m pytest -m 'long or not long' tests/physics/test_labels.py tests/physics/test_labels_published.py tests/engines/test_hessian.py \
 		tests/training/test_objectives.py tests/training/test_score_matching.py
 
 chaos: $(VENV)/.installed-dev  ## a hundred kills of label workers, shards, pipelines and the server (ten minutes)

@@ -59,10 +59,10 @@ def label(
 
     Args:
         atoms: one molecule, or several, which may differ.
-        level: such as ``"gfn2-xtb"`` or ``"ccsd(t)/cc-pvdz"``.
+        level: such as ``"gfn2-xtb"``, ``"ccsd(t)/cc-pvdz"`` or ``"potential:so3lr"``.
         charge: in e; that of ``atoms.info["charge"]`` when not given, else 0.
         multiplicity: 2S + 1; that of ``atoms.info["spin"]`` when not given, else the lowest.
-        engine: ``"tblite"`` or ``"xtb"``, where both compute the level.
+        engine: where several compute the level, such as ``"tblite"`` and ``"xtb"``.
         workers: processes, of one thread each.
 
     Returns:
@@ -75,13 +75,15 @@ def label(
     """
     from ase import Atoms
 
+    from asteroid.engines import resolve
     from asteroid.geometry_files import configuration_of
     from asteroid.labelling.campaign import label_in_order
     from asteroid.levels import LevelOfTheory
 
     several = [atoms] if isinstance(atoms, Atoms) else atoms
     configurations = [configuration_of(one, charge=charge, multiplicity=multiplicity) for one in several]
-    labels = label_in_order(configurations, LevelOfTheory.parse(level), engine=engine, workers=workers, forces=forces)
+    parsed = resolve(LevelOfTheory.parse(level))
+    labels = label_in_order(configurations, parsed, engine=engine, workers=workers, forces=forces)
     return labels[0] if isinstance(atoms, Atoms) else labels
 
 

@@ -1,7 +1,8 @@
 """Levels of theory: ``method[-dispersion][/basis]``, what each means and which elements it can treat.
 
 One registry says which methods exist; the manifest, the store and the labellers all speak of a :class:`LevelOfTheory`
-and never of a program's own keywords.
+and never of a program's own keywords. ``engine:name`` is a level of an engine's own, such as ``potential:so3lr``: here
+it is only read, :func:`asteroid.engines.resolve` asks the engine about it.
 """
 
 import importlib.util
@@ -9,13 +10,14 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Final, Literal, Self
+from urllib.parse import quote
 
 from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError, MissingDependencyError, nearest, suggest
 
-Family = Literal["semiempirical", "hf", "dft", "mp2", "ccsd", "ccsd(t)", "imported"]
-"""``imported``: labels at such a level come from elsewhere, asteroid computes none."""
+Family = Literal["semiempirical", "hf", "dft", "mp2", "ccsd", "ccsd(t)", "engine", "imported"]
+"""``engine``: a level of an engine's own. ``imported``: labels come from elsewhere, asteroid computes none."""
 Dispersion = Literal["d3bj"]
 
 
@@ -60,6 +62,9 @@ METHODS: dict[str, Method] = {
 """Every method that asteroid offers, by the name that manifests, stores and reports use."""
 
 _DISPERSION = re.compile(r"^(?P<method>.+)-(?P<dispersion>d3bj)$")
+_OWN = re.compile(r"(?P<engine>[a-zA-Z][a-zA-Z0-9_.-]*):(?P<name>[^\x00-\x1f\x7f]+)")
+LONGEST: Final = 175
+"""Characters of an engine's level, percent-encoded: names of files in the store, 255 at most, contain it."""
 _LOOKS_LIKE_DISPERSION = re.compile(r"-d[234]\w*$")
 _IMPORTED = re.compile(r"[a-z0-9][a-z0-9()\[\]+*_.,=-]{0,63}(/[a-z0-9][a-z0-9()\[\]+*_.,=-]{0,63})?")
 
@@ -68,21 +73,31 @@ _IMPORTED = re.compile(r"[a-z0-9][a-z0-9()\[\]+*_.,=-]{0,63}(/[a-z0-9][a-z0-9()\
 class LevelOfTheory:
     """A method, its dispersion correction and its basis set; ``str(level)`` is what :meth:`parse` reads.
 
+    Args:
+        engine: of a level of an engine's own, whose name for it is then ``method``.
+
     >>> level = LevelOfTheory.parse("wB97M-D3BJ/def2-TZVP")
     >>> str(level), level.family
     ('wb97m-d3bj/def2-tzvp', 'dft')
+    >>> LevelOfTheory.parse("potential:so3lr")
+    LevelOfTheory(method='so3lr', dispersion=None, basis=None, engine='potential')
     """
 
     method: str
     dispersion: Dispersion | None = None
     basis: str | None = None
+    engine: str | None = None
 
     def __str__(self) -> str:
+        if self.engine is not None:
+            return f"{self.engine}:{self.method}"
         dispersion = f"-{self.dispersion}" if self.dispersion else ""
         return f"{self.method}{dispersion}" + (f"/{self.basis}" if self.basis else "")
 
     @property
     def definition(self) -> Method:
+        if self.engine is not None:
+            return Method("engine", max_number=len(SYMBOLS))
         return METHODS.get(self.method, Method("imported"))
 
     @property
@@ -95,7 +110,7 @@ class LevelOfTheory:
 
     @classmethod
     def parse(cls, text: str, *, imported: bool = False) -> Self:
-        """Read ``method[-dispersion][/basis]``, in any case.
+        """Read ``method[-dispersion][/basis]``, in any case, or ``engine:name``, whose name is the engine's to read.
 
         Args:
             imported: labels at this level may come from elsewhere, so that its method need not be one that asteroid
@@ -103,8 +118,13 @@ class LevelOfTheory:
 
         Raises:
             InputError: for an unknown method, a dispersion that the method has no parameters for, or a basis set
-                that is missing or out of place.
+                that is missing or out of place; for an engine's level that is too long for the store.
         """
+        if own := _OWN.fullmatch(text.strip()):
+            level = cls(own["name"].strip(), engine=own["engine"].lower())
+            if not level.method or len(quote(str(level), safe="")) > LONGEST:
+                raise InputError(f"'{text[:40]}…' is too long for the name of a folder; write a shorter name or path")
+            return level
         name, slash, basis = text.strip().lower().partition("/")
         if imported and not _offered(name):
             if not _IMPORTED.fullmatch(name + slash + basis):

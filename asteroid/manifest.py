@@ -3,7 +3,7 @@
 A manifest is data from outside, so this is where plain-language errors live. Text comes in through
 :mod:`asteroid.strict_yaml`, the blocks of settings through :mod:`asteroid.settings`; what passes is a :class:`Manifest`
 of frozen settings that the rest of asteroid trusts. Whether a program can treat a level with unpaired electrons is the
-labellers' knowledge and is asked there (``asteroid.labelling.check_supported``).
+labellers' knowledge and is asked there (``asteroid.engines.check_supported``).
 """
 
 import logging
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from asteroid.configuration import Split, check_multiplicity, check_name
+from asteroid.engines import check_elements, resolve
 from asteroid.errors import InputError, MissingDependencyError, suggest
 from asteroid.geometry_files import read_structures
 from asteroid.groups import planned_frames
@@ -79,7 +80,7 @@ class MoleculeSettings:
         smiles, geometry: exactly one of them; ``geometry`` is an absolute path.
         charge: e.
         multiplicity: 2S + 1.
-        engine: the program that computes semiempirical levels; None for the default of the level.
+        engine: that computes the levels which several engines compute; None for the default of the level.
         acquisition: how accurate labels are bought in rounds; None where all are chosen before any model is trained.
         model: the model that the molecule trains or judges, where that is one of several molecules.
     """
@@ -239,7 +240,7 @@ def _read(path: Path) -> tuple[Manifest | None, list[str]]:
     raw_molecules = content.get("molecules")
     defaults_usable = isinstance(raw_defaults, dict)
     if defaults_usable:
-        found_here = validate(_Defaults, raw_defaults)[1] + _check_levels(raw_defaults)
+        found_here = validate(_Defaults, raw_defaults)[1] + _check_levels(raw_defaults, path.parent)
         problems += [f"defaults.{problem}" for problem in found_here]
         defaults_usable = not found_here
     if top is not None and (problem := _check_store(top.store)):
@@ -266,7 +267,7 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
     if not isinstance(raw, dict):
         found = "nothing" if raw is None else f"{str(raw)[:40]!r}"
         return None, [f"found {found}; write keys and values, for example name: and smiles:"]
-    problems = validate(_Molecule, raw)[1] + _check_levels(raw)
+    problems = validate(_Molecule, raw)[1] + _check_levels(raw, folder)
     if problems:
         return None, problems
     entry, problems = validate(_Molecule, _merge(defaults, raw))
@@ -276,14 +277,19 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
         check_name(entry.name)
     except InputError as error:
         problems.append(str(error))
-    cheap, accurate = LevelOfTheory.parse(entry.cheap), LevelOfTheory.parse(entry.accurate)
+    cheap, accurate = (resolve(LevelOfTheory.parse(text), folder) for text in (entry.cheap, entry.accurate))
     if cheap == accurate:
         problems.append(f"accurate: found '{accurate}', which is the cheap level too; write a more accurate one")
     problems += _check_budget(entry.sampling, entry.budget)
-    problems += check_strategy(entry.training, entry.sampling, cheap_forces=entry.labelling.cheap.forces)
-    problems += check_ladder(entry.training, (cheap, accurate))
-    problems += _check_acquisition(entry)
     training = entry.training
+    try:
+        ladder = tuple(str(resolve(LevelOfTheory.parse(t), folder)) if ":" in t else t for t in training.ladder)
+        training = training.model_copy(update={"ladder": ladder})
+    except InputError as error:
+        problems.append(f"training.ladder: found {error}")
+    problems += check_strategy(training, entry.sampling, cheap_forces=entry.labelling.cheap.forces)
+    problems += check_ladder(training, (cheap, accurate))
+    problems += _check_acquisition(entry)
     if training.foundation is not None:
         foundation = (folder / training.foundation).resolve()
         training = training.model_copy(update={"foundation": str(foundation)})
@@ -297,7 +303,7 @@ def _read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple
         return None, problems + list(error.problems)
     for key, level in (("cheap", cheap), ("accurate", accurate)):
         try:
-            level.check_elements(numbers)
+            check_elements(level, numbers)
         except InputError as error:
             problems.append(f"{key}: found {error}")
         except MissingDependencyError as error:
@@ -406,12 +412,12 @@ def _check_acquisition(entry: _Molecule) -> list[str]:
     return problems
 
 
-def _check_levels(raw: Mapping[str, Any]) -> list[str]:
+def _check_levels(raw: Mapping[str, Any], folder: Path) -> list[str]:
     problems = []
     for key in ("cheap", "accurate"):
         if isinstance(raw.get(key), str):
             try:
-                LevelOfTheory.parse(raw[key])
+                resolve(LevelOfTheory.parse(raw[key]), folder)
             except InputError as error:
                 problems.append(f"{key}: found {error}")
     return problems

@@ -6,6 +6,7 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     hessians/molecule=…/<hash>.json                         of conformers, eV/Å², at the level that samples
     hessians/level=…/molecule=…/<frame id>.json             of accurate minima, where they are analytic
     atoms/level=…/<element>.json                            energy of a free atom and what it cost, shared by molecules
+    checked/level=…/molecule=…/<hash>.json                  forces of an engine's own level against finite differences
     selections/level=…/molecule=…/<name>.parquet            which frames were chosen for a label, when and why
     labels/level=…/molecule=…/<unique>.parquet              one row an attempt
     copies/<one of the three folders above>/<unique>.copy   many of its small files as one, read in their place
@@ -51,6 +52,11 @@ def partition_value(name: str) -> str:
 
 def atoms(level: object) -> str:
     return f"atoms/level={quote(str(level), safe='')}"
+
+
+def checked_level(molecule: str, level: object) -> str:
+    """Of one molecule at one level, a file for each program, version and settings."""
+    return f"checked/level={quote(str(level), safe='')}/molecule={check_name(molecule)}"
 
 
 def identity(molecule: str) -> str:

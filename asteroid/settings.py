@@ -6,8 +6,10 @@ them.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
+from asteroid.engines import BUILT_IN, engine_names
 from asteroid.quantities import ForceError, Kelvin, Number, Picoseconds, Positive, Timestep
 
 Strategy = Literal[
@@ -28,8 +30,17 @@ Sampler = Literal["md", "normal-modes"]
 Criterion = Literal["random", "diverse", "committee", "bias", "committee+diverse"]
 """How frames are picked for accurate labels; each is a function of :mod:`asteroid.acquisition.criteria`."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Engine = Literal["tblite", "xtb"]
-"""The program that computes a semiempirical level."""
+
+
+def _engine(name: str) -> str:
+    if name not in BUILT_IN and name not in engine_names():
+        expected = ", ".join(f"'{one}'" for one in engine_names())
+        raise PydanticCustomError("literal_error", "an engine", {"expected": expected})
+    return name
+
+
+Engine = Annotated[str, AfterValidator(_engine)]
+"""What computes a level that several engines compute: ``tblite`` or ``xtb``, or an engine that a package adds."""
 
 
 class Settings(BaseModel):

@@ -132,3 +132,20 @@ class EnergyCost:
 
     frame_id: str
     core_seconds: float | None
+
+
+@dataclass(frozen=True)
+class CheckedLevel:
+    """Forces of a level at one molecule, compared with finite differences of its energy.
+
+    Args:
+        frame_id: of the geometry; the frame itself need not be in the store.
+        force_error: eV/Å along a random direction.
+        settings: hash of what computed it: a file's content, a program's keywords.
+    """
+
+    frame_id: str
+    force_error: float
+    program: str
+    version: str
+    settings: str

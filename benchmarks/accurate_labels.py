@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import ab_initio, plain
-from asteroid.labelling.ab_initio import SETTINGS, THRESHOLDS
-from asteroid.labelling.mean_field import make_mean_field, solve
+from asteroid.engines.pyscf import ab_initio, plain
+from asteroid.engines.pyscf.ab_initio import SETTINGS, THRESHOLDS
+from asteroid.engines.pyscf.mean_field import make_mean_field, solve
 from asteroid.levels import LevelOfTheory
 from asteroid.units import HARTREE_PER_BOHR
 

@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import make_labeller
+from asteroid.engines import make_labeller
 from asteroid.levels import LevelOfTheory
 from asteroid.processes import CleanContext
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from asteroid.configuration import Configuration, Frame, Origin, Split
-from asteroid.labelling import make_labeller
+from asteroid.engines import make_labeller
 from asteroid.labelling.campaign import run_campaign
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import ModelSettings, TrainingSettings

@@ -31,7 +31,7 @@ import numpy as np
 from ase import Atoms
 from ase.io import write
 
-from asteroid.labelling import make_labeller
+from asteroid.engines import make_labeller
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import TrainingSettings
 from asteroid.processes import single_thread_environment

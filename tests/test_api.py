@@ -7,8 +7,8 @@ from ase.build import molecule
 
 import asteroid
 from asteroid.configuration import Configuration
+from asteroid.engines import make_labeller
 from asteroid.errors import InputError
-from asteroid.labelling import make_labeller
 from asteroid.levels import LevelOfTheory
 from asteroid.store import Store
 from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings, water

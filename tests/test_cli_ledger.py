@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Frame, Origin
-from asteroid.labelling import make_labeller
+from asteroid.engines import make_labeller
 from asteroid.labelling.attempt import attempt
 from asteroid.records import Attempt
 from asteroid.store import Store

@@ -13,13 +13,18 @@ from asteroid.errors import InputError
 if TYPE_CHECKING:
     from asteroid.configuration import Configuration
 
+LEVEL = (
+    "Level of theory, e.g. gfn2-xtb, ccsd(t)/cc-pvdz, potential:so3lr or potential:model.model. "
+    "A model's file runs code of its own when it is loaded: only from people you trust."
+)
+
 
 def label(
     file: Annotated[Path, typer.Argument(help="Any file that ASE reads; every frame in it is labelled.")],
-    level: Annotated[str, typer.Option("--level", help="Level of theory, e.g. gfn2-xtb or ccsd(t)/cc-pvdz.")],
+    level: Annotated[str, typer.Option("--level", help=LEVEL)],
     charge: Annotated[int | None, typer.Option(help="Total charge in e; as the file says, else 0.")] = None,
     multiplicity: Annotated[int | None, typer.Option(help="2S + 1; as the file says, else the lowest.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Program to use where there are several: tblite or xtb.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine to use where there are several: tblite or xtb.")] = None,
     forces: Annotated[bool, typer.Option(help="Compute forces, or the energy alone.")] = True,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
     as_json: JsonOption = False,
@@ -28,12 +33,13 @@ def label(
 
     Prints energies in eV and forces in eV/Å; stores nothing.
     """
+    from asteroid.engines import resolve
     from asteroid.labelling.campaign import label_in_order
     from asteroid.levels import LevelOfTheory
 
     stopping.store_nothing()
     try:
-        parsed = LevelOfTheory.parse(level)
+        parsed = resolve(LevelOfTheory.parse(level))
     except InputError as error:
         raise InputError(f"--level: {error}") from None
     configurations = _read_configurations(file, charge, multiplicity)

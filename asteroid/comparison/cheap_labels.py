@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pyarrow.compute as pc
 
 from asteroid.comparison.plan import ComparisonSettings, frames_by_split, in_drawn_order
-from asteroid.labelling import check_supported
+from asteroid.engines import check_supported
 from asteroid.labelling.campaign import run_campaign
 from asteroid.store import Store
 

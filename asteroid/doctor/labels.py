@@ -9,6 +9,7 @@ import numpy as np
 
 from asteroid.configuration import Configuration
 from asteroid.doctor.check import Check, skipped
+from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.processes import call_in_process
 from asteroid.units import BOHR, HARTREE
@@ -72,7 +73,21 @@ PUBLISHED = (
 
 def check_engines() -> list[Check]:
     """One live label of each program, in a worker, against a published energy."""
-    return [check_label(published) for published in PUBLISHED]
+    return [check_label(published) for published in PUBLISHED] + check_plug_ins()
+
+
+def check_plug_ins() -> list[Check]:
+    """Whether the engines that other packages bring can be loaded; each level is checked on its first molecule."""
+    from asteroid.engines import BUILT_IN, engine_names, find_engine
+
+    checks = []
+    for name in sorted(set(engine_names()) - set(BUILT_IN)):
+        try:
+            found = f"{type(find_engine(name)).__module__}: a level's forces are checked before its first labels"
+            checks.append(Check(f"engine: {name}", "ok", found))
+        except AsteroidError as error:
+            checks.append(Check(f"engine: {name}", "failed", str(error), "reinstall the package that brings it"))
+    return checks
 
 
 def check_label(published: Published) -> Check:
@@ -144,7 +159,7 @@ def check_workers() -> list[Check]:
 
 def describe_worker(engines: list[str]) -> Worker:
     """Label with every program in this process, and look at what that loaded."""
-    from asteroid.labelling import make_labeller
+    from asteroid.engines import make_labeller
 
     hydrogen = Configuration(np.array([1, 1]), np.array([[0, 0, 0], [0, 0, 0.74]]))
     for engine in engines:

@@ -9,14 +9,14 @@ from functools import partial
 from multiprocessing.connection import Connection
 
 from asteroid.configuration import Configuration
+from asteroid.engines import Labeller, Result, make_labeller
 from asteroid.errors import AsteroidError
-from asteroid.labelling import Labeller, Result, make_labeller
 from asteroid.levels import LevelOfTheory
 from asteroid.processes import CleanContext, describe_exit, die_with_parent, single_thread_environment
 
 
 class LabellerApart:
-    """A :class:`~asteroid.labelling.Labeller` whose program runs in one child process.
+    """A :class:`~asteroid.engines.Labeller` whose program runs in one child process.
 
     The process starts with the first label. It ends when this object is collected, when it is closed, and at the latest
     with its parent, also where that is killed.
@@ -33,6 +33,11 @@ class LabellerApart:
         self.program, self.version, self.settings = local.program, local.version, local.settings
         self._make = partial(make_labeller, level, engine)
         self._connection: Connection | None = None
+
+    def load(self) -> None:
+        """Start the process."""
+        if self._connection is None:
+            self._start()
 
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
         """One label.

@@ -8,19 +8,18 @@ this package.
 
 import contextlib
 import datetime as dt
-import importlib.util
 import logging
 from typing import Any, Final
 
 import numpy as np
 
 from asteroid.configuration import SYMBOLS, Configuration
-from asteroid.errors import AsteroidError, LabelFailed
-from asteroid.labelling import check_supported, engines_for, make_labeller
-from asteroid.labelling.ab_initio import PLAIN, SETTINGS, THRESHOLDS
+from asteroid.engines import check_supported, engines_for, make_labeller
+from asteroid.engines.pyscf.ab_initio import PLAIN, SETTINGS, THRESHOLDS
+from asteroid.engines.pyscf.mean_field import SCF_CYCLES, make_mean_field, solve
+from asteroid.engines.pyscf.plain import frozen_core
+from asteroid.errors import AsteroidError, LabelFailed, MissingDependencyError
 from asteroid.labelling.attempt import is_full, one_line
-from asteroid.labelling.mean_field import SCF_CYCLES, make_mean_field, solve
-from asteroid.labelling.plain import frozen_core
 from asteroid.levels import LevelOfTheory
 from asteroid.units import HARTREE
 from asteroid.usage import measure
@@ -41,7 +40,10 @@ LANTHANIDES: Final = range(57, 72)
 
 def can_compute_atoms(level: LevelOfTheory) -> bool:
     """Whether asteroid computes this level at all, and its program is installed here."""
-    return level.family != "imported" and importlib.util.find_spec(engines_for(level)[0]) is not None
+    try:
+        return bool(engines_for(level)) and make_labeller(level) is not None
+    except MissingDependencyError:
+        return False
 
 
 def ground_state_multiplicity(number: int, level: LevelOfTheory) -> int:
@@ -63,7 +65,7 @@ def free_atom(level: LevelOfTheory, number: int, engine: str | None = None) -> d
     """Energy of one free atom and what it cost, as a JSON record.
 
     Args:
-        engine: program for a semiempirical level, as in :func:`~asteroid.labelling.make_labeller`.
+        engine: program for a semiempirical level, as in :func:`~asteroid.engines.make_labeller`.
 
     Returns:
         ``energy`` in eV, or None with a ``reason`` where it could not be computed; ``cpu_seconds``.
@@ -113,8 +115,7 @@ def _ab_initio(level: LevelOfTheory, atom: Configuration) -> float:
             return float(mean_field.e_tot) * HARTREE
         # Without an empty α orbital (nitrogen in a minimal basis) there are no triples, and PySCF divides by zero.
         family = "ccsd" if level.family == "ccsd(t)" and mean_field.mol.nelec[0] == mean_field.mol.nao else level.family
-        energy, _ = PLAIN[family](mean_field, False, THRESHOLDS)
-    return float(energy) * HARTREE
+        return PLAIN[family](mean_field, False, THRESHOLDS).energy * HARTREE
 
 
 def _lowest(level: LevelOfTheory, atom: Configuration) -> Any:

@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from asteroid.configuration import Configuration
+from asteroid.engines import Labeller, Result
 from asteroid.errors import LabelFailed
-from asteroid.labelling import Labeller, Result
 from asteroid.labelling.audit import audit
 from asteroid.labelling.wire import table_to_configurations
 from asteroid.records import LABEL_SCHEMA, Attempt, Status, attempts_to_table

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import Result
+from asteroid.engines import Result
 from asteroid.levels import Family, LevelOfTheory
 
 NET_TOLERANCE: Final[dict[Family, float]] = {
@@ -23,6 +23,7 @@ NET_TOLERANCE: Final[dict[Family, float]] = {
     "ccsd(t)": 1e-3,
     # The integration grid is not invariant under rotation: up to 4e-4 eV in small radicals (wB97X).
     "dft": 1e-2,
+    "engine": 1e-2,
 }
 """Largest net force per atom (eV/Å) and net torque per atom (eV)."""
 

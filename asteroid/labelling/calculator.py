@@ -6,12 +6,12 @@ from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
 from asteroid.configuration import Configuration
+from asteroid.engines import Labeller
 from asteroid.errors import LabelFailed
-from asteroid.labelling import Labeller
 
 
 class LabellerCalculator(Calculator):  # type: ignore[misc]
-    """Energy (eV) and forces (eV/Å) of ASE atoms from a :class:`~asteroid.labelling.Labeller`.
+    """Energy (eV) and forces (eV/Å) of ASE atoms from a :class:`~asteroid.engines.Labeller`.
 
     Raises:
         CalculationFailed: from ASE's ``get_*`` methods, when the labeller finds no result.

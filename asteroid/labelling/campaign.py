@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from asteroid.claims import Claim, claim
 from asteroid.configuration import Configuration
-from asteroid.labelling import check_supported, make_labeller
+from asteroid.engines import check_elements, check_supported, make_labeller
 from asteroid.labelling.crew import label_frames
 from asteroid.labelling.wire import configurations_to_table
 from asteroid.levels import LevelOfTheory
@@ -193,7 +193,7 @@ def label_in_order(
         AsteroidError: as :func:`run_campaign`.
     """
     for one in configurations:
-        level.check_elements(one.numbers)
+        check_elements(level, one.numbers)
         check_supported(level, charge=one.charge, multiplicity=one.multiplicity, forces=forces)
     unique = list({one.frame_id: one for one in configurations}.values())
     found = {}

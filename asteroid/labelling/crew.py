@@ -14,8 +14,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid.engines import Labeller
 from asteroid.errors import AsteroidError
-from asteroid.labelling import Labeller
 from asteroid.labelling.attempt import failed_attempt
 from asteroid.labelling.queue import Queue
 from asteroid.labelling.scratch import scratch_folder

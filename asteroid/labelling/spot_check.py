@@ -4,6 +4,7 @@ Forces are checked along one random direction d of unit length: −F·d against 
 energies, so that a wrong term shows whatever program it came from. Worker processes compute five energies a label.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import ENGINES
+from asteroid.engines import engine_for
+from asteroid.errors import AsteroidError
 from asteroid.labelling.campaign import label_configurations
 from asteroid.levels import LevelOfTheory
 from asteroid.records import Attempt
@@ -73,12 +75,12 @@ def spot_check(
     """
     step = FORCE_FIELD_STEP if level.method == "gfn-ff" else STEP
     generator = np.random.default_rng(seed)
-    directions, needed = {}, {engine: list[Configuration]() for engine in ENGINES}
+    directions, needed = {}, defaultdict[str | None, list[Configuration]](list)
     for configuration, label in labels:
         direction = generator.normal(size=configuration.positions.shape)
         directions[configuration.frame_id] = direction / np.linalg.norm(direction)
         moved = _displaced(configuration, directions[configuration.frame_id], step).values()
-        needed[label.program] += [configuration, *(moved if label.forces is not None else ())]
+        needed[engine_for(level, label.program)] += [configuration, *(moved if label.forces is not None else ())]
     total = sum(len(configurations) for configurations in needed.values())
     energies: dict[str, float | None] = {}
     for engine, configurations in needed.items():
@@ -87,6 +89,23 @@ def spot_check(
             if on_progress:
                 on_progress(len(energies), total)
     return [_judge(c, label, directions[c.frame_id], energies, level, step) for c, label in labels]
+
+
+def check_forces(configuration: Configuration, level: LevelOfTheory, *, engine: str | None = None) -> Check:
+    """Forces of a configuration against the finite difference of its energies, all computed now by one worker.
+
+    Raises:
+        AsteroidError: when a label does not come out.
+    """
+    step = FORCE_FIELD_STEP if level.method == "gfn-ff" else STEP
+    direction = np.random.default_rng(0).normal(size=configuration.positions.shape)
+    direction /= np.linalg.norm(direction)
+    moved = _displaced(configuration, direction, step).values()
+    found = {one.frame_id: one for one in label_configurations([configuration, *moved], level, engine=engine)}
+    if failed := [one for one in found.values() if one.status != "ok"]:
+        raise AsteroidError(f"'{level}' gives no label of {configuration.formula}: {failed[0].reason}")
+    energies = {frame_id: one.energy for frame_id, one in found.items()}
+    return _judge(configuration, found[configuration.frame_id], direction, energies, level, step)
 
 
 def _displaced(configuration: Configuration, direction: np.ndarray, step: float) -> dict[int, Configuration]:

@@ -8,7 +8,6 @@ that several processes read from, so none of them can take a task, a lock or hal
 """
 
 import contextlib
-import importlib
 import math
 import os
 import resource
@@ -23,9 +22,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from asteroid.engines import Labeller, process_kind
 from asteroid.errors import AsteroidError
-from asteroid.labelling import Labeller
-from asteroid.labelling.attempt import is_full, label_table, one_line
+from asteroid.labelling.attempt import PROCESS_STATUS, is_full, label_table, one_line
 from asteroid.labelling.wire import pack, unpack
 from asteroid.processes import CleanContext, die_with_starting_thread
 
@@ -129,7 +128,6 @@ class Worker:
 def _serve(connection: Connection, clock: Any, job: Job) -> None:
     """What runs in the process: answer one table after another until the parent closes the pipe or dies."""
     die_with_starting_thread()
-    sys.meta_path.insert(0, _WithoutPandas())
     tempfile.tempdir = job.scratch
     os.environ["TMPDIR"] = os.environ["PYSCF_TMPDIR"] = job.scratch
     os.environ["PYSCF_MAX_MEMORY"] = str(int(PROGRAM_SHARE * job.memory_limit))
@@ -168,13 +166,23 @@ class _WithoutPandas(MetaPathFinder):
 def _load(job: Job) -> Labeller:
     """Make the labeller and load its program, then limit what it may allocate."""
     labeller = job.make()
+    with_torch = process_kind(labeller.level) == "torch"
+    if not with_torch:
+        sys.meta_path.insert(0, _WithoutPandas())
     try:
-        importlib.import_module(labeller.program)
+        labeller.load()
     except (ImportError, OSError) as error:
         # It says nothing about a frame: the campaign ends.
         raise AsteroidError(f"{labeller.program} cannot be loaded on this machine: {one_line(str(error))}") from error
     # RLIMIT_DATA counts what is allocated; RLIMIT_AS would count libraries and reservations that take no memory.
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = int(job.memory_limit * 2**20)
+    # torch takes a gigabyte before it computes anything: the limit is that of what is computed.
+    limit = int((job.memory_limit + (_data_size() if with_torch else 0.0)) * 2**20)
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
     return labeller
+
+
+def _data_size() -> float:
+    """MiB of data that this process has, as RLIMIT_DATA counts it."""
+    with PROCESS_STATUS.open() as status:
+        return next((int(line.split()[1]) / 1024 for line in status if line.startswith("VmData:")), 0.0)

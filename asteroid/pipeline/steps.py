@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from asteroid import stages
+from asteroid.engines import process_kind
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.pipeline.progress import Show, with_progress
@@ -74,9 +75,23 @@ class Step:
         return self.resource(molecule, **parameters) if callable(self.resource) else self.resource
 
 
-def label_resource(molecule: MoleculeSettings, level: str, **_: Any) -> Resource:
-    """On which workers the labels of a level are computed."""
-    return "cheap" if level == str(molecule.cheap) else "accurate"
+def level_resource(molecule: MoleculeSettings, level: LevelOfTheory) -> Resource:
+    """On which workers a level is computed: those with torch where its engine needs that."""
+    if process_kind(level) == "torch":
+        return "gpu"
+    return "cheap" if level == molecule.cheap else "accurate"
+
+
+def _label_resource(molecule: MoleculeSettings, level: str, **_: Any) -> Resource:
+    return level_resource(molecule, LevelOfTheory.parse(level, imported=True))
+
+
+def _cheap_resource(molecule: MoleculeSettings) -> Resource:
+    return level_resource(molecule, molecule.cheap)
+
+
+def _accurate_resource(molecule: MoleculeSettings) -> Resource:
+    return level_resource(molecule, molecule.accurate)
 
 
 def _label(store: Store, molecule: MoleculeSettings, *, level: str, **rest: Any) -> "CampaignSummary":
@@ -106,12 +121,12 @@ def _lacks_certificate(store: Store, molecule: MoleculeSettings) -> bool:
 
 
 _IN_ORDER = (
-    Step("sample", "sampling", "cheap", stages.sample, stages.lacks_frames, _sampled, parallel=True, once=True),
-    Step("label", "{level} labels", label_resource, _label, _lacks_labels, _labelled, parallel=True),
+    Step("sample", "sampling", _cheap_resource, stages.sample, stages.lacks_frames, _sampled, parallel=True, once=True),
+    Step("label", "{level} labels", _label_resource, _label, _lacks_labels, _labelled, parallel=True),
     Step("train", "training", "gpu", stages.train, stages.lacks_training, _trained, torch=True, of_model=True),
     # The steps of a round, besides labels and training.
     Step("explore", "explore", "gpu", stages.explore, stages.lacks_exploration, str, torch=True, once=True),
-    Step("energy-cost", "energy-cost", "accurate", stages.measure_energy_cost, stages.lacks_energy_cost),
+    Step("energy-cost", "energy-cost", _accurate_resource, stages.measure_energy_cost, stages.lacks_energy_cost),
     Step("pick", "pick", "gpu", stages.pick, stages.lacks_batch, str, torch=True, once=True),
     Step("record", "record", "gpu", stages.record, stages.lacks_record, str, torch=True, once=True),
     # What a certificate needs.

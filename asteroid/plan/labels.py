@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asteroid.configuration import Configuration
+from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
-from asteroid.labelling import ENGINES, engines_for
-from asteroid.labelling.rough_cost import rough_cost
+from asteroid.engines.rough_cost import rough_cost
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import call_in_process
@@ -94,7 +94,7 @@ def ledger_price(store: Store, molecule: str, level: LevelOfTheory, *, forces: b
     """
     ledger = store.attempts(molecule, level)
     # Imported labels cost nothing here, and a row that only withdraws a label is no label.
-    ledger = ledger.filter(pc.is_in(ledger["program"], pa.array(list(ENGINES))))
+    ledger = ledger.filter(pc.is_in(ledger["program"], pa.array(programs_for(level), pa.string())))
     ledger = ledger.filter((pc.field("status") == "failed") | (pc.field("forces").is_valid() == forces))
     seconds = core_seconds(ledger)
     paid = seconds[seconds > 0]
@@ -114,13 +114,13 @@ def measure_price(
     frames = [frame.configuration for frame in store.frames(molecule.name, split="train")][:MOST]
     settings = molecule.label_settings(level)
     limits = {"time_limit": settings.time_limit, "memory_limit": settings.memory_limit}
-    options = {"engine": _engine(molecule, level), "forces": settings.forces, **limits}
+    options = {"engine": engine_for(level, molecule.engine), "forces": settings.forces, **limits}
     return _measure(frames + displaced(start, MOST - len(frames)), level, workers=workers, **options)
 
 
 def time_atoms(molecule: MoleculeSettings, level: LevelOfTheory, numbers: Sequence[int]) -> float:
     """Core-seconds of the energies of these free atoms, which are computed for it."""
-    return call_in_process(_time_atoms, level, numbers, _engine(molecule, level))
+    return call_in_process(_time_atoms, level, numbers, engine_for(level, molecule.engine))
 
 
 def _time_atoms(level: LevelOfTheory, numbers: Sequence[int], engine: str | None) -> float:
@@ -129,10 +129,6 @@ def _time_atoms(level: LevelOfTheory, numbers: Sequence[int], engine: str | None
     if not can_compute_atoms(level):
         return 0.0
     return sum(float(free_atom(level, number, engine)["cpu_seconds"]) for number in numbers)
-
-
-def _engine(molecule: MoleculeSettings, level: LevelOfTheory) -> str | None:
-    return molecule.engine if molecule.engine in engines_for(level) else None
 
 
 def _measure(

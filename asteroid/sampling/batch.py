@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.engines import Labeller, engine_for, make_labeller
 from asteroid.errors import LabelFailed
 from asteroid.groups import Group
-from asteroid.labelling import Labeller, make_labeller
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.conformers import find_conformers
@@ -75,8 +75,7 @@ def cheap_labeller(molecule: MoleculeSettings) -> Labeller:
 
 def cheap_engine(molecule: MoleculeSettings) -> str | None:
     """The manifest's engine where there is a choice: GFN-FF and the ab initio levels have one program each."""
-    level = molecule.cheap
-    return molecule.engine if level.is_semiempirical and level.method != "gfn-ff" else None
+    return engine_for(molecule.cheap, molecule.engine)
 
 
 def search_conformers(molecule: MoleculeSettings, group_name: str) -> list[Frame]:

@@ -13,10 +13,10 @@ import numpy as np
 from ase.calculators.calculator import CalculationFailed
 
 from asteroid.configuration import Configuration
+from asteroid.engines import Labeller
 from asteroid.errors import AsteroidError
 from asteroid.fragments import is_cluster
 from asteroid.geometry_files import read_structures
-from asteroid.labelling import Labeller
 from asteroid.labelling.calculator import LabellerCalculator
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.clusters import place

@@ -13,8 +13,8 @@ from ase import units
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
 from asteroid.configuration import Configuration
+from asteroid.engines import Labeller
 from asteroid.errors import LabelFailed
-from asteroid.labelling import Labeller
 from asteroid.labelling.calculator import LabellerCalculator
 from asteroid.wall import Wall
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.configuration import Configuration
+from asteroid.engines import Labeller
 from asteroid.errors import LabelFailed
-from asteroid.labelling import Labeller
 from asteroid.units import BOLTZMANN, angular_frequency_to_wavenumber
 from asteroid.vibrations import NormalModes, hessian
 

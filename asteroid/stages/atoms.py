@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from asteroid.claims import claim
 from asteroid.configuration import SYMBOLS
-from asteroid.labelling import engines_for
+from asteroid.engines import engine_for
 from asteroid.labelling.atoms import can_compute_atoms, free_atom
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
@@ -21,8 +21,11 @@ logger = logging.getLogger(__name__)
 
 
 def missing_atoms(store: Store, molecule: str, level: LevelOfTheory) -> list[int]:
-    """Atomic numbers of a molecule's elements whose free atoms have not been tried; none at an imported level."""
-    if level.family == "imported":
+    """Atomic numbers of a molecule's elements whose free atoms have not been tried; none at an imported level.
+
+    Nor at one of an engine's own: few potentials know an atom by itself.
+    """
+    if level.family in ("imported", "engine"):
         return []
     there = store.atoms(level)
     return [number for number in store.elements(molecule) if SYMBOLS[number] not in there]
@@ -62,8 +65,7 @@ def compute_atoms(
     with claim(store, f"atoms {level}", on_wait=waiting(on_progress)):
         missing = missing_atoms(store, molecule, level)
         if missing:
-            chosen = engine if engine in engines_for(level) else None
-            call_in_process(_compute, store.url, molecule, level, missing, chosen)
+            call_in_process(_compute, store.url, molecule, level, missing, engine_for(level, engine))
 
 
 def _compute(url: str, molecule: str, level: LevelOfTheory, numbers: Sequence[int], engine: str | None) -> None:

@@ -7,8 +7,8 @@ measurement is a step of its own, so that a label worker makes it. Needs no torc
 from asteroid import stored
 from asteroid.account import charge
 from asteroid.claims import claim
+from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
-from asteroid.labelling import ENGINES, engines_for
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.records import Attempt
@@ -49,7 +49,7 @@ def _measure(store: Store, molecule: MoleculeSettings) -> None:
     (attempt,) = label_configurations(
         [frame.configuration],
         molecule.accurate,
-        engine=molecule.engine if molecule.engine in engines_for(molecule.accurate) else None,
+        engine=engine_for(molecule.accurate, molecule.engine),
         forces=False,
         time_limit=settings.time_limit,
         memory_limit=settings.memory_limit,
@@ -77,7 +77,8 @@ def read_energy_cost(store: Store, molecule: MoleculeSettings) -> float | None:
 
 def _computed(store: Store, molecule: MoleculeSettings) -> list[Attempt]:
     """Accurate labels that asteroid has computed itself."""
-    return [label for label in store.labels(molecule.name, molecule.accurate).values() if label.program in ENGINES]
+    programs = programs_for(molecule.accurate)
+    return [label for label in store.labels(molecule.name, molecule.accurate).values() if label.program in programs]
 
 
 def _path(molecule: MoleculeSettings) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from asteroid import paths, stored
 from asteroid.claims import claim
 from asteroid.configuration import Configuration, Frame, Origin
+from asteroid.engines.pyscf.hessian import analytic_hessian, has_analytic_hessian
 from asteroid.errors import AsteroidError, LabelFailed
-from asteroid.labelling.hessian import analytic_hessian, has_analytic_hessian
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
 from asteroid.stages.common import forces_of, waiting

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
-from asteroid.labelling import ENGINES, engines_for
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.records import table_to_attempts
@@ -46,7 +46,7 @@ def check_imported(store: Store, molecule: MoleculeSettings, level: LevelOfTheor
     table = store.label_table(molecule.name, level)
     unchecked = pc.equal(table["program"], "import")
     judging = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
-    own = pc.is_in(table["program"], pa.array(list(ENGINES)))
+    own = pc.is_in(table["program"], pa.array(programs_for(level), pa.string()))
     if trains:
         # What only judges has not been asked for its zero.
         own = pc.and_(own, pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
@@ -58,7 +58,7 @@ def check_imported(store: Store, molecule: MoleculeSettings, level: LevelOfTheor
         (again,) = label_configurations(
             [frames[label.frame_id].configuration],
             level,
-            engine=molecule.engine if molecule.engine in engines_for(level) else None,
+            engine=engine_for(level, molecule.engine),
             forces=label.forces is not None,
             time_limit=settings.time_limit,
             memory_limit=settings.memory_limit,

@@ -13,15 +13,17 @@ import pyarrow.compute as pc
 
 from asteroid import paths
 from asteroid.claims import claim
+from asteroid.configuration import Configuration
+from asteroid.engines import capabilities, check_supported, engine_for, programs_for
 from asteroid.errors import InputError
-from asteroid.labelling import ENGINES, check_supported, engines_for
-from asteroid.levels import Family, LevelOfTheory
+from asteroid.levels import LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from asteroid.processes import Progress
 from asteroid.records import core_seconds
 from asteroid.stages.atoms import compute_atoms, lacks_atoms
 from asteroid.stages.common import counted, waiting
 from asteroid.stages.imported import check_imported
+from asteroid.stages.level_checks import check_level
 from asteroid.store import Store
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ def load_checked(manifest: str | Path) -> Manifest:
         between = [("training.ladder", level) for level in molecule.ladder if level.family != "imported"]
         for key, level in (("cheap", molecule.cheap), ("accurate", molecule.accurate), *between):
             try:
-                forces = molecule.label_settings(level).forces
+                # Sampling follows the forces of the cheap level, whatever is kept of them.
+                forces = key == "cheap" or molecule.label_settings(level).forces
                 check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity, forces=forces)
             except InputError as error:
                 problems.append(f"{manifest}: molecules[{index}] ({molecule.name}): {key}: {error}")
@@ -71,6 +74,7 @@ def sample(
         InputError: when another molecule has this name in the store.
     """
     from asteroid import sampling
+    from asteroid.sampling.conformers import starting_configuration
     from asteroid.sampling.plan import identity
 
     missing, path = lacks_frames(store, molecule), paths.identity(molecule.name)
@@ -79,6 +83,7 @@ def sample(
     if not missing:
         # A claim would be written: a finished store may be read-only.
         return sampling.SamplingSummary(0, 0, 0, {})
+    check_level(store, molecule, molecule.cheap, lambda: starting_configuration(molecule))
     with claim(store, f"sampling {molecule.name}", on_wait=waiting(on_progress)):
         return sampling.sample(store, molecule, workers=workers, on_progress=counted(on_progress))
 
@@ -136,6 +141,7 @@ def label(
     from asteroid.labelling.campaign import run_campaign
 
     check_imported(store, molecule, level)
+    check_level(store, molecule, level, lambda: _first_pending(store, molecule, level))
     if shard == 0 and lacks_atoms(store, molecule, level):
         compute_atoms(store, molecule.name, level, engine=molecule.engine, on_progress=on_progress)
     settings = molecule.label_settings(level)
@@ -143,7 +149,7 @@ def label(
         store,
         molecule.name,
         level,
-        engine=molecule.engine if molecule.engine in engines_for(level) else None,
+        engine=engine_for(level, molecule.engine),
         shard=shard,
         shards=shards,
         workers=workers,
@@ -152,6 +158,11 @@ def label(
         memory_limit=settings.memory_limit,
         on_progress=counted(on_progress),
     )
+
+
+def _first_pending(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> Configuration | None:
+    ids = store.pending(molecule.name, level, forces=molecule.label_settings(level).forces)
+    return next((frame.configuration for frame in store.frames(molecule.name, ids=ids[:1])), None)
 
 
 def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
@@ -163,20 +174,11 @@ def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: Leve
     forces = molecule.label_settings(level).forces
     table = store.attempts(molecule.name, level)
     # Imported labels cost nothing here.
-    table = table.filter(pc.is_in(table["program"], pa.array(list(ENGINES))))
+    table = table.filter(pc.is_in(table["program"], pa.array(programs_for(level), pa.string())))
     judging = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
     table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
     table = table.filter((pc.field("status") == "ok") & (pc.field("forces").is_valid() == forces))
     if table.num_rows:
         return float(np.mean(core_seconds(table)))
-    return _GUESSED_SECONDS[level.family]
-
-
-_GUESSED_SECONDS: dict[Family, float] = {
-    "semiempirical": 0.001,
-    "hf": 2.0,
-    "dft": 10.0,
-    "mp2": 10.0,
-    "ccsd": 10.0,
-    "ccsd(t)": 10.0,
-}
+    (frame,) = store.frame_table(molecule.name, split="train")["numbers"][:1].to_pylist() or [[]]
+    return capabilities(level).seconds(len(frame))

@@ -1,7 +1,7 @@
 """What is probably a mistake in a manifest that could be run: settings, geometries, levels and costs far from usual.
 
 What surely is one has been refused by :func:`asteroid.stages.load_checked` before. Nothing is computed here: costs are
-:mod:`asteroid.labelling.rough_cost`'s, right to the order of magnitude.
+:mod:`asteroid.engines.rough_cost`'s, right to the order of magnitude.
 """
 
 import importlib.util
@@ -12,10 +12,10 @@ import numpy as np
 
 from asteroid.bonds import bonded
 from asteroid.configuration import Configuration
+from asteroid.engines.rough_cost import RoughCost, rough_cost
 from asteroid.errors import LabelFailed
 from asteroid.geometry_checks import reasons_to_doubt
 from asteroid.geometry_files import read_structures
-from asteroid.labelling.rough_cost import RoughCost, rough_cost
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings
 from asteroid.problems import unusual

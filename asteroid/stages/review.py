@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asteroid.labelling import ENGINES
+from asteroid.engines import programs_for
 from asteroid.labelling.review import Withdrawn, review, withdraw
 from asteroid.labelling.spot_check import Check, spot_check
 from asteroid.levels import LevelOfTheory
@@ -77,7 +77,7 @@ def audit_labels(
     cheap = None if level.is_semiempirical else next((x for x in store.levels(molecule) if x.is_semiempirical), None)
     outliers = review(store, molecule, level, cheap=cheap)
     table = store.label_table(molecule, level)
-    ours = table.filter(pc.is_in(table["program"], pa.array(list(ENGINES))))
+    ours = table.filter(pc.is_in(table["program"], pa.array(programs_for(level), pa.string())))
     chosen = np.random.default_rng(seed).permutation(ours.num_rows)[:sample]
     drawn = ours.take(pa.array(np.sort(chosen)))
     frames = {f.frame_id: f.configuration for f in store.frames(molecule, ids=drawn["frame_id"].to_pylist())}

@@ -10,8 +10,8 @@ from ase import Atoms
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
 from asteroid.configuration import Configuration
+from asteroid.engines import Labeller, check_supported
 from asteroid.errors import InputError, LabelFailed
-from asteroid.labelling import Labeller, check_supported
 from asteroid.labelling.apart import LabellerApart
 from asteroid.levels import LevelOfTheory
 

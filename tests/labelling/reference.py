@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import make_labeller
+from asteroid.engines import make_labeller
 from asteroid.levels import LevelOfTheory
 from asteroid.units import BOHR
 

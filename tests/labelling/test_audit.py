@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import Result, make_labeller
+from asteroid.engines import Result, make_labeller
 from asteroid.labelling.attempt import attempt
 from asteroid.labelling.audit import audit
 from tests.labelling.reference import FORMALDEHYDE, PEROXYL, level

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration, Frame, Origin
-from asteroid.labelling import make_labeller
+from asteroid.engines import make_labeller
 from asteroid.labelling.review import FEWEST, outliers, review
 from asteroid.records import Attempt, attempts_to_table
 from asteroid.store import Store

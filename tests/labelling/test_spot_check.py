@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from asteroid.labelling import make_labeller
+from asteroid.engines import make_labeller
 from asteroid.labelling.attempt import attempt
 from asteroid.labelling.spot_check import FORCE_TOLERANCE, spot_check
 from tests.labelling.reference import FORMALDEHYDE, PEROXYL, WATER, level

@@ -1,6 +1,7 @@
 """Functions and labellers that tests run in other processes."""
 
 import ctypes
+import importlib
 import os
 import signal
 import sys
@@ -11,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from asteroid.configuration import Configuration
+from asteroid.engines import Result, make_labeller
 from asteroid.errors import LabelFailed
-from asteroid.labelling import Result, make_labeller
 from asteroid.levels import LevelOfTheory
 
 GFN2 = LevelOfTheory.parse("gfn2-xtb")
@@ -56,6 +57,9 @@ class Troubled:
 
     def __call__(self) -> "Troubled":
         return self
+
+    def load(self) -> None:
+        importlib.import_module(self.program)
 
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
         if configuration.numbers[0] == self.element:

@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import brentq
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import make_labeller
-from asteroid.labelling.proved import PROVED
+from asteroid.engines import make_labeller
+from asteroid.engines.proofs import PROVED
 from asteroid.units import BOHR, HARTREE, HARTREE_PER_BOHR
 from tests.labelling.reference import MINDLESS, level, reference_file
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import Labeller, make_labeller
+from asteroid.engines import Labeller, make_labeller
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import single_thread_environment

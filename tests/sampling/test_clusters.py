@@ -8,10 +8,10 @@ import pytest
 
 from asteroid.bonds import bonded, distances
 from asteroid.configuration import Configuration
+from asteroid.engines import Labeller
 from asteroid.errors import AsteroidError
 from asteroid.fragments import contact_sums, fragments, in_contact, is_cluster
 from asteroid.groups import Group
-from asteroid.labelling import Labeller
 from asteroid.manifest import MoleculeSettings, SamplingSettings
 from asteroid.sampling import sample, starting_configuration
 from asteroid.sampling.batch import Batch, Outcome, make_batch

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import Labeller
+from asteroid.engines import Labeller
 from asteroid.sampling.dynamics import trajectory
 from asteroid.sampling.normal_modes import compute_hessian
 from asteroid.units import BOLTZMANN

@@ -7,7 +7,7 @@ import pytest
 from ase.vibrations import Vibrations
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import Labeller
+from asteroid.engines import Labeller
 from asteroid.labelling.calculator import LabellerCalculator
 from asteroid.sampling.normal_modes import SOFTEST, compute_hessian, displace
 from asteroid.units import BOLTZMANN, angular_frequency_to_wavenumber

@@ -6,7 +6,7 @@ import pytest
 from ase.build import molecule as ase_molecule
 from ase.io import write
 
-from asteroid.labelling import make_labeller
+from asteroid.engines import make_labeller
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.conformers import find_conformers
 

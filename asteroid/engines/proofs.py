@@ -2,7 +2,7 @@
 
 Every row is proved against finite differences of its own energy on distorted, asymmetric molecules, neutral and, where
 it says so, charged (``tests/physics/test_labels.py`` runs over this very table), and against numbers that another
-program published (``tests/physics/test_labels_published.py``). :func:`asteroid.labelling.check_supported` refuses
+program published (``tests/physics/test_labels_published.py``). :func:`asteroid.engines.check_supported` refuses
 whatever has no row. Adding a method is a line here, once its tests pass.
 """
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration
+from asteroid.engines import make_labeller
+from asteroid.engines.pyscf import ab_initio
 from asteroid.errors import InputError, LabelFailed
-from asteroid.labelling import ab_initio, make_labeller
 from asteroid.labelling.attempt import attempt
 from asteroid.records import attempts_to_table, table_to_attempts
 from tests.labelling.reference import FORMALDEHYDE, PEROXYL, level

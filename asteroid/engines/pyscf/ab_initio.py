@@ -1,11 +1,11 @@
 """The accurate levels: HF, DFT, MP2, CCSD and CCSD(T) with PySCF.
 
-:class:`PyscfLabeller` joins a mean field (:mod:`asteroid.labelling.mean_field`) and the method that stands on it:
-:mod:`asteroid.labelling.density_functional` and :mod:`asteroid.labelling.correlation` where those are faster, else
-PySCF by itself (:mod:`asteroid.labelling.plain`), with which one label in many is compared. Atomic units end here.
-Every gradient offered equals the finite difference of its own energy (``tests/physics/test_labels.py``); combinations
-that do not are refused by :func:`asteroid.labelling.check_supported`. Correlated methods keep the core frozen, as
-published labels do.
+:class:`PyscfLabeller` joins a mean field (:mod:`asteroid.engines.pyscf.mean_field`) and the method that stands on it:
+:mod:`asteroid.engines.pyscf.density_functional` and :mod:`asteroid.engines.pyscf.correlation` where those are faster,
+else PySCF by itself (:mod:`asteroid.engines.pyscf.plain`), with which one label in many is compared. Atomic units end
+here. Every gradient offered equals the finite difference of its own energy (``tests/physics/test_labels.py``);
+combinations that do not are refused by :func:`asteroid.engines.check_supported`. Correlated methods keep the core
+frozen, as published labels do.
 """
 
 from collections.abc import Mapping
@@ -15,18 +15,11 @@ from typing import Any, Final
 import numpy as np
 
 from asteroid.configuration import Configuration
+from asteroid.engines import Result, check_supported, package_version, settings_hash
+from asteroid.engines.pyscf import correlation, density_functional, plain
+from asteroid.engines.pyscf.mean_field import LADDER, make_mean_field, solve
+from asteroid.engines.pyscf.plain import Method, Thresholds
 from asteroid.errors import LabelFailed
-from asteroid.labelling import (
-    Result,
-    check_supported,
-    correlation,
-    density_functional,
-    package_version,
-    plain,
-    settings_hash,
-)
-from asteroid.labelling.mean_field import LADDER, make_mean_field, solve
-from asteroid.labelling.plain import Method, Thresholds
 from asteroid.levels import Family, LevelOfTheory
 from asteroid.units import BOHR, HARTREE, HARTREE_PER_BOHR
 
@@ -70,6 +63,9 @@ class PyscfLabeller:
     def settings(self) -> str:
         return settings_hash(SETTINGS)
 
+    def load(self) -> None:
+        import pyscf  # noqa: F401
+
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
         """One label, on one thread.
 
@@ -104,18 +100,15 @@ class PyscfLabeller:
             mean_field.conv_tol, mean_field.conv_tol_grad = SETTINGS["scf_energy"], SETTINGS["scf_gradient"]
             rungs = solve(mean_field, plain=methods is PLAIN)
             try:
-                energy, gradient = methods[self.level.family](mean_field, forces and not single, THRESHOLDS)
+                found = methods[self.level.family](mean_field, forces and not single, THRESHOLDS)
             except LabelFailed as error:
                 raise LabelFailed(str(error), rungs=rungs) from error
-            if forces and single:
-                gradient = np.zeros((1, 3))
-            dipole = None
-            if self.level.family in ("hf", "dft") and configuration.charge == 0:
-                dipole = np.asarray(mean_field.dip_moment(unit="AU", verbose=0)) * BOHR
+        gradient = np.zeros((1, 3)) if forces and single else found.gradient
         return Result(
-            energy=energy * HARTREE,
+            energy=found.energy * HARTREE,
             forces=None if gradient is None else -gradient * HARTREE_PER_BOHR,
-            dipole=dipole,
+            # That of an ion depends on the origin.
+            dipole=None if found.dipole is None or configuration.charge else np.asarray(found.dipole) * BOHR,
             spin_square=float(mean_field.spin_square()[0]) if configuration.multiplicity > 1 else None,
             rungs=rungs,
             positions=mean_field.mol.atom_coords() * BOHR,

@@ -4,7 +4,7 @@ The equations are those of ``pyscf.grad.mp2`` and ``pyscf.grad.ccsd`` (J. Chem. 
 doi:10.1063/1.460916). What is faster here: the relaxed density is known before the derivative integrals are computed,
 so that each of these is contracted once, with the reference and the correlated density together; and the atom with most
 basis functions needs none, for no integral changes when all atoms move together. Called by
-:mod:`asteroid.labelling.correlation`.
+:mod:`asteroid.engines.pyscf.correlation`.
 """
 
 import ctypes
@@ -32,8 +32,10 @@ def correlated_gradient(
     lagrangian: Array,
     two_particle: Callable[[int, int], Array],
     response_tolerance: float,
-) -> Array:
+) -> tuple[Array, Array]:
     """(N, 3) hartree/bohr, the derivative of the energy whose densities these are; the core is frozen.
+
+    And (3,) e·bohr, the dipole of the relaxed density, which is the derivative of that energy by an electric field.
 
     Args:
         mean_field: converged RHF.
@@ -79,7 +81,7 @@ def correlated_gradient(
         gradient[atom] += np.einsum("xij,ij->x", core_hamiltonian(atom), total)
         gradient[atom] += np.einsum("xij,ij->x", overlap[:, first:last], overlap_force[first:last])
     gradient += _two_electron(molecule, two_particle, reference, reference + 2 * correlation)
-    return np.asarray(gradient)
+    return np.asarray(gradient), np.asarray(mean_field.dip_moment(molecule, total, unit="AU", verbose=0))
 
 
 def _relax(mean_field: Any, relaxed: Array, lagrangian: Array, occupied: int, tolerance: float) -> None:

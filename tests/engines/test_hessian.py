@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration
+from asteroid.engines.pyscf.hessian import PROVED, analytic_hessian, has_analytic_hessian
 from asteroid.labelling.campaign import label_configurations
-from asteroid.labelling.hessian import PROVED, analytic_hessian, has_analytic_hessian
 from asteroid.vibrations import displacements, hessian_from_forces, normal_modes
 from tests.labelling.reference import WATER, WATER_CATION, level
 

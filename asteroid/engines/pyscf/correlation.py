@@ -1,8 +1,8 @@
-"""Closed-shell MP2, CCSD and CCSD(T) with a frozen core: energy and gradient in atomic units, faster than plain PySCF.
+"""Closed-shell MP2, CCSD and CCSD(T) with a frozen core: energy, gradient and dipole, faster than plain PySCF.
 
-Amplitudes come from PySCF, densities go to :mod:`asteroid.labelling.gradients`; the triples are those of
-:mod:`asteroid.labelling.triples`. Called by :mod:`asteroid.labelling.ab_initio`; :mod:`asteroid.labelling.plain` has
-the same functions as PySCF offers them.
+Amplitudes come from PySCF, densities go to :mod:`asteroid.engines.pyscf.gradients`; the triples are those of
+:mod:`asteroid.engines.pyscf.triples`. Called by :mod:`asteroid.engines.pyscf.ab_initio`;
+:mod:`asteroid.engines.pyscf.plain` has the same functions as PySCF offers them.
 """
 
 from typing import Any
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.engines.pyscf import plain
+from asteroid.engines.pyscf.gradients import correlated_gradient, to_atomic_pairs
+from asteroid.engines.pyscf.plain import CC_CYCLES, Outcome, Thresholds
+from asteroid.engines.pyscf.triples import TriplesResponse, triples_response
 from asteroid.errors import LabelFailed
-from asteroid.labelling import plain
-from asteroid.labelling.gradients import correlated_gradient, to_atomic_pairs
-from asteroid.labelling.plain import CC_CYCLES, Outcome, Thresholds
-from asteroid.labelling.triples import TriplesResponse, triples_response
 
 Array = npt.NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def mp2(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
         packed[:, _diagonal(n)] *= 0.5
         return packed.reshape(last - first, n, -1)
 
-    return energy, correlated_gradient(
+    gradient, dipole = correlated_gradient(
         mean_field,
         doo=-np.tensordot(theta, amplitudes, axes=([1, 2, 3], [1, 2, 3])),
         dvv=np.tensordot(theta, amplitudes, axes=([0, 2, 3], [0, 2, 3])),
@@ -60,6 +60,7 @@ def mp2(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
         two_particle=two_particle,
         response_tolerance=thresholds.response,
     )
+    return Outcome(energy, gradient, dipole)
 
 
 def ccsd(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
@@ -67,9 +68,9 @@ def ccsd(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
         return plain.ccsd(mean_field, forces, thresholds)
     cluster, integrals = plain.solve_ccsd(mean_field, thresholds)
     if not forces:
-        return float(cluster.e_tot), None
+        return Outcome(float(cluster.e_tot))
     plain.solve_lambda(cluster, integrals, thresholds)
-    return float(cluster.e_tot), _cluster_gradient(cluster, thresholds, None)
+    return Outcome(float(cluster.e_tot), *_cluster_gradient(cluster, thresholds, None))
 
 
 def ccsd_t(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
@@ -83,7 +84,7 @@ def ccsd_t(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
     cluster, integrals = plain.solve_ccsd(mean_field, thresholds)
     energy = float(cluster.e_tot + plain.triples_energy(cluster, integrals))
     if not forces:
-        return energy, None
+        return Outcome(energy)
     triples = triples_response(cluster.t1, cluster.t2, integrals)
 
     def intermediates(*arguments: Any) -> Any:
@@ -104,11 +105,11 @@ def ccsd_t(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
     )
     if not converged:
         raise LabelFailed(f"CCSD(T) lambda equations not converged in {CC_CYCLES} cycles")
-    return energy, _cluster_gradient(cluster, thresholds, triples)
+    return Outcome(energy, *_cluster_gradient(cluster, thresholds, triples))
 
 
-def _cluster_gradient(cluster: Any, thresholds: Thresholds, triples: TriplesResponse | None) -> Array:
-    """The gradient of closed-shell CCSD, or of CCSD(T) with what triples add."""
+def _cluster_gradient(cluster: Any, thresholds: Thresholds, triples: TriplesResponse | None) -> tuple[Array, Array]:
+    """Gradient and dipole of closed-shell CCSD, or of CCSD(T) with what triples add."""
     from pyscf import lib
     from pyscf.cc import ccsd_rdm
     from pyscf.grad import ccsd as ccsd_gradient

@@ -7,8 +7,8 @@ import time
 from typing import Any, Final
 
 from asteroid.configuration import Configuration
-from asteroid.labelling.ab_initio import SETTINGS
-from asteroid.labelling.mean_field import make_mean_field, solve
+from asteroid.engines.pyscf.ab_initio import SETTINGS
+from asteroid.engines.pyscf.mean_field import make_mean_field, solve
 from asteroid.levels import LevelOfTheory
 from asteroid.units import BOHR, HARTREE
 
@@ -17,7 +17,7 @@ PROVED: Final = frozenset({"hf", "pbe", "blyp", "pbe0", "b3lyp", "b3lyp5"})
 
 
 def has_analytic_hessian(level: LevelOfTheory) -> bool:
-    return level.method in PROVED and not level.dispersion
+    return level.method in PROVED and not level.dispersion and level.engine is None
 
 
 def analytic_hessian(configuration: Configuration, level: LevelOfTheory) -> dict[str, Any]:

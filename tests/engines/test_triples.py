@@ -5,7 +5,7 @@ import pytest
 from pyscf import cc, gto, scf
 from pyscf.cc import ccsd_lambda, ccsd_rdm, ccsd_t_lambda_slow, ccsd_t_rdm_slow
 
-from asteroid.labelling.triples import triples_response
+from asteroid.engines.pyscf.triples import triples_response
 from tests.labelling.reference import FORMALDEHYDE
 
 

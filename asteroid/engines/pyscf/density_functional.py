@@ -3,7 +3,7 @@
 Nearly all the time of a DFT label of a small molecule goes into the exchange-correlation grid.
 :func:`solve_on_two_grids` goes over the fine grid three times instead of a dozen, to the same converged energy;
 :func:`energy_and_gradient` contracts the potential's derivatives with the density at once instead of making matrices of
-them. Called by :mod:`asteroid.labelling.mean_field` and :mod:`asteroid.labelling.ab_initio`.
+them. Called by :mod:`asteroid.engines.pyscf.mean_field` and :mod:`asteroid.engines.pyscf.ab_initio`.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.labelling.plain import Outcome, Thresholds
+from asteroid.engines.pyscf.plain import Outcome, Thresholds
 
 Array = npt.NDArray[np.float64]
 
@@ -98,12 +98,13 @@ def keep_long_range_integrals(mean_field: Any) -> None:
 
 
 def energy_and_gradient(mean_field: Any, forces: bool, _: Thresholds) -> Outcome:
-    """hartree, and (N, 3) hartree/bohr with the response of the grid to moving atoms."""
+    """The gradient has the response of the grid to moving atoms."""
+    dipole = mean_field.dip_moment(unit="AU", verbose=0)
     if not forces:
-        return float(mean_field.e_tot), None
+        return Outcome(float(mean_field.e_tot), dipole=dipole)
     method = mean_field.nuc_grad_method()
     method.get_veff = lambda mol, dm: _two_electron_potential(method, mol, dm)
-    return float(mean_field.e_tot), method.kernel() + _exchange_correlation(mean_field)
+    return Outcome(float(mean_field.e_tot), method.kernel() + _exchange_correlation(mean_field), dipole)
 
 
 def _two_electron_potential(method: Any, molecule: Any, density: Array) -> Array:

@@ -1,15 +1,15 @@
 """A converged mean field, up a ladder of ever more patient ways to reach it.
 
 Every rung converges to the same thresholds: a label from the last one is as good as any other.
-Called by :mod:`asteroid.labelling.ab_initio`.
+Called by :mod:`asteroid.engines.pyscf.ab_initio`.
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
 from asteroid.configuration import Configuration
+from asteroid.engines.pyscf.density_functional import keep_long_range_integrals, solve_on_two_grids
 from asteroid.errors import LabelFailed
-from asteroid.labelling.density_functional import keep_long_range_integrals, solve_on_two_grids
 from asteroid.levels import MAX_ALL_ELECTRON, LevelOfTheory
 from asteroid.units import BOHR
 

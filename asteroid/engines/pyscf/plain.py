@@ -1,24 +1,36 @@
 """What PySCF computes by itself: energy and gradient of one method on a converged mean field, in atomic units.
 
 Open shells of MP2 and CCSD are labelled with these functions; for all else they are what the faster ones
-(:mod:`asteroid.labelling.correlation`, :mod:`asteroid.labelling.density_functional`) are compared with, in tests and,
-for one label in many, while labelling.
+(:mod:`asteroid.engines.pyscf.correlation`, :mod:`asteroid.engines.pyscf.density_functional`) are compared with, in
+tests and, for one label in many, while labelling.
 """
 
 import contextlib
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.engines.pyscf.gradients import LINEAR_DEPENDENCE, RESPONSE_CYCLES
 from asteroid.errors import LabelFailed
-from asteroid.labelling.gradients import LINEAR_DEPENDENCE, RESPONSE_CYCLES
 
-Outcome = tuple[float, npt.NDArray[np.float64] | None]
-"""Energy in hartree; gradient (N, 3) in hartree/bohr, None when only the energy was asked for."""
+
+class Outcome(NamedTuple):
+    """What a method gives, in atomic units.
+
+    Args:
+        energy: hartree.
+        gradient: (N, 3) hartree/bohr; None when only the energy was asked for.
+        dipole: (3,) e·bohr, of a relaxed density that was at hand; None where it would be a calculation of its own.
+    """
+
+    energy: float
+    gradient: npt.NDArray[np.float64] | None = None
+    dipole: npt.NDArray[np.float64] | None = None
+
 
 CC_CYCLES: Final = 100
 
@@ -45,14 +57,15 @@ Method = Callable[[Any, bool, Thresholds], Outcome]
 
 def mean_field(mean_field: Any, forces: bool, _: Thresholds) -> Outcome:
     """HF and DFT."""
+    dipole = mean_field.dip_moment(unit="AU", verbose=0)
     if not forces:
-        return float(mean_field.e_tot), None
+        return Outcome(float(mean_field.e_tot), dipole=dipole)
     method = mean_field.nuc_grad_method()
     if hasattr(method, "grid_response"):
         # Without it the force is not the derivative of the energy on the moving grid: the net force of formaldehyde is
         # 1e-4 eV/Å at our grid, 3e-3 with r2SCAN.
         method.grid_response = True
-    return float(mean_field.e_tot), method.kernel()
+    return Outcome(float(mean_field.e_tot), method.kernel(), dipole)
 
 
 def mp2(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
@@ -61,17 +74,17 @@ def mp2(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
     perturbation = mp.MP2(mean_field, frozen=frozen_core(mean_field.mol))
     perturbation.kernel(with_t2=forces)
     with tight_response(thresholds):
-        return float(perturbation.e_tot), perturbation.nuc_grad_method().kernel() if forces else None
+        return Outcome(float(perturbation.e_tot), perturbation.nuc_grad_method().kernel() if forces else None)
 
 
 def ccsd(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
     cluster, integrals = solve_ccsd(mean_field, thresholds)
     if not forces:
-        return float(cluster.e_tot), None
+        return Outcome(float(cluster.e_tot))
     solve_lambda(cluster, integrals, thresholds)
     with tight_response(thresholds):
         gradient = cluster.nuc_grad_method().kernel(cluster.t1, cluster.t2, cluster.l1, cluster.l2, eris=integrals)
-    return float(cluster.e_tot), gradient
+    return Outcome(float(cluster.e_tot), gradient)
 
 
 def ccsd_t(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
@@ -85,7 +98,7 @@ def ccsd_t(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
     cluster, integrals = solve_ccsd(mean_field, thresholds)
     energy = float(cluster.e_tot + triples_energy(cluster, integrals))
     if not forces:
-        return energy, None
+        return Outcome(energy)
     converged, l1, l2 = ccsd_t_lambda.kernel(
         cluster,
         integrals,
@@ -98,7 +111,7 @@ def ccsd_t(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
     if not converged:
         raise LabelFailed(f"CCSD(T) lambda equations not converged in {CC_CYCLES} cycles")
     with tight_response(thresholds):
-        return energy, ccsd_t.Gradients(cluster).kernel(cluster.t1, cluster.t2, l1, l2, eris=integrals)
+        return Outcome(energy, ccsd_t.Gradients(cluster).kernel(cluster.t1, cluster.t2, l1, l2, eris=integrals))
 
 
 def solve_ccsd(mean_field: Any, thresholds: Thresholds) -> tuple[Any, Any]:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration
-from asteroid.labelling import density_functional, plain
-from asteroid.labelling.ab_initio import SETTINGS, THRESHOLDS
-from asteroid.labelling.mean_field import make_mean_field, solve
+from asteroid.engines.pyscf import density_functional, plain
+from asteroid.engines.pyscf.ab_initio import SETTINGS, THRESHOLDS
+from asteroid.engines.pyscf.mean_field import make_mean_field, solve
 from asteroid.units import HARTREE, HARTREE_PER_BOHR
 from tests.labelling.reference import PEROXYL, WATER, level
 

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.labelling.plain import frozen_core
+from asteroid.engines import ProcessKind, capabilities
+from asteroid.engines.pyscf.plain import frozen_core
 from asteroid.levels import MAX_ALL_ELECTRON, Family, LevelOfTheory
 
 
@@ -61,6 +62,9 @@ _NUMBERS: Final[dict[Family, Callable[[_Size], float]]] = {
 """Numbers of eight bytes that a label likes to hold: with less memory it takes several times as long. Mean fields keep
 their integrals only where there is room."""
 
+_MEMORY: Final[dict[ProcessKind, float]] = {"plain": 200.0, "torch": 1500.0}
+"""MiB, of an engine's process."""
+
 _PROGRAM_MEMORY: Final = 200.0
 """MiB of PySCF itself."""
 
@@ -83,6 +87,9 @@ def rough_cost(level: LevelOfTheory, configuration: Configuration, *, forces: bo
     if level.is_semiempirical:
         # GFN2 of ethanol (26 electrons) takes 1.5 ms with tblite.
         return RoughCost(2e-3 * (configuration.electrons / 26) ** 2, 100.0, None)
+    if level.engine is not None:
+        able = capabilities(level)
+        return RoughCost(able.seconds(len(configuration.numbers)), _MEMORY[able.process], None)
     from pyscf import gto
 
     # Far apart, so that nothing depends on where the atoms are.

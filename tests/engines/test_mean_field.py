@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration
+from asteroid.engines.pyscf.mean_field import LADDER, make_mean_field, solve
 from asteroid.errors import LabelFailed
-from asteroid.labelling.mean_field import LADDER, make_mean_field, solve
 from tests.labelling.reference import FORMALDEHYDE, IODOMETHYL, PEROXYL, level
 
 # What DIIS alone does not solve: molecules torn apart, as a model that still knows little proposes them. Of 240 such

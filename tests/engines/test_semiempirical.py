@@ -6,8 +6,8 @@ from ase.build import molecule
 from ase.optimize import BFGS
 
 from asteroid.configuration import Configuration
+from asteroid.engines import make_labeller
 from asteroid.errors import LabelFailed
-from asteroid.labelling import make_labeller
 from asteroid.labelling.calculator import LabellerCalculator
 from tests.labelling.reference import CATION, FORMALDEHYDE, PEROXYL, level
 

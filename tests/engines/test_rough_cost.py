@@ -4,7 +4,7 @@ import pytest
 from ase.build import molecule
 
 from asteroid.configuration import Configuration
-from asteroid.labelling.rough_cost import rough_cost
+from asteroid.engines.rough_cost import rough_cost
 from asteroid.levels import LevelOfTheory
 
 

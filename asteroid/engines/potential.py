@@ -1,0 +1,251 @@
+"""Pretrained potentials as levels of theory: ``potential:so3lr``, ``potential:ani1ccx``, ``potential:<path>``.
+
+A path names a MACE model or a TorchScript of AIMNet2; the hash of its content belongs to the settings of its labels, so
+that those of another file are not mixed with them. Both kinds of file run code of their own when they are loaded: use
+only those of people you trust.
+
+All run in double precision, on one thread, in processes that have torch and no quantum chemistry. Nothing here imports
+torch before :meth:`PotentialLabeller.load`.
+"""
+
+import contextlib
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from asteroid.configuration import SYMBOLS, Configuration
+from asteroid.engines import Capabilities, Engine, Labeller, Result, package_version, require, settings_hash
+from asteroid.errors import InputError, LabelFailed, nearest
+from asteroid.levels import LevelOfTheory
+
+Compute = Callable[[Configuration], dict[str, Any]]
+"""``energy`` in eV, ``forces`` (N, 3) in eV/Å and perhaps ``dipole`` (3,) in e·Å."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of potential.
+
+    Args:
+        package: module that runs it.
+        distribution: the package's name where it is installed from.
+        load: makes what computes, from what stands after the colon.
+        elements: that it has parameters for; None where the file alone knows.
+        charged: whether it takes charges.
+        dipole: whether it gives one.
+        seconds: core-seconds of a label, by the number of atoms.
+    """
+
+    package: str
+    distribution: str
+    load: Callable[[str], Compute]
+    elements: frozenset[int] | None = None
+    charged: bool = False
+    dipole: bool = False
+    seconds: Callable[[int], float] = lambda atoms: 0.02 + 2e-3 * atoms
+
+
+def _with_ase(calculator: Any) -> Compute:
+    def compute(configuration: Configuration) -> dict[str, Any]:
+        atoms = configuration.to_atoms()
+        atoms.info["charge"] = float(configuration.charge)
+        calculator.calculate(atoms, ["energy", "forces"], ["positions", "numbers", "cell", "pbc"])
+        return dict(calculator.results)
+
+    return compute
+
+
+def _mace(path: str) -> Compute:
+    from mace.calculators import MACECalculator
+
+    calculator = MACECalculator(model_paths=path, device="cpu", default_dtype="float64")
+    known = {int(z) for z in calculator.z_table.zs}
+    compute = _with_ase(calculator)
+
+    def checked(configuration: Configuration) -> dict[str, Any]:
+        if unknown := {int(z) for z in configuration.numbers} - known:
+            names = [", ".join(SYMBOLS[z] for z in sorted(some)) for some in (unknown, known)]
+            raise LabelFailed(f"no parameters for {names[0]}: {path} has {names[1]}")
+        # Dipoles of MACE files are no derivatives of the energy, where there are any.
+        return {name: value for name, value in compute(configuration).items() if name != "dipole"}
+
+    return checked
+
+
+def _so3lr(_: str) -> Compute:
+    import mace  # noqa: F401 (before e3nn: it sets what e3nn's constants need to be loaded)
+    from so3krates_torch.calculator.so3 import SO3LRCalculator
+
+    return _with_ase(SO3LRCalculator(default_dtype="float64"))
+
+
+def _torchani(name: str) -> Compute:
+    import torch
+    import torchani
+
+    try:
+        model = getattr(torchani.models, {"ani1x": "ANI1x", "ani1ccx": "ANI1ccx", "ani2x": "ANI2x"}[name])()
+    except Exception as error:
+        # Later versions look for the weights on the network at first use.
+        raise ImportError(f"torchani {package_version('torchani')} has no weights of {name} here: {error}") from error
+    return _with_ase(model.to(torch.float64).ase())
+
+
+def _aimnet2(path: str) -> Compute:
+    import torch
+
+    model = torch.jit.load(path, map_location="cpu").double()  # type: ignore[no-untyped-call]
+
+    def compute(configuration: Configuration) -> dict[str, Any]:
+        positions = torch.tensor(configuration.positions[None], requires_grad=True)
+        numbers = torch.tensor(configuration.numbers[None].astype(np.int64))
+        charge = torch.tensor([float(configuration.charge)], dtype=torch.float64)
+        energy = model({"coord": positions, "numbers": numbers, "charge": charge})["energy"].sum()
+        (gradient,) = torch.autograd.grad(energy, positions)
+        return {"energy": float(energy), "forces": -gradient[0].numpy()}
+
+    return compute
+
+
+_HCNO: Final = frozenset({1, 6, 7, 8})
+_ORGANIC: Final = _HCNO | {9, 15, 16, 17}
+
+
+def _ani(elements: frozenset[int]) -> Kind:
+    return Kind(package="torchani", distribution="torchani", load=_torchani, elements=elements)
+
+
+KINDS: Final = {
+    # 45 to 70 ms a frame on one thread, whatever the size below 30 atoms. Energies are relative to a zero of its own.
+    "so3lr": Kind(
+        package="so3krates_torch",
+        distribution="so3krates-torch",
+        load=_so3lr,
+        elements=_ORGANIC,
+        charged=True,
+        dipole=True,
+        seconds=lambda atoms: 0.05 + 1e-3 * atoms,
+    ),
+    "ani1x": _ani(_HCNO),
+    "ani1ccx": _ani(_HCNO),
+    "ani2x": _ani(_HCNO | {9, 16, 17}),
+}
+"""Potentials that a package brings with their weights."""
+
+MACE: Final = Kind(package="mace", distribution="mace-torch", load=_mace)
+AIMNET2: Final = Kind(package="torch", distribution="torch", load=_aimnet2, charged=True)
+"""Those of a file."""
+
+
+@dataclass(frozen=True)
+class PotentialLabeller:
+    """Labels of one potential, in a process of its own kind."""
+
+    level: LevelOfTheory
+
+    @property
+    def kind(self) -> Kind:
+        return _kind(self.level)
+
+    @property
+    def program(self) -> str:
+        return self.kind.distribution
+
+    @property
+    def version(self) -> str:
+        return package_version(self.kind.distribution)
+
+    @property
+    def settings(self) -> str:
+        content = self.level.method if self.level.method in KINDS else _content_hash(self.level.method)
+        return settings_hash({"potential": content, "precision": "float64"})
+
+    def load(self) -> None:
+        _loaded(self.level)
+
+    def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
+        """One label; forces come with the energy, so only what is kept depends on ``forces``.
+
+        Raises:
+            LabelFailed: for an element that the file has no parameters for.
+        """
+        found = _loaded(self.level)(configuration)
+        dipole = found.get("dipole")
+        return Result(
+            energy=float(found["energy"]),
+            forces=np.array(found["forces"], dtype=np.float64) if forces else None,
+            dipole=np.array(dipole, dtype=np.float64) if dipole is not None and configuration.charge == 0 else None,
+        )
+
+
+class PotentialEngine(Engine):
+    name = "potential"
+
+    def read(self, level: LevelOfTheory, folder: Path) -> LevelOfTheory:
+        name = level.method
+        if name.lower() in KINDS:
+            return LevelOfTheory(name.lower(), engine=self.name)
+        path = (folder / Path(name).expanduser()).resolve()
+        if not path.is_file():
+            near = nearest(name.lower(), KINDS)
+            remedy = f"did you mean '{near}'?" if near else f"write a model's path, or one of: {', '.join(KINDS)}"
+            raise InputError(f"it is no known potential, and there is no file {path}; {remedy}")
+        return LevelOfTheory(str(path), engine=self.name)
+
+    def capabilities(self, level: LevelOfTheory) -> Capabilities:
+        kind = _kind(level)
+        return Capabilities(
+            properties=frozenset({"energy", "forces", "dipole"} if kind.dipole else {"energy", "forces"}),
+            elements=kind.elements,
+            charges=None if kind.charged else frozenset({0}),
+            # None of them knows a spin.
+            multiplicities=frozenset({1}),
+            seconds=kind.seconds,
+            process="torch",
+        )
+
+    def make(self, level: LevelOfTheory) -> Labeller:
+        kind = _kind(level)
+        require(kind.package, "train" if kind in (MACE, AIMNET2) else "potentials")
+        if level.method not in KINDS and not Path(level.method).is_file():
+            raise InputError(f"'{level}': there is no such file here; write the path of a model")
+        return PotentialLabeller(level)
+
+
+def _kind(level: LevelOfTheory) -> Kind:
+    return KINDS[level.method] if level.method in KINDS else _kind_of_file(level.method)
+
+
+@cache
+def _kind_of_file(path: str) -> Kind:
+    """A TorchScript is an archive with code in it; models of MACE are pickled whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return AIMNET2 if any("/code/" in name for name in archive.namelist()) else MACE
+    except (OSError, zipfile.BadZipFile):
+        return MACE
+
+
+@cache
+def _content_hash(path: str) -> str:
+    return sha256(Path(path).read_bytes()).hexdigest()
+
+
+@cache
+def _loaded(level: LevelOfTheory) -> Compute:
+    import torch
+
+    torch.set_num_threads(1)
+    # What a package prints is no part of our output.
+    with contextlib.redirect_stdout(sys.stderr):
+        return _kind(level).load(level.method)
+
+
+ENGINE: Final = PotentialEngine()

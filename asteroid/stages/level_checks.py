@@ -1,0 +1,66 @@
+"""Levels that nothing has proved: their forces against finite differences on the molecule, before its first labels.
+
+A level of an engine's own, or a shared one that a plug-in computes, is not in the table of
+:mod:`asteroid.engines.proofs`. One label and four energies show whether its forces are minus the derivative of its
+energy. What was found is stored, with the program and its settings: labels of another file under the same name, or of
+other settings, are refused.
+"""
+
+import logging
+from collections.abc import Callable
+
+from asteroid import paths, stored
+from asteroid.configuration import Configuration
+from asteroid.engines import capabilities, check_elements, engine_for, make_labeller
+from asteroid.errors import AsteroidError
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings
+from asteroid.naming import digest
+from asteroid.store import Store
+from asteroid.stored import CheckedLevel
+
+logger = logging.getLogger(__name__)
+
+
+def check_level(
+    store: Store, molecule: MoleculeSettings, level: LevelOfTheory, geometry: Callable[[], Configuration | None]
+) -> None:
+    """Check the forces of a level at a molecule, once; nothing to do for proved levels and for energies alone.
+
+    Args:
+        geometry: gives one of the molecule.
+
+    Raises:
+        AsteroidError: when no label comes out, when its forces are wrong, or when the store has labels at this level of
+            another file or of other settings.
+    """
+    from asteroid.labelling.spot_check import check_forces
+
+    engine = engine_for(level, molecule.engine)
+    able = capabilities(level, engine)
+    if able.proof is not None:
+        return
+    labeller = make_labeller(level, engine)
+    folder = paths.checked_level(molecule.name, level)
+    earlier = [stored.read(store, CheckedLevel, f"{folder}/{name}") for name in store.names(folder)]
+    if others := [one for one in earlier if (one.program, one.settings) != (labeller.program, labeller.settings)]:
+        raise AsteroidError(
+            f"{molecule.name}: its labels at '{level}' were made by {others[0].program} with other settings or another "
+            f"file ({others[0].settings}, now {labeller.settings}); put that back, or write another name or store"
+        )
+    name = digest([labeller.program, labeller.version, labeller.settings])
+    if "forces" not in able.properties or store.exists(f"{folder}/{name}.json"):
+        return
+    configuration = geometry()
+    if configuration is None:
+        return
+    check_elements(level, configuration.numbers)
+    check = check_forces(configuration, level, engine=engine)
+    if check.reason is not None or check.force_error is None:
+        reason = check.reason or "it gives no forces"
+        raise AsteroidError(f"{molecule.name}: '{level}' is not used: {reason}; write another level")
+    found = CheckedLevel(
+        configuration.frame_id, check.force_error, labeller.program, labeller.version, labeller.settings
+    )
+    stored.write(store, f"{folder}/{name}.json", found)
+    logger.info("%s: forces at %s are those of its energy to %.1g eV/Å", molecule.name, level, check.force_error)
