@@ -99,8 +99,8 @@ def summarise(table: pa.Table) -> dict[str, Any]:
 
 def _yields(table: pa.Table) -> list[dict[str, Any]]:
     """Per rung, in the order of the ladder: attempts that tried it, and those to which it gave an accepted number."""
-    # Few distinct ladders: they are counted as text. Ledgers of earlier versions know the last rung alone.
-    ladders = pc.coalesce(pc.binary_join(table["rungs"], "\n"), table["rung"])
+    # Few distinct ladders: they are counted as text.
+    ladders = pc.binary_join(table["rungs"], "\n")
     counted = pa.table({"ladder": ladders, "status": table["status"]}).group_by(["ladder", "status"])
     tried: dict[str, int] = defaultdict(int)
     ok: dict[str, int] = defaultdict(int)

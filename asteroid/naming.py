@@ -30,9 +30,6 @@ FIRST_FIELDS: Final = {
 }
 """Settings of version 0.1, by block. These always count: a change of their default is a change of what is done."""
 
-LATER_DEFAULTS: Final[dict[str, dict[str, Any]]] = {}
-"""By block and setting: the default that a later setting came with, once another one has taken its place."""
-
 
 def digest(content: Any) -> str:
     """16 hexadecimal digits that change with the content.
@@ -58,8 +55,7 @@ def content(settings: Settings, *, include: Collection[str] = (), exclude: Colle
         if name in exclude or (include and name not in include):
             continue
         value = getattr(settings, name)
-        default = LATER_DEFAULTS.get(block, {}).get(name, field.get_default(call_default_factory=True))
-        if name in first or value != default:
+        if name in first or value != field.get_default(call_default_factory=True):
             found[name] = content(value) if isinstance(value, Settings) else plain[name]
     return found
 

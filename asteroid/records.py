@@ -150,8 +150,8 @@ LABEL_SCHEMA = _schema(
     ]
 )
 
-LATER_COLUMNS = frozenset({"spin_square", "rungs", "check_error", "withdraws", "sequence"})
-"""Columns that ledgers of earlier versions do not have; they read as null."""
+LATER_COLUMNS = frozenset({"withdraws", "sequence"})
+"""Columns that stores of version 0.1 do not have; they read as null."""
 
 COMPANION = {"forces": "energy"}
 """A long column that has a value only where a short one has: the short one often tells where."""
@@ -224,13 +224,11 @@ def attempts_to_table(attempts: Sequence[Attempt]) -> pa.Table:
 def table_to_attempts(table: pa.Table) -> list[Attempt]:
     """The inverse of :func:`attempts_to_table`."""
     attempts = []
-    columns = [name for name in LABEL_SCHEMA.names if name not in ("forces", "dipole")]
+    columns = [name for name in LABEL_SCHEMA.names if name not in ("forces", "dipole", "rung")]
     for batch in table.select(LABEL_SCHEMA.names).to_batches():
         forces, dipoles = _arrays(batch["forces"]), _arrays(batch["dipole"])
         for row, force, dipole in zip(batch.select(columns).to_pylist(), forces, dipoles, strict=True):
-            rung = row.pop("rung")
-            # Ledgers of earlier versions have no list of rungs.
-            row["rungs"] = tuple(row["rungs"] or (rung,))
+            row["rungs"] = tuple(row["rungs"])
             row["withdraws"] = None if row["withdraws"] is None else tuple(row["withdraws"])
             row["forces"] = None if force is None else force.reshape(-1, 3)
             attempts.append(Attempt(dipole=dipole, **row))

@@ -127,7 +127,7 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
         ("smiles: O, sampling: {temperatures: [.nan]}", "sampling.temperatures[0]: found NaN; write a finite"),
         ("smiles: O, sampling: {timestep: -.inf}", "sampling.timestep: found -Infinity; write a"),
         ("smiles: O, sampling: {methods: [mdd]}", "sampling.methods[0]: found 'mdd'; did you mean 'md'?"),
-        ("smiles: O, sampling:", "sampling: found nothing; write keys and values, or remove it"),
+        ("smiles: O, sampling: ", "sampling: found nothing; write keys and values, or remove it"),
         ("smiles: O, training: {gamma: atuo}", "training.gamma: found 'atuo'; did you mean 'auto'?"),
         ("smiles: O, training: {gamma: 0}", "training.gamma: found 0; write 'auto' or a number above 0 (in eV/Å)"),
         ("smiles: O, training: {model: {max_l: 9}}", "training.model.max_l: found 9; write 3 or less"),
@@ -197,7 +197,10 @@ def test_names_that_differ_only_in_case_are_duplicates(tmp_path: Path) -> None:
         (MINIMAL + "\nstore: ''", "store: found ''"),
         (MINIMAL + "\nstore: s4://x", "store: found the scheme 's4'; "),
         (MINIMAL + "\ndefaults: 3", "defaults: found 3; write keys and values"),
-        (MINIMAL + "\nstore: a\nstore: b", "line 3: 'store' is written twice, first in line 2; remove one"),
+        (
+            MINIMAL + "\nstore: a\nstore: b",
+            'line 3: found duplicate key "store" with value "b" (original value: "a"); remove one',
+        ),
         ("molecules:\n\t- a", "line 2: a tab, which YAML does not allow here; write spaces"),
         ("molecules: [", "line 1: "),
         ("molecules: *", "put text that begins with * or & in quotes"),
@@ -372,6 +375,7 @@ def test_no_yaml_gives_a_traceback(
 @given(st.binary(max_size=60) | st.text(string.printable + "\u0085\ufeff", max_size=60).map(str.encode))
 @example(b"a: 0b_")
 @example(b"a: 2001-99-99")
+@example(b"a: !<tag:yaml.org,2002:int> x")
 @example(b"a: !!int ''")
 @example(b"a: {<<: [1]}")
 @example(b"=: 1")

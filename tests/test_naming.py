@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-from asteroid import naming
 from asteroid.naming import FIRST_FIELDS, content, digest
 from asteroid.settings import ModelSettings, Settings, TrainingSettings
 
@@ -20,13 +19,8 @@ def test_a_new_setting_changes_a_name_only_where_it_is_used() -> None:
         assert content(Grown(pretrain_steps=7)) == before
         assert content(Grown(pretrain_steps=7, schedule="flat")) == before
         assert content(Grown(pretrain_steps=7, schedule="cosine")) == {**before, "schedule": "cosine"}
-        # Once the default is another one, the first one still is what was done before.
-        naming.LATER_DEFAULTS["Grown"] = {"schedule": "cosine"}
-        assert content(Grown(pretrain_steps=7, schedule="cosine")) == before
-        assert content(Grown(pretrain_steps=7)) == {**before, "schedule": "flat"}
     finally:
         del FIRST_FIELDS["Grown"]
-        naming.LATER_DEFAULTS.pop("Grown", None)
 
 
 def test_a_changed_default_of_an_old_setting_changes_the_name() -> None:

@@ -407,7 +407,7 @@ def test_a_ledger_of_an_earlier_version_reads_as_null_where_it_knows_nothing(sto
     old = pa.schema([field for field in LABEL_SCHEMA if field.name not in LATER_COLUMNS])
     files.write("labels/a.parquet", parquet(pa.Table.from_pylist([{"frame_id": "a", "status": "ok"}], schema=old)))
     table = tables.read(files, "labels", LABEL_SCHEMA, presence_of="forces")
-    assert table["rungs"].to_pylist() == [None]
+    assert table["withdraws"].to_pylist() == [None]
     assert table["has_forces"].to_pylist() == [False]
 
 

@@ -6,11 +6,13 @@ All of them see the same :class:`Pool` of plain arrays. What it holds comes from
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import cdist
 
+from asteroid.sampling.select import farthest_first
 from asteroid.settings import Criterion
 
 Floats = npt.NDArray[np.float64]
@@ -81,15 +83,8 @@ def diverse(pool: Pool, count: int, seed: int) -> list[int]:
 
     Descriptors are standardised over candidates and known frames together.
     """
-    points, known = _standardised(pool)
-    picks = [] if len(known) else [int(np.random.default_rng(seed).integers(len(points)))]
-    nearest = cdist(np.concatenate([known, points[picks]]), points).min(axis=0)
-    while len(picks) < count:
-        # Below all distances: among copies of what is picked, nothing is picked twice.
-        nearest[picks] = -1.0
-        picks.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, np.linalg.norm(points - points[picks[-1]], axis=1))
-    return picks
+    order = farthest_first(*_standardised(pool), seed)
+    return [pick for pick, _ in islice(order, count)]
 
 
 def committee(pool: Pool, count: int, seed: int) -> list[int]:

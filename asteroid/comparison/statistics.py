@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.validation.intervals import quantile
+
 Floats = npt.NDArray[np.float64]
 Groups = Sequence[tuple[float, int]]
 Bound = Literal["exact", "at least", "at most"]
@@ -76,7 +78,7 @@ def mean_over_seeds(values: Sequence[float]) -> Mean:
     if len(values) < 2:
         return Mean(mean, None, None, None)
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = _student(len(values) - 1) * error
+    half = quantile(0.975, len(values) - 1) * error
     return Mean(mean, error, mean - half, mean + half)
 
 
@@ -102,7 +104,7 @@ def paired_ratio(
         low, high = _over_groups(*groups[seeds[0]])
         return Ratio(math.exp(mean), low, high, None, 1, "test groups")
     error = float(logs.std(ddof=1)) / math.sqrt(len(seeds))
-    half = _student(len(seeds) - 1) * error
+    half = quantile(0.975, len(seeds) - 1) * error
     # Two arms that came to the very same model differ by nothing at all.
     p = float(2 * t.sf(abs(mean) / error, len(seeds) - 1)) if error > 0 else float(mean == 0)
     return Ratio(math.exp(mean), math.exp(mean - half), math.exp(mean + half), p, len(seeds), "seeds")
@@ -150,10 +152,3 @@ def _over_groups(ours: Groups, theirs: Groups) -> tuple[float, float]:
     resampled = sums[picks].sum(axis=1)
     low, high = np.percentile(resampled[:, 0] / resampled[:, 1], [2.5, 97.5])
     return float(low), float(high)
-
-
-def _student(freedom: int) -> float:
-    """Half the width of a 95% interval in standard errors."""
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, freedom))

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from asteroid import paths
 from asteroid.configuration import SYMBOLS, Split
-from asteroid.groups import plan_groups
 from asteroid.engines.pyscf.hessian import has_analytic_hessian
+from asteroid.groups import plan_groups
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import SamplingSettings

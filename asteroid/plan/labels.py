@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 
 from asteroid.configuration import Configuration
 from asteroid.engines import engine_for, programs_for
-from asteroid.errors import AsteroidError
 from asteroid.engines.rough_cost import rough_cost
+from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import call_in_process

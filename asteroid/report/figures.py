@@ -1,7 +1,6 @@
 """Which figures a report has: those for which there are data, by the names that its template uses.
 
-Certificates of earlier versions lack some keys, and so their pages some figures. :mod:`asteroid.report.html` puts them
-into the page; the modules named ``…_plots`` draw them.
+:mod:`asteroid.report.html` puts them into the page; the modules named ``…_plots`` draw them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,24 +49,14 @@ def report_figures(
         figures["bias"] = bias_plots.bias_scatter(cheap, accurate, levels)
     if diagnostics:
         figures |= bias_plots.diagnostic_figures(diagnostics)
-    return figures | _of_dynamics(certificate) | _of_evidence(certificate)
-
-
-def _of_dynamics(certificate: Mapping[str, Any]) -> dict[str, bytes]:
-    dynamics, atoms = certificate["dynamics"], certificate["errors"]["atoms"][0]
-    if "survival" not in dynamics:
-        # Certificates of earlier versions: one time step, and one trajectory at each temperature.
-        return {"nve": plots.nve_energy(dynamics["nve"], atoms)}
-    return {
-        "nve": dynamics_plots.nve_energies(dynamics, atoms),
-        "survival": dynamics_plots.survival_curves(dynamics),
-    }
+    dynamics = certificate["dynamics"]
+    figures["nve"] = dynamics_plots.nve_energies(dynamics, certificate["errors"]["atoms"][0])
+    figures["survival"] = dynamics_plots.survival_curves(dynamics)
+    return figures | _of_evidence(certificate)
 
 
 def _of_evidence(certificate: Mapping[str, Any]) -> dict[str, bytes]:
-    evidence, minimum = certificate.get("evidence"), certificate["minimum"]
-    if not evidence:
-        return {}
+    evidence, minimum = certificate["evidence"], certificate["minimum"]
     figures: dict[str, bytes | None] = {}
     if evidence["on_policy"]:
         figures["on_policy"] = certificate_plots.on_policy_parity(evidence["on_policy"])

@@ -115,11 +115,9 @@ def _more_evidence(unsure: Sequence[Mapping[str, Any]], spent: Spent) -> str:
 
 def _labels_of_certificate(certificate: Mapping[str, Any]) -> int:
     """Accurate labels that this certificate took beyond the test frames; that of another model takes about as many."""
-    evidence, minimum = certificate.get("evidence") or {}, certificate["minimum"] or {}
-    own = evidence.get("on_policy") or {}
-    return int(
-        own.get("asked", 0) + sum(t["asked"] for t in evidence.get("torsions", ())) + (minimum.get("labels") or 0)
-    )
+    evidence, minimum = certificate["evidence"], certificate["minimum"] or {}
+    own = evidence["on_policy"] or {"asked": 0}
+    return int(own["asked"] + sum(t["asked"] for t in evidence["torsions"]) + (minimum.get("labels") or 0))
 
 
 def _hours(core_seconds: float) -> str:

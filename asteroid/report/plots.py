@@ -17,7 +17,6 @@ from asteroid.report.canvas import (
     CYCLE,
     GREY,
     ORANGE,
-    VERMILION,
     draw_diagonal,
     draw_points,
     flatten,
@@ -73,21 +72,6 @@ def learning_curves(card: Mapping[str, Any], scratch: Mapping[str, Any] | None) 
         for stage, steps, errors in _stages(scratch):
             axes.plot(steps, errors, color=ORANGE, linestyle="--", label=f"{stage} (comparison)")
     axes.legend(frameon=False, fontsize=9)
-    return to_png(figure)
-
-
-def nve_energy(trajectory: Mapping[str, Any], atoms: int) -> bytes:
-    """Total energy of the NVE trajectory from its start, meV/atom, with the fitted drift."""
-    figure, axes = new_axes("time (ps)", "total energy − start (meV/atom)")
-    times = np.array(trajectory["times"], dtype=float) / 1000
-    energies = np.array(trajectory["total_energies"], dtype=float)
-    if len(times):
-        axes.plot(times, 1000 * (energies - energies[0]) / atoms, color=BLUE, linewidth=1)
-    if trajectory["drift"] is not None:
-        line = 1000 * trajectory["drift"] * times
-        centre = 1000 * (energies - energies[0]).mean() / atoms - line.mean()
-        axes.plot(times, line + centre, color=VERMILION, linestyle="--", label="drift")
-        axes.legend(frameon=False, fontsize=9)
     return to_png(figure)
 
 

@@ -4,7 +4,8 @@ Both look at a configuration as its interatomic distances, sorted within each pa
 one with two hydrogens exchanged, is the same. Nothing here needs a model, and nothing imports torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice, takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -49,21 +50,29 @@ def pick_diverse(
         return []
     # Inverse distances weigh near atoms most, whose motion changes the forces most.
     points = 1 / sorted_distances([*configurations, *already])
-    candidates, others = points[: len(configurations)], points[len(configurations) :]
+    order = farthest_first(points[: len(configurations)], points[len(configurations) :], seed)
+    return [pick for pick, _ in takewhile(lambda each: each[1] > 0, islice(order, n))]
+
+
+def farthest_first(
+    candidates: npt.NDArray[np.float64], known: npt.NDArray[np.float64], seed: int
+) -> Iterator[tuple[int, float]]:
+    """All candidates, each time the one farthest from what is known or came before, with that distance.
+
+    Args:
+        candidates: (M, D)
+        known: (K, D); where nothing is, ``seed`` draws the first candidate.
+    """
     nearest = np.full(len(candidates), np.inf)
-    for other in others:
-        nearest = np.minimum(nearest, np.linalg.norm(candidates - other, axis=1))
-    picks: list[int] = []
-    while len(picks) < min(n, len(candidates)):
-        first = not picks and not already
+    for point in known:
+        nearest = np.minimum(nearest, np.linalg.norm(candidates - point, axis=1))
+    for turn in range(len(candidates)):
+        first = not turn and not len(known)
         pick = int(np.random.default_rng(seed).integers(len(candidates))) if first else int(nearest.argmax())
-        if nearest[pick] <= 0:
-            break
-        picks.append(pick)
+        yield pick, float(nearest[pick])
         nearest = np.minimum(nearest, np.linalg.norm(candidates - candidates[pick], axis=1))
-        # Exactly zero, also where rounding would leave a little: nothing is picked twice.
-        nearest[pick] = 0.0
-    return picks
+        # Below all distances, also among copies: nothing is picked twice.
+        nearest[pick] = -1.0
 
 
 def near_copies(

@@ -1,4 +1,4 @@
-"""Replicas as files: Parquet, one row a frame, or extxyz for programs that read nothing else.
+"""Replicas as files: Parquet, one row a frame.
 
 :mod:`asteroid.simulation.run` makes the replicas. :class:`StoredTrajectories` keeps those of one judgement in the
 store, finished ones as Parquet and the running one as a checkpoint, so that a killed run goes on where it was.
@@ -7,7 +7,6 @@ store, finished ones as Parquet and the running one as a checkpoint, so that a k
 import io
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,6 @@ import pyarrow.parquet as pq
 
 from asteroid import paths
 from asteroid.checkpoints import StoredCheckpoints
-from asteroid.configuration import SYMBOLS
-from asteroid.errors import InputError
 from asteroid.simulation.replicas import Replica
 from asteroid.store import Store
 
@@ -59,19 +56,10 @@ def to_parquet(replicas: Sequence[Replica], numbers: Sequence[int]) -> bytes:
     return buffer.getvalue()
 
 
-def from_parquet(content: bytes | Path) -> tuple[list[Replica], list[int]]:
-    """The inverse of :func:`to_parquet`: replicas and atomic numbers.
-
-    Raises:
-        InputError: for a Parquet file of something else.
-    """
-    table = pq.read_table(io.BytesIO(content) if isinstance(content, bytes) else content)
-    stored = (table.schema.metadata or {}).get(_SETTINGS_KEY)
-    if stored is None:
-        raise InputError(
-            f"found a Parquet file with the columns {', '.join(table.column_names)}; write one of replicas"
-        )
-    header = json.loads(stored)
+def from_parquet(content: bytes) -> tuple[list[Replica], list[int]]:
+    """The inverse of :func:`to_parquet`: replicas and atomic numbers."""
+    table = pq.read_table(io.BytesIO(content))
+    header = json.loads(table.schema.metadata[_SETTINGS_KEY])
     shape = (-1, len(header["numbers"]), 3)
     replica = table["replica"].to_numpy()
     values = {name: table[name].to_numpy() for name in _UNITS if name not in ("replica", "positions")}
@@ -90,57 +78,6 @@ def from_parquet(content: bytes | Path) -> tuple[list[Replica], list[int]]:
             )
         )
     return found, header["numbers"]
-
-
-def write_trajectories(replicas: Sequence[Replica], numbers: Sequence[int], path: str | Path) -> None:
-    """Write replicas of one molecule to a file ``….parquet`` or ``….extxyz``.
-
-    Args:
-        numbers: (N,) atomic numbers.
-
-    Raises:
-        InputError: for another suffix.
-    """
-    path = Path(path)
-    if path.suffix == ".parquet":
-        path.write_bytes(to_parquet(replicas, numbers))
-    elif path.suffix in (".extxyz", ".xyz"):
-        path.write_text("".join(_extxyz(index, r, numbers) for index, r in enumerate(replicas)), encoding="utf-8")
-    else:
-        raise InputError(
-            f"found '{path}', which is no kind of trajectory; write a name that ends in .parquet or .extxyz"
-        )
-
-
-def read_trajectories(path: str | Path) -> tuple[list[Replica], list[int]]:
-    """Replicas and atomic numbers of a Parquet file that :func:`write_trajectories` wrote.
-
-    Raises:
-        InputError: where there is none.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"found '{path}', where there is no file; write the path of a trajectory in Parquet")
-    try:
-        return from_parquet(path)
-    except pa.ArrowInvalid as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"found '{path}', which is not Parquet ({reason}); write one of replicas") from None
-
-
-def _extxyz(index: int, replica: Replica, numbers: Sequence[int]) -> str:
-    """Frames as ASE reads them; total energies and temperatures stand in the comment line."""
-    symbols = [SYMBOLS[z] for z in numbers]
-    lines = []
-    series = (replica.times, replica.potential_energies, replica.total_energies, replica.temperatures)
-    for positions, time, potential, total, kelvin in zip(replica.positions, *series, strict=True):
-        lines += [
-            str(len(symbols)),
-            f"Properties=species:S:1:pos:R:3 replica={index} time_fs={time:.17g} potential_energy_eV={potential:.17g} "
-            f'total_energy_eV={total:.17g} temperature_K={kelvin:.17g} pbc="F F F"',
-            *(f"{s} {x:.17g} {y:.17g} {z:.17g}" for s, (x, y, z) in zip(symbols, positions, strict=True)),
-        ]
-    return "".join(f"{line}\n" for line in lines)
 
 
 class StoredTrajectories:

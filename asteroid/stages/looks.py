@@ -48,5 +48,5 @@ def _ids(errors: dict[str, Any] | None) -> tuple[str, ...]:
 
 
 def _on_policy(certificate: dict[str, Any]) -> tuple[str, ...]:
-    found = (certificate.get("evidence") or {}).get("on_policy")
+    found = certificate["evidence"]["on_policy"]
     return _ids(found["errors"]) if found else ()

@@ -127,9 +127,7 @@ def _estimate(
         for pair in pairs
         if pair.frame_id in predicted
     }
-    # Models of earlier versions do not say which frames they weighed.
-    ids = weights.get("frame_ids", ())
-    estimated |= dict(zip(ids, weights["disagreement"], strict=True)) if ids else {}
+    estimated |= dict(zip(weights["frame_ids"], weights["disagreement"], strict=True))
     both = [pair for pair in pairs if pair.frame_id in estimated]
     if not both:
         return None

@@ -7,9 +7,8 @@ as well (a proton that moves between two oxygens).
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-import networkx as nx
 import numpy as np
 
 from asteroid.bonds import bonded
@@ -32,27 +31,26 @@ def equivalent_permutations(configurations: Sequence[Configuration]) -> list[tup
     >>> equivalent_permutations([water])
     [(0, 1, 2), (0, 2, 1)]
     """
+    from rdkit import Chem
+
     numbers = configurations[0].numbers
     counts = Counter(bonded(configuration).tobytes() for configuration in configurations)
-    shape = (len(numbers), len(numbers))
-    common = [
-        nx.from_numpy_array(np.frombuffer(bonds, dtype=bool).reshape(shape))
-        for bonds, count in counts.most_common()
-        if count >= COMMON * len(configurations)
-    ] or [nx.from_numpy_array(np.frombuffer(counts.most_common(1)[0][0], dtype=bool).reshape(shape))]
-    for graph in common:
-        nx.set_node_attributes(graph, dict(enumerate(numbers.tolist())), "element")
-    identity = tuple(range(len(numbers)))
-    found = dict.fromkeys([identity])
-    for one, other in itertools.product(common, repeat=2):
-        found.update(dict.fromkeys(itertools.islice(_isomorphisms(one, other), MOST)))
+    (most_common, _), *others = counts.most_common()
+    common = [most_common, *(bonds for bonds, count in others if count >= COMMON * len(configurations))]
+    graphs = []
+    for bonds in common:
+        graph = Chem.RWMol()
+        for number in numbers.tolist():
+            graph.AddAtom(Chem.Atom(number))
+        for one, other in np.argwhere(np.triu(np.frombuffer(bonds, dtype=bool).reshape(len(numbers), -1))).tolist():
+            graph.AddBond(one, other, Chem.BondType.SINGLE)
+        graphs.append(graph)
+    found = dict.fromkeys([tuple(range(len(numbers)))])
+    for first, second in itertools.product(graphs, repeat=2):
+        # With as many bonds, a graph that is found within another one is the same.
+        if first.GetNumBonds() == second.GetNumBonds():
+            found.update(dict.fromkeys(second.GetSubstructMatches(first, uniquify=False, maxMatches=MOST)))
     return _subgroup(list(found))
-
-
-def _isomorphisms(one: nx.Graph, other: nx.Graph) -> Iterator[tuple[int, ...]]:
-    matcher = nx.isomorphism.GraphMatcher(one, other, node_match=lambda a, b: a["element"] == b["element"])
-    for mapping in matcher.isomorphisms_iter():
-        yield tuple(mapping[atom] for atom in range(len(mapping)))
 
 
 def _subgroup(permutations: list[tuple[int, ...]]) -> list[tuple[int, ...]]:

@@ -5,10 +5,9 @@ end, or was stopped for another reason, is known to have survived until then and
 :mod:`asteroid.validation.dynamics` asks here.
 """
 
-import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -64,27 +63,24 @@ def kaplan_meier(times: Sequence[float], failed: Sequence[bool], *, confidence: 
     >>> round(kaplan_meier([2.0] * 8, [False] * 8).at_end[1], 3)
     0.688
     """
+    from scipy.stats import CensoredData, ecdf
+
     ends, has_failed = np.asarray(times, dtype=np.float64), np.asarray(failed, dtype=bool)
     if ends.shape != has_failed.shape or not ends.size:
         raise ValueError(f"{ends.size} times and {has_failed.size} outcomes; expected one of each for every replica")
     bound = (1 - confidence) ** (1 / len(ends))
     moments, deaths = np.unique(ends[has_failed], return_counts=True)
-    # Whoever is lost at the moment of a failure was still at risk.
-    at_risk = (ends[None, :] >= moments[:, None]).sum(1)
-    surviving = np.cumprod(1 - deaths / at_risk)
-    width = NormalDist().inv_cdf(0.5 + confidence / 2)
-    low, high = np.zeros(len(moments)), np.empty(len(moments))
-    greenwood = 0.0
-    for index, (value, dead, alive) in enumerate(zip(surviving, deaths, at_risk, strict=True)):
-        if dead == alive:
-            low[index], high[index] = 0.0, min(1 - bound, high[index - 1] if index else 1.0)
-            continue
-        greenwood += dead / (alive * (alive - dead))
-        factor = math.exp(width * math.sqrt(greenwood) / abs(math.log(value)))
-        low[index], high[index] = value**factor, value ** (1 / factor)
+    estimate = ecdf(CensoredData.right_censored(ends, ~has_failed)).sf
+    with warnings.catch_warnings(action="ignore"):  # There are bounds that are not defined: see above.
+        interval = estimate.confidence_interval(confidence, method="log-log")
+    low, high = interval.low.evaluate(moments), interval.high.evaluate(moments)
+    surviving = estimate.evaluate(moments)
+    if len(moments) and not surviving[-1]:
+        low[-1], high[-1] = 0.0, min(1 - bound, high[-2] if len(high) > 1 else 1.0)
     return Survival(
         times=moments,
-        at_risk=at_risk.astype(np.int64),
+        # Whoever is lost at the moment of a failure was still at risk.
+        at_risk=(ends[None, :] >= moments[:, None]).sum(1),
         failed=deaths.astype(np.int64),
         surviving=surviving,
         low=low,

@@ -376,16 +376,6 @@ def test_own_md_that_nobody_could_label_is_said(store):
     assert "6 labels of these failed or were not believed" in Page(write(store, certificate)).text
 
 
-def test_a_certificate_of_before_survival_and_further_evidence_still_makes_a_page(store):
-    content = make_certificate().to_json()
-    del content["evidence"]
-    for name in ("survival", "nve_half", "verlet_ratio"):
-        del content["dynamics"][name]
-    store.write_json(f"{FOLDER}/certificate.json", content)
-    text = Path(write_report(store, "water", content, make_card(), make_scratch_card(), folder=FOLDER)).read_text()
-    assert "NVE: total energy; a conserving model shows a flat line." in Page(text).text
-
-
 def test_a_certificate_without_a_report_is_not_in_the_index(store):
     write_certificate(store, make_certificate())
     assert "0123456789abcdef" not in Path(write_index(store)).read_text()

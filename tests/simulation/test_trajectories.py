@@ -1,11 +1,9 @@
-import ase.io
 import numpy as np
 import polars
 import pytest
 
-from asteroid.errors import InputError
 from asteroid.simulation.run import simulate
-from asteroid.simulation.trajectories import StoredTrajectories, read_trajectories, write_trajectories
+from asteroid.simulation.trajectories import StoredTrajectories, from_parquet, to_parquet
 from asteroid.store import Store
 from tests.simulation.conftest import well
 
@@ -33,44 +31,19 @@ def assert_equal(found, expected):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
-def test_parquet_gives_back_every_bit(replicas, formaldehyde, tmp_path):
-    write_trajectories(replicas, formaldehyde.numbers, tmp_path / "md.parquet")
-    found, numbers = read_trajectories(tmp_path / "md.parquet")
+def test_parquet_gives_back_every_bit(replicas, formaldehyde):
+    found, numbers = from_parquet(to_parquet(replicas, formaldehyde.numbers))
     assert_equal(found, replicas)
     assert numbers == formaldehyde.numbers.tolist()
     assert [len(r.times) for r in found] == [5, 2]
 
 
 def test_other_programs_read_the_parquet(replicas, formaldehyde, tmp_path):
-    write_trajectories(replicas, formaldehyde.numbers, tmp_path / "md.parquet")
+    (tmp_path / "md.parquet").write_bytes(to_parquet(replicas, formaldehyde.numbers))
     table = polars.read_parquet(tmp_path / "md.parquet")
     assert table["replica"].to_list() == [0] * 5 + [1] * 2
     assert table.filter(polars.col("replica") == 1)["time"].to_list() == [0.0, 5.0]
     np.testing.assert_array_equal(table["positions"][3].to_numpy().reshape(-1, 3), replicas[0].positions[3])
-
-
-def test_ase_reads_the_extxyz(replicas, formaldehyde, tmp_path):
-    write_trajectories(replicas, formaldehyde.numbers, tmp_path / "md.extxyz")
-    frames = ase.io.read(tmp_path / "md.extxyz", index=":")
-    assert len(frames) == 7
-    assert not frames[3].pbc.any()
-    np.testing.assert_array_equal(frames[3].positions, replicas[0].positions[3])
-    np.testing.assert_array_equal(frames[3].numbers, formaldehyde.numbers)
-    assert frames[6].info["replica"] == 1
-    assert frames[6].info["total_energy_eV"] == replicas[1].total_energies[1]
-
-
-def test_what_is_no_trajectory_is_refused(replicas, formaldehyde, tmp_path):
-    with pytest.raises(InputError, match=r"ends in \.parquet or \.extxyz"):
-        write_trajectories(replicas, formaldehyde.numbers, tmp_path / "md.pdb")
-    with pytest.raises(InputError, match="there is no file"):
-        read_trajectories(tmp_path / "none.parquet")
-    polars.DataFrame({"a": [1]}).write_parquet(tmp_path / "other.parquet")
-    with pytest.raises(InputError, match="columns a; write one of replicas"):
-        read_trajectories(tmp_path / "other.parquet")
-    (tmp_path / "text.parquet").write_text("text")
-    with pytest.raises(InputError, match="not Parquet"):
-        read_trajectories(tmp_path / "text.parquet")
 
 
 def test_the_store_keeps_finished_trajectories_and_the_newest_checkpoint(replicas, formaldehyde, tmp_path):

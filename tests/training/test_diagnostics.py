@@ -227,14 +227,6 @@ def test_a_model_without_a_cheap_level_has_no_bias(world):
     assert bias_diagnostics(world.store, "water", world.card(cheap=None)) is None
 
 
-def test_the_weights_of_an_earlier_version_that_name_no_frames_are_still_summarised(world):
-    card = world.card()
-    del card["weights"]["frame_ids"], card["weights"]["atoms"]
-    found = bias_diagnostics(world.store, "water", card)
-    assert found["estimate"] is None
-    assert found["weights"]["frames"] == 50
-
-
 @pytest.mark.long
 def test_the_frames_that_a_training_weighs_are_named_in_the_order_of_their_weights(water, tmp_path):
     store = Store(tmp_path / "store")

@@ -148,6 +148,7 @@ def make_card(**changes: Any) -> dict[str, Any]:
             "gamma": 0.2,
             "candidates": [{"gamma": 0.2, "valid_force_mae": 0.1}, {"gamma": None, "valid_force_mae": 0.12}],
             "effective_sample_size": 41.5,
+            "frame_ids": [f"cheap-{i}" for i in range(50)],
             "disagreement": list(np.linspace(0.1, 0.9, 50)),
             "values": list(50 * np.exp(-np.linspace(0, 4, 50)) / np.exp(-np.linspace(0, 4, 50)).sum()),
         },
