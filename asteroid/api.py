@@ -154,6 +154,7 @@ def load_model(
     know. A model is a pickle, which runs code when it is loaded: only open stores of people you trust.
 
     Args:
+        molecule: that the model was judged on; or the name of a model, with its ``model_id``.
         model_id: which one; that of the newest certificate when not given.
         device: ``"cpu"``, ``"cuda"``, or ``"auto"``.
 
@@ -163,12 +164,12 @@ def load_model(
     """
     from asteroid.training.run import load_calculator
 
-    opened = store if isinstance(store, OpenStore) else open_store(store)
+    opened, name = store if isinstance(store, OpenStore) else open_store(store), molecule
     if model_id is None:
         certificate = opened.certificate(molecule)
         if certificate is None:
             known = [name for name in opened.molecules() if opened.certificate(name)]
             there = f"there are those of {', '.join(known)}" if known else "there are none yet"
             raise InputError(f"{opened.files.location('reports')}: no certificate of {molecule!r}; {there}")
-        model_id = str(certificate["model_id"])
-    return load_calculator(opened.files, molecule, model_id, device=device, dtype=dtype)
+        model_id, name = str(certificate["model_id"]), str(certificate.get("model", molecule))
+    return load_calculator(opened.files, name, model_id, device=device, dtype=dtype)

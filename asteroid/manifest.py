@@ -493,6 +493,11 @@ def _read_model(
     problems += [f"judge: found '{n}', which trains the model too; leave it out" for n in judge if n in trained]
     if not trained:
         problems.append("molecules: found an empty list; write at least one molecule")
+    if model.acquisition is not None and len(trained) + len(judge) > 1:
+        problems.append(
+            "acquisition: found with a model of several molecules, whose labels are all chosen before it is trained; "
+            "write acquisition: null"
+        )
     if problems:
         return None, problems
     members: dict[str, MoleculeSettings] = {}

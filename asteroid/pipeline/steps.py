@@ -86,11 +86,11 @@ def _label_resource(molecule: MoleculeSettings, level: str, **_: Any) -> Resourc
     return level_resource(molecule, LevelOfTheory.parse(level, imported=True))
 
 
-def _cheap_resource(molecule: MoleculeSettings) -> Resource:
+def _cheap_resource(molecule: MoleculeSettings, **_: Any) -> Resource:
     return level_resource(molecule, molecule.cheap)
 
 
-def _accurate_resource(molecule: MoleculeSettings) -> Resource:
+def _accurate_resource(molecule: MoleculeSettings, **_: Any) -> Resource:
     return level_resource(molecule, molecule.accurate)
 
 

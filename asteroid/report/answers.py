@@ -94,7 +94,6 @@ def _good(certificate: Mapping[str, Any], next_step: str) -> Answer:
     else:
         error, unit, scale, kind = errors["force_mae"], "eV/Å", 1, "force"
         closing = ""
-    value, low, high = (format_number(scale * error[name]) for name in ("value", "low", "high"))
     sentences = [quality_sentence(certificate), *([f"{next_step}."] if next_step else [])]
     for group in group_lines(certificate):
         if group.name == "On its own MD" and group.state != "not checked":
@@ -104,11 +103,19 @@ def _good(certificate: Mapping[str, Any], next_step: str) -> Answer:
                 f"({asked} was asked for)."
             )
     return Answer(
-        f"{value} {unit}",
-        f"mean absolute {kind} error on {frames}, 95% interval {low} to {high}{closing}",
+        f"{format_number(scale * error['value'])} {unit}",
+        f"mean absolute {kind} error on {frames}, {_interval(error, scale)}{closing}",
         tuple(sentences),
         _TONES[certificate_state(certificate)],
     )
+
+
+def _interval(estimate: Mapping[str, Any], scale: float = 1.0) -> str:
+    """The confidence interval in words; frames of a single trajectory give no upper bound."""
+    low, high = (None if estimate[end] is None else format_number(scale * estimate[end]) for end in ("low", "high"))
+    if low is None or high is None:
+        return "too few independent frames for an interval"
+    return f"95% interval {low} to {high}"
 
 
 def _cost(costs: Sequence[Cost], quoted: Quoted | None, card: Mapping[str, Any]) -> Answer:
@@ -167,12 +174,11 @@ def _bought(
     aid = strategy_of(card).aid
     it = "they" if aid.endswith("s") else "it"
     kind = "energy" if certificate["errors"]["force_mae"] is None else "force"
-    value, low, high = (format_number(ratio[name]) for name in ("value", "low", "high"))
     worth = worth_sentence(card, curve, label_seconds) if curve else ""
     return Answer(
-        f"{value} ×",
-        f"{kind} error without {aid} over {kind} error with {'them' if it == 'they' else 'it'}, 95% interval {low} to "
-        f"{high}; above 1, {it} helped",
+        f"{format_number(ratio['value'])} ×",
+        f"{kind} error without {aid} over {kind} error with {'them' if it == 'they' else 'it'}, {_interval(ratio)}; "
+        f"above 1, {it} helped",
         tuple(filter(None, (worth, benefit))),
         "good" if ratio["low"] > 1 else "bad" if upper_end(ratio) < 1 else "plain",
     )

@@ -4,8 +4,8 @@ Spent core-seconds come from the store's ledger and the models' cards; quotes fr
 :mod:`asteroid.report.answers` puts both into words.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -86,7 +86,8 @@ def collect_costs(
 
     Labels cost what the ledger says, trainings what their cards say, all else what :mod:`asteroid.account` says;
     stores of earlier versions have no such account. A teacher is part of the model's own cost; when it is also the
-    model compared with, it is counted once.
+    model compared with, it is counted once. Of a model of several molecules, the labels of all that trained it are
+    counted, and what judged it on this one.
 
     Args:
         rounds: records of the rounds that led to the model; their trainings are then all that were, the last included.
@@ -94,14 +95,16 @@ def collect_costs(
     """
     others = {*compared, *([scratch["model_id"]] if scratch else [])}
     own = {card["model_id"], *others, *(model_id for found in rounds for model_id in found["models"])}
-    account = {stage: _charged(store, molecule, stage, own) for stage in STAGES}
+    model, trained_on = card["molecule"], card.get("molecules", [molecule])
+    account = {stage: _charged(store, {molecule, *trained_on, model}, stage, own) for stage in STAGES}
+    account["validation"] = _charged(store, {molecule}, "validation", own)
     return [
         *([Cost("sampling geometries", account["sampling"].cpu, "sampling")] if account["sampling"].cpu else []),
-        *_label_costs(store, molecule, card),
+        *_summed(cost for name in dict.fromkeys([*trained_on, molecule]) for cost in _label_costs(store, name, card)),
         *(
-            _round_costs(store, molecule, rounds, others, account["exploration"])
+            _round_costs(store, model, rounds, others, account["exploration"])
             if rounds
-            else _training_costs(store, molecule, card, scratch, compared)
+            else _training_costs(store, model, card, scratch, compared)
         ),
         *_accounted("starting trainings, and the model's minimum", account["training"], "training"),
         *_accounted("MD, scans and errors of the finished model", account["validation"], "validation", judges=True),
@@ -113,10 +116,20 @@ def gpu_hours(costs: Sequence[Cost]) -> float:
     return sum(cost.gpu_seconds for cost in costs) / 3600
 
 
-def _charged(store: Store, molecule: str, stage: Stage, models: Collection[str]) -> Usage:
-    """What the account says of a stage, for these models or for none in particular."""
+def _summed(costs: Iterable[Cost]) -> list[Cost]:
+    """Costs of the same stage as one."""
+    found: dict[str, Cost] = {}
+    for cost in costs:
+        before = found.get(cost.stage)
+        more = cost.core_seconds + (before.core_seconds if before else 0.0)
+        found[cost.stage] = replace(cost, core_seconds=more)
+    return list(found.values())
+
+
+def _charged(store: Store, names: Collection[str], stage: Stage, models: Collection[str]) -> Usage:
+    """What the accounts of some molecules and models say of a stage, for these models or for none in particular."""
     used = Usage()
-    for found, model_id, entry in spent(store, molecule):
+    for found, model_id, entry in (entry for name in sorted(names) for entry in spent(store, name)):
         if found == stage and (model_id is None or model_id in models):
             used.add_earlier(entry.wall, entry.cpu, entry.gpu)
     return used
@@ -175,13 +188,13 @@ def _label_costs(store: Store, molecule: str, card: Mapping[str, Any]) -> list[C
 
 def _training_costs(
     store: Store,
-    molecule: str,
+    model: str,
     card: Mapping[str, Any],
     scratch: Mapping[str, Any] | None,
     compared: Collection[str],
 ) -> list[Cost]:
     def trained(ids: Collection[str]) -> Usage:
-        return _trained(store, molecule, ids)
+        return _trained(store, model, ids)
 
     costs = [Cost("training", card["core_seconds"], "training", gpu_seconds=card.get("gpu_seconds", 0.0))]
     teachers = [model_id for role, model_id in card["parents"].items() if role.startswith("teacher")]
@@ -195,7 +208,7 @@ def _training_costs(
 
 def _round_costs(
     store: Store,
-    molecule: str,
+    model: str,
     rounds: Sequence[Mapping[str, Any]],
     compared: Collection[str],
     explored: Usage,
@@ -206,9 +219,9 @@ def _round_costs(
         explored: by the account. Without one, the records of the rounds say what exploration took.
     """
     training, exploration = (sum(r["core_seconds"][name] for r in rounds) for name in ("training", "exploration"))
-    trained = _trained(store, molecule, {i for r in rounds for i in r["models"]}) if explored.cpu else Usage()
+    trained = _trained(store, model, {i for r in rounds for i in r["models"]}) if explored.cpu else Usage()
     if explored.cpu and all("committee" in found for found in rounds):
-        members = _trained(store, molecule, {i for found in rounds for i in found["committee"]})
+        members = _trained(store, model, {i for found in rounds for i in found["committee"]})
         members.add_earlier(explored.wall, explored.cpu, explored.gpu)
         exploration, explored = members.cpu, members
     # A round's teacher may be one of them.
@@ -217,7 +230,7 @@ def _round_costs(
     return [
         Cost(name, training, "training", gpu_seconds=trained.gpu),
         Cost("committees and exploration", exploration, "exploration", gpu_seconds=explored.gpu),
-        *_compared(others, _trained(store, molecule, others)),
+        *_compared(others, _trained(store, model, others)),
     ]
 
 
@@ -228,11 +241,11 @@ def _compared(others: Collection[str], used: Usage) -> list[Cost]:
     return [Cost(f"training {name}", used.cpu, "training", True, used.gpu)]
 
 
-def _trained(store: Store, molecule: str, ids: Collection[str]) -> Usage:
+def _trained(store: Store, model: str, ids: Collection[str]) -> Usage:
     """What trainings used by their cards; those of earlier versions counted wall time, and no GPU."""
     used = Usage()
     for model_id in sorted(ids):
-        card = read_card(store, molecule, model_id)
+        card = read_card(store, model, model_id)
         used.add_earlier(0.0, float(card["core_seconds"]), float(card.get("gpu_seconds", 0.0)))
     return used
 

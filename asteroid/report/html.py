@@ -74,6 +74,8 @@ class IndexRow:
 
     Args:
         answers: as :meth:`asteroid.report.answers.Answers.to_json` makes them.
+        model: name of a model of several molecules; empty for a model of this molecule.
+        unseen: whether the model was not trained on this molecule.
     """
 
     molecule: str
@@ -84,6 +86,8 @@ class IndexRow:
     state: str
     answers: Mapping[str, Any]
     report: str
+    model: str = ""
+    unseen: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,12 @@ def render_index(rows: Sequence[IndexRow], comparisons: Sequence[ComparisonRow])
     """The page that lists every report and every comparison."""
     template = page_environment().get_template("index.html.j2")
     return template.render(rows=rows, comparisons=comparisons, questions=QUESTIONS)
+
+
+def render_model_page(card: Mapping[str, Any], trained: Sequence[IndexRow], unseen: Sequence[IndexRow]) -> str:
+    """The page of a model of several molecules: those that trained it, and apart those that it had never seen."""
+    template = page_environment().get_template("model.html.j2")
+    return template.render(card=card, trained=trained, unseen=unseen, questions=QUESTIONS, how=how_trained(card))
 
 
 def _images(context: ReportContext) -> dict[str, bytes]:

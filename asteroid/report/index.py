@@ -9,7 +9,7 @@ from typing import Any
 from asteroid import paths
 from asteroid.quantities import format_number
 from asteroid.report.groups import certificate_state
-from asteroid.report.html import ComparisonRow, IndexRow, render_index
+from asteroid.report.html import ComparisonRow, IndexRow, render_index, render_model_page
 from asteroid.store import Store
 
 
@@ -22,6 +22,20 @@ def write_index(store: Store) -> str:
     if not (store.exists(paths.REPORT_INDEX) and store.read(paths.REPORT_INDEX) == page):
         store.write(paths.REPORT_INDEX, page)
     return store.location(paths.REPORT_INDEX)
+
+
+def write_model_page(store: Store, card: Mapping[str, Any]) -> str:
+    """Write the page of a model of several molecules, with those that it is judged on; return where it lies.
+
+    It is made again with each certificate, and lists those that are there.
+    """
+    rows = [row for row in _rows(store) if row.model_id.startswith(card["model_id"])]
+    trained = [row for row in rows if row.molecule in card["molecules"]]
+    page = render_model_page(card, trained, [row for row in rows if row not in trained]).encode()
+    path = f"{paths.reports(card['molecule'])}/{card['model_id']}.html"
+    if not (store.exists(path) and store.read(path) == page):
+        store.write(path, page)
+    return store.location(path)
 
 
 def _rows(store: Store) -> list[IndexRow]:
@@ -39,6 +53,8 @@ def _rows(store: Store) -> list[IndexRow]:
                 IndexRow(
                     molecule=molecule,
                     model_id=model_id,
+                    model="" if certificate.get("model", molecule) == molecule else certificate["model"],
+                    unseen=certificate.get("unseen", False),
                     strategy=certificate["strategy"],
                     accurate=certificate["levels"]["accurate"],
                     created=certificate["created"],

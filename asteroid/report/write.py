@@ -16,7 +16,7 @@ from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
 from asteroid.report.gather import LevelSummary, collect_bias, summarise_level
 from asteroid.report.groups import group_lines
 from asteroid.report.html import ReportContext, render_report
-from asteroid.report.index import write_index
+from asteroid.report.index import write_index, write_model_page
 from asteroid.report.rounds import collect_rounds, rounds_context
 from asteroid.report.words import strategy_of
 from asteroid.store import Store
@@ -56,7 +56,7 @@ def write_report(
     levels = [summarise_level(store, molecule, level) for level in store.levels(molecule)]
     other = certificate.get("passed_over")
     # The rounds trained the strategy's model, whichever was handed over in the end.
-    rounds = collect_rounds(store, molecule, other["model_id"] if other else model_id)
+    rounds = collect_rounds(store, card["molecule"], other["model_id"] if other else model_id)
     compared = [point["model_id"] for point in curve["points"]] if curve else []
     compared += [other["model_id"]] if other else []
     costs = collect_costs(store, molecule, card, scratch_card, rounds=rounds, compared=compared)
@@ -81,10 +81,11 @@ def write_report(
         pictures=pictures,
         rounds=rounds_context(rounds),
         bias=collect_bias(store, molecule, card),
-        diagnostics=bias_diagnostics(
-            store, molecule, card, teacher_forces=teacher_forces(certificate, card, scratch_card)
-        ),
-        model_location=store.location(paths.model(molecule, model_id)),
+        # Weights of several molecules have no diagnosis yet.
+        diagnostics=None
+        if card["molecule"] != molecule
+        else bias_diagnostics(store, molecule, card, teacher_forces=teacher_forces(certificate, card, scratch_card)),
+        model_location=store.location(paths.model(card["molecule"], model_id)),
         store_location=store.location("").rstrip("/"),
     )
     page = render_report(context).encode()
@@ -93,6 +94,8 @@ def write_report(
     store.write_json(f"{folder}/answers.json", answers.to_json())
     # Last: with the page, the report is complete.
     store.write(f"{folder}/report.html", page)
+    if card["molecule"] != molecule:
+        write_model_page(store, card)
     write_index(store)
     logger.info("%s: report of model %s written", molecule, model_id)
     return store.location(f"{folder}/report.html")

@@ -82,6 +82,7 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
         own = evidence.on_policy.errors if evidence.on_policy else None
         certificate = judge(
             card,
+            molecule.name,
             errors=errors,
             scratch_errors=_errors(store, molecule, models.scratch) if models.scratch != models.final else None,
             dynamics=trajectories.dynamics,

@@ -261,19 +261,17 @@ def _corrected_held_out(molecule: Correcting) -> list[LabelledFrame]:
 
 def _describe_one(molecule: Correcting) -> dict[str, Any]:
     """Of one molecule; ``labels`` is the count of the last step, that to the accurate level."""
-    steps: list[dict[str, Any]] = []
-    for kernel, correction in zip(molecule.kernels, molecule.corrections or molecule.kernels, strict=True):
-        steps.append(
-            {
-                "labels": kernel.labels,
-                "left_out_error": kernel.left_out_error,
-                "permutations": len(kernel.permutations),
-                "network": correction.part if isinstance(correction, Blend) else 0.0,
-                **dataclasses.asdict(kernel.hyperparameters),
-            }
-        )
-    if not molecule.kernels:
-        steps = [{"labels": len(molecule.pairs), "network": 1.0}]
+    steps: list[dict[str, Any]] = [
+        {
+            "labels": kernel.labels,
+            "left_out_error": kernel.left_out_error,
+            "permutations": len(kernel.permutations),
+            "network": correction.part if isinstance(correction, Blend) else 0.0,
+            **dataclasses.asdict(kernel.hyperparameters),
+        }
+        # A molecule without a kernel has the network alone.
+        for kernel, correction in zip(molecule.kernels, molecule.corrections or molecule.kernels, strict=False)
+    ] or [{"labels": len(molecule.pairs), "network": 1.0}]
     return {
         "raw_force_mae": _force_mae(molecule.below, molecule.held_out),
         "valid_force_mae": _force_mae(_corrected_held_out(molecule), molecule.held_out),

@@ -226,7 +226,7 @@ def load_calculator(
         device=choose_device(device).type,
         default_dtype=dtype,
     )
-    if card["adds_to"] is None:
+    if card.get("adds_to") is None:
         return calculator
     return difference_calculator(calculator, card["adds_to"], first[0].configuration)
 

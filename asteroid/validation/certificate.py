@@ -66,6 +66,9 @@ class Certificate:
     """What one model reached.
 
     Args:
+        molecule: that it was judged on.
+        model: the model's name: the molecule's own, unless it is one of several molecules.
+        unseen: whether the model was not trained on this molecule.
         levels: ``cheap`` (None for a model trained without cheap labels) and ``accurate``.
         versions: of the packages that made it.
         improvement: force MAE of the scratch model over that of this one, on the same frames (energy MAE where no
@@ -80,6 +83,8 @@ class Certificate:
 
     model_id: str
     molecule: str
+    model: str
+    unseen: bool
     strategy: str
     levels: Mapping[str, str | None]
     created: str
@@ -125,6 +130,7 @@ class Certificate:
 
 def certify(
     card: Mapping[str, Any],
+    molecule: str,
     *,
     errors: Errors,
     scratch_errors: Errors | None,
@@ -141,6 +147,7 @@ def certify(
 
     Args:
         card: of the model, from the store.
+        molecule: that it is judged on.
         scratch_errors: of the model trained on accurate labels alone, on the same frames.
         minimum_note: why ``minimum`` is no comparison.
         evidence: None where nothing further was gathered.
@@ -152,7 +159,9 @@ def certify(
     evidence, looks = evidence or Evidence(), looks or Looks()
     return Certificate(
         model_id=card["model_id"],
-        molecule=card["molecule"],
+        molecule=molecule,
+        model=card["molecule"],
+        unseen=molecule not in card.get("molecules", [molecule]),
         strategy=card["strategy"],
         levels={"cheap": card["cheap"], "accurate": card["accurate"]},
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),

@@ -191,4 +191,5 @@ def make_certificate(*, loose: bool = True, with_scratch: bool = True, **changes
         "minimum": minimum,
         "thresholds": thresholds,
     }
-    return certify(make_card(), **(options | changes))
+    card = make_card()
+    return certify(card, card["molecule"], **(options | changes))

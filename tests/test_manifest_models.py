@@ -1,0 +1,99 @@
+"""Models of several molecules in a manifest: who trains them, who judges them, and one line for each mistake."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from asteroid.manifest import Manifest, MoleculeSettings, check_manifest, load_manifest
+
+MOLECULES = """
+defaults: {accurate: hf/sto-3g, training: {pretrain_steps: 70, finetune_steps: 7}}
+molecules:
+  - {name: water, smiles: O}
+  - {name: methanol, smiles: CO}
+  - {name: ethanol, smiles: CCO}
+"""
+
+
+def load(folder: Path, models: str) -> Manifest:
+    path = folder / "m.yaml"
+    path.write_text(MOLECULES + f"models: [{models}]\n")
+    return load_manifest(path)
+
+
+def only(folder: Path, models: str, molecules: str = MOLECULES) -> str:
+    """The one problem."""
+    path = folder / "m.yaml"
+    path.write_text(molecules + f"models: [{models}]\n")
+    (problem,) = check_manifest(path)
+    assert "\n" not in problem
+    return problem.removeprefix(f"{path}: ")
+
+
+def test_without_models_each_molecule_has_one_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(MOLECULES)
+    found = load_manifest(path)
+    assert {name: [m.name for m in members] for name, members in found.models.items()} == {
+        name: [name] for name in ("water", "methanol", "ethanol")
+    }
+    assert [m.model for m in found.molecules] == [None] * 3
+
+
+def test_a_model_has_its_molecules_and_its_training_and_the_rest_keep_their_own(tmp_path: Path) -> None:
+    found = load(tmp_path, "{name: alcohols, molecules: [methanol], judge: [ethanol], training: {finetune_steps: 9}}")
+    assert {name: [m.name for m in members] for name, members in found.models.items()} == {
+        "alcohols": ["methanol", "ethanol"],
+        "water": ["water"],
+    }
+    methanol, ethanol, water = found.molecules
+    assert [(m.training.pretrain_steps, m.training.finetune_steps) for m in found.molecules] == [
+        (70, 9),
+        (70, 9),
+        (70, 7),
+    ]
+    assert [m.is_only_judged for m in (methanol, ethanol, water)] == [False, True, False]
+    # Nothing is bought to learn from of a molecule that only judges.
+    assert [ethanol.accurate_labels(split) for split in ("train", "valid", "test")] == [0, 0, 20]
+    assert [methanol.accurate_labels(split) for split in ("train", "valid", "test")] == [40, 10, 20]
+    # As Prefect passes it to a worker.
+    adapter = TypeAdapter(MoleculeSettings)
+    assert adapter.validate_python(adapter.dump_python(ethanol, mode="json")) == ethanol
+
+
+def test_all_means_all_but_those_that_judge(tmp_path: Path) -> None:
+    found = load(tmp_path, "{name: everything, molecules: all, judge: [ethanol]}")
+    assert [m.name for m in found.molecules[0].trained_on] == ["water", "methanol"]
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("{name: a, molecules: [watr]}", "models[0] (a): molecules: found 'watr', no molecule; did you mean 'water'?"),
+        ("{name: a, molecules: [water], judge: [water]}", "judge: found 'water', which trains the model too"),
+        ("{name: a, molecules: []}", "molecules: found an empty list"),
+        ("{name: water, molecules: [methanol]}", "name: found 'water', which is the name of a molecule"),
+        ("{name: a, molecules: [water, methanol], acquisition: {}}", "write acquisition: null"),
+        ("{name: a, molecules: [water]}, {name: A, molecules: [methanol]}", "which models[0] has too"),
+        ("{name: ../a, molecules: [water]}", "models[0] (../a): "),
+        ("7", "models[0]: found '7'; write keys and values"),
+        ("{name: a, molecules: all, judg: [water]}", "judge"),
+    ],
+)
+def test_a_mistake_in_a_model_is_one_line(tmp_path: Path, models: str, said: str) -> None:
+    assert said in only(tmp_path, models)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("accurate: pbe/sto-3g", "accurate: found 'hf/sto-3g' for molecule 'water' and 'pbe/sto-3g' for 'methanol'"),
+        ("training: {strategy: scratch}", "has training: of its own"),
+    ],
+)
+def test_molecules_of_one_model_have_the_same_levels_and_no_training_of_their_own(
+    tmp_path: Path, change: str, said: str
+) -> None:
+    molecules = MOLECULES.replace("smiles: CO}", f"smiles: CO, {change}}}")
+    assert said in only(tmp_path, "{name: a, molecules: [water, methanol]}", molecules)
