@@ -21,7 +21,7 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     reports/<molecule>/…                                    certificate.json, report.html, comparison.json and .html
     molecules/<molecule>.json                               which structure the name stands for
     runs/<flow run>/<molecule>/<occasion>.json              how a run of Prefect's has divided its labels
-    claims/<work>/…                                         who works on what right now
+    locks/<work>/…                                         who works on what right now
 """
 
 from typing import Literal
@@ -133,8 +133,8 @@ def shards(run_id: str, molecule: str, occasion: str) -> str:
     return f"runs/{run_id}/{molecule}/{quote(occasion, safe='')}.json"
 
 
-def claim(work: str) -> str:
-    return f"claims/{quote(work, safe='')}"
+def lock(work: str) -> str:
+    return f"locks/{quote(work, safe='')}"
 
 
 def checkpoints(of: str) -> str:

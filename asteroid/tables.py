@@ -7,7 +7,7 @@ be replaced by one in a single step, least of all in an object store.
 Compaction **copies** the rows of many small members into one large file of the folder ``copies``, whose metadata names
 them with their rows and sizes. asteroid reads a copy in place of those members that are there with the same size, so a
 copy saves time and decides nothing: it may be damaged, doubled, overtaken or removed, and compactions may be killed or
-run side by side. (A claim or a lock would let one compaction run at a time, but a reader would still meet rows twice
+run side by side. (A lock would let one compaction run at a time, but a reader would still meet rows twice
 between the large file's appearance and the small ones' removal, and so for good after a kill. A table format with a
 commit log, such as Delta Lake, is right for readers that know the format, and wrong for all that read the folder.)
 

@@ -7,13 +7,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asteroid.claims import claim
 from asteroid.comparison.plan import Cell, ComparisonSettings
 from asteroid.comparison.result import Result
 from asteroid.configuration import Frame
 from asteroid.data.training_set import TrainingSet
 from asteroid.errors import TrainingError
 from asteroid.levels import LevelOfTheory
+from asteroid.locks import lock
 from asteroid.models import read_card, teachers_of
 from asteroid.processes import Progress
 from asteroid.records import core_seconds
@@ -43,7 +43,7 @@ def run_cell(
     # The parent stops a process when it hears from it, so it must hear from it before anything takes long.
     on_progress("starting", 0, 0)
     store = Store(store_url)
-    with claim(store, _work(settings, cell), on_wait=lambda: on_progress("waiting for another training", 0, 0)):
+    with lock(store, _work(settings, cell), on_wait=lambda: on_progress("waiting for another training", 0, 0)):
         if not store.exists(path):
             store.write_json(path, _compute(store, settings, cell, test, on_progress).to_json())
         content: dict[str, Any] = store.read_json(path)

@@ -5,7 +5,7 @@ the same for configurations at hand. Quantum chemistry always runs in workers, n
 hold torch: a worker is ready in about half a second.
 
 This process moves tables and waits: :mod:`asteroid.labelling.crew` sends rows to worker processes, in which
-:mod:`asteroid.labelling.attempt` computes, and :mod:`asteroid.claims` keeps a second campaign off the same frames.
+:mod:`asteroid.labelling.attempt` computes, and :mod:`asteroid.locks` keeps a second campaign off the same frames.
 Workers are spawned without the caller's ``__main__`` (:class:`asteroid.processes.CleanContext`), so a calling script
 needs no ``if __name__ == "__main__"`` guard for them.
 """
@@ -20,12 +20,12 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asteroid.claims import Claim, claim
 from asteroid.configuration import Configuration
 from asteroid.engines import check_elements, check_supported, make_labeller
 from asteroid.labelling.crew import label_frames
 from asteroid.labelling.wire import configurations_to_table
 from asteroid.levels import LevelOfTheory
+from asteroid.locks import Lock, lock
 from asteroid.records import Attempt, core_seconds, table_to_attempts
 from asteroid.store import Store
 from asteroid.tables import unique_name
@@ -87,7 +87,7 @@ def run_campaign(
             on_progress(total - len(pending()), total)
 
     if total:
-        with claim(store, f"labels {molecule} {level}", shard=shard, shards=shards, on_wait=follow) as held:
+        with lock(store, f"labels {molecule} {level}", shard=shard, shards=shards, on_wait=follow) as held:
             # What others have labelled meanwhile is theirs.
             frames = store.frame_table(molecule, ids=pending())
             before = total - frames.num_rows
@@ -121,7 +121,7 @@ def run_campaign(
 class _Ledger:
     """Finished attempts on their way into the store; what is left goes there when the context ends, however it ends."""
 
-    def __init__(self, store: Store, molecule: str, level: LevelOfTheory, held: Claim, flush_seconds: float) -> None:
+    def __init__(self, store: Store, molecule: str, level: LevelOfTheory, held: Lock, flush_seconds: float) -> None:
         self._store, self._molecule, self._level = store, molecule, level
         self._held = held
         self._flush_seconds = flush_seconds

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from asteroid.account import Entry, charge
-from asteroid.claims import claim
+from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.models import has_model
 from asteroid.processes import Progress
@@ -63,6 +63,6 @@ def _acquiring(store: Store, molecule: MoleculeSettings, on_progress: Progress |
     import_mace()
     with (
         charge(store, molecule.name, "exploration") as entry,
-        claim(store, f"acquiring {molecule.model_name}", on_wait=waiting(on_progress)),
+        lock(store, f"acquiring {molecule.model_name}", on_wait=waiting(on_progress)),
     ):
         yield entry

@@ -7,11 +7,11 @@ there is no quantum chemistry. Nothing here needs torch.
 import logging
 from collections.abc import Sequence
 
-from asteroid.claims import claim
 from asteroid.configuration import SYMBOLS
 from asteroid.engines import engine_for
 from asteroid.labelling.atoms import can_compute_atoms, free_atom
 from asteroid.levels import LevelOfTheory
+from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
 from asteroid.stages.common import waiting
@@ -62,7 +62,7 @@ def compute_atoms(
     """
     if not missing_atoms(store, molecule, level) or not can_compute_atoms(level):
         return
-    with claim(store, f"atoms {level}", on_wait=waiting(on_progress)):
+    with lock(store, f"atoms {level}", on_wait=waiting(on_progress)):
         missing = missing_atoms(store, molecule, level)
         if missing:
             call_in_process(_compute, store.url, molecule, level, missing, engine_for(level, engine))

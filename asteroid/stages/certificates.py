@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from asteroid import paths
 from asteroid.account import Entry, charge
-from asteroid.claims import claim
 from asteroid.errors import AsteroidError
+from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.models import read_card, read_model
 from asteroid.naming import content
@@ -59,7 +59,7 @@ def certify(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
     # The same MD as that which the evidence was drawn from: one run of it at a time.
     with (
         charge(store, molecule.name, "validation") as entry,
-        claim(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
+        lock(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
     ):
         entry.model_id = models.final
         entry.use_device(training_device(molecule))

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from asteroid import paths
-from asteroid.claims import claim
+from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.stages.common import LEAST_LABELS, waiting
@@ -75,7 +75,7 @@ def _train_with_half(store: Store, molecule: MoleculeSettings, models: Models, o
     """The model that the same pipeline would have made of half the budget."""
     from asteroid.training.run import train_model
 
-    with claim(store, f"training {molecule.model_name}", on_wait=waiting(on_progress)):
+    with lock(store, f"training {molecule.model_name}", on_wait=waiting(on_progress)):
         if has_curve(store, molecule, models):
             return
         fewer = training_set(store, _with_half_the_budget(molecule))

@@ -6,9 +6,9 @@ measurement is a step of its own, so that a label worker makes it. Needs no torc
 
 from asteroid import stored
 from asteroid.account import charge
-from asteroid.claims import claim
 from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
+from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.records import Attempt
@@ -34,7 +34,7 @@ def measure_energy_cost(store: Store, molecule: MoleculeSettings, *, on_progress
     Args:
         molecule: with the budget of the round before.
     """
-    with claim(store, f"energy-cost {molecule.name}", on_wait=waiting(on_progress)):
+    with lock(store, f"energy-cost {molecule.name}", on_wait=waiting(on_progress)):
         # Another run may have measured it meanwhile.
         if lacks_energy_cost(store, molecule):
             _measure(store, molecule)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from asteroid import paths
 from asteroid.account import charge
-from asteroid.claims import claim
 from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
+from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content
 from asteroid.processes import Progress
@@ -62,7 +62,7 @@ def propose_evidence(store: Store, molecule: MoleculeSettings, *, on_progress: P
     import_mace()
     with (
         charge(store, molecule.name, "validation") as entry,
-        claim(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
+        lock(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
     ):
         models = trained_models(store, molecule)
         if models is None:

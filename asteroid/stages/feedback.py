@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from asteroid.claims import claim
 from asteroid.configuration import Configuration
+from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.report.groups import line_state
@@ -51,7 +51,7 @@ def order_round(store: Store, molecule: MoleculeSettings) -> Verdict:
     Called when the loop has ended. The number of rounds does not count as budget here, nor do the target and the
     least gain, which judge sampled frames alone.
     """
-    with claim(store, f"acquiring {molecule.model_name}"):
+    with lock(store, f"acquiring {molecule.model_name}"):
         rounds = read_rounds(store, molecule)
         failed = failed_lines(store, molecule)
         if not failed and (unsure := unsure_lines(store, molecule)):

@@ -8,10 +8,10 @@ with the model's modes is :mod:`asteroid.validation.harmonic`'s, asked for by :m
 from typing import TYPE_CHECKING
 
 from asteroid import paths, stored
-from asteroid.claims import claim
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.engines.pyscf.hessian import analytic_hessian, has_analytic_hessian
 from asteroid.errors import AsteroidError, LabelFailed
+from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
 from asteroid.stages.common import forces_of, waiting
@@ -88,7 +88,7 @@ def lacks_hessian(store: Store, molecule: MoleculeSettings) -> bool:
 
 def compute_hessian(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> None:
     """Compute that Hessian unless the store has it."""
-    with claim(store, f"hessian {molecule.name}", on_wait=waiting(on_progress)):
+    with lock(store, f"hessian {molecule.name}", on_wait=waiting(on_progress)):
         models = trained_models(store, molecule)
         # Another run may have computed it meanwhile.
         if models is not None and lacks_analytic_hessian(store, molecule, models.final):

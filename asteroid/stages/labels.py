@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asteroid import paths
-from asteroid.claims import claim
 from asteroid.configuration import Configuration
 from asteroid.engines import capabilities, check_supported, engine_for, programs_for
 from asteroid.errors import InputError
 from asteroid.levels import LevelOfTheory
+from asteroid.locks import lock
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from asteroid.processes import Progress
 from asteroid.records import core_seconds
@@ -81,10 +81,10 @@ def sample(
     if not store.exists(path):
         store.write_json(path, identity(molecule))
     if not missing:
-        # A claim would be written: a finished store may be read-only.
+        # A lock would be written: a finished store may be read-only.
         return sampling.SamplingSummary(0, 0, 0, {})
     check_level(store, molecule, molecule.cheap, lambda: starting_configuration(molecule))
-    with claim(store, f"sampling {molecule.name}", on_wait=waiting(on_progress)):
+    with lock(store, f"sampling {molecule.name}", on_wait=waiting(on_progress)):
         return sampling.sample(store, molecule, workers=workers, on_progress=counted(on_progress))
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from asteroid import paths
 from asteroid.account import charge
-from asteroid.claims import claim
 from asteroid.configuration import Frame, Split
 from asteroid.data.training_set import TrainingFrames, TrainingSet
+from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.models import has_model, read_card
 from asteroid.naming import content, file_digest
@@ -180,7 +180,7 @@ def train(
     import_mace()
     with (
         charge(store, molecule.model_name, "training") as entry,
-        claim(store, f"training {molecule.model_name}", on_wait=waiting(on_progress)),
+        lock(store, f"training {molecule.model_name}", on_wait=waiting(on_progress)),
     ):
         # Somebody else may have trained it while this one waited.
         models = trained_models(store, molecule)

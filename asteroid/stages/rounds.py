@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 
 from asteroid import paths
 from asteroid.acquisition.stopping import Decision, RoundSummary, decide
-from asteroid.claims import claim
 from asteroid.configuration import EXPLORED, Split
 from asteroid.labelling.review import withdraw
+from asteroid.locks import lock
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
 from asteroid.models import has_model
 from asteroid.naming import content, digest, file_digest
@@ -79,7 +79,7 @@ def next_round(store: Store, molecule: MoleculeSettings) -> NextRound:
 
 def begin_rounds(store: Store, molecule: MoleculeSettings) -> None:
     """Write down how many labels the first round buys; which ones, the selection by diversity decides."""
-    with claim(store, f"acquiring {molecule.model_name}"):
+    with lock(store, f"acquiring {molecule.model_name}"):
         if read_step(store, molecule, "picked", 0) is None:
             labels = _first_labels(store, molecule)
             first = {"round": 0, "labels": labels, "criterion": "diverse", "picked": [], "core_seconds": 0.0}

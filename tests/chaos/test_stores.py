@@ -46,7 +46,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_files_that_may_not_grow_stop_a_campaign_and_it_goes_on_when_they_may(tmp_path):
     store = filled(tmp_path)
-    tiny = 4096  # holds a claim and what processes share, and no Parquet file
+    tiny = 4096  # holds a lock and what processes share, and no Parquet file
     error = the_one_line(
         Campaign(store.url, GFN2, limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (tiny, tiny)))
     )

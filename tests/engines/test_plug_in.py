@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asteroid.store import Store
-from tests.flows.conftest import WATER
+from tests.pipeline.conftest import WATER
 
 PACKAGE = Path(__file__).parent / "morse"
 

@@ -1,13 +1,13 @@
-"""Claims: two pipelines on one store do not do the same work at once, wherever each of them runs.
+"""Locks: two pipelines on one store do not do the same work at once, wherever each of them runs.
 
-Whoever wants to do some work writes a file that says so, then lists the claims of others. If somebody else's is in the
+Whoever wants to do some work writes a file that says so, then lists the locks of others. If somebody else's is in the
 way, it takes its own back, waits a random moment and tries again. Of two that try at the same time at least one sees
 the other, since both write before they look; so this needs nothing of a store but that what is written can be listed,
 which holds for a folder and for S3.
 
-A claim is renewed as long as its holder lives. One that has not been renewed for :data:`LIFETIME`, by the clock of the
+A lock is renewed as long as its holder lives. One that has not been renewed for :data:`LIFETIME`, by the clock of the
 store, is void, and at once when its holder was a process of this machine that is no more. A holder that could not
-renew, because the machine slept or the store was away, looks again before it goes on (:meth:`Claim.confirm`).
+renew, because the machine slept or the store was away, looks again before it goes on (:meth:`Lock.confirm`).
 """
 
 import functools
@@ -33,19 +33,19 @@ RENEWAL: Final = 20.0
 """s between two renewals."""
 
 LIFETIME: Final = 90.0
-"""s without a renewal after which a claim is void: long against a slow store, short against a night."""
+"""s without a renewal after which a lock is void: long against a slow store, short against a night."""
 
 TRIES: Final = 10
-"""Looks, a moment apart, after which a claim in the way is one that is held."""
+"""Number of attempts to take a lock, a moment apart, before it counts as held by somebody else."""
 
 PATIENCE: Final = (0.2, 5.0)
-"""s, the shortest and the longest moment to wait for another's claim."""
+"""s, the shortest and the longest moment to wait for another's lock."""
 
 _NAME: Final = re.compile(r"(\d+)-of-(\d+)-[0-9a-f]{32}\.json")
 
 
-class Claim:
-    """A claim that is held; made by :func:`claim`."""
+class Lock:
+    """A lock that is held; made by :func:`lock`."""
 
     def __init__(self, files: Files, folder: str, shard: int, shards: int) -> None:
         self._files = files
@@ -57,7 +57,7 @@ class Claim:
         self._lock = threading.Lock()
 
     def confirm(self) -> None:
-        """To be called before what was claimed is changed in the store.
+        """To be called before what was locked is changed in the store.
 
         Raises:
             AsteroidError: when somebody else has taken the work over.
@@ -75,7 +75,7 @@ class Claim:
                 )
 
     def _taken_over(self) -> bool:
-        """Whether somebody holds this claim now, and does not merely try to: that one takes its own back at once."""
+        """Whether somebody holds this lock now, and does not merely try to: that one takes its own back at once."""
         for _ in range(TRIES):
             if not self._others():
                 return False
@@ -95,7 +95,7 @@ class Claim:
 
     def renew(self) -> None:
         with self._lock:
-            # One that is late leaves it to :meth:`confirm`, which looks whether the claim is still its own.
+            # One that is late leaves it to :meth:`confirm`, which looks whether the lock is still its own.
             if not self._lost and _now() - self._renewed <= LIFETIME / 2:
                 self._write()
 
@@ -104,7 +104,7 @@ class Claim:
         self._renewed = _now()
 
     def _others(self) -> list[str]:
-        """Living claims in the way of this one; dead ones are cleared away."""
+        """Living locks in the way of this one; dead ones are cleared away."""
         found = []
         try:
             own = self._files.modified(f"{self._folder}/{self._name}")
@@ -131,9 +131,9 @@ class Claim:
 
 
 @contextmanager
-def claim(
+def lock(
     files: Files, work: str, *, shard: int = 0, shards: int = 1, on_wait: Callable[[], None] | None = None
-) -> Iterator[Claim]:
+) -> Iterator[Lock]:
     """Hold the right to do a piece of work, once those who hold it now have ended.
 
     Args:
@@ -144,7 +144,7 @@ def claim(
     Raises:
         StoreError: when the store cannot be written.
     """
-    held = Claim(files, paths.claim(work), shard, shards)
+    held = Lock(files, paths.lock(work), shard, shards)
     wait = PATIENCE[0]
     while not held.acquire():
         if on_wait:
@@ -152,19 +152,19 @@ def claim(
         time.sleep(random.uniform(wait / 2, wait))
         wait = min(2 * wait, PATIENCE[1])
     ended = threading.Event()
-    thread = threading.Thread(target=_keep, args=(held, ended), name="asteroid-claim", daemon=True)
+    thread = threading.Thread(target=_keep, args=(held, ended), name="asteroid-lock", daemon=True)
     thread.start()
     try:
         yield held
     finally:
         ended.set()
         thread.join()
-        # What was to be done has been done; a claim that cannot be removed lapses by itself.
+        # What was to be done has been done; a lock that cannot be removed lapses by itself.
         with suppress(StoreError):
             held.release()
 
 
-def _keep(held: Claim, ended: threading.Event) -> None:
+def _keep(held: Lock, ended: threading.Event) -> None:
     """Renew until the work has ended."""
     while not ended.wait(RENEWAL):
         try:
@@ -180,10 +180,10 @@ def _now() -> float:
 
 
 def _is_gone(files: Files, path: str) -> bool:
-    """Whether a claim's holder was a process of this machine that has ended.
+    """Whether a lock's holder was a process of this machine that has ended.
 
     Raises:
-        FileNotFoundError: when the claim has gone.
+        FileNotFoundError: when the lock has gone.
     """
     try:
         holder = json.loads(files.read(path))
