@@ -30,9 +30,9 @@ LARGEST_SIDE = 128
 
 
 LARGEST = 3.0
-"""Bound of the momentum over the root of the averaged squares. In a basis that stays, the ratio is at most 1 (Cauchy and
-Schwarz, as both averages decay alike). Where batches of molecules with different elements alternate, a basis turns into
-directions whose squares are still those of no gradient, and an unbounded step has sent a training to 1e15."""
+"""Bound of the momentum over the root of the averaged squares. In a basis that stays, the ratio is at most 1 (by the
+inequality of Cauchy and Schwarz, as both averages decay alike). Where batches of different elements alternate, a basis
+turns into directions whose squares are still those of no gradient: an unbounded step has sent a training to 1e15."""
 
 
 class Soap:
