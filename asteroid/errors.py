@@ -29,7 +29,7 @@ class MissingDependencyError(AsteroidError):
     """A package of an optional extra is needed and absent."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"the package {package} is not installed; run: pip install 'asteroid[{extra}]'")
+        super().__init__(f"the package {package} is not installed; run: pip install 'asteroid-forcefields[{extra}]'")
 
 
 class LabelFailed(AsteroidError):

@@ -22,4 +22,6 @@ class Check:
 
 def skipped(name: str, package: str, extra: str) -> Check:
     """A check that needs a package of another extra."""
-    return Check(name, "skipped", f"{package} is not installed", f"to use it: pip install 'asteroid[{extra}]'")
+    return Check(
+        name, "skipped", f"{package} is not installed", f"to use it: pip install 'asteroid-forcefields[{extra}]'"
+    )

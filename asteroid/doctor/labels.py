@@ -150,7 +150,7 @@ def check_workers() -> list[Check]:
     held = ", ".join(worker.libraries) or "none that is known"
     found = f"numpy's is {worker.blas}; a worker holds {held} and uses one thread"
     if len(set(OPENMP) & set(worker.libraries)) > 1:
-        advice = "two OpenMP libraries in a process may clash; install all of asteroid[label] from wheels"
+        advice = "two OpenMP libraries in a process may clash; install all of asteroid-forcefields[label] from wheels"
         checks.append(Check("BLAS", "warning", found, advice))
     else:
         checks.append(Check("BLAS", "ok", found))

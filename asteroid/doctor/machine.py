@@ -41,7 +41,7 @@ def check_versions() -> list[Check]:
             except importlib.metadata.PackageNotFoundError:
                 absent.append(package)
         if absent:
-            advice = f"to use them: pip install 'asteroid[{extra}]'"
+            advice = f"to use them: pip install 'asteroid-forcefields[{extra}]'"
             checks.append(Check(f"versions: {extra}", "skipped", f"not installed: {', '.join(absent)}", advice))
         if found:
             checks.append(Check(f"versions: {extra}", "ok", ", ".join(found)))

@@ -186,7 +186,7 @@ def find_engine(name: str) -> Engine:
 
         if name in program_names():
             return ENGINE
-        hint = "" if program_names() else "; for programs of QCEngine: pip install 'asteroid[engines]'"
+        hint = "" if program_names() else "; for programs of QCEngine: pip install 'asteroid-forcefields[engines]'"
         raise InputError(f"unknown engine '{name}'; {suggest(name, [*engine_names(), *program_names()])}{hint}")
     try:
         engine = point.load()
