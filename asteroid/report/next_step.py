@@ -58,6 +58,12 @@ def next_step(certificate: Mapping[str, Any], spent: Spent) -> str:
             f"certificate takes about {count(labels, 'accurate label')}, {_hours(labels * spent.label_seconds)}. "
             "Write training: {strategy: scratch}"
         )
+    if missed and certificate.get("unseen"):
+        names = ", ".join(name_in_sentence(line["name"]) for line in missed)
+        return (
+            f"Next: as it misses {names}, move this molecule from judge to molecules of the model "
+            f"{certificate['model']}, or buy more accurate labels of those that train it"
+        )
     if missed:
         return _more_training(missed, spent)
     return _more_evidence([line for line in lines if line_state(line) == OPEN], spent)

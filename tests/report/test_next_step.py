@@ -36,6 +36,19 @@ def test_a_missed_error_asks_for_labels_by_how_far_it_is_off_with_their_price_an
     assert loop.endswith("Write budget: {accurate: 80} and acquisition: {certify_rounds: 3}")
 
 
+def test_a_molecule_that_only_judges_buys_no_labels_of_its_own_to_train_on():
+    errors = measured()[0]
+    thresholds = ThresholdSettings(
+        force_mae=errors.force_mae.low / 1.5, energy_mae=1.0, nve_drift=0.01, minimum_force=5.0, minimum_rmsd=0.5
+    )
+    certificate = make_certificate(thresholds=thresholds).to_json() | {"model": "alcohols", "unseen": True}
+    said = next_step(certificate, SPENT)
+    assert said.startswith("Next: as it misses force MAE, move this molecule from judge to molecules of the model ")
+        "Next: as it misses force MAE, move this molecule from judge to molecules of the model alcohols"
+    )
+    assert "budget" not in said
+
+
 def test_a_steeper_learning_curve_asks_for_fewer_labels():
     errors = measured()[0]
     thresholds = ThresholdSettings(

@@ -123,8 +123,8 @@ def test_reasons_from_other_programs_are_escaped(store):
 def test_a_hostile_name_or_reason_in_card_and_certificate_is_escaped(store):
     errors, _, dynamics, _ = measured()
     dynamics = replace(dynamics, nve=replace(dynamics.nve, reason=HOSTILE, drift=None))
-    certificate = make_certificate(dynamics=dynamics, errors=errors)
-    text = write(store, certificate, make_card(molecule="<img src=x onerror=1>"))
+    certificate = replace(make_certificate(dynamics=dynamics, errors=errors), molecule="<img src=x onerror=1>")
+    text = write(store, certificate, make_card())
     assert "<script" not in text
     assert "<img src=x" not in text
     assert "<img src=x onerror=1>" in Page(text).text
