@@ -21,7 +21,7 @@ def has_analytic_hessian(level: LevelOfTheory) -> bool:
 
 
 def analytic_hessian(configuration: Configuration, level: LevelOfTheory) -> dict[str, Any]:
-    """``hessian``, (3N, 3N) eV/Å² as nested lists, and the ``core_seconds`` that it took.
+    """``hessian``, (3N, 3N) eV/Å² as an array, and the ``core_seconds`` that it took.
 
     Raises:
         LabelFailed: when the mean field does not converge.
@@ -33,4 +33,4 @@ def analytic_hessian(configuration: Configuration, level: LevelOfTheory) -> dict
     size = 3 * len(configuration.numbers)
     second = mean_field.Hessian().kernel().transpose(0, 2, 1, 3).reshape(size, size) * HARTREE / BOHR**2
     # Symmetric but for the grid.
-    return {"hessian": (0.5 * (second + second.T)).tolist(), "core_seconds": time.process_time() - began}
+    return {"hessian": 0.5 * (second + second.T), "core_seconds": time.process_time() - began}
