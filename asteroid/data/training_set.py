@@ -1,7 +1,7 @@
 """The training set of a model: which labelled frames of which molecules train it, stop its training and judge it.
 
-Made from the store in one place (:mod:`asteroid.stages.models`), read by everything that trains or judges, and kept in
-the store beside the models (:func:`write_training_set`), so that a card can say exactly what its model has seen.
+Made from the store in one place (:mod:`asteroid.stages.models`), and what every training is given. It is kept in the
+store (:func:`write_training_set`), so that a model's card can say exactly what the model has seen.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -144,34 +144,3 @@ def write_training_set(store: Store, model: str, data: TrainingSet) -> str:
     if not store.exists(path):
         tables.write(store, path, table)
     return name
-
-
-def read_training_set(store: Store, model: str, name: str) -> TrainingSet:
-    """A training set that was kept.
-
-    Raises:
-        FileNotFoundError: when there is none of that name.
-    """
-    table = tables.read_file(store, paths.training_set(model, name), SCHEMA, SCHEMA)
-    rows = table.to_pylist()
-    levels: dict[str, list[LevelOfTheory]] = {"accurate": [], "cheap": [], "between": []}
-    molecules: dict[str, dict[str, list[str]]] = {}
-    for row in rows:
-        level = LevelOfTheory.parse(row["level"], imported=True)
-        if level not in levels[row["role"]]:
-            levels[row["role"]].append(level)
-        splits = molecules.setdefault(row["molecule"], {})
-        if row["role"] == "accurate":
-            splits.setdefault(row["split"], []).append(row["frame_id"])
-        elif row["role"] == "cheap" and row["split"] == "train":
-            splits.setdefault("cheap", []).append(row["frame_id"])
-    (accurate,) = levels["accurate"]
-    (cheap,) = levels["cheap"] or [accurate]
-    return TrainingSet(cheap, accurate, {n: _frames(splits) for n, splits in molecules.items()}, (*levels["between"],))
-
-
-def _frames(splits: Mapping[str, list[str]]) -> TrainingFrames:
-    train, valid, test, cheap, calibration = (
-        tuple(splits.get(name, ())) for name in ("train", "valid", "test", "cheap", "calibration")
-    )
-    return TrainingFrames(train, valid, test, cheap, calibration)

@@ -277,11 +277,6 @@ def process_kind(level: LevelOfTheory) -> ProcessKind:
     return capabilities(level).process if level.engine is not None else "plain"
 
 
-def needs_finite_differences(level: LevelOfTheory, engine: str | None = None) -> bool:
-    """Whether nothing but finite differences on the molecule itself can tell that its forces are right."""
-    return capabilities(level, engine).proof is None
-
-
 def check_elements(level: LevelOfTheory, numbers: Iterable[int]) -> None:
     """Raise InputError when a level has no parameters, or no basis functions, for one of these atomic numbers."""
     if level.engine is None:

@@ -107,6 +107,8 @@ def train_model(
             _train_teachers(store, name, data, settings, on_progress)
         return card
 
+    # Before the training: labels may come while it runs.
+    training_set = write_training_set(store, name, data)
     parents = {}
     if definition.needs_teacher:
         parents = _train_teachers(store, name, data, settings, on_progress)
@@ -144,7 +146,7 @@ def train_model(
         "model_id": model_id,
         "molecule": name,
         "molecules": list(data.molecules),
-        "training_set": write_training_set(store, name, data),
+        "training_set": training_set,
         "strategy": strategy,
         "cheap": levels[1],
         "accurate": levels[0],

@@ -6,7 +6,7 @@ import torch
 
 from asteroid.acquisition.committee import committee_predict, descriptors, force_disagreement, train_committee
 from asteroid.configuration import Configuration
-from asteroid.data.training_set import read_training_set
+from asteroid.data.training_set import TrainingSet
 from asteroid.models import read_card
 from asteroid.store import Store
 from asteroid.training.predict import predict
@@ -14,6 +14,13 @@ from asteroid.training.run import load_model
 from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings, train_model
 
 Made = tuple[Store, dict[str, Any], list[str]]
+
+
+def data_of(card: dict[str, Any]) -> TrainingSet:
+    """What a model was trained on."""
+    frames = card["frames"]
+    train, valid = frames["accurate_train"], frames["accurate_valid"]
+    return TrainingSet.of_molecule("water", cheap=CHEAP, accurate=ACCURATE, train=train, valid=valid)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,7 @@ def made(water: Labels, tmp_path_factory: pytest.TempPathFactory) -> Made:
             model=tiny_settings().model.model_copy(update={"max_l": 1}), finetune_steps=150, evaluate_every=150, seed=3
         ),
     )
-    return store, card, train_committee(store, card, read_training_set(store, "water", card["training_set"]), members=3)
+    return store, card, train_committee(store, card, data_of(card), members=3)
 
 
 def load(store: Store, ids: list[str]) -> list[torch.nn.Module]:
@@ -58,8 +65,7 @@ def test_members_go_on_from_the_finished_model_on_its_own_labels(made: Made) -> 
 def test_a_committee_that_is_there_is_not_trained_again(made: Made) -> None:
     store, card, members = made
     calls: list[Any] = []
-    data = read_training_set(store, "water", card["training_set"])
-    again = train_committee(store, card, data, members=2, on_progress=lambda *progress: calls.append(progress))
+    again = train_committee(store, card, data_of(card), members=2, on_progress=lambda *progress: calls.append(progress))
     assert again == members[:2]
     assert calls == []
 
