@@ -29,12 +29,6 @@ LARGEST_SIDE = 128
 """A longer side of a matrix is not preconditioned: its eigenvectors would cost more than the rest of the step."""
 
 
-LARGEST = 3.0
-"""Bound of the momentum over the root of the averaged squares. In a basis that stays, the ratio is at most 1 (by the
-inequality of Cauchy and Schwarz, as both averages decay alike). Where batches of different elements alternate, a basis
-turns into directions whose squares are still those of no gradient: an unbounded step has sent a training to 1e15."""
-
-
 class Soap:
     """Updates a model's parameters in place from their gradients.
 
@@ -115,13 +109,15 @@ class _Group:
 
     def update(self, gradient: Tensor, step: int) -> Tensor:
         """Change of the parameters, apart from the learning rate."""
-        self.momentum.lerp_(gradient, 1 - MOMENTUM)
         if step == 1:
+            # No part of the momentum: it is none of the averaged squares, and where the next batch, of a molecule
+            # without some element, has no gradient, the step would be millions of times too long.
             self._start(gradient)
             return gradient
+        self.momentum.lerp_(gradient, 1 - MOMENTUM)
         self.square.lerp_(self._turn(gradient).square(), 1 - SECOND_MOMENT)
         scale = (self.square / (1 - SECOND_MOMENT ** (step - 1))).sqrt() + EPSILON
-        change = self._turn_back((self._turn(self.momentum) / scale).clamp(-LARGEST, LARGEST)) / (1 - MOMENTUM**step)
+        change = self._turn_back(self._turn(self.momentum) / scale) / (1 - MOMENTUM ** (step - 1))
         if self.left is not None:
             self.left.lerp_(gradient @ gradient.mT, 1 - PRECONDITIONER)
         if self.right is not None:

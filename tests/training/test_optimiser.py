@@ -94,3 +94,19 @@ def test_parameters_without_a_gradient_and_matrices_of_zeros_stay_numbers() -> N
         layer.weight.grad = torch.zeros(4, 4)
         soap.step()
     assert all(torch.isfinite(p).all() for p in layer.parameters())
+
+
+def test_batches_of_molecules_with_different_elements_take_bounded_steps() -> None:
+    # Rows stand for elements, of which each batch has half: water's has no gradient for carbon.
+    layer = torch.nn.Linear(6, 6, bias=False)
+    soap = Soap(layer, list(layer.parameters()), 0.01)
+    generator = torch.Generator().manual_seed(0)
+    for step in range(40):
+        gradient = torch.randn(6, 6, generator=generator)
+        gradient[:3] *= step % 2
+        gradient[3:] *= 1 - step % 2
+        before = layer.weight.detach().clone()
+        layer.weight.grad = gradient
+        soap.step()
+        # Each of 36 turned elements moves by about the learning rate at most, and so does the norm by six times that.
+        assert (layer.weight - before).norm() < 2 * 6 * 0.01
