@@ -6,6 +6,10 @@ that of another engine. A job that fails is a failed label with the program's la
 """
 
 import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +19,7 @@ import numpy as np
 
 from asteroid.configuration import Configuration
 from asteroid.engines import BUILT_IN, Capabilities, Engine, Labeller, Result, require, settings_hash
-from asteroid.errors import InputError, LabelFailed, MissingDependencyError, suggest
+from asteroid.errors import AsteroidError, InputError, LabelFailed, suggest
 from asteroid.levels import LevelOfTheory
 from asteroid.units import BOHR, HARTREE, HARTREE_PER_BOHR
 
@@ -84,8 +88,10 @@ class QCEngineLabeller:
         # A program that is not there says nothing about a frame.
         try:
             _version(self.program)
-        except Exception as error:
-            raise ImportError(f"QCEngine does not find it: {error}") from error
+        except AsteroidError as error:
+            raise ImportError(str(error)) from error
+        # Of the worker: what a program leaves where it runs (Psi4 a timer.dat) is thrown away with its scratch.
+        os.chdir(tempfile.mkdtemp())
 
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
         """One label, on one core.
@@ -164,11 +170,17 @@ def _split(level: LevelOfTheory) -> tuple[str, str, str | None]:
 
 @cache
 def _version(program: str) -> str:
-    import qcengine
+    """Of a program, asked in a folder that is thrown away: Psi4 leaves a ``timer.dat`` wherever it is asked."""
+    with tempfile.TemporaryDirectory(prefix="asteroid-version-") as folder:
+        command = [sys.executable, "-c", _ASK, program]
+        said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if said.returncode != 0:
+        raise AsteroidError(f"{program} is not installed, or not where QCEngine looks for it")
+    return said.stdout.split()[-1]
 
-    if program not in qcengine.list_available_programs():
-        raise MissingDependencyError(program, "engines")
-    return str(qcengine.get_program(program).get_version())
+
+_ASK: Final = "import sys, qcengine; print(qcengine.get_program(sys.argv[1]).get_version())"
+"""Fails where the program is not found."""
 
 
 ENGINE: Final = QCEngine()

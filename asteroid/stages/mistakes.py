@@ -112,10 +112,10 @@ def _doubtful_costs(molecule: MoleculeSettings, start: Configuration) -> list[st
             f"cheap: found '{molecule.cheap}', about {cheap.core_seconds / accurate.core_seconds:.0f} times as costly "
             f"a label as accurate: '{molecule.accurate}'; exchange them, or write a cheaper level"
         ]
-    budget = molecule.budget
+    bought = sum(molecule.accurate_labels(split) for split in ("train", "valid", "test"))
     return [
         *_doubtful_cost(molecule, "cheap", start, cheap, molecule.sampling.frames),
-        *_doubtful_cost(molecule, "accurate", start, accurate, budget.accurate + budget.test),
+        *_doubtful_cost(molecule, "accurate", start, accurate, bought),
     ]
 
 

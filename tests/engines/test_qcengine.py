@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from asteroid.engines import check_supported, make_labeller, process_kind, resolve
+from asteroid.engines.qcengine import _version
 from asteroid.errors import InputError, LabelFailed
 from asteroid.labelling.attempt import attempt
 from asteroid.levels import LevelOfTheory
@@ -54,6 +55,13 @@ def test_a_job_that_fails_is_a_failed_label_with_the_programs_reason():
         make_labeller(own("mopac:pm77")).compute(WATER)
     failed = attempt(make_labeller(own("mopac:pm77")), WATER)
     assert (failed.status, failed.energy) == ("failed", None)
+
+
+@pytest.mark.parametrize("program", [pytest.param(name, marks=needs(name)) for name in ("psi4", "nwchem", "mopac")])
+def test_asking_a_program_for_its_version_leaves_no_file_where_one_works(program, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert _version.__wrapped__(program)[0].isdigit()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_level_has_one_spelling():
