@@ -82,7 +82,7 @@ def model(model: str, model_id: str, name: str = "model.model") -> str:
     return f"models/{model}/{model_id}/{name}"
 
 
-def of_molecule(model: str, model_id: str, molecule: str, name: str) -> str:
+def model_molecule(model: str, model_id: str, molecule: str, name: str) -> str:
     """What a model says of one molecule: ``minimum.json``, ``torsions.json`` and others."""
     folder = f"models/{model}/{model_id}"
     return f"{folder}/{name}" if molecule == model else f"{folder}/molecules/{molecule}/{name}"

@@ -32,8 +32,8 @@ def run(
 ) -> None:
     """Run the whole pipeline on this machine.
 
-    Samples, labels, trains, validates and reports every molecule of the manifest. It can be stopped or killed at any
-    moment; run it again and it goes on where things stand, and nothing is computed twice. A molecule that fails
+    Samples, labels, trains, validates and reports every model of the manifest. It can be stopped or killed at any
+    moment; run it again and it goes on where things stand, and nothing is computed twice. A model that fails
     does not stop the others. Exits with 0 when all models are certified, 1 when the work on one failed, 2 for bad
     input, 3 when all is done but a model is not certified, and 130 (143) when stopped by Ctrl-C (SIGTERM).
     """
@@ -101,7 +101,10 @@ def check(
 def _print_outcomes(outcomes: Sequence[dict[str, Any]]) -> None:
     for o in outcomes:
         verdict = "[green]certified[/]" if o["passed"] else f"[yellow]not certified[/] ({o['state']})"
-        out.print(f"\n[bold]{o['molecule']}[/]: {verdict}. {o['quality']}")
+        name = f"[bold]{escape(o['molecule'])}[/]"
+        if o["model_name"] != o["molecule"]:
+            name += f" (model {escape(o['model_name'])}{', not trained on it' if o['unseen'] else ''})"
+        out.print(f"\n{name}: {verdict}. {o['quality']}")
         out.print(f"  {o['benefit']}")
         if o["next_step"]:
             out.print(f"  [yellow]{escape(o['next_step'])}[/]")

@@ -12,7 +12,7 @@ import numpy as np
 from asteroid.configuration import Configuration
 from asteroid.engines import ProcessKind, capabilities
 from asteroid.engines.pyscf.plain import frozen_core
-from asteroid.levels import MAX_ALL_ELECTRON, Family, LevelOfTheory
+from asteroid.levels import Family, LevelOfTheory
 
 
 @dataclass(frozen=True)
@@ -90,22 +90,11 @@ def rough_cost(level: LevelOfTheory, configuration: Configuration, *, forces: bo
     if level.engine is not None:
         able = capabilities(level)
         return RoughCost(able.seconds(len(configuration.numbers)), _MEMORY[able.process], None)
-    from pyscf import gto
+    from asteroid.engines.pyscf.mean_field import make_molecule
 
     # Far apart, so that nothing depends on where the atoms are.
     places = np.arange(len(configuration.numbers))[:, None] * np.array([[10.0, 0.0, 0.0]])
-    molecule = gto.M(
-        atom=list(zip(configuration.symbols, places, strict=True)),
-        basis=level.basis,
-        ecp={
-            symbol: level.basis
-            for symbol, number in zip(configuration.symbols, configuration.numbers, strict=True)
-            if number > MAX_ALL_ELECTRON
-        },
-        charge=configuration.charge,
-        spin=configuration.multiplicity - 1,
-        verbose=0,
-    )
+    molecule = make_molecule(level, configuration.with_positions(places))
     occupied = (molecule.nelectron + 1) // 2
     correlated = occupied - frozen_core(molecule) if level.family in ("mp2", "ccsd", "ccsd(t)") else occupied
     size = _Size(int(molecule.nao), correlated, max(1, int(molecule.nao) - occupied))

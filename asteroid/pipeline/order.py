@@ -96,11 +96,11 @@ async def run_model(
     Returns:
         For each molecule its outcome, or why it could not be judged.
     """
-    await _all(runner.run("sample", store, molecule) for molecule in molecules)
+    await _run_all(runner.run("sample", store, molecule) for molecule in molecules)
     rounds = molecules[0].acquisition is not None
     while True:
         current = [await run_rounds(store, molecules[0], runner)] if rounds else list(molecules)
-        await _all(label_chosen(store, molecule, runner) for molecule in current)
+        await _run_all(label_chosen(store, molecule, runner) for molecule in current)
         await runner.run("train", store, current[0])
         models = await to_thread(stages.trained_models, store, current[0])
         if models is None:
@@ -122,7 +122,7 @@ async def certify(store: Store, molecule: MoleculeSettings, runner: Runner, mode
     return await to_thread(stages.outcome, store, molecule, models)
 
 
-async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+async def _run_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Run side by side, each to its end; the first failure is raised then."""
     for ended in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(ended, BaseException):

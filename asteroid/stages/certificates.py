@@ -165,6 +165,8 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
     scratch = certificate["scratch_errors"] or certificate["errors"]
     return {
         "molecule": molecule.name,
+        "model_name": molecule.model_name,
+        "unseen": molecule.is_only_judged,
         "passed": certificate["passed"],
         "state": certificate_state(certificate),
         "quality": quality_sentence(certificate),

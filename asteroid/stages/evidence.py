@@ -106,4 +106,4 @@ def gather_evidence(
 def _path(molecule: MoleculeSettings, model_id: str) -> str:
     shaping = {"temperatures", "timestep", "nvt_ps", "replicas", "seed", "on_policy", "torsion_points"}
     used = content(molecule.validation, include=shaping)
-    return paths.of_molecule(molecule.model_name, model_id, molecule.name, f"asked-{digest(used)}.json")
+    return paths.model_molecule(molecule.model_name, model_id, molecule.name, f"asked-{digest(used)}.json")

@@ -43,7 +43,7 @@ def model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> Fo
 
 
 def _path(molecule: MoleculeSettings, model_id: str) -> str:
-    return paths.of_molecule(molecule.model_name, model_id, molecule.name, "minimum.json")
+    return paths.model_molecule(molecule.model_name, model_id, molecule.name, "minimum.json")
 
 
 def starting_structure(store: Store, molecule: MoleculeSettings) -> Configuration:

@@ -100,7 +100,7 @@ def trajectories_folder(molecule: MoleculeSettings, model_id: str) -> str:
     """Where the trajectories lie: named by the settings that shape them."""
     shaping = {"temperatures", "timestep", "nve_ps", "nvt_ps", "replicas", "seed"}
     used = content(molecule.validation, include=shaping)
-    return paths.of_molecule(molecule.model_name, model_id, molecule.name, f"md-{digest(used)}")
+    return paths.model_molecule(molecule.model_name, model_id, molecule.name, f"md-{digest(used)}")
 
 
 def cluster_wall(store: Store, molecule: MoleculeSettings) -> "Wall | None":

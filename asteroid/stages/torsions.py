@@ -104,7 +104,7 @@ def torsion_scans(store: Store, molecule: MoleculeSettings, model_id: str) -> tu
 
 
 def _path(molecule: MoleculeSettings, model_id: str) -> str:
-    return paths.of_molecule(molecule.model_name, model_id, molecule.name, "torsions.json")
+    return paths.model_molecule(molecule.model_name, model_id, molecule.name, "torsions.json")
 
 
 def compare_torsions(

@@ -39,7 +39,7 @@ tiny usual, but never by as much as GFN2 itself is, which :func:`set_aside_broke
 
 
 @dataclasses.dataclass
-class Correcting:
+class MoleculeCorrection:
     """Labels of one molecule, from the lowest level to the accurate one, and what was learned of their differences.
 
     Args:
@@ -78,7 +78,7 @@ class Correcting:
         return self.alone.left_out_error < self.kernels[0].left_out_error
 
 
-def correct_cheap(problem: Problem) -> Correcting:
+def correct_cheap(problem: Problem) -> MoleculeCorrection:
     """Learn the differences of the levels of one molecule."""
     known = {frame.frame_id for frame in problem.accurate_train}
     cheap = _by_id(problem.cheap) | {i: frame for i, frame in problem.paired_cheap.items() if i in known}
@@ -89,20 +89,20 @@ def correct_cheap(problem: Problem) -> Correcting:
     if len(levels) > 2 or len(differences(list(levels[1].values()), levels[0])) >= LEAST_PAIRS:
         kernels = learn_steps(levels)
         alone = learn_alone(levels[-2], levels[-1])
-    return Correcting(levels, held_out, below, kernels, alone)
+    return MoleculeCorrection(levels, held_out, below, kernels, alone)
 
 
-def without_cheap(problem: Problem) -> Correcting:
+def without_cheap(problem: Problem) -> MoleculeCorrection:
     """Learn the accurate labels of one molecule without any cheap one: a kernel labels the cheap configurations.
 
     At the lowest level stand labels of nothing: the difference from them is the accurate label itself.
     """
     levels: list[Labels] = [_zeros([*problem.cheap, *problem.accurate_train]), _by_id(problem.accurate_train)]
     held_out = list(problem.accurate_valid)
-    return Correcting(levels, held_out, list(_zeros(held_out).values()), learn_steps(levels), None)
+    return MoleculeCorrection(levels, held_out, list(_zeros(held_out).values()), learn_steps(levels), None)
 
 
-def add_network(session: Session, molecules: Mapping[str, Correcting]) -> None:
+def add_network(session: Session, molecules: Mapping[str, MoleculeCorrection]) -> None:
     """Blend each kernel with a network of all molecules' differences, where a kernel has more than next to no error.
 
     Raises:
@@ -235,7 +235,7 @@ def _force_mae(found: Sequence[LabelledFrame], truth: Sequence[LabelledFrame]) -
     return float(np.mean(errors)) if errors else None
 
 
-def describe(molecules: Mapping[str, Correcting], without: Collection[str]) -> dict[str, Any]:
+def describe(molecules: Mapping[str, MoleculeCorrection], without: Collection[str]) -> dict[str, Any]:
     """What the card says of the corrections: of the only molecule, or of all together and of each."""
     found = {name: _describe_one(molecule) | {"alone": name in without} for name, molecule in molecules.items()}
     if len(found) == 1:
@@ -254,12 +254,12 @@ def describe(molecules: Mapping[str, Correcting], without: Collection[str]) -> d
     }
 
 
-def _corrected_held_out(molecule: Correcting) -> list[LabelledFrame]:
+def _corrected_held_out(molecule: MoleculeCorrection) -> list[LabelledFrame]:
     corrections = molecule.corrections or molecule.kernels
     return lift([_by_id(molecule.below), *[{} for _ in corrections]], corrections)
 
 
-def _describe_one(molecule: Correcting) -> dict[str, Any]:
+def _describe_one(molecule: MoleculeCorrection) -> dict[str, Any]:
     """Of one molecule; ``labels`` is the count of the last step, that to the accurate level."""
     steps: list[dict[str, Any]] = [
         {

@@ -24,11 +24,11 @@ DAMPED_THRESHOLDS: Final = (1e-7, 1e-3)
 """hartree, and the norm of the orbital gradient, where DIIS takes over from damping."""
 
 
-def make_mean_field(level: LevelOfTheory, configuration: Configuration, *, grid_level: int) -> Any:
-    """PySCF's unsolved mean field; restricted for singlets, unrestricted otherwise."""
-    from pyscf import dft, gto, scf
+def make_molecule(level: LevelOfTheory, configuration: Configuration) -> Any:
+    """PySCF's molecule, with core potentials for the elements that need them; lengths are converted here."""
+    from pyscf import gto
 
-    molecule = gto.M(
+    return gto.M(
         atom=list(zip(configuration.symbols, configuration.positions / BOHR, strict=True)),
         unit="Bohr",
         basis=level.basis,
@@ -42,6 +42,13 @@ def make_mean_field(level: LevelOfTheory, configuration: Configuration, *, grid_
         symmetry=False,
         verbose=0,
     )
+
+
+def make_mean_field(level: LevelOfTheory, configuration: Configuration, *, grid_level: int) -> Any:
+    """PySCF's unsolved mean field; restricted for singlets, unrestricted otherwise."""
+    from pyscf import dft, scf
+
+    molecule = make_molecule(level, configuration)
     restricted = configuration.multiplicity == 1
     if level.family == "dft":
         mean_field = (dft.RKS if restricted else dft.UKS)(molecule, xc=level.definition.functional)

@@ -1,0 +1,107 @@
+"""The block ``models``: models of several molecules, each with the settings of its molecules.
+
+Molecules are read again with the model's training in place of their own, by :mod:`asteroid.manifest.molecules`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from asteroid.configuration import check_name
+from asteroid.errors import InputError, suggest
+from asteroid.manifest.entries import check_duplicates, entry_label, merge
+from asteroid.manifest.molecules import read_molecule
+from asteroid.manifest.schema import FileEntry, ModelEntry, ModelPlan, MoleculeSettings
+from asteroid.problems import validate
+
+
+def read_models(
+    file: FileEntry, molecules: Sequence[MoleculeSettings], folder: Path
+) -> tuple[list[MoleculeSettings], list[str]]:
+    """Every molecule with its model: those of ``models``, and one of its own for a molecule that none of them names."""
+    problems = check_duplicates(file.models, "models")
+    found: list[MoleculeSettings] = []
+    for index, raw in enumerate(file.models):
+        plan, found_here = _read_model(raw, file, molecules, folder)
+        problems += [f"{entry_label(index, raw, 'models')}: {problem}" for problem in found_here]
+        if plan is not None:
+            found += [replace(molecule, model=plan) for molecule in (*plan.molecules, *plan.judge)]
+    named = {molecule.name for molecule in found}
+    return [*found, *(molecule for molecule in molecules if molecule.name not in named)], problems
+
+
+def _read_model(
+    raw: object, file: FileEntry, molecules: Sequence[MoleculeSettings], folder: Path
+) -> tuple[ModelPlan | None, list[str]]:
+    """One entry of ``models``, or what is wrong with it."""
+    if not isinstance(raw, dict):
+        return None, [f"found {str(raw)[:40]!r}; write keys and values, for example name: and molecules:"]
+    below: dict[str, Any] = {key: file.defaults[key] for key in ("training", "acquisition") if key in file.defaults}
+    model, problems = validate(ModelEntry, merge(below, raw))
+    if model is None:
+        return None, problems
+    by_name = {molecule.name: (molecule, file.molecules[place]) for place, molecule in enumerate(molecules)}
+    try:
+        check_name(model.name)
+    except InputError as error:
+        problems.append(str(error))
+    if model.name.lower() in {name.lower() for name in by_name}:
+        problems.append(f"name: found '{model.name}', which is the name of a molecule; write another one")
+    judge = list(dict.fromkeys(model.judge))
+    trained = (
+        [n for n in by_name if n not in judge] if model.molecules == "all" else list(dict.fromkeys(model.molecules))
+    )
+    for key, names in (("molecules", trained), ("judge", judge)):
+        problems += [f"{key}: found '{n}', no molecule; {suggest(n, by_name)}" for n in names if n not in by_name]
+    problems += [f"judge: found '{n}', which trains the model too; leave it out" for n in judge if n in trained]
+    if not trained:
+        problems.append("molecules: found an empty list; write at least one molecule")
+    if model.acquisition is not None and len(trained) + len(judge) > 1:
+        problems.append(
+            "acquisition: found with a model of several molecules, whose labels are all chosen before it is trained; "
+            "write acquisition: null"
+        )
+    if problems:
+        return None, problems
+    members: dict[str, MoleculeSettings] = {}
+    for name in (*trained, *judge):
+        _, written = by_name[name]
+        if ignored := sorted({"training", "acquisition"} & written.keys()):
+            problems.append(f"molecule '{name}' has {ignored[0]}: of its own; write it at the model")
+        entry = {key: value for key, value in written.items() if key not in ("training", "acquisition")}
+        above = {key: value for key, value in merge(below, raw).items() if key in ("training", "acquisition")}
+        settings, found_here = read_molecule({**entry, **above}, file.defaults, folder)
+        problems += [f"with molecule '{name}': {problem}" for problem in found_here]
+        if settings is not None:
+            members[name] = settings
+    problems = list(dict.fromkeys(problems)) or _check_members(list(members.values()))
+    if problems:
+        return None, problems
+    trainers, judges = (tuple(members[name] for name in names) for names in (trained, judge))
+    return ModelPlan(name=model.name, molecules=trainers, judge=judges), []
+
+
+def _check_members(members: Sequence[MoleculeSettings]) -> list[str]:
+    """One model has labels of the same kinds from all its molecules."""
+    first, problems = members[0], []
+    for other in members[1:]:
+        for key in ("cheap", "accurate"):
+            ours, theirs = getattr(first, key), getattr(other, key)
+            if ours != theirs:
+                problems.append(
+                    f"{key}: found '{ours}' for molecule '{first.name}' and '{theirs}' for '{other.name}'; "
+                    "write one level for all"
+                )
+            elif first.label_settings(ours).forces != other.label_settings(theirs).forces:
+                problems.append(
+                    f"labelling.{key}.forces: found true and false for molecules '{first.name}' and '{other.name}'; "
+                    "write one for all"
+                )
+        alike = (first.charge, first.multiplicity) == (other.charge, other.multiplicity)
+        if first.training.strategy == "delta" and not alike:
+            problems.append(
+                f"training.strategy: found delta with molecules '{first.name}' and '{other.name}' of different charges "
+                "or multiplicities; write corrected"
+            )
+    return problems

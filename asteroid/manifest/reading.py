@@ -1,0 +1,76 @@
+"""A manifest from its file: every problem found, one line each, or a :class:`~asteroid.manifest.schema.Manifest`."""
+
+from pathlib import Path
+
+from asteroid.errors import InputError, suggest
+from asteroid.manifest.entries import check_duplicates, entry_label
+from asteroid.manifest.models import read_models
+from asteroid.manifest.molecules import check_levels, read_molecule
+from asteroid.manifest.schema import Defaults, FileEntry, Manifest, MoleculeSettings
+from asteroid.problems import printable, validate
+from asteroid.strict_yaml import read_yaml
+
+LONGEST_PROBLEM = 600
+"""Characters: a problem quotes what was written, whatever that is."""
+STORE_SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss", "hdfs")
+
+
+def load_manifest(path: str | Path) -> Manifest:
+    """Read a manifest and check all of it.
+
+    Raises:
+        InputError: with every problem found, one line each.
+    """
+    manifest, problems = _read(Path(path))
+    if manifest is None:
+        raise InputError(problems)
+    return manifest
+
+
+def check_manifest(path: str | Path) -> list[str]:
+    """Every problem of a manifest, one line each: file, key, what was found, what to write."""
+    return _read(Path(path))[1]
+
+
+def _read(path: Path) -> tuple[Manifest | None, list[str]]:
+    try:
+        content = read_yaml(path)
+    except InputError as error:
+        return None, list(error.problems)
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else f"a {type(content).__name__}"
+        return None, [f"{path}: found {found}; write keys and values, at least molecules:"]
+    top, problems = validate(FileEntry, content)
+    raw_defaults = content.get("defaults") or {}
+    raw_molecules = content.get("molecules")
+    defaults_usable = isinstance(raw_defaults, dict)
+    if defaults_usable:
+        found_here = validate(Defaults, raw_defaults)[1] + check_levels(raw_defaults, path.parent)
+        problems += [f"defaults.{problem}" for problem in found_here]
+        defaults_usable = not found_here
+    if top is not None and (problem := _check_store(top.store)):
+        problems.append(problem)
+    molecules: list[MoleculeSettings] = []
+    if isinstance(raw_molecules, list):
+        if not raw_molecules:
+            problems.append("molecules: found an empty list; write at least one molecule")
+        for index, raw in enumerate(raw_molecules):
+            molecule, found_here = read_molecule(raw, raw_defaults if defaults_usable else {}, path.parent)
+            problems += [f"{entry_label(index, raw)}: {problem}" for problem in found_here]
+            if molecule is not None:
+                molecules.append(molecule)
+        problems += check_duplicates(raw_molecules, "molecules")
+    if top is not None and top.models and not problems:
+        molecules, problems = read_models(top, molecules, path.parent)
+    if problems or top is None:
+        return None, [f"{path}: {printable(problem, most=LONGEST_PROBLEM)}" for problem in problems]
+    return Manifest(path, top.store, tuple(molecules)), []
+
+
+def _check_store(store: str) -> str | None:
+    scheme, separator, _ = store.partition("://")
+    if not store.strip() or "\0" in store:
+        return f"store: found {store!r}; write a folder or s3://bucket/prefix"
+    if separator and scheme not in STORE_SCHEMES:
+        return f"store: found the scheme '{scheme}'; {suggest(scheme, STORE_SCHEMES)}"
+    return None

@@ -1,0 +1,169 @@
+"""What a manifest comes to once it has passed every check, and the entries that it is written in.
+
+Molecules, models and the manifest are frozen settings that the rest of asteroid trusts; the entries below them are read
+from YAML by pydantic. The blocks of settings in both are :mod:`asteroid.settings`'.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from asteroid.configuration import Split, check_name
+from asteroid.errors import InputError
+from asteroid.levels import LevelOfTheory
+from asteroid.quantities import Number
+from asteroid.settings import (
+    AcquisitionSettings,
+    BudgetSettings,
+    Engine,
+    LabellingSettings,
+    LabelSettings,
+    SamplingSettings,
+    Settings,
+    TrainingSettings,
+    ValidationSettings,
+)
+
+CHEAP = LevelOfTheory("gfn2-xtb")
+ACCURATE = LevelOfTheory("ccsd(t)", None, "cc-pvdz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoleculeSettings:
+    """Everything that the manifest says about one molecule, the defaults merged in.
+
+    Args:
+        name: names its folders in the store.
+        smiles, geometry: exactly one of them; ``geometry`` is an absolute path.
+        charge: e.
+        multiplicity: 2S + 1.
+        engine: that computes the levels which several engines compute; None for the default of the level.
+        acquisition: how accurate labels are bought in rounds; None where all are chosen before any model is trained.
+        model: the model that the molecule trains or judges, where that is one of several molecules.
+    """
+
+    name: str
+    smiles: str | None = None
+    geometry: Path | None = None
+    charge: int = 0
+    multiplicity: int = 1
+    cheap: LevelOfTheory = CHEAP
+    accurate: LevelOfTheory = ACCURATE
+    engine: Engine | None = None
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    labelling: LabellingSettings = field(default_factory=LabellingSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    acquisition: AcquisitionSettings | None = None
+    model: "ModelPlan | None" = None
+
+    @property
+    def model_name(self) -> str:
+        """The molecule's own name, unless its model is one of several molecules."""
+        return self.model.name if self.model else self.name
+
+    @property
+    def trained_on(self) -> "tuple[MoleculeSettings, ...]":
+        """The molecules whose labels train this molecule's model."""
+        return self.model.molecules if self.model else (self,)
+
+    @property
+    def is_only_judged(self) -> bool:
+        """Whether the model is judged on this molecule and has never seen it."""
+        return all(member.name != self.name for member in self.trained_on)
+
+    def accurate_labels(self, split: Split) -> int:
+        """How many accurate labels are bought for a split; none to learn from of a molecule that only judges."""
+        counts = {"train": self.budget.train, "valid": self.budget.valid, "test": self.budget.test}
+        return 0 if self.is_only_judged and split != "test" else counts[split]
+
+    @property
+    def ladder(self) -> tuple[LevelOfTheory, ...]:
+        """Levels between cheap and accurate, the lowest first."""
+        return tuple(LevelOfTheory.parse(level, imported=True) for level in self.training.ladder)
+
+    def label_settings(self, level: LevelOfTheory) -> LabelSettings:
+        """How labels are computed at one of this molecule's two levels."""
+        if level in self.ladder and level not in (self.cheap, self.accurate):
+            return self.labelling.accurate.model_copy(update={"forces": True})
+        return self.labelling.cheap if level == self.cheap else self.labelling.accurate
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if (self.smiles is None) == (self.geometry is None):
+            raise InputError(f"{self.name}: write either smiles or geometry")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPlan:
+    """A model of several molecules.
+
+    Args:
+        molecules: those that train it, and judge it as well.
+        judge: those that judge it alone. Nothing but test labels and evidence is bought of them.
+    """
+
+    name: str
+    molecules: tuple[MoleculeSettings, ...]
+    judge: tuple[MoleculeSettings, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest that has passed every check.
+
+    Args:
+        path: the file.
+        store: where everything is kept, as written: a folder (relative to the working directory) or a URL.
+        molecules: each with its model; a molecule of several models is there once for each.
+    """
+
+    path: Path
+    store: str
+    molecules: tuple[MoleculeSettings, ...]
+
+    @property
+    def models(self) -> dict[str, tuple[MoleculeSettings, ...]]:
+        """The molecules that train or judge each model, by its name."""
+        names = dict.fromkeys(molecule.model_name for molecule in self.molecules)
+        return {name: tuple(m for m in self.molecules if m.model_name == name) for name in names}
+
+
+class Defaults(Settings):
+    cheap: str = str(CHEAP)
+    accurate: str = str(ACCURATE)
+    engine: Engine | None = None
+    sampling: SamplingSettings = SamplingSettings()
+    labelling: LabellingSettings = LabellingSettings()
+    budget: BudgetSettings = BudgetSettings()
+    training: TrainingSettings = TrainingSettings()
+    validation: ValidationSettings = ValidationSettings()
+    acquisition: AcquisitionSettings | None = None
+
+
+class MoleculeEntry(Defaults):
+    name: str
+    smiles: str | None = None
+    geometry: str | None = None
+    charge: Annotated[int, Number("e")] = 0
+    multiplicity: int = 1
+
+
+class ModelEntry(Settings):
+    name: str
+    molecules: list[str] | Literal["all"]
+    judge: list[str] = Field(default_factory=list)
+    training: TrainingSettings = TrainingSettings()
+    acquisition: AcquisitionSettings | None = None
+
+
+class FileEntry(Settings):
+    """The outermost keys; what stands below ``molecules`` and ``models`` is read one by one."""
+
+    store: str = "./store"
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    molecules: list[Any]
+    models: list[Any] = Field(default_factory=list)
