@@ -2,7 +2,7 @@
 
 Sampling, labels and the certificate are counted for each molecule, trainings and rounds for each model. Counts are the
 most that a run may need: sampling may drop frames, early stopping may end a training, and the accurate minimum is often
-found before its last label. :mod:`asteroid.plan.prices` says what one of each costs.
+found before its last label. :mod:`asteroid.plan.labels` and :mod:`asteroid.plan.machine` say what one of each costs.
 """
 
 import math

@@ -4,7 +4,7 @@ PySCF builds the triples three times (lambda equations, one- and two-particle de
 permutational symmetry: nine tenths of a CCSD(T) force. Here they are built once for each pair of occupied orbitals and
 contracted with everything that needs them. The equations are those of ``pyscf.cc.ccsd_t_lambda_slow`` and
 ``ccsd_t_rdm_slow`` (J. Chem. Phys. 147, 044104 (2017), doi:10.1063/1.4994918), with which the tests compare.
-Called by :mod:`asteroid.labelling.coupled_cluster`.
+Called by :mod:`asteroid.engines.pyscf.correlation`.
 """
 
 import ctypes
