@@ -72,6 +72,8 @@ def test_all_means_all_but_those_that_judge(tmp_path: Path) -> None:
     [
         ("{name: a, molecules: [watr]}", "models[0] (a): molecules: found 'watr', no molecule; did you mean 'water'?"),
         ("{name: a, molecules: [water], judge: [water]}", "judge: found 'water', which trains the model too"),
+        ("{name: a, molecules: [water], judge: [ethanol]}", "found 'ethanol' with C, which no molecule that trains"),
+        ("{name: a, molecules: water}", "molecules: found 'water'"),
         ("{name: a, molecules: []}", "molecules: found an empty list"),
         ("{name: water, molecules: [methanol]}", "name: found 'water', which is the name of a molecule"),
         ("{name: a, molecules: [water, methanol], acquisition: {}}", "write acquisition: null"),

@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asteroid.configuration import check_name
+from asteroid.configuration import SYMBOLS, check_name
 from asteroid.errors import InputError, suggest
+from asteroid.geometry_files import read_structures
 from asteroid.manifest.entries import check_duplicates, entry_label, merge
 from asteroid.manifest.molecules import read_molecule
 from asteroid.manifest.schema import FileEntry, ModelEntry, ModelPlan, MoleculeSettings
 from asteroid.problems import validate
+from asteroid.structures import read_smiles
 
 
 def read_models(
@@ -64,13 +66,13 @@ def _read_model(
         )
     if problems:
         return None, problems
+    above = {key: value for key, value in merge(below, raw).items() if key in ("training", "acquisition")}
     members: dict[str, MoleculeSettings] = {}
     for name in (*trained, *judge):
         _, written = by_name[name]
         if ignored := sorted({"training", "acquisition"} & written.keys()):
             problems.append(f"molecule '{name}' has {ignored[0]}: of its own; write it at the model")
         entry = {key: value for key, value in written.items() if key not in ("training", "acquisition")}
-        above = {key: value for key, value in merge(below, raw).items() if key in ("training", "acquisition")}
         settings, found_here = read_molecule({**entry, **above}, file.defaults, folder)
         problems += [f"with molecule '{name}': {problem}" for problem in found_here]
         if settings is not None:
@@ -78,8 +80,24 @@ def _read_model(
     problems = list(dict.fromkeys(problems)) or _check_members(list(members.values()))
     if problems:
         return None, problems
+    known = {number for name in trained for number in _elements(members[name])}
+    for name in judge:
+        if unknown := sorted(_elements(members[name]) - known):
+            names = ", ".join(SYMBOLS[number] for number in unknown)
+            problems.append(
+                f"judge: found '{name}' with {names}, which no molecule that trains the model has; leave it out"
+            )
+    if problems:
+        return None, problems
     trainers, judges = (tuple(members[name] for name in names) for names in (trained, judge))
     return ModelPlan(name=model.name, molecules=trainers, judge=judges), []
+
+
+def _elements(molecule: MoleculeSettings) -> set[int]:
+    """Atomic numbers."""
+    if molecule.geometry is not None:
+        return {int(number) for number in read_structures(molecule.geometry)[0].numbers}
+    return set(read_smiles(molecule.smiles or "").numbers)
 
 
 def _check_members(members: Sequence[MoleculeSettings]) -> list[str]:

@@ -18,6 +18,7 @@ from asteroid.naming import content
 from asteroid.processes import Progress
 from asteroid.stages.common import digest, import_mace, training_device, waiting
 from asteroid.stages.hessians import compare_modes
+from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.models import trained_models
 from asteroid.stages.on_policy import on_policy_errors, propose_on_policy
 from asteroid.stages.own_md import OwnMD, distributions, spectrum
@@ -70,6 +71,8 @@ def propose_evidence(store: Store, molecule: MoleculeSettings, *, on_progress: P
         entry.model_id = models.final
         entry.use_device(training_device(molecule))
         on_progress = entry.following(on_progress)
+        # Of the molecule that the training was told of it is there.
+        find_model_minimum(store, molecule, models.final)
         asked = read_asked(store, molecule, models.final)
         if asked is None:
             asked = Asked(

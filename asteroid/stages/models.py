@@ -6,7 +6,7 @@ minimum is found along the way, for :mod:`asteroid.stages.minima`.
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from asteroid import paths
@@ -214,8 +214,7 @@ def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress
     final, passed_over = run(molecule.training.strategy, start), None
     if scratch is not None and _surely_better(store, molecule, data, scratch["model_id"], final["model_id"]):
         final, passed_over = scratch, final["model_id"]
-    for each in (*molecule.trained_on, *(molecule.model.judge if molecule.model else ())):
-        find_model_minimum(store, replace(each, model=molecule.model), final["model_id"])
+    find_model_minimum(store, molecule, final["model_id"])
     index: dict[str, Any] = {"final": final["model_id"]}
     if scratch is not None:
         index = asdict(Models(final["model_id"], scratch["model_id"], passed_over))
