@@ -83,9 +83,9 @@ def _read_model(
     known = {number for name in trained for number in _elements(members[name])}
     for name in judge:
         if unknown := sorted(_elements(members[name]) - known):
-            names = ", ".join(SYMBOLS[number] for number in unknown)
+            symbols = ", ".join(SYMBOLS[number] for number in unknown)
             problems.append(
-                f"judge: found '{name}' with {names}, which no molecule that trains the model has; leave it out"
+                f"judge: found '{name}' with {symbols}, which no molecule that trains the model has; leave it out"
             )
     if problems:
         return None, problems
