@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from asteroid import paths
 from asteroid.errors import InputError
+from asteroid.store import paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ def label(
         workers: processes, of one thread each.
 
     Returns:
-        An :class:`~asteroid.records.Attempt`, or a list of them in the order of the molecules: ``status`` ("ok",
+        An :class:`~asteroid.store.rows.Attempt`, or a list of them in the order of the molecules: ``status`` ("ok",
         else "failed" or "rejected" with a ``reason``), ``energy`` in eV, ``forces`` (N, 3) in eV/Å, ``dipole`` (3,)
         in e·Å where the level gives one, ``core_seconds``.
 
@@ -75,8 +75,8 @@ def label(
     """
     from ase import Atoms
 
+    from asteroid.chemistry.geometry_files import configuration_of
     from asteroid.engines import resolve
-    from asteroid.geometry_files import configuration_of
     from asteroid.labelling.campaign import label_in_order
     from asteroid.levels import LevelOfTheory
 

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 
 from asteroid.levels import LevelOfTheory
-from asteroid.records import LABEL_SCHEMA
 from asteroid.store import Store
+from asteroid.store.rows import LABEL_SCHEMA
 
 ATOMS = 10
 LEVEL = LevelOfTheory.parse("gfn2-xtb")

@@ -16,7 +16,6 @@ from prefect import State
 from prefect.deployments import arun_deployment
 from pydantic import TypeAdapter
 
-from asteroid import paths
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
@@ -25,7 +24,7 @@ from asteroid.pipeline.order import Runner
 from asteroid.pipeline.progress import LOG_SECONDS
 from asteroid.pipeline.steps import ATTEMPTS, STEPS, cores
 from asteroid.stages import expected_label_seconds
-from asteroid.store import Store
+from asteroid.store import Store, paths
 from flows import artifacts
 
 log = logging.getLogger(__name__)

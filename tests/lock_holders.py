@@ -4,8 +4,8 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from asteroid.files import Files
-from asteroid.locks import lock
+from asteroid.store.files import Files
+from asteroid.store.locks import lock
 
 ENTRIES = 5
 

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asteroid import stages
-from asteroid.account import spent
 from asteroid.configuration import Configuration
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
@@ -21,6 +20,7 @@ from asteroid.plan.counts import count_certificate, count_labels, count_sampling
 from asteroid.plan.labels import ENOUGH, growth, ledger_price
 from asteroid.processes import call_in_process
 from asteroid.store import Store
+from asteroid.store.account import spent
 from asteroid.strategies import strategy_named
 from tests.pipeline.conftest import WATER
 

@@ -17,8 +17,8 @@ import yaml
 
 from asteroid.cli import app
 from asteroid.manifest import ModelSettings
-from asteroid.models import write_model
 from asteroid.store import Store
+from asteroid.store.models import write_model
 from asteroid.training.model import build_model
 from tests.cli import cli
 

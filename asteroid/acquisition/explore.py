@@ -13,7 +13,7 @@ import torch
 
 from asteroid.acquisition.calibration import Calibration
 from asteroid.acquisition.committee import committee_predict
-from asteroid.bonds import bonded, turning_side
+from asteroid.chemistry.bonds import bonded, turning_side
 from asteroid.configuration import Configuration
 from asteroid.sampling.screening import Screen
 from asteroid.simulation.replicas import Judge, Replica

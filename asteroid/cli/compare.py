@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from asteroid import paths
 from asteroid.cli.common import JsonOption, out, print_json
 from asteroid.errors import AsteroidError, InputError, suggest
+from asteroid.store import paths
 
 if TYPE_CHECKING:
     from asteroid.comparison.plan import ComparisonSettings

@@ -77,8 +77,8 @@ def label(
 
 def _read_configurations(file: Path, charge: int | None, multiplicity: int | None) -> list["Configuration"]:
     """Every frame of a file as a configuration, at the charge and multiplicity that it carries or that are given."""
-    from asteroid.geometry_checks import FARTHEST
-    from asteroid.geometry_files import configuration_of, read_frames
+    from asteroid.chemistry.geometry_checks import FARTHEST
+    from asteroid.chemistry.geometry_files import configuration_of, read_frames
 
     configurations = []
     for index, atoms in enumerate(read_frames(file)):

@@ -13,12 +13,12 @@ from asteroid.configuration import Frame
 from asteroid.data.training_set import TrainingSet
 from asteroid.errors import TrainingError
 from asteroid.levels import LevelOfTheory
-from asteroid.locks import lock
-from asteroid.models import read_card, teachers_of
 from asteroid.processes import Progress
-from asteroid.records import core_seconds
 from asteroid.stages.common import digest, import_mace
 from asteroid.store import Store
+from asteroid.store.locks import lock
+from asteroid.store.models import read_card, teachers_of
+from asteroid.store.rows import core_seconds
 from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.held_out import HeldOut
 

@@ -12,8 +12,8 @@ import torch
 
 from asteroid.configuration import Frame
 from asteroid.levels import LevelOfTheory
-from asteroid.models import Card
 from asteroid.store import Store
+from asteroid.store.models import Card
 from asteroid.training.model import choose_device
 from asteroid.training.predict import predict
 from asteroid.training.run import load_model

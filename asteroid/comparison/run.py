@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
-from asteroid import paths
 from asteroid.comparison.cell import run_cell
 from asteroid.comparison.plan import Cell, Plan
 from asteroid.comparison.result import Result
@@ -24,7 +23,7 @@ from asteroid.levels import LevelOfTheory
 from asteroid.naming import content, file_digest
 from asteroid.processes import call_in_process
 from asteroid.stages.common import TORCH_IMPORTS, digest, label_key
-from asteroid.store import Store
+from asteroid.store import Store, paths
 from asteroid.strategies import strategy_named
 from asteroid.version import __version__
 

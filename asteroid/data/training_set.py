@@ -10,10 +10,9 @@ from typing import Self
 
 import pyarrow as pa
 
-from asteroid import paths, tables
 from asteroid.levels import LevelOfTheory
 from asteroid.naming import digest
-from asteroid.store import Store
+from asteroid.store import Store, paths, tables
 
 SCHEMA = pa.schema(
     [

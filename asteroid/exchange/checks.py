@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from asteroid.chemistry.geometry_checks import CLOSEST, FARTHEST, LONGEST_BOND, SHORTEST_BOND, neighbours_in_bonds
 from asteroid.errors import InputError
 from asteroid.exchange.labelled import LabelledFile
-from asteroid.geometry_checks import CLOSEST, FARTHEST, LONGEST_BOND, SHORTEST_BOND, neighbours_in_bonds
 from asteroid.labelling.audit import LARGEST_FORCE
 
 NET_TOLERANCE: Final = 0.01

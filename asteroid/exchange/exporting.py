@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from asteroid.configuration import SPLITS, Frame, Split
 from asteroid.errors import InputError, suggest
 from asteroid.levels import LevelOfTheory
-from asteroid.records import FRAME_SCHEMA, LABEL_SCHEMA, Attempt
 from asteroid.store import Store
+from asteroid.store.rows import FRAME_SCHEMA, LABEL_SCHEMA, Attempt
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.chemistry.geometry_files import CHARGE_KEYS, MULTIPLICITY_KEYS, entries_of, frame_lines, whole_number
 from asteroid.errors import InputError, MissingDependencyError
 from asteroid.exchange.labelled import Conventions, Floats, frame_place
-from asteroid.geometry_files import CHARGE_KEYS, MULTIPLICITY_KEYS, entries_of, frame_lines, whole_number
 from asteroid.problems import printable
 
 MOST_PROBLEMS: Final = 5
@@ -123,7 +123,7 @@ _KEYS: Final = (("REF_energy", "REF_forces"), ("energy", "forces"))
 
 def _read_extxyz(path: Path, data: bytes, conventions: Conventions) -> Content:
     """Energies from the comment lines, forces from the columns; charge and multiplicity by the
-    entries that :mod:`asteroid.geometry_files` knows, ``split`` and ``level_of_theory``, too."""
+    entries that :mod:`asteroid.chemistry.geometry_files` knows, ``split`` and ``level_of_theory``, too."""
     text = _decode(path, data)
     try:
         lines = frame_lines(text)

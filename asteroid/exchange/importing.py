@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from asteroid.chemistry.geometry_files import read_structures
+from asteroid.chemistry.structures import read_smiles
 from asteroid.errors import InputError
 from asteroid.exchange.matching import KnownFrames, describe
 from asteroid.exchange.plan import Imported, ImportSettings, Plan, name_of, plan_import
 from asteroid.exchange.reading import read_labelled
-from asteroid.geometry_files import read_structures
 from asteroid.manifest import MoleculeSettings
-from asteroid.records import Attempt, table_to_attempts
 from asteroid.store import Store
-from asteroid.structures import read_smiles
+from asteroid.store.rows import Attempt, table_to_attempts
 
 
 def import_files(store: Store, paths: Sequence[Path], settings: ImportSettings) -> list[Imported]:

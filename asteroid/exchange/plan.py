@@ -22,7 +22,7 @@ from asteroid.exchange.matching import TOLERANCE, KnownFrames
 from asteroid.exchange.splits import blocks, keep_copies_together, split_of_block
 from asteroid.labelling.attempt import host
 from asteroid.levels import LevelOfTheory
-from asteroid.records import Attempt
+from asteroid.store.rows import Attempt
 
 ENERGY_AGREES: Final = 1e-5
 FORCES_AGREE: Final = 1e-4

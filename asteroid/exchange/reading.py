@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.chemistry.geometry_files import whole_number
 from asteroid.configuration import SPLITS, SYMBOLS, Configuration, Split
 from asteroid.errors import InputError
 from asteroid.exchange.formats import READERS, Content, refuse
 from asteroid.exchange.labelled import Conventions, LabelledFile
-from asteroid.geometry_files import whole_number
 from asteroid.levels import LevelOfTheory
 from asteroid.problems import printable
 

@@ -21,7 +21,7 @@ from asteroid.engines import Labeller, Result
 from asteroid.errors import LabelFailed
 from asteroid.labelling.audit import audit
 from asteroid.labelling.wire import table_to_configurations
-from asteroid.records import LABEL_SCHEMA, Attempt, Status, attempts_to_table
+from asteroid.store.rows import LABEL_SCHEMA, Attempt, Status, attempts_to_table
 
 PROCESS_STATUS = Path("/proc/self/status")
 
@@ -70,7 +70,7 @@ def label_table(
         on_start: called with the number of each row before it is computed.
 
     Returns:
-        Rows of :data:`~asteroid.records.LABEL_SCHEMA`, in the order of the frames.
+        Rows of :data:`~asteroid.store.rows.LABEL_SCHEMA`, in the order of the frames.
 
     Raises:
         OSError: as :func:`attempt`.

@@ -5,7 +5,7 @@ the same for configurations at hand. Quantum chemistry always runs in workers, n
 hold torch: a worker is ready in about half a second.
 
 This process moves tables and waits: :mod:`asteroid.labelling.crew` sends rows to worker processes, in which
-:mod:`asteroid.labelling.attempt` computes, and :mod:`asteroid.locks` keeps a second campaign off the same frames.
+:mod:`asteroid.labelling.attempt` computes, and :mod:`asteroid.store.locks` keeps a second campaign off the same frames.
 Workers are spawned without the caller's ``__main__`` (:class:`asteroid.processes.CleanContext`), so a calling script
 needs no ``if __name__ == "__main__"`` guard for them.
 """
@@ -25,10 +25,10 @@ from asteroid.engines import check_elements, check_supported, make_labeller
 from asteroid.labelling.crew import label_frames
 from asteroid.labelling.wire import configurations_to_table
 from asteroid.levels import LevelOfTheory
-from asteroid.locks import Lock, lock
-from asteroid.records import Attempt, core_seconds, table_to_attempts
 from asteroid.store import Store
-from asteroid.tables import unique_name
+from asteroid.store.locks import Lock, lock
+from asteroid.store.rows import Attempt, core_seconds, table_to_attempts
+from asteroid.store.tables import unique_name
 
 
 @dataclass(frozen=True)

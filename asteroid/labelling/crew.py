@@ -22,7 +22,7 @@ from asteroid.labelling.scratch import scratch_folder
 from asteroid.labelling.wire import CONFIGURATION_SCHEMA
 from asteroid.labelling.worker import Death, Job, Worker
 from asteroid.processes import describe_exit, machine_memory, single_thread_environment
-from asteroid.records import LABEL_SCHEMA, attempts_to_table
+from asteroid.store.rows import LABEL_SCHEMA, attempts_to_table
 
 # Why not pebble's pool: a call costs its parent 0.3 ms of CPU, a third of a cheap label, and a chunk hides its frame.
 TOLD_TO_END: Final = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
@@ -47,7 +47,7 @@ def label_frames(
     time_limit: float | None = None,
     memory_limit: float | None = None,
 ) -> Iterator[pa.Table]:
-    """Attempts of these frames as rows of :data:`~asteroid.records.LABEL_SCHEMA`, as they finish; none at a heartbeat.
+    """Attempts of these frames, as they finish: rows of :data:`~asteroid.store.rows.LABEL_SCHEMA`, none at a heartbeat.
 
     Args:
         frames: with the columns of :data:`~asteroid.labelling.wire.CONFIGURATION_SCHEMA`.

@@ -16,7 +16,7 @@ from asteroid.engines import engine_for
 from asteroid.errors import AsteroidError
 from asteroid.labelling.campaign import label_configurations
 from asteroid.levels import LevelOfTheory
-from asteroid.records import Attempt
+from asteroid.store.rows import Attempt
 
 STEP: Final = 5e-3
 """Å. The formula's own error is below 1e-6 eV/Å for covalent bonds, and energies converged to 1e-6 eV give 3e-4."""

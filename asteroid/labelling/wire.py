@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from asteroid.configuration import Configuration
-from asteroid.records import FRAME_SCHEMA
+from asteroid.store.rows import FRAME_SCHEMA
 
 CONFIGURATION_SCHEMA: Final = pa.schema(
     [FRAME_SCHEMA.field(name) for name in ("frame_id", "numbers", "positions", "charge", "multiplicity")]

@@ -1,7 +1,7 @@
 """The manifest: one YAML file of defaults, molecules and models, checked before anything is spent.
 
 A manifest is data from outside, so this is where plain-language errors live. Text comes in through
-:mod:`asteroid.strict_yaml`, the blocks of settings through :mod:`asteroid.settings`.
+:mod:`asteroid.manifest.strict_yaml`, the blocks of settings through :mod:`asteroid.settings`.
 """
 
 from asteroid.manifest.reading import check_manifest, load_manifest

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from asteroid.chemistry.geometry_files import read_structures
+from asteroid.chemistry.structures import read_smiles
 from asteroid.configuration import SYMBOLS, check_name
 from asteroid.errors import InputError, suggest
-from asteroid.geometry_files import read_structures
 from asteroid.manifest.entries import check_duplicates, entry_label, merge
 from asteroid.manifest.molecules import read_molecule
 from asteroid.manifest.schema import FileEntry, ModelEntry, ModelPlan, MoleculeSettings
 from asteroid.problems import validate
-from asteroid.structures import read_smiles
 
 
 def read_models(

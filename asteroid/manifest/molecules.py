@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from asteroid.chemistry.geometry_files import read_structures
+from asteroid.chemistry.structures import Composition, read_smiles
 from asteroid.configuration import Split, check_multiplicity, check_name
 from asteroid.engines import check_elements, resolve
 from asteroid.errors import InputError, MissingDependencyError
-from asteroid.geometry_files import read_structures
 from asteroid.groups import planned_frames
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest.entries import merge
@@ -20,7 +21,6 @@ from asteroid.manifest.schema import MoleculeEntry, MoleculeSettings
 from asteroid.problems import validate
 from asteroid.settings import BudgetSettings, SamplingSettings
 from asteroid.strategies import check_ladder, check_strategy
-from asteroid.structures import Composition, read_smiles
 
 logger = logging.getLogger(__name__)
 

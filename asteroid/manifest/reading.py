@@ -7,8 +7,8 @@ from asteroid.manifest.entries import check_duplicates, entry_label
 from asteroid.manifest.models import read_models
 from asteroid.manifest.molecules import check_levels, read_molecule
 from asteroid.manifest.schema import Defaults, FileEntry, Manifest, MoleculeSettings
+from asteroid.manifest.strict_yaml import read_yaml
 from asteroid.problems import printable, validate
-from asteroid.strict_yaml import read_yaml
 
 LONGEST_PROBLEM = 600
 """Characters: a problem quotes what was written, whatever that is."""

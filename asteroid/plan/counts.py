@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from asteroid import paths
 from asteroid.configuration import SYMBOLS, Split
 from asteroid.engines.pyscf.hessian import has_analytic_hessian
 from asteroid.groups import plan_groups
@@ -25,7 +24,7 @@ from asteroid.stages.minima import MINIMUM_LABELS
 from asteroid.stages.models import Models, trained_models, training_set
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
 from asteroid.stages.rounds import read_rounds, read_step, training_settings, trains_on
-from asteroid.store import Store
+from asteroid.store import Store, paths
 from asteroid.strategies import BASELINE, Phase, strategy_named
 from asteroid.training.member import MEMBER
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from asteroid import account, paths
 from asteroid.configuration import Configuration
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
@@ -13,8 +12,8 @@ from asteroid.plan.counts import count_certificate, count_labels, count_sampling
 from asteroid.plan.labels import LabelPrice, growth, ledger_price, measure_price, time_atoms
 from asteroid.plan.lines import Line, Quote, Stage
 from asteroid.plan.machine import ModelPrice, time_model, time_sampling
-from asteroid.records import core_seconds
-from asteroid.store import Store
+from asteroid.store import Store, account, paths
+from asteroid.store.rows import core_seconds
 
 Note = Callable[[str], None]
 """Told what is being measured."""

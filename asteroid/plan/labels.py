@@ -20,8 +20,8 @@ from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import call_in_process
-from asteroid.records import Attempt, core_seconds
 from asteroid.store import Store
+from asteroid.store.rows import Attempt, core_seconds
 
 ENOUGH = 3
 """Labels in the ledger from which their mean is taken as it is."""

@@ -11,14 +11,13 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asteroid import paths, stored
-from asteroid.account import STAGES, Stage, spent
 from asteroid.levels import LevelOfTheory
-from asteroid.models import read_card
-from asteroid.records import core_seconds
 from asteroid.report.words import count
-from asteroid.store import Store
-from asteroid.stored import AnalyticHessian
+from asteroid.store import Store, paths, records
+from asteroid.store.account import STAGES, Stage, spent
+from asteroid.store.models import read_card
+from asteroid.store.records import AnalyticHessian
+from asteroid.store.rows import core_seconds
 from asteroid.strategies import strategy_named
 from asteroid.usage import Usage
 
@@ -84,7 +83,7 @@ def collect_costs(
 ) -> list[Cost]:
     """What this model took, and what only judged it; together it is the bill, but for the processes that wait.
 
-    Labels cost what the ledger says, trainings what their cards say, all else what :mod:`asteroid.account` says;
+    Labels cost what the ledger says, trainings what their cards say, all else what :mod:`asteroid.store.account` says;
     stores of earlier versions have no such account. A teacher is part of the model's own cost; when it is also the
     model compared with, it is counted once. Of a model of several molecules, the labels of all that trained it are
     counted, and what judged it on this one.
@@ -181,7 +180,7 @@ def _label_costs(store: Store, molecule: str, card: Mapping[str, Any]) -> list[C
         costs.append(Cost("energies of free atoms", sum(own), "accurate labels"))
     folder = paths.analytic_hessians(molecule, card["accurate"])
     if hessians := store.names(folder):
-        seconds = sum(stored.read(store, AnalyticHessian, f"{folder}/{name}").core_seconds for name in hessians)
+        seconds = sum(records.read(store, AnalyticHessian, f"{folder}/{name}").core_seconds for name in hessians)
         costs.append(Cost("analytic second derivatives", seconds, "accurate labels", judges=True))
     return costs
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.levels import LevelOfTheory
-from asteroid.records import core_seconds
 from asteroid.store import Store
+from asteroid.store.rows import core_seconds
 
 MOST_REASONS = 8
 """Reasons of failure shown for a level; the rest are counted."""

@@ -6,11 +6,10 @@ Models with their three answers, and the comparisons of strategies that ``astero
 from collections.abc import Mapping
 from typing import Any
 
-from asteroid import paths
 from asteroid.quantities import format_number
 from asteroid.report.groups import certificate_state
 from asteroid.report.html import ComparisonRow, IndexRow, render_index, render_model_page
-from asteroid.store import Store
+from asteroid.store import Store, paths
 
 
 def write_index(store: Store) -> str:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from asteroid import paths
 from asteroid.report.words import count
-from asteroid.store import Store
+from asteroid.store import Store, paths
 
 Round = Mapping[str, Any]
 """A record, with ``round``, ``model_id``, ``accurate_labels``, ``held_out``, ``picked``, ``decision``, ``core_seconds``

@@ -8,8 +8,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asteroid import paths
-from asteroid.models import teachers_of
 from asteroid.report import answer_plots
 from asteroid.report.answers import PICTURES, answer, cost_unit
 from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
@@ -19,7 +17,8 @@ from asteroid.report.html import ReportContext, render_report
 from asteroid.report.index import write_index, write_model_page
 from asteroid.report.rounds import collect_rounds, rounds_context
 from asteroid.report.words import strategy_of
-from asteroid.store import Store
+from asteroid.store import Store, paths
+from asteroid.store.models import teachers_of
 from asteroid.strategies import BASELINE
 from asteroid.training.diagnostics import bias_diagnostics
 

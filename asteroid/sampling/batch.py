@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.chemistry.vibrations import normal_modes
+from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.engines import Labeller, engine_for, make_labeller
 from asteroid.errors import LabelFailed
@@ -24,8 +26,6 @@ from asteroid.sampling.conformers import find_conformers
 from asteroid.sampling.dynamics import trajectory
 from asteroid.sampling.normal_modes import compute_hessian, displace
 from asteroid.sampling.screening import APART, Screen
-from asteroid.vibrations import normal_modes
-from asteroid.wall import Wall
 
 PATIENCE = 3
 """Times the frames wanted of a cluster that are tried at most."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.fragments import contact_sums
+from asteroid.chemistry.fragments import contact_sums
 
 Floats = npt.NDArray[np.float64]
 

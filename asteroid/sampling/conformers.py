@@ -12,17 +12,17 @@ import ase
 import numpy as np
 from ase.calculators.calculator import CalculationFailed
 
+from asteroid.chemistry.fragments import is_cluster
+from asteroid.chemistry.geometry_files import read_structures
+from asteroid.chemistry.structures import parse_smiles
 from asteroid.configuration import Configuration
 from asteroid.engines import Labeller
 from asteroid.errors import AsteroidError
-from asteroid.fragments import is_cluster
-from asteroid.geometry_files import read_structures
 from asteroid.labelling.calculator import LabellerCalculator
 from asteroid.manifest import MoleculeSettings
 from asteroid.sampling.clusters import place
 from asteroid.sampling.screening import Screen
 from asteroid.sampling.select import sorted_distances
-from asteroid.structures import parse_smiles
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Langevin molecular dynamics at the cheap level: frames drawn from its Boltzmann distribution.
 
-A cluster is kept together by :mod:`asteroid.wall`.
+A cluster is kept together by :mod:`asteroid.chemistry.wall`.
 """
 
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ import numpy.typing as npt
 from ase import units
 from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
 
+from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
 from asteroid.engines import Labeller
 from asteroid.errors import LabelFailed
 from asteroid.labelling.calculator import LabellerCalculator
-from asteroid.wall import Wall
 
 FRICTION = 0.02
 """1/fs: memory is lost in 50 fs, so that 200 fs equilibrate, while bonds (10 to 20 fs a period) still

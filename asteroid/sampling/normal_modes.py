@@ -7,11 +7,11 @@ the real one, so these frames are near, but not of, a Boltzmann distribution of 
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.chemistry.vibrations import NormalModes, hessian
 from asteroid.configuration import Configuration
 from asteroid.engines import Labeller
 from asteroid.errors import LabelFailed
 from asteroid.units import BOLTZMANN, angular_frequency_to_wavenumber
-from asteroid.vibrations import NormalModes, hessian
 
 SOFTEST = 100.0
 """cm⁻¹: softer modes (torsions, mostly) are treated as if they were this stiff, for along a straight

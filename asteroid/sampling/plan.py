@@ -19,8 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from asteroid import paths
-from asteroid.account import Entry, charge
+from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration, Frame, Split
 from asteroid.errors import AsteroidError, InputError
 from asteroid.groups import Group, plan_groups
@@ -30,9 +29,9 @@ from asteroid.sampling.batch import Batch, Outcome, cheap_engine, hessian_of, ma
 from asteroid.sampling.dynamics import FRICTION
 from asteroid.sampling.normal_modes import SOFTEST
 from asteroid.sampling.select import near_copies, sorted_distances
-from asteroid.store import Store
+from asteroid.store import Store, paths
+from asteroid.store.account import Entry, charge
 from asteroid.usage import Usage, begin_process, measure
-from asteroid.wall import Wall
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.bonds import BONDED, bonded, distances, radius_sums
+from asteroid.chemistry.bonds import BONDED, bonded, distances, radius_sums
+from asteroid.chemistry.fragments import contact_sums, fragments, in_contact
 from asteroid.configuration import Configuration
-from asteroid.fragments import contact_sums, fragments, in_contact
 from asteroid.units import BOLTZMANN
 
 FORMED = 1.1

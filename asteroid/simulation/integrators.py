@@ -13,8 +13,8 @@ import torch
 from torch_sim.integrators.md import MDState, momentum_step, position_step
 from torch_sim.models.interface import ModelInterface
 
+from asteroid.chemistry.vibrations import external_modes
 from asteroid.units import BOLTZMANN
-from asteroid.vibrations import external_modes
 
 Floats = npt.NDArray[np.float64]
 

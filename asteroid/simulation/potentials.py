@@ -15,12 +15,12 @@ from mace.calculators import MACECalculator
 from torch_sim.models.interface import ModelInterface
 from torch_sim.models.mace import MaceModel
 
+from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
 from asteroid.training.lean import LeanMACE, Unsupported
 from asteroid.training.model import model_elements
 from asteroid.training.stacked import Stacked
 from asteroid.training.traced import Function, trace
-from asteroid.wall import Wall
 
 logger = logging.getLogger(__name__)
 

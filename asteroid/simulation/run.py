@@ -20,11 +20,11 @@ import numpy.typing as npt
 import torch
 from ase.data import atomic_masses
 
-from asteroid.checkpoints import CheckpointKeeper
+from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
 from asteroid.simulation.replicas import Ensemble, Floats, Judge, Progress, Replica
+from asteroid.store.checkpoints import CheckpointKeeper
 from asteroid.units import BOLTZMANN, FEMTOSECOND
-from asteroid.wall import Wall
 
 with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     # What these print on import does not belong on a standard output that may be read by machines.

@@ -13,10 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from asteroid import paths
-from asteroid.checkpoints import StoredCheckpoints
 from asteroid.simulation.replicas import Replica
-from asteroid.store import Store
+from asteroid.store import Store, paths
+from asteroid.store.checkpoints import StoredCheckpoints
 
 _UNITS = {
     "replica": "",

@@ -9,10 +9,7 @@ the work is done in :mod:`~asteroid.stages.exploration`, :mod:`~asteroid.stages.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from asteroid.account import Entry, charge
-from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
-from asteroid.models import has_model
 from asteroid.processes import Progress
 from asteroid.stages import exploration
 from asteroid.stages.common import import_mace, training_device, waiting
@@ -20,6 +17,9 @@ from asteroid.stages.picking import pick_batch
 from asteroid.stages.recording import record_round
 from asteroid.stages.rounds import read_rounds, read_step
 from asteroid.store import Store
+from asteroid.store.account import Entry, charge
+from asteroid.store.locks import lock
+from asteroid.store.models import has_model
 
 
 def lacks_exploration(store: Store, molecule: MoleculeSettings) -> bool:

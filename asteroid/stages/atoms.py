@@ -11,11 +11,11 @@ from asteroid.configuration import SYMBOLS
 from asteroid.engines import engine_for
 from asteroid.labelling.atoms import can_compute_atoms, free_atom
 from asteroid.levels import LevelOfTheory
-from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
 from asteroid.stages.common import waiting
 from asteroid.store import Store
+from asteroid.store.locks import lock
 
 logger = logging.getLogger(__name__)
 

@@ -3,12 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from asteroid import paths
-from asteroid.account import Entry, charge
 from asteroid.errors import AsteroidError
-from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
-from asteroid.models import read_card, read_model
 from asteroid.naming import content
 from asteroid.processes import Progress
 from asteroid.stages.common import digest, import_mace, label_key, training_device, waiting
@@ -21,7 +17,10 @@ from asteroid.stages.looks import count_looks
 from asteroid.stages.minima import compare_to_accurate
 from asteroid.stages.models import Models, errors_on, trained_models, training_frames
 from asteroid.stages.own_md import own_md
-from asteroid.store import Store
+from asteroid.store import Store, paths
+from asteroid.store.account import Entry, charge
+from asteroid.store.locks import lock
+from asteroid.store.models import read_card, read_model
 
 if TYPE_CHECKING:
     from asteroid.report.next_step import Spent

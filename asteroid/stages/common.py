@@ -14,7 +14,7 @@ from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import digest as digest
 from asteroid.processes import Progress
-from asteroid.records import Attempt
+from asteroid.store.rows import Attempt
 
 TORCH_IMPORTS: Final = ("asteroid.stages.torch_imports",)
 """To be preloaded for processes that need torch."""

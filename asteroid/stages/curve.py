@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from asteroid import paths
-from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.stages.common import LEAST_LABELS, waiting
 from asteroid.stages.models import Models, training_frames, training_notes, training_set
-from asteroid.store import Store
+from asteroid.store import Store, paths
+from asteroid.store.locks import lock
 from asteroid.strategies import BASELINE
 
 if TYPE_CHECKING:

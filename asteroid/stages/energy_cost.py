@@ -4,18 +4,17 @@ Only labels with forces are in the ledger when :mod:`asteroid.stages.buying` fir
 measurement is a step of its own, so that a label worker makes it. Needs no torch.
 """
 
-from asteroid import stored
-from asteroid.account import charge
 from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
-from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
-from asteroid.records import Attempt
 from asteroid.stages.common import waiting
 from asteroid.stages.rounds import acquisition, loop_folder
-from asteroid.store import Store
-from asteroid.stored import EnergyCost
+from asteroid.store import Store, records
+from asteroid.store.account import charge
+from asteroid.store.locks import lock
+from asteroid.store.records import EnergyCost
+from asteroid.store.rows import Attempt
 from asteroid.usage import Usage
 
 
@@ -57,7 +56,7 @@ def _measure(store: Store, molecule: MoleculeSettings) -> None:
     with charge(store, molecule.name, "exploration", own=False) as entry:
         entry.add(Usage(cpu=attempt.core_seconds))
     seconds = None if attempt.energy is None else attempt.core_seconds
-    stored.write(store, _path(molecule), EnergyCost(frame.frame_id, seconds))
+    records.write(store, _path(molecule), EnergyCost(frame.frame_id, seconds))
 
 
 def read_energy_cost(store: Store, molecule: MoleculeSettings) -> float | None:
@@ -72,7 +71,7 @@ def read_energy_cost(store: Store, molecule: MoleculeSettings) -> float | None:
         )
     if not store.exists(_path(molecule)):
         return None
-    return stored.read(store, EnergyCost, _path(molecule)).core_seconds
+    return records.read(store, EnergyCost, _path(molecule)).core_seconds
 
 
 def _computed(store: Store, molecule: MoleculeSettings) -> list[Attempt]:

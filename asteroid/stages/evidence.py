@@ -8,11 +8,8 @@ is written down beside the model last of all: with that record, the asking is co
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from asteroid import paths
-from asteroid.account import charge
 from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
-from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content
 from asteroid.processes import Progress
@@ -23,7 +20,9 @@ from asteroid.stages.models import trained_models
 from asteroid.stages.on_policy import on_policy_errors, propose_on_policy
 from asteroid.stages.own_md import OwnMD, distributions, spectrum
 from asteroid.stages.torsions import compare_torsions, propose_torsions
-from asteroid.store import Store
+from asteroid.store import Store, paths
+from asteroid.store.account import charge
+from asteroid.store.locks import lock
 
 if TYPE_CHECKING:
     from asteroid.validation.evidence import Evidence

@@ -15,7 +15,6 @@ import numpy as np
 
 from asteroid.configuration import EXPLORED, Configuration, Frame, Origin, Split
 from asteroid.manifest import MoleculeSettings
-from asteroid.models import has_model, read_card
 from asteroid.processes import Progress
 from asteroid.stages.common import counted
 from asteroid.stages.feedback import failed_lines, failing_geometries
@@ -25,6 +24,7 @@ from asteroid.stages.own_md import cluster_wall
 from asteroid.stages.rounds import acquisition, loop_folder, read_rounds, read_step, round_settings, step_path
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models
 from asteroid.store import Store
+from asteroid.store.models import has_model, read_card
 
 if TYPE_CHECKING:
     from asteroid.acquisition.calibration import Calibration
@@ -236,9 +236,9 @@ def _moves(
     there are no kicks.
     """
     from asteroid.acquisition.explore import turned
+    from asteroid.chemistry.vibrations import normal_modes
     from asteroid.sampling.normal_modes import displace
     from asteroid.validation.torsions import rotatable_bonds
-    from asteroid.vibrations import normal_modes
 
     settings = acquisition(molecule)
     hessian = model_minimum(store, molecule, model_id).hessian

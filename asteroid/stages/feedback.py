@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 
 from asteroid.configuration import Configuration
-from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.report.groups import line_state
@@ -23,6 +22,7 @@ from asteroid.stages.models import trained_models
 from asteroid.stages.rounds import acquisition, decide_further, read_rounds, read_step, round_settings, step_path
 from asteroid.stages.torsions import torsion_scans
 from asteroid.store import Store
+from asteroid.store.locks import lock
 from asteroid.validation.line import MINIMUM, ON_POLICY, OPEN, SURVIVED, TORSIONS
 
 WORST: Final = 4

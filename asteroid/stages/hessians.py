@@ -7,19 +7,18 @@ with the model's modes is :mod:`asteroid.validation.harmonic`'s, asked for by :m
 
 from typing import TYPE_CHECKING
 
-from asteroid import paths, stored
+from asteroid.chemistry.vibrations import displacements, hessian_from_forces
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.engines.pyscf.hessian import analytic_hessian, has_analytic_hessian
 from asteroid.errors import AsteroidError, LabelFailed
-from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
 from asteroid.stages.common import forces_of, waiting
 from asteroid.stages.minima import compare_to_accurate, model_minimum
 from asteroid.stages.models import trained_models
-from asteroid.store import Store
-from asteroid.stored import AnalyticHessian
-from asteroid.vibrations import displacements, hessian_from_forces
+from asteroid.store import Store, paths, records
+from asteroid.store.locks import lock
+from asteroid.store.records import AnalyticHessian
 
 if TYPE_CHECKING:
     from asteroid.validation.harmonic import Frequencies
@@ -68,7 +67,7 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
                 f"{molecule.name}: the {molecule.accurate} Hessian of frame {centre.frame_id} is missing; run again to "
                 "go on"
             )
-        analytic = stored.read(store, AnalyticHessian, path)
+        analytic = records.read(store, AnalyticHessian, path)
         if analytic.hessian is None:
             return None, f"no Hessian at the accurate minimum: {analytic.problem}"
         return compare_frequencies(model, (centre, analytic.hessian)), ""
@@ -112,7 +111,7 @@ def compute_analytic_hessian(store: Store, molecule: MoleculeSettings, model_id:
         found = AnalyticHessian(**call_in_process(analytic_hessian, centre, molecule.accurate))
     except LabelFailed as error:
         found = AnalyticHessian(None, 0.0, problem=str(error))
-    stored.write(store, _analytic_path(molecule, centre), found)
+    records.write(store, _analytic_path(molecule, centre), found)
 
 
 def _analytic_path(molecule: MoleculeSettings, centre: Configuration) -> str:

@@ -14,8 +14,8 @@ from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
-from asteroid.records import table_to_attempts
 from asteroid.store import Store
+from asteroid.store.rows import table_to_attempts
 
 ENERGY_TOLERANCE: Final = 0.005
 """eV/atom. Density fitting and other grids shift ORCA's PBE of acetylacetone by 0.0007; a frozen core, MP2 by much."""

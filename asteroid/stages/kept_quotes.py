@@ -8,10 +8,9 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from asteroid import paths
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content, digest, file_digest
-from asteroid.store import Store
+from asteroid.store import Store, paths
 
 
 def keep_quote(store: Store, molecule: MoleculeSettings, lines: Sequence[Mapping[str, Any]], *, workers: int) -> None:

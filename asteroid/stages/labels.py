@@ -11,20 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asteroid import paths
 from asteroid.configuration import Configuration
 from asteroid.engines import capabilities, check_supported, engine_for, programs_for
 from asteroid.errors import InputError
 from asteroid.levels import LevelOfTheory
-from asteroid.locks import lock
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from asteroid.processes import Progress
-from asteroid.records import core_seconds
 from asteroid.stages.atoms import compute_atoms, lacks_atoms
 from asteroid.stages.common import counted, waiting
 from asteroid.stages.imported import check_imported
 from asteroid.stages.level_checks import check_level
-from asteroid.store import Store
+from asteroid.store import Store, paths
+from asteroid.store.locks import lock
+from asteroid.store.rows import core_seconds
 
 if TYPE_CHECKING:
     from asteroid.labelling.campaign import CampaignSummary

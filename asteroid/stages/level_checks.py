@@ -9,15 +9,14 @@ other settings, are refused.
 import logging
 from collections.abc import Callable
 
-from asteroid import paths, stored
 from asteroid.configuration import Configuration
 from asteroid.engines import capabilities, check_elements, engine_for, make_labeller
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import digest
-from asteroid.store import Store
-from asteroid.stored import CheckedLevel
+from asteroid.store import Store, paths, records
+from asteroid.store.records import CheckedLevel
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ def check_level(
         return
     labeller = make_labeller(level, engine)
     folder = paths.checked_level(molecule.name, level)
-    earlier = [stored.read(store, CheckedLevel, f"{folder}/{name}") for name in store.names(folder)]
+    earlier = [records.read(store, CheckedLevel, f"{folder}/{name}") for name in store.names(folder)]
     if others := [one for one in earlier if (one.program, one.settings) != (labeller.program, labeller.settings)]:
         raise AsteroidError(
             f"{molecule.name}: its labels at '{level}' were made by {others[0].program} with other settings or another "
@@ -62,5 +61,5 @@ def check_level(
     found = CheckedLevel(
         configuration.frame_id, check.force_error, labeller.program, labeller.version, labeller.settings
     )
-    stored.write(store, f"{folder}/{name}.json", found)
+    records.write(store, f"{folder}/{name}.json", found)
     logger.info("%s: forces at %s are those of its energy to %.1g eV/Å", molecule.name, level, check.force_error)

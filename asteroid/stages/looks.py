@@ -8,9 +8,8 @@ them were asked for.
 
 from typing import TYPE_CHECKING, Any
 
-from asteroid import paths
 from asteroid.manifest import MoleculeSettings
-from asteroid.store import Store
+from asteroid.store import Store, paths
 
 if TYPE_CHECKING:
     from asteroid.validation.certificate import Looks

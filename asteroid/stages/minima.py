@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asteroid import paths, stored
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.stages.common import forces_of
-from asteroid.store import Store
-from asteroid.stored import FoundMinimum
+from asteroid.store import Store, paths, records
+from asteroid.store.records import FoundMinimum
 
 if TYPE_CHECKING:
     from asteroid.validation.minimum import MinimumComparison, ModelMinimum
@@ -34,12 +33,12 @@ def find_model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) 
     calculator = load_calculator(store, molecule.model_name, model_id, device=molecule.training.device)
     found, converged = find_minimum(calculator, starting_structure(store, molecule))
     second = model_hessian(calculator, found) if converged else None
-    stored.write(store, path, FoundMinimum(found.positions, second, converged))
+    records.write(store, path, FoundMinimum(found.positions, second, converged))
 
 
 def model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> FoundMinimum:
     """What :func:`find_model_minimum` has found."""
-    return stored.read(store, FoundMinimum, _path(molecule, model_id))
+    return records.read(store, FoundMinimum, _path(molecule, model_id))
 
 
 def _path(molecule: MoleculeSettings, model_id: str) -> str:
@@ -124,8 +123,8 @@ def compare_to_accurate(
 
     Without accurate forces it is the model's minimum alone.
     """
+    from asteroid.chemistry.vibrations import normal_modes
     from asteroid.validation.minimum import ModelMinimum, compare_minima
-    from asteroid.vibrations import normal_modes
 
     found = model_minimum(store, molecule, model_id)
     minimum = starting_structure(store, molecule).with_positions(found.positions)

@@ -10,18 +10,18 @@ from typing import Final
 
 import numpy as np
 
-from asteroid.bonds import bonded
+from asteroid.chemistry.bonds import bonded
+from asteroid.chemistry.geometry_checks import reasons_to_doubt
+from asteroid.chemistry.geometry_files import read_structures
+from asteroid.chemistry.structures import read_smiles
 from asteroid.configuration import Configuration
 from asteroid.engines.rough_cost import RoughCost, rough_cost
 from asteroid.errors import LabelFailed
-from asteroid.geometry_checks import reasons_to_doubt
-from asteroid.geometry_files import read_structures
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import Manifest, MoleculeSettings
 from asteroid.problems import unusual
 from asteroid.processes import machine_memory
 from asteroid.settings import ValidationSettings
-from asteroid.structures import read_smiles
 from asteroid.validation.certificate import LEAST_PS
 from asteroid.validation.intervals import ERROR
 

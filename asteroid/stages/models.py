@@ -9,20 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from asteroid import paths
-from asteroid.account import charge
 from asteroid.configuration import Frame, Split
 from asteroid.data.training_set import TrainingFrames, TrainingSet
-from asteroid.locks import lock
 from asteroid.manifest import MoleculeSettings
-from asteroid.models import has_model, read_card
 from asteroid.naming import content, file_digest
 from asteroid.processes import Progress
-from asteroid.records import Attempt
 from asteroid.stages.common import digest, import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.rounds import last_model, training_settings
-from asteroid.store import Store
+from asteroid.store import Store, paths
+from asteroid.store.account import charge
+from asteroid.store.locks import lock
+from asteroid.store.models import has_model, read_card
+from asteroid.store.rows import Attempt
 from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import stored_atoms
 from asteroid.training.held_out import HeldOut

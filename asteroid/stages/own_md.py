@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from asteroid import paths
 from asteroid.configuration import Configuration
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content
 from asteroid.processes import Progress
 from asteroid.stages.common import counted, digest
 from asteroid.stages.minima import minimum_or_start
-from asteroid.store import Store
+from asteroid.store import Store, paths
 
 if TYPE_CHECKING:
+    from asteroid.chemistry.wall import Wall
     from asteroid.simulation.replicas import Replica
     from asteroid.validation.distributions import Distributions, Samples
     from asteroid.validation.dynamics import Dynamics
     from asteroid.validation.spectra import Spectrum
-    from asteroid.wall import Wall
 
 SPECTRUM_INTERVAL: Final = 2.0
 """fs between frames: bands up to 7500 cm⁻¹."""
@@ -105,8 +104,8 @@ def trajectories_folder(molecule: MoleculeSettings, model_id: str) -> str:
 
 def cluster_wall(store: Store, molecule: MoleculeSettings) -> "Wall | None":
     """The wall of the cheap level's MD, which stands in a model's too; None for a single molecule."""
+    from asteroid.chemistry.wall import Wall
     from asteroid.sampling.plan import stored_conformers
-    from asteroid.wall import Wall
 
     return Wall.around(stored_conformers(store, molecule))
 

@@ -14,7 +14,6 @@ import numpy as np
 from asteroid.data.training_set import TrainingFrames
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
-from asteroid.models import read_card
 from asteroid.stages.models import round_model, training_frames
 from asteroid.stages.rounds import (
     SAMPLED,
@@ -29,6 +28,7 @@ from asteroid.stages.rounds import (
 )
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models, with_forces
 from asteroid.store import Store
+from asteroid.store.models import read_card
 
 
 def record_round(store: Store, molecule: MoleculeSettings) -> str:

@@ -12,8 +12,8 @@ from asteroid.labelling.review import Withdrawn, review, withdraw
 from asteroid.labelling.spot_check import Check, spot_check
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
-from asteroid.records import table_to_attempts
 from asteroid.store import Store
+from asteroid.store.rows import table_to_attempts
 
 
 def review_labels(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> list[Withdrawn]:

@@ -15,18 +15,17 @@ from typing import Any, Final, Literal
 import numpy as np
 import pyarrow.compute as pc
 
-from asteroid import paths
 from asteroid.acquisition.stopping import Decision, RoundSummary, decide
 from asteroid.configuration import EXPLORED, Split
 from asteroid.labelling.review import withdraw
-from asteroid.locks import lock
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
-from asteroid.models import has_model
 from asteroid.naming import content, digest, file_digest
-from asteroid.records import core_seconds
 from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.labels import expected_label_seconds
-from asteroid.store import ENERGIES_ALONE, Store
+from asteroid.store import ENERGIES_ALONE, Store, paths
+from asteroid.store.locks import lock
+from asteroid.store.models import has_model
+from asteroid.store.rows import core_seconds
 from asteroid.strategies import strategy_named
 
 Record = dict[str, Any]

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from asteroid.configuration import Frame
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
-from asteroid.records import Attempt
 from asteroid.stages.common import forces_of
 from asteroid.store import Store
+from asteroid.store.rows import Attempt
 
 
 def load_models(store: Store, molecule: MoleculeSettings, model_ids: Sequence[str]) -> list[Any]:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from asteroid import paths, stored
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.stages.minima import minimum_or_start, model_minimum
-from asteroid.store import Store
-from asteroid.stored import TorsionScan, TorsionScans
+from asteroid.store import Store, paths, records
+from asteroid.store.records import TorsionScan, TorsionScans
 
 if TYPE_CHECKING:
     from asteroid.validation.torsions import TorsionComparison
@@ -66,7 +65,7 @@ def _scans(
     store: Store, molecule: MoleculeSettings, model_id: str, minimum: Configuration, on_progress: Progress | None
 ) -> tuple[TorsionScan, ...]:
     """Of each rotatable bond; what is stored is not scanned again."""
-    from asteroid.bonds import bonded
+    from asteroid.chemistry.bonds import bonded
     from asteroid.training.run import load_calculator
     from asteroid.validation.torsions import Profile, rotatable_bonds, scan
 
@@ -94,13 +93,13 @@ def _scans(
             )
             for p in profiles
         ]
-        stored.write(store, path, TorsionScans(tuple(scans)))
+        records.write(store, path, TorsionScans(tuple(scans)))
     return torsion_scans(store, molecule, model_id)
 
 
 def torsion_scans(store: Store, molecule: MoleculeSettings, model_id: str) -> tuple[TorsionScan, ...]:
     """The profiles of a model that has been asked for them."""
-    return stored.read(store, TorsionScans, _path(molecule, model_id)).scans
+    return records.read(store, TorsionScans, _path(molecule, model_id)).scans
 
 
 def _path(molecule: MoleculeSettings, model_id: str) -> str:

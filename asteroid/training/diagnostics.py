@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asteroid import paths
 from asteroid.levels import LevelOfTheory
-from asteroid.store import Store
+from asteroid.store import Store, paths
 from asteroid.training.disagreement import Pair, describe_disagreement, read_pairs
 
 Floats = npt.NDArray[np.float64]

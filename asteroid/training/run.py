@@ -19,13 +19,13 @@ import torch
 from ase.calculators.calculator import Calculator
 from mace.modules import ScaleShiftMACE
 
-from asteroid import paths
-from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import SYMBOLS
 from asteroid.data.training_set import TrainingSet, write_training_set
 from asteroid.errors import InputError
 from asteroid.manifest import Strategy, TrainingSettings
-from asteroid.models import (
+from asteroid.store import Store, paths
+from asteroid.store.checkpoints import StoredCheckpoints
+from asteroid.store.models import (
     ID_ATTRIBUTE,
     Card,
     damaged_model,
@@ -35,7 +35,6 @@ from asteroid.models import (
     teachers_of,
     write_model,
 )
-from asteroid.store import Store
 from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import Baseline, checked, read_baseline
 from asteroid.training.bias import effective_sample_size
@@ -195,7 +194,7 @@ def load_model(store: Store, name: str, model_id: str) -> torch.nn.Module:
     Of a model whose card says what it ``adds_to``, it is the difference from that level alone.
 
     Raises:
-        StoreError: when the file is not the one that was written, see :mod:`asteroid.models`.
+        StoreError: when the file is not the one that was written, see :mod:`asteroid.store.models`.
     """
     weights = io.BytesIO(read_model(store, name, model_id))
     model: torch.nn.Module = torch.load(weights, map_location="cpu", weights_only=False)

@@ -1,8 +1,8 @@
 """One training as a sequence of named stages that survives being killed at any moment.
 
 A :class:`Session` turns labelled frames into graphs, starts models and fits them; what it has finished, and the state
-of the stage that it is in, go to a :class:`~asteroid.checkpoints.CheckpointKeeper`. The strategies are written over it,
-:mod:`asteroid.training.fit` is below.
+of the stage that it is in, go to a :class:`~asteroid.store.checkpoints.CheckpointKeeper`. The strategies are
+written over it, :mod:`asteroid.training.fit` is below.
 """
 
 import copy
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from mace.modules import ScaleShiftMACE
 
-from asteroid.checkpoints import CheckpointKeeper
 from asteroid.configuration import Configuration
 from asteroid.manifest import TrainingSettings
+from asteroid.store.checkpoints import CheckpointKeeper
 from asteroid.strategies import Phase
 from asteroid.training.dataset import (
     DTYPES,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asteroid.bonds import bonded
+from asteroid.chemistry.bonds import bonded
 from asteroid.configuration import Configuration
 
 MOST = 144

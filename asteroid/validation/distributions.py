@@ -18,9 +18,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.bonds import bonded
+from asteroid.chemistry.bonds import bonded
+from asteroid.chemistry.fragments import fragments
 from asteroid.configuration import Configuration, hill_formula
-from asteroid.fragments import fragments
 from asteroid.units import BOLTZMANN
 
 Floats = npt.NDArray[np.float64]

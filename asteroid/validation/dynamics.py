@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.bonds import BONDED, bonded, radius_sums
+from asteroid.chemistry.bonds import BONDED, bonded, radius_sums
+from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
 from asteroid.settings import ValidationSettings
 from asteroid.simulation.replicas import Ensemble, Floats, Judge, Progress, Replica
 from asteroid.validation.intervals import quantile
 from asteroid.validation.on_policy import statistical_inefficiency
 from asteroid.validation.survival import Survival, kaplan_meier
-from asteroid.wall import Wall
 
 if TYPE_CHECKING:
     from asteroid.simulation.trajectories import StoredTrajectories

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.chemistry.vibrations import normal_modes
 from asteroid.configuration import Configuration
 from asteroid.validation.minimum import rotation_onto
-from asteroid.vibrations import normal_modes
 
 Floats = npt.NDArray[np.float64]
 

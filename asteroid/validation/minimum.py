@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.bonds import bonded
+from asteroid.chemistry.bonds import bonded
+from asteroid.chemistry.vibrations import hessian, internal_modes, normal_modes
 from asteroid.configuration import Configuration
-from asteroid.vibrations import hessian, internal_modes, normal_modes
 
 Floats = npt.NDArray[np.float64]
 Labelled = tuple[Configuration, Floats]

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.bonds import turning_side
+from asteroid.chemistry.bonds import turning_side
+from asteroid.chemistry.structures import parse_smiles
 from asteroid.configuration import Configuration
-from asteroid.structures import parse_smiles
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,8 +7,8 @@ import torch
 from asteroid.acquisition.committee import committee_predict, descriptors, force_disagreement, train_committee
 from asteroid.configuration import Configuration
 from asteroid.data.training_set import TrainingSet
-from asteroid.models import read_card
 from asteroid.store import Store
+from asteroid.store.models import read_card
 from asteroid.training.predict import predict
 from asteroid.training.run import load_model
 from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings, train_model

@@ -14,7 +14,7 @@ from asteroid.acquisition.explore import (
     region_judge,
     turned,
 )
-from asteroid.bonds import bonded, distances
+from asteroid.chemistry.bonds import bonded, distances
 from asteroid.configuration import Configuration
 from asteroid.sampling.screening import Screen
 from asteroid.simulation.replicas import Replica

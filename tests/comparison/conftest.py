@@ -8,8 +8,8 @@ import pytest
 
 from asteroid.comparison.plan import ComparisonSettings
 from asteroid.configuration import Frame, Origin, Split
-from asteroid.records import Attempt
 from asteroid.store import Store
+from asteroid.store.rows import Attempt
 from tests.training.conftest import ACCURATE, CHEAP, Labels, tiny_settings, water
 
 __all__ = ["water"]

@@ -15,8 +15,8 @@ from asteroid.comparison.plan import Cell, make_plan
 from asteroid.comparison.result import Result
 from asteroid.configuration import Origin
 from asteroid.errors import AsteroidError
-from asteroid.models import read_card
 from asteroid.store import Store
+from asteroid.store.models import read_card
 from asteroid.training.run import load_calculator
 from asteroid.validation.errors import measure_errors
 from tests.comparison.conftest import make_store, settings_with

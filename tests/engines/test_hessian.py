@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from asteroid.chemistry.vibrations import displacements, hessian_from_forces, normal_modes
 from asteroid.configuration import Configuration
 from asteroid.engines.pyscf.hessian import PROVED, analytic_hessian, has_analytic_hessian
 from asteroid.labelling.campaign import label_configurations
-from asteroid.vibrations import displacements, hessian_from_forces, normal_modes
 from tests.labelling.reference import WATER, WATER_CATION, level
 
 HYDROXYL = Configuration([8, 1], [[0, 0, 0], [0, 0, 0.97]], multiplicity=2)

@@ -14,8 +14,8 @@ import pytest
 
 from asteroid.errors import InputError
 from asteroid.exchange import export_labels
-from asteroid.records import Attempt
 from asteroid.store import Store
+from asteroid.store.rows import Attempt
 from tests.cli import cli
 from tests.exchange.files import CHEAP, FOREIGN, contents, load, springs, write_npz
 

@@ -8,8 +8,8 @@ import pytest
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.engines import make_labeller
 from asteroid.labelling.review import FEWEST, outliers, review
-from asteroid.records import Attempt, attempts_to_table
 from asteroid.store import Store
+from asteroid.store.rows import Attempt, attempts_to_table
 from asteroid.units import HARTREE, HARTREE_PER_BOHR
 from tests.labelling.reference import FORMALDEHYDE, level, reference_file
 

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from asteroid.configuration import Frame, Origin
 from asteroid.levels import LevelOfTheory
-from asteroid.records import Attempt
 from asteroid.store import Store
+from asteroid.store.rows import Attempt
 from tests.validation.certificates import displaced, label, make_scratch_card, measured
 
 CHEAP, ACCURATE = LevelOfTheory.parse("gfn1-xtb"), LevelOfTheory.parse("gfn2-xtb")

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from asteroid import paths, stored
-from asteroid.account import charge
 from asteroid.report.answers import answer
 from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
 from asteroid.report.groups import group_lines
 from asteroid.report.verdict import worth_sentence
 from asteroid.settings import ThresholdSettings
-from asteroid.stored import AnalyticHessian
+from asteroid.store import paths, records
+from asteroid.store.account import charge
+from asteroid.store.records import AnalyticHessian
 from asteroid.usage import Usage
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
@@ -103,7 +103,7 @@ def test_an_analytic_hessian_is_a_cost_of_judging(store):
     card = make_card()
     for name, seconds in (("a", 3.0), ("b", 4.5)):
         path = f"{paths.analytic_hessians('water', card['accurate'])}/{name}.json"
-        stored.write(store, path, AnalyticHessian(None, seconds, "no convergence"))
+        records.write(store, path, AnalyticHessian(None, seconds, "no convergence"))
     found = collect_costs(store, "water", card, None)
     assert Cost("analytic second derivatives", 7.5, "accurate labels", judges=True) in found
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asteroid.account import charge
 from asteroid.report.cost import collect_costs
 from asteroid.report.gather import collect_bias, summarise_level
 from asteroid.report.index import write_index
 from asteroid.report.write import teacher_forces, write_report
 from asteroid.store import Store
+from asteroid.store.account import charge
 from asteroid.usage import Usage
 from asteroid.validation.evidence import Evidence
 from asteroid.validation.on_policy import OnPolicy

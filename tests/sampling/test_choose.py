@@ -10,9 +10,9 @@ import pytest
 
 from asteroid.configuration import EXPLORED, Configuration, Frame, Origin, Split
 from asteroid.manifest import AcquisitionSettings, BudgetSettings, MoleculeSettings
-from asteroid.records import Attempt
 from asteroid.sampling.choose import choose_accurate, choose_ladder, chosen_accurate
 from asteroid.store import Store
+from asteroid.store.rows import Attempt
 
 WATER = MoleculeSettings(name="water", smiles="O", budget=BudgetSettings(accurate=10, test=4))
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asteroid.bonds import bonded, distances
+from asteroid.chemistry.bonds import bonded, distances
+from asteroid.chemistry.fragments import contact_sums, fragments, in_contact, is_cluster
+from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
 from asteroid.engines import Labeller
 from asteroid.errors import AsteroidError
-from asteroid.fragments import contact_sums, fragments, in_contact, is_cluster
 from asteroid.groups import Group
 from asteroid.manifest import MoleculeSettings, SamplingSettings
 from asteroid.sampling import sample, starting_configuration
@@ -20,7 +21,6 @@ from asteroid.sampling.conformers import find_conformers
 from asteroid.sampling.plan import _conformer_batch
 from asteroid.sampling.screening import APART, Screen
 from asteroid.store import Store
-from asteroid.wall import Wall
 
 DIMER = Configuration(
     [8, 1, 1, 8, 1, 1],

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from ase.vibrations import Vibrations
 
+from asteroid.chemistry.vibrations import NormalModes, normal_modes
 from asteroid.configuration import Configuration
 from asteroid.engines import Labeller
 from asteroid.labelling.calculator import LabellerCalculator
 from asteroid.sampling.normal_modes import SOFTEST, compute_hessian, displace
 from asteroid.units import BOLTZMANN, angular_frequency_to_wavenumber
-from asteroid.vibrations import NormalModes, normal_modes
 
 
 def test_frequencies_are_those_of_ase(labeller: Labeller, water: Configuration, tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ from asteroid.configuration import Frame
 from asteroid.errors import AsteroidError
 from asteroid.groups import plan_groups, planned_frames
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings
-from asteroid.records import Attempt, Status
 from asteroid.sampling import choose_accurate, choose_cheap, sample, starting_configuration
 from asteroid.sampling.conformers import find_conformers
 from asteroid.sampling.plan import _Apart
 from asteroid.sampling.select import near_copies, sorted_distances
 from asteroid.store import Store
+from asteroid.store.rows import Attempt, Status
 
 
 def water(frames: int = 24, **others: object) -> MoleculeSettings:

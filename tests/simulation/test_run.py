@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
 from asteroid.settings import ModelSettings
 from asteroid.simulation.potentials import TRACE_FROM
 from asteroid.simulation.run import simulate
 from asteroid.training.model import build_model
 from asteroid.units import BOLTZMANN
-from asteroid.wall import Wall
 from tests.simulation.conftest import FromFunction, Keeper, well
 
 

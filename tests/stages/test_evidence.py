@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asteroid import paths, stages
-from asteroid.bonds import bonded
+from asteroid import stages
+from asteroid.chemistry.bonds import bonded
+from asteroid.chemistry.vibrations import displacements, normal_modes
 from asteroid.configuration import Frame, Origin
 from asteroid.errors import AsteroidError
 from asteroid.labelling.review import FEWEST
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings, ValidationSettings
-from asteroid.models import write_model
 from asteroid.sampling import sample
 from asteroid.sampling.choose import choose_cheap
 from asteroid.simulation.trajectories import StoredTrajectories
@@ -30,11 +30,11 @@ from asteroid.stages.minima import MINIMUM_LABELS, minimum_or_start, propose_min
 from asteroid.stages.models import training_frames
 from asteroid.stages.on_policy import propose_on_policy
 from asteroid.stages.torsions import compare_torsions, propose_torsions
-from asteroid.store import Store
+from asteroid.store import Store, paths
+from asteroid.store.models import write_model
 from asteroid.validation.dynamics import run_dynamics
 from asteroid.validation.minimum import find_minimum, model_hessian
 from asteroid.validation.torsions import rotatable_bonds, scan
-from asteroid.vibrations import displacements, normal_modes
 
 MODEL = "0123456789abcdef"
 NAME = "peroxide"

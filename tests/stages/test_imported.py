@@ -14,9 +14,9 @@ from asteroid.labelling import campaign
 from asteroid.labelling.campaign import label_configurations
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
-from asteroid.records import Attempt
 from asteroid.stages.imported import check_imported
 from asteroid.store import Store
+from asteroid.store.rows import Attempt
 
 LEVEL = LevelOfTheory.parse("gfn2-xtb")
 WATER = MoleculeSettings(name="water", smiles="O")

@@ -10,9 +10,9 @@ from asteroid.errors import AsteroidError, InputError
 from asteroid.labelling.campaign import label_configurations
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import LabellingSettings, LabelSettings, MoleculeSettings
-from asteroid.records import Attempt
 from asteroid.stages import expected_label_seconds, label, load_checked
 from asteroid.store import Store
+from asteroid.store.rows import Attempt
 
 RADICAL = "molecules: [{name: ho2, smiles: '[O]O', accurate: ccsd(t)/6-31g, labelling: {accurate: {forces: FORCES}}}]"
 

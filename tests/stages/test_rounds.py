@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asteroid import paths, stages, stored
+from asteroid import stages
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings
 from asteroid.processes import single_thread_environment
-from asteroid.records import Attempt
 from asteroid.simulation.trajectories import StoredTrajectories
 from asteroid.stages.feedback import BEFORE_END, failing_geometries
 from asteroid.stages.own_md import trajectories_folder
@@ -35,8 +34,9 @@ from asteroid.stages.rounds import (
     training_settings,
     trains_on,
 )
-from asteroid.store import Store
-from asteroid.stored import TorsionScan, TorsionScans
+from asteroid.store import Store, paths, records
+from asteroid.store.records import TorsionScan, TorsionScans
+from asteroid.store.rows import Attempt
 from asteroid.validation.line import MINIMUM, ON_POLICY, SURVIVED, TORSIONS
 from tests.stages.rounds import judge, run
 
@@ -304,7 +304,7 @@ def test_each_line_that_failed_names_the_geometries_that_say_where(
     rest = walked[0].configuration.positions
     moved = [np.array([rest + 0.01 * i + shift for i in range(2)]) for shift in (1.0, 2.0)]
     scans = tuple(TorsionScan("O0–H1", (1, 0, 2, 1), np.zeros(2), np.zeros(2), positions) for positions in moved)
-    stored.write(store, paths.model("water", model_id, "torsions.json"), TorsionScans(scans))
+    records.write(store, paths.model("water", model_id, "torsions.json"), TorsionScans(scans))
     off = places(TORSIONS, torsions=[{"worst": 0.001}, {"worst": None}])
     np.testing.assert_array_equal([f.positions for f in off], scans[1].positions)
 

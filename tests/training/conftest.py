@@ -18,9 +18,9 @@ from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.data.training_set import TrainingSet
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import ModelSettings, TrainingSettings
-from asteroid.models import Card
-from asteroid.records import Attempt
 from asteroid.store import Store
+from asteroid.store.models import Card
+from asteroid.store.rows import Attempt
 from asteroid.training import run
 from asteroid.training.dataset import LabelledFrame
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid.checkpoints import StoredCheckpoints
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
 from asteroid.levels import LevelOfTheory
-from asteroid.models import Card
-from asteroid.records import Attempt
 from asteroid.store import Store
+from asteroid.store.checkpoints import StoredCheckpoints
+from asteroid.store.models import Card
+from asteroid.store.rows import Attempt
 from asteroid.strategies import Phase
 from asteroid.training.blend import Correction, blend, train_network, wants_network
 from asteroid.training.correction import learn_alone, learn_steps, lift, set_aside_broken

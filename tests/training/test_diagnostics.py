@@ -10,8 +10,8 @@ from scipy import stats
 
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.levels import LevelOfTheory
-from asteroid.records import Attempt
 from asteroid.store import Store
+from asteroid.store.rows import Attempt
 from asteroid.training.bias import bias_weights, effective_sample_size
 from asteroid.training.diagnostics import bias_diagnostics, correlation
 from asteroid.training.disagreement import force_disagreement_by_element, global_scale

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid import paths
 from asteroid.errors import InputError, StoreError, TrainingError
 from asteroid.manifest import Strategy
-from asteroid.models import Card, read_card
-from asteroid.store import Store
+from asteroid.store import Store, paths
+from asteroid.store.models import Card, read_card
 from asteroid.strategies import strategy_named
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut

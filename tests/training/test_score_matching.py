@@ -12,9 +12,9 @@ import torch
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import TrainingError
 from asteroid.manifest import Strategy
-from asteroid.models import Card
-from asteroid.records import Attempt
 from asteroid.store import Store
+from asteroid.store.models import Card
+from asteroid.store.rows import Attempt
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut
 from asteroid.training.predict import predict

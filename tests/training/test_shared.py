@@ -13,9 +13,9 @@ from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.data.training_set import TrainingFrames, TrainingSet
 from asteroid.labelling.campaign import label_configurations
 from asteroid.levels import LevelOfTheory
-from asteroid.models import Card
-from asteroid.records import Attempt
 from asteroid.store import Store
+from asteroid.store.models import Card
+from asteroid.store.rows import Attempt
 from asteroid.training.predict import predict
 from asteroid.training.run import load_calculator, load_model, train_model
 

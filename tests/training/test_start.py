@@ -8,8 +8,8 @@ import torch
 
 from asteroid.errors import InputError
 from asteroid.manifest import Strategy
-from asteroid.models import Card, read_card
 from asteroid.store import Store
+from asteroid.store.models import Card, read_card
 from asteroid.training.predict import predict
 from asteroid.training.run import load_model
 from tests.marks import mostly_long

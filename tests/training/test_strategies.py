@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from asteroid.checkpoints import StoredCheckpoints
 from asteroid.errors import InputError, TrainingError
 from asteroid.labelling.apart import LabellerApart
 from asteroid.levels import LevelOfTheory
-from asteroid.models import Card, read_card
 from asteroid.store import Store
+from asteroid.store.checkpoints import StoredCheckpoints
+from asteroid.store.models import Card, read_card
 from asteroid.training.bias import split_weights
 from asteroid.training.dataset import LabelledFrame, collate, to_graph
 from asteroid.training.held_out import HeldOut

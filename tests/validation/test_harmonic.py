@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asteroid.chemistry.vibrations import displacements, hessian_from_forces, internal_modes, normal_modes
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.levels import LevelOfTheory
-from asteroid.records import Attempt
 from asteroid.settings import ModelSettings, TrainingSettings
 from asteroid.store import Store
+from asteroid.store.rows import Attempt
 from asteroid.validation.harmonic import compare_frequencies
 from asteroid.validation.minimum import find_minimum, model_hessian, rotation_onto
-from asteroid.vibrations import displacements, hessian_from_forces, internal_modes, normal_modes
 from tests.validation.certificates import WATER
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "ch2o_vpt2"

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from asteroid.chemistry.vibrations import normal_modes
 from asteroid.configuration import Configuration
 from asteroid.validation.minimum import (
     CONVERGED,
@@ -13,7 +14,6 @@ from asteroid.validation.minimum import (
     newton_step,
     next_geometry,
 )
-from asteroid.vibrations import normal_modes
 from tests.validation.conftest import Spring
 
 

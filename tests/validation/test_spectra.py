@@ -4,11 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asteroid.chemistry.vibrations import normal_modes
 from asteroid.simulation.run import simulate
 from asteroid.units import angular_frequency_to_wavenumber
 from asteroid.validation.minimum import find_minimum, model_hessian
 from asteroid.validation.spectra import CENTIMETRES_A_FEMTOSECOND, power_spectrum
-from asteroid.vibrations import normal_modes
 from tests.validation.certificates import WATER
 
 

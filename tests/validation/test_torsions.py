@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asteroid.bonds import bonded
+from asteroid.chemistry.bonds import bonded
 from asteroid.configuration import Configuration
 from asteroid.validation.minimum import find_minimum
 from asteroid.validation.torsions import (

@@ -1,0 +1,74 @@
+"""A soft spherical wall about the centre of mass of a cluster, so that hot MD does not evaporate it.
+
+Single molecules in a vacuum leave a cluster within picoseconds at a few hundred kelvin, in reality too: without a wall
+there would be little to sample and no ensemble to judge. Within the wall the energy is untouched, so frames there are
+Boltzmann distributed (restricted to the sphere); those where the wall acts are not. The same wall stands in the cheap
+level's MD (:mod:`asteroid.sampling.dynamics`) and in a model's (:mod:`asteroid.simulation`), so that their ensembles
+can be compared.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from asteroid.chemistry.fragments import is_cluster
+from asteroid.configuration import Configuration
+
+Floats = npt.NDArray[np.float64]
+
+ROOM = 1.0
+"""Å between the outermost atom of the conformers and the wall: two fragments can come 2 Å farther apart than at rest,
+about as far as :data:`asteroid.chemistry.fragments.CONTACT` calls a contact."""
+STIFFNESS = 1.0
+"""eV/Å² for each atom: at 600 K an atom enters the wall by 0.2 Å, at no more than 500 cm⁻¹."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wall:
+    """Half-harmonic in the distance of each atom from the centre of mass: k/2 (r − radius)² beyond ``radius``.
+
+    Args:
+        radius: Å.
+        masses: (N,) u.
+    """
+
+    radius: float
+    masses: Floats
+
+    @classmethod
+    def around(cls, conformers: Sequence[Configuration]) -> Self | None:
+        """The wall of these conformers; None where they are single molecules, which need none."""
+        from ase.data import atomic_masses
+
+        if not any(is_cluster(conformer) for conformer in conformers):
+            return None
+        masses = np.asarray(atomic_masses, dtype=np.float64)[conformers[0].numbers]
+        whole = cls(np.inf, masses)
+        # Rounded, because it names stored batches.
+        return cls(round(max(float(whole._from_centre(c.positions)[1].max()) for c in conformers) + ROOM, 3), masses)
+
+    def acts(self, positions: Floats) -> npt.NDArray[np.bool_]:
+        """(…) whether an atom of each geometry, (…, N, 3) Å, is beyond the radius."""
+        return np.asarray((self._from_centre(positions)[1] > self.radius).any(axis=-1))
+
+    def push(self, positions: Floats) -> tuple[Floats, Floats]:
+        """Energies (…) eV and forces (…, N, 3) eV/Å of the wall, which neither move nor turn the whole.
+
+        Args:
+            positions: (…, N, 3) Å.
+        """
+        offsets, lengths = self._from_centre(positions)
+        beyond = np.maximum(lengths - self.radius, 0.0)
+        forces = -(STIFFNESS * beyond / np.maximum(lengths, 1e-12))[..., None] * offsets
+        # The centre moves with the atoms.
+        forces -= (self.masses / self.masses.sum())[:, None] * forces.sum(axis=-2, keepdims=True)
+        return 0.5 * STIFFNESS * (beyond**2).sum(axis=-1), forces
+
+    def _from_centre(self, positions: Floats) -> tuple[Floats, Floats]:
+        """Vectors (…, N, 3) and distances (…, N) from the centre of mass."""
+        centre = np.einsum("n,...nc->...c", self.masses / self.masses.sum(), positions)
+        offsets = positions - centre[..., None, :]
+        return offsets, np.asarray(np.linalg.norm(offsets, axis=-1))

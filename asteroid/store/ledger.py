@@ -1,0 +1,135 @@
+"""What the ledger of attempts says: which of them are the labels, what they cost, what the rungs gave.
+
+Works on tables of :data:`~asteroid.store.rows.LABEL_SCHEMA`, oldest attempt first, as :mod:`asteroid.store` reads them,
+column by column: a million attempts take seconds. Times are by the hosts' clocks, which may differ, so a rejection
+names the attempts that it withdraws; only in ledgers of version 0.1 it withdraws all older ones.
+"""
+
+from collections import defaultdict
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asteroid.store.rows import COST_COLUMNS, Status, core_seconds
+
+COLUMNS = ("frame_id", "status", "rungs", "rung", *COST_COLUMNS, "peak_memory", "time", "withdraws")
+"""What :func:`summarise` needs, beside ``has_forces``."""
+
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+Rows = npt.NDArray[np.int64]
+
+
+def first_rows(ids: pa.ChunkedArray) -> Rows:
+    """The row in which each value comes first, in order."""
+    codes, count = _codes(ids)
+    return _first(codes, np.arange(len(codes)), count)
+
+
+def accepted_rows(table: pa.Table) -> Rows:
+    """The rows that are the label of their frame, oldest first.
+
+    That is a frame's first ``ok`` attempt that no ``rejected`` one withdraws, and among these the first with forces, if
+    any has them.
+
+    Args:
+        table: attempts with ``frame_id``, ``status``, ``time``, ``withdraws`` and ``has_forces``, oldest first.
+    """
+    codes, count = _codes(table["frame_id"])
+    status, rows = table["status"], np.arange(table.num_rows)
+    rejected = _equal(status, "rejected")
+    # One that names nothing withdraws all before it.
+    older = rows[rejected & ~table["withdraws"].is_valid().to_numpy()]
+    last_rejected = np.full(count, -1)
+    last_rejected[codes[older]] = older  # of several values for one place, the last stays
+    valid = rows[_equal(status, "ok") & (rows > last_rejected[codes])]
+    valid = valid[~_withdrawn(table, codes, valid, rows[rejected])]
+    with_forces = valid[table["has_forces"].to_numpy()[valid]]
+    chosen = _first(codes, valid, count)
+    better = _first(codes, with_forces, count)
+    label = np.where(better >= 0, better, chosen)
+    return np.sort(label[label >= 0])
+
+
+def _withdrawn(table: pa.Table, codes: Rows, valid: Rows, rejected: Rows) -> npt.NDArray[np.bool_]:
+    """Which of the valid rows a rejection names: an attempt is known by its frame and its time."""
+    named = table["withdraws"].take(pa.array(rejected)).combine_chunks()
+    parents = rejected[pc.list_parent_indices(named).to_numpy()]
+    if not len(parents):
+        return np.zeros(len(valid), dtype=bool)
+    by_frame = np.dtype([("frame", np.int64), ("time", np.int64)])
+    targets, found = np.empty(len(parents), by_frame), np.empty(len(valid), by_frame)
+    targets["frame"], targets["time"] = codes[parents], pc.list_flatten(named).cast(pa.int64()).to_numpy()
+    found["frame"], found["time"] = codes[valid], table["time"].cast(pa.int64()).to_numpy()[valid]
+    return np.isin(found, targets)
+
+
+def summarise(table: pa.Table) -> dict[str, Any]:
+    """Frames by outcome, cost by outcome, and the yield of each rung of the retry ladder.
+
+    A frame counts as ``ok`` when it has a label, and otherwise by its latest attempt that gave none.
+
+    Args:
+        table: attempts with :data:`COLUMNS` and ``has_forces``, oldest first.
+    """
+    codes, count = _codes(table["frame_id"])
+    labels = accepted_rows(table)
+    without = np.flatnonzero(~_equal(table["status"], "ok"))
+    latest = np.zeros(count, dtype=np.int64)
+    latest[codes[without]] = without
+    unlabelled = np.ones(count, dtype=bool)
+    unlabelled[codes[labels]] = False
+    outcomes = table["status"].take(pa.array(latest[unlabelled]))
+    seconds = core_seconds(table)
+    hours = {status: float(seconds[_equal(table["status"], status)].sum()) / 3600 for status in STATUSES}
+    return {
+        "ok": len(labels),
+        "failed": int(_equal(outcomes, "failed").sum()),
+        "rejected": int(_equal(outcomes, "rejected").sum()),
+        "energy_only": int((~table["has_forces"].to_numpy()[labels]).sum()),
+        "core_hours": sum(hours.values()),
+        "core_hours_by_status": hours,
+        "peak_memory": pc.max(table["peak_memory"]).as_py() or 0.0,
+        "rungs": _yields(table),
+    }
+
+
+def _yields(table: pa.Table) -> list[dict[str, Any]]:
+    """Per rung, in the order of the ladder: attempts that tried it, and those to which it gave an accepted number."""
+    # Few distinct ladders: they are counted as text.
+    ladders = pc.binary_join(table["rungs"], "\n")
+    counted = pa.table({"ladder": ladders, "status": table["status"]}).group_by(["ladder", "status"])
+    tried: dict[str, int] = defaultdict(int)
+    ok: dict[str, int] = defaultdict(int)
+    place: dict[str, int] = defaultdict(int)
+    for row in counted.aggregate([([], "count_all")]).to_pylist():
+        rungs = row["ladder"].split("\n")
+        for index, rung in enumerate(rungs):
+            tried[rung] += row["count_all"]
+            # Who skips a rung meets the later ones early; who skips none says where they are.
+            place[rung] = max(place[rung], index)
+        if row["status"] == "ok":
+            ok[rungs[-1]] += row["count_all"]
+    return [{"rung": rung, "tried": tried[rung], "ok": ok[rung]} for rung in sorted(tried, key=lambda r: (place[r], r))]
+
+
+def _codes(ids: pa.ChunkedArray) -> tuple[Rows, int]:
+    """Each value as a number from 0 on, and how many there are; numbers rise in the order of first appearance."""
+    encoded = pc.dictionary_encode(ids.combine_chunks())
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.indices.to_numpy().astype(np.int64), len(encoded.dictionary)
+
+
+def _first(codes: Rows, rows: Rows, count: int) -> Rows:
+    """For each code the first of these rows that has it, -1 for none."""
+    first = np.full(count, -1)
+    first[codes[rows[::-1]]] = rows[::-1]  # of several values for one place, the last stays
+    return first
+
+
+def _equal(column: pa.ChunkedArray, value: str) -> npt.NDArray[np.bool_]:
+    return np.asarray(pc.equal(column, value).to_numpy(), dtype=bool)

@@ -1,0 +1,319 @@
+"""The store: frames, labels, selections, models and reports in a local folder or an object store.
+
+Everything asteroid knows is here, as immutable Parquet and JSON files that appear whole; every stage asks the store
+what is missing and computes only that. Prefect's database can be thrown away at any moment, the store is the truth.
+
+:mod:`asteroid.store.paths` says what lies where, :mod:`asteroid.store.rows` knows the columns,
+:mod:`asteroid.store.ledger` what attempts amount to, and :mod:`asteroid.store.tables` keeps rows in files.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from asteroid.configuration import Frame, Split, check_name
+from asteroid.errors import InputError, StoreError
+from asteroid.levels import LevelOfTheory
+from asteroid.store import compaction, ledger, paths, tables
+from asteroid.store.files import Files
+from asteroid.store.rows import (
+    FRAME_SCHEMA,
+    LABEL_SCHEMA,
+    SELECTION_SCHEMA,
+    Attempt,
+    attempts_to_table,
+    frames_to_table,
+    table_to_attempts,
+    table_to_frames,
+)
+
+ENERGIES_ALONE = "energies alone"
+"""Criterion of selections whose frames need no forces at a level whose other labels have them."""
+
+
+class Store(Files):
+    """One store, by its URL: a folder, ``file://…`` or ``s3://bucket/prefix``.
+
+    Every method raises :class:`~asteroid.errors.StoreError`, with one line, where the store cannot be reached, read or
+    written, or where a file is damaged or not asteroid's.
+
+    Raises:
+        InputError: when the URL cannot be understood.
+    """
+
+    # -- frames --------------------------------------------------------------------------------------------------------
+
+    def molecules(self) -> list[str]:
+        """Names of all molecules that have frames."""
+        return sorted(paths.partition_value(name) for name in self.names("frames") if name.startswith("molecule="))
+
+    def has_frame_batch(self, molecule: str, batch: str) -> bool:
+        """Whether a sampling batch is already there."""
+        return tables.has_member(self, paths.frames(molecule), f"{batch}{tables.SUFFIX}")
+
+    def frame_batches(self, molecule: str) -> list[str]:
+        return [name.removesuffix(tables.SUFFIX) for name in tables.members(self, paths.frames(molecule))]
+
+    def add_frames(self, molecule: str, frames: Sequence[Frame], *, batch: str) -> None:
+        """Add one sampling batch, under a name that says what it was made from; a batch is written once.
+
+        An empty batch is kept too: it records that the sampler ran and found nothing.
+        """
+        if not self.has_frame_batch(molecule, batch):
+            tables.write(self, f"{paths.frames(molecule)}/{batch}{tables.SUFFIX}", frames_to_table(frames))
+
+    def frames(self, molecule: str, *, split: Split | None = None, ids: Iterable[str] | None = None) -> list[Frame]:
+        """Frames of a molecule in order of their batch, each geometry once."""
+        return table_to_frames(self.frame_table(molecule, split=split, ids=ids))
+
+    def frame_table(self, molecule: str, *, split: Split | None = None, ids: Iterable[str] | None = None) -> pa.Table:
+        """The same as an Arrow table of :data:`~asteroid.store.rows.FRAME_SCHEMA`."""
+        wanted = None if ids is None else frozenset(ids)
+
+        def keep(table: pa.Table) -> pa.Table:
+            if split is not None:
+                table = table.filter(pc.equal(table["split"], split))
+            if wanted is not None:
+                table = table.filter(pa.array([i in wanted for i in table["frame_id"].to_pylist()], pa.bool_()))
+            return table
+
+        table = tables.read(self, paths.frames(molecule), FRAME_SCHEMA, keep=keep)
+        first = ledger.first_rows(table["frame_id"])
+        return table if len(first) == table.num_rows else table.take(first)
+
+    def elements(self, molecule: str) -> list[int]:
+        """Atomic numbers that occur in a molecule's frames, ascending."""
+        table = tables.read(self, paths.frames(molecule), FRAME_SCHEMA, columns=["numbers"])
+        return sorted(pc.unique(pc.list_flatten(table["numbers"])).to_pylist())
+
+    # -- free atoms ----------------------------------------------------------------------------------------------------
+
+    def atoms(self, level: LevelOfTheory) -> dict[str, dict[str, Any]]:
+        """Records of free atoms at a level, by element; see :func:`asteroid.labelling.atoms.free_atom`."""
+        folder = paths.atoms(level)
+        return {name.removesuffix(".json"): self.read_json(f"{folder}/{name}") for name in self.sizes(folder, ".json")}
+
+    def add_atom(self, level: LevelOfTheory, record: dict[str, Any]) -> None:
+        """Keep the record of one free atom; one that is there is not changed."""
+        path = f"{paths.atoms(level)}/{record['element']}.json"
+        if not self.exists(path):
+            self.write_json(path, record)
+
+    # -- selections: which frames are to be labelled at a level --------------------------------------------------------
+
+    def select(
+        self,
+        molecule: str,
+        level: LevelOfTheory,
+        frame_ids: Sequence[str],
+        *,
+        name: str,
+        criterion: str,
+        round: int = 0,
+    ) -> None:
+        """Record that these frames are to be labelled; a selection of one name is made once."""
+        folder, file = _selections(molecule, level), f"{name}{tables.SUFFIX}"
+        if not tables.has_member(self, folder, file):
+            # Not by the clock: another host's may be behind. What was there before has a smaller number.
+            there = tables.read(self, folder, SELECTION_SCHEMA, columns=["sequence"])["sequence"]
+            common = {
+                "round": round,
+                "criterion": criterion,
+                "time": dt.datetime.now(dt.UTC),
+                "sequence": (pc.max(there).as_py() or 0) + 1,
+            }
+            rows = [{"frame_id": i, **common} for i in frame_ids]
+            tables.write(self, f"{folder}/{file}", pa.Table.from_pylist(rows, schema=SELECTION_SCHEMA))
+
+    def selections(self, molecule: str, level: LevelOfTheory) -> list[str]:
+        """Names of all selections at a level."""
+        found = tables.members(self, _selections(molecule, level))
+        return [name.removesuffix(tables.SUFFIX) for name in found]
+
+    def selected(self, molecule: str, level: LevelOfTheory, *, name: str | None = None) -> list[str]:
+        """Frame ids chosen for a label, each once, in the order in which they were chosen.
+
+        Of selections that two hosts made at the same time, the one whose name comes first is first.
+        """
+        only = None if name is None else f"{name}{tables.SUFFIX}"
+        ids: list[str] = self._selected(molecule, level, only).to_pylist()
+        return ids
+
+    def energies_alone(self, molecule: str, level: LevelOfTheory) -> pa.Array:
+        """Frame ids of which an energy is all that is wanted: those chosen by the criterion of this name."""
+
+        def chosen_so(table: pa.Table) -> pa.Table:
+            return table.filter(pc.equal(table["criterion"], ENERGIES_ALONE))
+
+        folder, columns = _selections(molecule, level), ["frame_id", "criterion"]
+        return pc.unique(tables.read(self, folder, SELECTION_SCHEMA, columns=columns, keep=chosen_so)["frame_id"])
+
+    def _selected(self, molecule: str, level: LevelOfTheory, only: str | None = None) -> pa.Array:
+        folder = _selections(molecule, level)
+        table = tables.read(self, folder, SELECTION_SCHEMA, columns=["frame_id", "time", "sequence"], only=only)
+        # Those of version 0.1 have no number: they come first, by their time. Rows are in the order of names already.
+        number = pc.fill_null(table["sequence"], 0)
+        time = pc.if_else(pc.equal(number, 0), table["time"].cast(pa.int64()), 0)
+        order = pc.sort_indices(
+            pa.table([number, time], ["number", "time"]), [("number", "ascending"), ("time", "ascending")]
+        )
+        return pc.unique(table["frame_id"].take(order))
+
+    # -- labels --------------------------------------------------------------------------------------------------------
+
+    def levels(self, molecule: str) -> list[LevelOfTheory]:
+        """Levels at which this molecule has been labelled or is to be."""
+        found = set()
+        for kind in ("labels", "selections"):
+            for name in self.names(kind):
+                folder = f"{kind}/{name}/molecule={check_name(molecule)}"
+                if name.startswith("level=") and self.names(folder):
+                    try:
+                        found.add(LevelOfTheory.parse(paths.partition_value(name), imported=True))
+                    except InputError:
+                        raise StoreError(f"{self.location(folder)} names no level of theory; move it away") from None
+        return sorted(found, key=str)
+
+    def add_attempts(
+        self, molecule: str, level: LevelOfTheory, attempts: Sequence[Attempt] | pa.Table, *, name: str | None = None
+    ) -> None:
+        """Append attempts in a file of their own: no two writers ever touch the same one.
+
+        A rejected one that does not say which attempts it withdraws is written with all that are there at its frame.
+
+        Args:
+            attempts: as objects, or as a table of :data:`~asteroid.store.rows.LABEL_SCHEMA`.
+            name: of the file, from :func:`asteroid.store.tables.unique_name`; for a writer who does not know whether a
+                failed attempt to write it has left it behind, and tries again.
+        """
+        if len(attempts):
+            table = attempts if isinstance(attempts, pa.Table) else attempts_to_table(attempts)
+            table = self._naming_withdrawn(molecule, level, table.cast(LABEL_SCHEMA))
+            tables.write(self, f"{_labels(molecule, level)}/{name or tables.unique_name()}", table)
+
+    def _naming_withdrawn(self, molecule: str, level: LevelOfTheory, table: pa.Table) -> pa.Table:
+        """The table with the attempts that each rejected one withdraws: what its writer knew, whatever clocks say."""
+        unnamed = pc.and_(pc.equal(table["status"], "rejected"), pc.is_null(table["withdraws"]))
+        frames = pc.unique(table["frame_id"].filter(unnamed))
+        if not len(frames):
+            return table
+
+        def valid(attempts: pa.Table) -> pa.Table:
+            at_frames = pc.is_in(attempts["frame_id"], value_set=frames)
+            return attempts.filter(pc.and_(pc.equal(attempts["status"], "ok"), at_frames))
+
+        columns = ["frame_id", "status", "time"]
+        known = tables.read(self, _labels(molecule, level), LABEL_SCHEMA, columns=columns, keep=valid)
+        times: dict[str, list[dt.datetime]] = {frame_id: [] for frame_id in frames.to_pylist()}
+        for row in known.to_pylist():
+            times[row["frame_id"]].append(row["time"])
+        named = []
+        for row, fill in zip(table.select([*columns, "withdraws"]).to_pylist(), unnamed.to_pylist(), strict=True):
+            if row["status"] == "ok" and row["frame_id"] in times:
+                times[row["frame_id"]].append(row["time"])
+            named.append(list(times[row["frame_id"]]) if fill else row["withdraws"])
+        place = table.schema.get_field_index("withdraws")
+        field = table.schema.field(place)
+        return table.set_column(place, field, pa.array(named, field.type))
+
+    def attempts(self, molecule: str, level: LevelOfTheory) -> pa.Table:
+        """Every attempt as an Arrow table of :data:`~asteroid.store.rows.LABEL_SCHEMA`, oldest first."""
+        return tables.read(self, _labels(molecule, level), LABEL_SCHEMA).sort_by("time")
+
+    def labels(self, molecule: str, level: LevelOfTheory) -> dict[str, Attempt]:
+        """The accepted label of each frame that has one.
+
+        That is its first ``ok`` attempt that no ``rejected`` one withdraws, and among these the first with
+        forces, if any has them.
+        """
+        return {label.frame_id: label for label in table_to_attempts(self.label_table(molecule, level))}
+
+    def label_table(self, molecule: str, level: LevelOfTheory) -> pa.Table:
+        """The same as an Arrow table of :data:`~asteroid.store.rows.LABEL_SCHEMA`, oldest first."""
+
+        def not_failed(table: pa.Table) -> pa.Table:
+            return table.filter(pc.not_equal(table["status"], "failed"))
+
+        table = tables.read(self, _labels(molecule, level), LABEL_SCHEMA, presence_of="forces", keep=not_failed)
+        order = pc.sort_indices(table, [("time", "ascending")])
+        brief = table.select(["frame_id", "status", "time", "withdraws", "has_forces"]).take(order)
+        return table.select(LABEL_SCHEMA.names).take(order.take(pa.array(ledger.accepted_rows(brief))))
+
+    def pending(
+        self, molecule: str, level: LevelOfTheory, *, forces: bool = True, shard: int = 0, shards: int = 1
+    ) -> list[str]:
+        """Selected frames without any attempt, of one shard: those whose hash falls to it.
+
+        A frame belongs to the same shard however many others have been labelled since, so two shards never meet.
+
+        Args:
+            forces: a frame whose energy alone was computed is pending, too, unless it was chosen for that.
+        """
+        content = self.energies_alone(molecule, level) if forces else None
+
+        def tried(table: pa.Table) -> pa.Table:
+            if content is None:
+                return table
+            # Without its forces an energy-only label tells nothing about them; a failed attempt would fail again.
+            enough = pc.or_(table["has_forces"], pc.is_in(table["frame_id"], value_set=content))
+            return table.filter(pc.or_(enough, pc.not_equal(table["status"], "ok")))
+
+        columns, presence = ["frame_id", "status"], "forces" if forces else None
+        table = tables.read(
+            self, _labels(molecule, level), LABEL_SCHEMA, columns=columns, presence_of=presence, keep=tried
+        )
+        selected = self._selected(molecule, level)
+        missing = selected.filter(pc.invert(pc.is_in(selected, value_set=table["frame_id"].combine_chunks())))
+        return [i for i in missing.to_pylist() if int(i[:8], 16) % shards == shard]
+
+    def status(self, only: str | None = None) -> list[dict[str, Any]]:
+        """Per molecule and level: frames chosen, and what :func:`asteroid.store.ledger.summarise` says of their labels.
+
+        Args:
+            only: the one molecule that is wanted; nothing of the others is read then.
+        """
+        rows = []
+        for molecule in self.molecules() if only is None else [only]:
+            for level in self.levels(molecule):
+                table = tables.read(
+                    self, _labels(molecule, level), LABEL_SCHEMA, columns=ledger.COLUMNS, presence_of="forces"
+                )
+                rows.append(
+                    {
+                        "molecule": molecule,
+                        "level": str(level),
+                        "frames": len(self._selected(molecule, level)),
+                        **ledger.summarise(table.sort_by("time")),
+                    }
+                )
+        return rows
+
+    # -- upkeep --------------------------------------------------------------------------------------------------------
+
+    def compact(self, molecule: str) -> None:
+        """Copy the many small files of frames, selections and labels into few large ones, to be read in their place.
+
+        It may be killed at any moment and may run while others read, write and compact: they find the same rows.
+        """
+        compaction.compact(self, paths.frames(molecule), FRAME_SCHEMA)
+        for level in self.levels(molecule):
+            compaction.compact(self, _selections(molecule, level), SELECTION_SCHEMA)
+            compaction.compact(self, _labels(molecule, level), LABEL_SCHEMA)
+
+    def table_files(self, molecule: str) -> int:
+        """How many files are opened to read all that is known of a molecule."""
+        folders = [paths.frames(molecule)]
+        for level in self.levels(molecule):
+            folders += [_selections(molecule, level), _labels(molecule, level)]
+        return sum(tables.count_files(self, folder) for folder in folders)
+
+
+def _labels(molecule: str, level: LevelOfTheory) -> str:
+    return paths.level_folder("labels", molecule, level)
+
+
+def _selections(molecule: str, level: LevelOfTheory) -> str:
+    return paths.level_folder("selections", molecule, level)
