@@ -27,6 +27,7 @@ from prefect.exceptions import PrefectException
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import digest
 from asteroid.store import Store
+from asteroid.store.round_records import RoundRecord
 from flows.markdown import certificate_markdown, rounds_markdown
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ async def show_labels(store: Store, molecule: MoleculeSettings) -> None:
     await _tolerantly(molecule.name, table)
 
 
-async def show_rounds(molecule: MoleculeSettings, rounds: Sequence[dict[str, Any]], stop: str | None) -> None:
+async def show_rounds(molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None) -> None:
     """What each round picked, why, what it cost and what it brought."""
     page = acreate_markdown_artifact(
         rounds_markdown(molecule.name, rounds, stop),

@@ -2,13 +2,14 @@
 
 import base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from asteroid.manifest import MoleculeSettings
 from asteroid.report.answers import PICTURES, QUESTIONS
 from asteroid.report.groups import line_state
 from asteroid.store import Store
+from asteroid.store.round_records import ErrorInterval, RoundRecord
 
 
 def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> str:
@@ -73,7 +74,7 @@ def _number(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.4g}"
 
 
-def rounds_markdown(name: str, rounds: Sequence[Mapping[str, Any]], stop: str | None = None) -> str:
+def rounds_markdown(name: str, rounds: Sequence[RoundRecord], stop: str | None = None) -> str:
     """A table of the rounds so far: what was picked, what it cost, errors before and after, and why it goes on or ends.
 
     Args:
@@ -90,27 +91,26 @@ def rounds_markdown(name: str, rounds: Sequence[Mapping[str, Any]], stop: str | 
         "|---:|---:|---|---:|---:|---:|---|",
     ]
     for found in rounds:
-        sources = Counter(frame["source"] for frame in found["picked"])
+        sources = Counter(frame.source for frame in found.picked)
         picked = ", ".join(f"{count} from {source}" for source, count in sources.most_common())
-        if (found.get("bought") or {}).get("kind") == "energies":
+        if found.bought is not None and found.bought.kind == "energies":
             picked += "; energies alone"
-        if found.get("because"):
-            picked += f" (the certificate before had failed in: {', '.join(found['because'])})"
-        hours = sum(found["core_seconds"].values()) / 3600
+        if found.because:
+            picked += f" (the certificate before had failed in: {', '.join(found.because)})"
         lines.append(
-            f"| {found['round']} | {found['accurate_labels']} | {found['criterion']}: {picked} "
-            f"| {_interval(found['fresh_error'])} | {_interval(found['held_out'])} | {hours:.3g} "
-            f"| {found['decision']['reason']} |"
+            f"| {found.round} | {found.accurate_labels} | {found.criterion}: {picked} "
+            f"| {_interval(found.fresh_error)} | {_interval(found.held_out)} | {found.core_seconds.total / 3600:.3g} "
+            f"| {found.decision.reason} |"
         )
     if stop:
         lines += ["", f"Ended: {stop}."]
     return "\n".join(lines)
 
 
-def _interval(error: Mapping[str, float | None] | None) -> str:
+def _interval(error: ErrorInterval | None) -> str:
     """A force MAE with its 95 % interval, in meV/Å."""
     if error is None:
         return "–"
-    numbers = (error[key] for key in ("force_mae", "low", "high"))
+    numbers = (error.force_mae, error.low, error.high)
     value, low, high = ("∞" if number is None else f"{1000 * number:.3g}" for number in numbers)
     return f"{value} ({low} to {high})"

@@ -25,6 +25,7 @@ from asteroid.pipeline.progress import LOG_SECONDS
 from asteroid.pipeline.steps import ATTEMPTS, STEPS, cores
 from asteroid.stages import expected_label_seconds
 from asteroid.store import Store, paths
+from asteroid.store.round_records import RoundRecord
 from flows import artifacts
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class PoolRunner(Runner):
         await artifacts.show_labels(store, molecule)
 
     async def show_rounds(
-        self, molecule: MoleculeSettings, rounds: Sequence[dict[str, Any]], stop: str | None = None
+        self, molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None = None
     ) -> None:
         await artifacts.show_rounds(molecule, rounds, stop)
 

@@ -76,7 +76,10 @@ def test_all_means_all_but_those_that_judge(tmp_path: Path) -> None:
         ("{name: a, molecules: water}", "molecules: found 'water'"),
         ("{name: a, molecules: []}", "molecules: found an empty list"),
         ("{name: water, molecules: [methanol]}", "name: found 'water', which is the name of a molecule"),
-        ("{name: a, molecules: [water, methanol], acquisition: {}}", "write acquisition: null"),
+        (
+            "{name: a, molecules: [water], acquisition: {initial: 500}}",
+            "acquisition.initial: found 500, more than budget.accurate: 50",
+        ),
         ("{name: a, molecules: [water]}, {name: A, molecules: [methanol]}", "which models[0] has too"),
         ("{name: ../a, molecules: [water]}", "models[0] (../a): "),
         ("7", "models[0]: found '7'; write keys and values"),

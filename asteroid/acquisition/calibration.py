@@ -6,11 +6,12 @@ it, and the report plots it.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from asteroid.store.round_records import CalibrationRecord
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,17 +47,14 @@ class Calibration:
         """(M,) eV/Å that the error of a frame stays below with the probability ``guaranteed``."""
         return self.scale * (np.asarray(uncertainty, dtype=float) + self.offset)
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything as plain values, for a round's record and its plot."""
-        return {
-            "uncertainty": self.uncertainty.tolist(),
-            "error": self.error.tolist(),
-            "scale": self.scale,
-            "offset": self.offset,
-            "coverage": self.coverage,
-            "guaranteed": self.guaranteed,
-            "achieved": self.achieved,
-        }
+    def record(self, *, shared: bool) -> CalibrationRecord:
+        """Everything as plain values.
+
+        Args:
+            shared: whether the held-out frames also stopped trainings.
+        """
+        fields = asdict(self) | {"uncertainty": tuple(self.uncertainty.tolist()), "error": tuple(self.error.tolist())}
+        return CalibrationRecord(**fields, shared=shared)
 
 
 def calibrate(uncertainty: npt.ArrayLike, error: npt.ArrayLike, *, coverage: float = 0.9) -> Calibration:

@@ -8,10 +8,12 @@ forces; what each takes off the error of the held-out frames, by what it costs, 
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from asteroid.store.round_records import Option, Purchase
 
 if TYPE_CHECKING:
     from asteroid.training.dataset import LabelledFrame
@@ -23,39 +25,6 @@ HALVES = 6
 
 FEWEST = 8
 """Labels with forces below which a half of them says too little."""
-
-
-@dataclass(frozen=True)
-class Option:
-    """One kind of label.
-
-    Args:
-        core_seconds: of one label.
-        gain: part of the error that the other half of the labels has taken off.
-        gain_per_core_hour: fall of the logarithm of the error by the cost of these labels.
-    """
-
-    kind: Kind
-    core_seconds: float
-    gain: float
-    gain_per_core_hour: float
-
-
-@dataclass(frozen=True)
-class Purchase:
-    """The kind of label that gains most, and why.
-
-    Args:
-        reason: a sentence for people.
-        options: what was measured of each kind; empty where nothing was.
-    """
-
-    kind: Kind
-    reason: str
-    options: tuple[Option, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def compare_labels(

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.settings import AcquisitionSettings
+from asteroid.store.round_records import Decision
 
 ENOUGH_ROUNDS = 3
 """Rounds before a learning curve is believed: two points lie on a power law whatever they are."""
@@ -32,21 +33,6 @@ class RoundSummary:
     low: float
     high: float
     core_seconds: float
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether to stop, and why.
-
-    Args:
-        reason: a sentence for people.
-        expected_gain: part of the error that the next core-hour, or the next round where that costs more, is expected
-            to take off; None where there are too few rounds to tell.
-    """
-
-    stop: bool
-    reason: str
-    expected_gain: float | None = None
 
 
 @dataclass(frozen=True)

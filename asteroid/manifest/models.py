@@ -59,11 +59,6 @@ def _read_model(
     problems += [f"judge: found '{n}', which trains the model too; leave it out" for n in judge if n in trained]
     if not trained:
         problems.append("molecules: found an empty list; write at least one molecule")
-    if model.acquisition is not None and len(trained) + len(judge) > 1:
-        problems.append(
-            "acquisition: found with a model of several molecules, whose labels are all chosen before it is trained; "
-            "write acquisition: null"
-        )
     if problems:
         return None, problems
     above = {key: value for key, value in merge(below, raw).items() if key in ("training", "acquisition")}
@@ -73,7 +68,9 @@ def _read_model(
         if ignored := sorted({"training", "acquisition"} & written.keys()):
             problems.append(f"molecule '{name}' has {ignored[0]}: of its own; write it at the model")
         entry = {key: value for key, value in written.items() if key not in ("training", "acquisition")}
-        settings, found_here = read_molecule({**entry, **above}, file.defaults, folder)
+        # No round buys anything of a molecule that only judges.
+        given = {**above, "acquisition": None} if name in judge else above
+        settings, found_here = read_molecule({**entry, **given}, file.defaults, folder)
         problems += [f"with molecule '{name}': {problem}" for problem in found_here]
         if settings is not None:
             members[name] = settings
@@ -89,7 +86,8 @@ def _read_model(
             )
     if problems:
         return None, problems
-    trainers, judges = (tuple(members[name] for name in names) for names in (trained, judge))
+    trainers = tuple(members[name] for name in trained)
+    judges = tuple(replace(members[name], acquisition=trainers[0].acquisition) for name in judge)
     return ModelPlan(name=model.name, molecules=trainers, judge=judges), []
 
 

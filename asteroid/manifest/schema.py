@@ -4,7 +4,8 @@ Molecules, models and the manifest are frozen settings that the rest of asteroid
 from YAML by pydantic. The blocks of settings in both are :mod:`asteroid.settings`'.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -69,6 +70,11 @@ class MoleculeSettings:
     def trained_on(self) -> "tuple[MoleculeSettings, ...]":
         """The molecules whose labels train this molecule's model."""
         return self.model.molecules if self.model else (self,)
+
+    def with_change(self, change: "Callable[[MoleculeSettings], MoleculeSettings]") -> "MoleculeSettings":
+        """This molecule with a change made to it and to all that train its model."""
+        model = self.model and replace(self.model, molecules=tuple(map(change, self.model.molecules)))
+        return replace(change(self), model=model)
 
     @property
     def is_only_judged(self) -> bool:

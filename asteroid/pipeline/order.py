@@ -9,6 +9,7 @@ import logging
 from abc import ABC, abstractmethod
 from asyncio import to_thread
 from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from asteroid import stages
@@ -16,6 +17,7 @@ from asteroid.errors import AsteroidError, StoreError, plural
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.store import Store
+from asteroid.store.round_records import RoundRecord
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class Runner(ABC):
         """Show how many labels a molecule has and what they cost."""
 
     async def show_rounds(  # noqa: B027
-        self, molecule: MoleculeSettings, rounds: Sequence[dict[str, Any]], stop: str | None = None
+        self, molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None = None
     ) -> None:
         """Show the rounds of a molecule so far, and why they ended."""
 
@@ -99,7 +101,7 @@ async def run_model(
     await _run_all(runner.run("sample", store, molecule) for molecule in molecules)
     rounds = molecules[0].acquisition is not None
     while True:
-        current = [await run_rounds(store, molecules[0], runner)] if rounds else list(molecules)
+        current = await run_rounds(store, molecules, runner) if rounds else molecules
         await _run_all(label_chosen(store, molecule, runner) for molecule in current)
         await runner.run("train", store, current[0])
         models = await to_thread(stages.trained_models, store, current[0])
@@ -108,7 +110,8 @@ async def run_model(
         outcomes: list[dict[str, Any] | BaseException] = await asyncio.gather(
             *(certify(store, molecule, runner, models) for molecule in current), return_exceptions=True
         )
-        if not rounds or isinstance(outcomes[0], BaseException) or not await another_round(store, molecules[0]):
+        failed = any(isinstance(outcome, BaseException) for outcome in outcomes)
+        if not rounds or failed or not await another_round(store, molecules[0]):
             for molecule, outcome in zip(current, outcomes, strict=True):
                 if not isinstance(outcome, BaseException):
                     await runner.show_outcome(store, molecule, outcome)
@@ -181,56 +184,80 @@ async def gather_evidence(store: Store, molecule: MoleculeSettings, runner: Runn
     await runner.run("hessian", store, molecule)
 
 
-async def run_rounds(store: Store, molecule: MoleculeSettings, runner: Runner) -> MoleculeSettings:
+async def run_rounds(store: Store, molecules: Sequence[MoleculeSettings], runner: Runner) -> Sequence[MoleculeSettings]:
     """Label, train, record; explore, pick, and again; until the target, a budget or too small a gain ends it.
 
     Which step is next follows from the store (:mod:`asteroid.stages.rounds`), so a run that was killed anywhere goes on
     there, and one with a larger budget where the last one stopped.
 
+    Args:
+        molecules: all of one model; those that only judge it have no part in its rounds.
+
     Returns:
         The settings of the last round.
     """
+    trainers = stages.trainers(molecules[0])
     while True:
-        state = await to_thread(stages.next_round, store, molecule)
+        state = await to_thread(stages.next_round, store, trainers[0])
         if not state.picked and not state.stop:
-            state = await _pick(store, molecule, runner, state)
+            state = await _pick(store, trainers, runner, state)
+        settings = stages.trainers(state.settings)
         if state.stop:
-            log.info("%s: %d rounds; %s", molecule.name, state.number, state.stop)
-            await runner.show_rounds(molecule, await to_thread(stages.read_rounds, store, molecule), state.stop)
-            return state.settings
-        await to_thread(stages.extend_selection, store, molecule, state.number)
-        await label_chosen(store, state.settings, runner, occasion=f"round-{state.number}-")
-        await runner.run("train", store, state.settings, baseline=False)
-        await runner.run("record", store, molecule, occasion=f"round-{state.number}")
-        await runner.show_rounds(molecule, await to_thread(stages.read_rounds, store, molecule))
+            log.info("%s: %d rounds; %s", molecules[0].model_name, state.number, state.stop)
+            await _show_rounds(store, trainers, runner, state.stop)
+            by_name = {molecule.name: molecule for molecule in settings}
+            model = state.settings.model
+            return [by_name.get(molecule.name, replace(molecule, model=model)) for molecule in molecules]
+        for molecule in trainers:
+            await to_thread(stages.extend_selection, store, molecule, state.number)
+        occasion = f"round-{state.number}"
+        await _run_all(label_chosen(store, molecule, runner, occasion=f"{occasion}-") for molecule in settings)
+        await runner.run("train", store, settings[0], baseline=False)
+        await runner.run("record", store, trainers[0], occasion=occasion)
+        await _show_rounds(store, trainers, runner)
 
 
-async def _pick(store: Store, molecule: MoleculeSettings, runner: Runner, state: stages.NextRound) -> stages.NextRound:
+async def _pick(
+    store: Store, trainers: Sequence[MoleculeSettings], runner: Runner, state: stages.NextRound
+) -> stages.NextRound:
     """Find out which labels the next round buys: the last model explores and picks them."""
+    first, settings = trainers[0], stages.trainers(state.settings)
     if state.number == 0:
-        if stages.acquisition(molecule).core_hours is not None:
+        if stages.acquisition(first).core_hours is not None:
             # A few labels tell what one costs, and with it how many can be paid for.
-            await label_chosen(store, state.settings, runner, occasion="first-")
-        await to_thread(stages.begin_rounds, store, molecule)
-        return await to_thread(stages.next_round, store, molecule)
+            await _run_all(label_chosen(store, molecule, runner, occasion="first-") for molecule in settings)
+        await to_thread(stages.begin_rounds, store, first)
+        return await to_thread(stages.next_round, store, first)
     occasion = f"round-{state.number}"
-    await runner.run("explore", store, molecule, occasion=occasion)
-    # What was found gets cheap labels before it is scored: they tell the bias, and they train.
-    await to_thread(stages.select, store, state.settings)
-    await label_missing(store, molecule, runner, molecule.cheap, occasion=f"{occasion}-explored")
-    await to_thread(stages.review_explored, store, molecule)
-    await runner.run("energy-cost", store, state.settings)
-    await runner.run("pick", store, molecule, occasion=occasion)
-    picked = await to_thread(stages.next_round, store, molecule)
+    await _run_all(runner.run("explore", store, molecule, occasion=occasion) for molecule in trainers)
+    await _run_all(_prepare_pick(store, molecule, runner, occasion) for molecule in settings)
+    await runner.run("pick", store, first, occasion=occasion)
+    picked = await to_thread(stages.next_round, store, first)
     if picked.picked:
         return picked
     return stages.NextRound(state.number, state.settings, stop="no frame is left that could be labelled")
 
 
+async def _prepare_pick(store: Store, molecule: MoleculeSettings, runner: Runner, occasion: str) -> None:
+    """What was found gets cheap labels before it is scored: they tell the bias, and they train."""
+    await to_thread(stages.select, store, molecule)
+    await label_missing(store, molecule, runner, molecule.cheap, occasion=f"{occasion}-explored")
+    await to_thread(stages.review_explored, store, molecule)
+    await runner.run("energy-cost", store, molecule)
+
+
+async def _show_rounds(
+    store: Store, molecules: Sequence[MoleculeSettings], runner: Runner, stop: str | None = None
+) -> None:
+    rounds = await to_thread(stages.read_rounds, store, molecules[0])
+    for molecule in molecules:
+        await runner.show_rounds(molecule, [found[molecule.name] for found in rounds], stop)
+
+
 async def another_round(store: Store, molecule: MoleculeSettings) -> bool:
     """Whether a failed certificate has ordered a further round of labels."""
     verdict = await to_thread(stages.order_round, store, molecule)
-    log.info("%s: %s", molecule.name, verdict.reason)
+    log.info("%s: %s", molecule.model_name, verdict.reason)
     return verdict.further
 
 

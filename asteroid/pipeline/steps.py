@@ -127,8 +127,8 @@ _IN_ORDER = (
     # The steps of a round, besides labels and training.
     Step("explore", "explore", "gpu", stages.explore, stages.lacks_exploration, str, torch=True, once=True),
     Step("energy-cost", "energy-cost", _accurate_resource, stages.measure_energy_cost, stages.lacks_energy_cost),
-    Step("pick", "pick", "gpu", stages.pick, stages.lacks_batch, str, torch=True, once=True),
-    Step("record", "record", "gpu", stages.record, stages.lacks_record, str, torch=True, once=True),
+    Step("pick", "pick", "gpu", stages.pick, stages.lacks_batch, str, torch=True, once=True, of_model=True),
+    Step("record", "record", "gpu", stages.record, stages.lacks_record, str, torch=True, once=True, of_model=True),
     # What a certificate needs.
     Step(
         "propose",

@@ -25,6 +25,7 @@ from asteroid.stages.models import Models, trained_models, training_set
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
 from asteroid.stages.rounds import read_rounds, read_step, training_settings, trains_on
 from asteroid.store import Store, paths
+from asteroid.store.round_records import Further
 from asteroid.strategies import BASELINE, Phase, strategy_named
 from asteroid.training.member import MEMBER
 
@@ -255,7 +256,7 @@ def count_training(store: Store, model: MoleculeSettings, atoms: int) -> Trainin
         sure_kernels=min(1, rounds) * kernels,
         members=tuple(members),
         gradients=rounds * (RELAXATION_STEPS + 6 * atoms),
-        md=_exploration(model) * max(0, rounds - 1),
+        md=_exploration(model) * len(model.trained_on) * max(0, rounds - 1),
     )
 
 
@@ -264,7 +265,8 @@ def _rounds(store: Store, model: MoleculeSettings, *, trained: bool) -> int:
     settings = model.acquisition
     if settings is None:
         return 0 if trained else 1
-    batches = math.ceil(max(0, model.budget.accurate - settings.initial) / settings.batch)
+    later = sum(member.budget.accurate - settings.initial for member in model.trained_on)
+    batches = math.ceil(max(0, later) / settings.batch)
     return max(0, min(settings.rounds + settings.certify_rounds, 1 + batches) - len(read_rounds(store, model)))
 
 
@@ -272,7 +274,7 @@ def _further_certificates(store: Store, model: MoleculeSettings) -> int:
     """Rounds that failed certificates may still order, each of which has a certificate of its own."""
     if model.acquisition is None:
         return 0
-    ordered = sum(read_step(store, model, "further", n) is not None for n in range(len(read_rounds(store, model))))
+    ordered = sum(read_step(store, model, Further, n) is not None for n in range(len(read_rounds(store, model))))
     return max(0, min(model.acquisition.certify_rounds - ordered, _rounds(store, model, trained=False)))
 
 

@@ -17,6 +17,7 @@ from asteroid.store import Store, paths, records
 from asteroid.store.account import STAGES, Stage, spent
 from asteroid.store.models import read_card
 from asteroid.store.records import AnalyticHessian
+from asteroid.store.round_records import RoundRecord
 from asteroid.store.rows import core_seconds
 from asteroid.strategies import strategy_named
 from asteroid.usage import Usage
@@ -78,7 +79,7 @@ def collect_costs(
     card: Mapping[str, Any],
     scratch: Mapping[str, Any] | None,
     *,
-    rounds: Sequence[Mapping[str, Any]] = (),
+    rounds: Sequence[RoundRecord] = (),
     compared: Collection[str] = (),
 ) -> list[Cost]:
     """What this model took, and what only judged it; together it is the bill, but for the processes that wait.
@@ -93,7 +94,7 @@ def collect_costs(
         compared: ids of further models that it was compared with.
     """
     others = {*compared, *([scratch["model_id"]] if scratch else [])}
-    own = {card["model_id"], *others, *(model_id for found in rounds for model_id in found["models"])}
+    own = {card["model_id"], *others, *(model_id for found in rounds for model_id in found.models)}
     model, trained_on = card["molecule"], card.get("molecules", [molecule])
     account = {stage: _charged(store, {molecule, *trained_on, model}, stage, own) for stage in STAGES}
     account["validation"] = _charged(store, {molecule}, "validation", own)
@@ -208,7 +209,7 @@ def _training_costs(
 def _round_costs(
     store: Store,
     model: str,
-    rounds: Sequence[Mapping[str, Any]],
+    rounds: Sequence[RoundRecord],
     compared: Collection[str],
     explored: Usage,
 ) -> list[Cost]:
@@ -217,14 +218,15 @@ def _round_costs(
     Args:
         explored: by the account. Without one, the records of the rounds say what exploration took.
     """
-    training, exploration = (sum(r["core_seconds"][name] for r in rounds) for name in ("training", "exploration"))
-    trained = _trained(store, model, {i for r in rounds for i in r["models"]}) if explored.cpu else Usage()
-    if explored.cpu and all("committee" in found for found in rounds):
-        members = _trained(store, model, {i for found in rounds for i in found["committee"]})
+    training = sum(found.core_seconds.training for found in rounds)
+    exploration = sum(found.core_seconds.exploration for found in rounds)
+    trained = _trained(store, model, {i for found in rounds for i in found.models}) if explored.cpu else Usage()
+    if explored.cpu and all(found.committee is not None for found in rounds):
+        members = _trained(store, model, {i for found in rounds for i in found.committee or ()})
         members.add_earlier(explored.wall, explored.cpu, explored.gpu)
         exploration, explored = members.cpu, members
     # A round's teacher may be one of them.
-    others = {*compared}.difference(*(found["models"] for found in rounds))
+    others = {*compared}.difference(*(found.models for found in rounds))
     name = f"training in {count(len(rounds), 'round')}"
     return [
         Cost(name, training, "training", gpu_seconds=trained.gpu),

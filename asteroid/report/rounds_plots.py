@@ -3,8 +3,7 @@
 They are drawn from the records of :mod:`asteroid.stages.rounds`; :mod:`asteroid.report.rounds` hands them over.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,14 +18,15 @@ from asteroid.report.canvas import (
     plain_numbers,
     to_png,
 )
+from asteroid.store.round_records import CalibrationRecord, ErrorInterval, RoundRecord
 
 _PARTS = (("labels", VERMILION), ("training", GREEN), ("exploration", ORANGE))
 
 
 def error_curve(
     x: Sequence[float],
-    held_out: Sequence[Mapping[str, float | None]],
-    fresh: Sequence[Mapping[str, float | None] | None],
+    held_out: Sequence[ErrorInterval],
+    fresh: Sequence[ErrorInterval | None],
     *,
     xlabel: str,
 ) -> bytes:
@@ -36,13 +36,13 @@ def error_curve(
     """
     figure, axes = new_axes(xlabel, "force MAE (meV/Å)")
     axes.set_yscale("log")
-    values = [1000 * (found["force_mae"] or np.nan) for found in held_out]
+    values = [1000 * found.force_mae or np.nan for found in held_out]
     axes.plot(x, values, color=BLUE, marker="o", markersize=5, label="held-out frames, after training")
     for place, found in zip(x, held_out, strict=True):
         # An interval of one frame has no upper end.
-        if found["low"] and found["high"] is not None:
-            axes.plot([place, place], [1000 * found["low"], 1000 * found["high"]], color=BLUE, linewidth=1.2)
-    pairs = [(place, 1000 * (found["force_mae"] or np.nan)) for place, found in zip(x, fresh, strict=True) if found]
+        if found.low and found.high is not None:
+            axes.plot([place, place], [1000 * found.low, 1000 * found.high], color=BLUE, linewidth=1.2)
+    pairs = [(place, 1000 * found.force_mae or np.nan) for place, found in zip(x, fresh, strict=True) if found]
     if pairs:
         places, errors = zip(*pairs, strict=True)
         label = "fresh labels, before they trained"
@@ -52,13 +52,13 @@ def error_curve(
     return to_png(figure)
 
 
-def cost_of_rounds(rounds: Sequence[Mapping[str, Any]]) -> bytes:
+def cost_of_rounds(rounds: Sequence[RoundRecord]) -> bytes:
     """Core-hours of each round by what they were spent on."""
     figure, axes = new_axes("round", "core-hours", size=(5.0, 3.4))
-    numbers = [found["round"] for found in rounds]
+    numbers = [found.round for found in rounds]
     bottom = np.zeros(len(rounds))
     for name, colour in _PARTS:
-        hours = np.array([found["core_seconds"][name] / 3600 for found in rounds])
+        hours = np.array([getattr(found.core_seconds, name) / 3600 for found in rounds])
         axes.bar(numbers, hours, bottom=bottom, color=colour, label=name, width=0.7)
         bottom += hours
     axes.set_xticks(numbers)
@@ -79,14 +79,14 @@ def bounds_against_errors(judged: Sequence[tuple[float, float]]) -> bytes:
     return to_png(figure)
 
 
-def calibration_plot(calibration: Mapping[str, Any]) -> bytes:
+def calibration_plot(calibration: CalibrationRecord) -> bytes:
     """True error against the committee's uncertainty of held-out frames, meV/Å, and the line that bounds it."""
     figure, axes = new_axes("uncertainty of the committee (meV/Å)", "error of the frame (meV/Å)")
-    uncertainty, error = (1000 * np.array(calibration[name], dtype=float) for name in ("uncertainty", "error"))
+    uncertainty, error = (1000 * np.array(part, dtype=float) for part in (calibration.uncertainty, calibration.error))
     draw_points(axes, uncertainty, error, "held-out frames", BLUE, "o")
     ends = np.array([0.0, 1.08 * uncertainty.max()])
-    line = calibration["scale"] * (ends + 1000 * calibration["offset"])
-    label = f"holds for {100 * calibration['guaranteed']:.0f}% of new frames"
+    line = calibration.scale * (ends + 1000 * calibration.offset)
+    label = f"holds for {100 * calibration.guaranteed:.0f}% of new frames"
     axes.plot(ends, line, color=VERMILION, linewidth=1.5, label=label)
     axes.set_xlim(0, ends[1])
     axes.set_ylim(bottom=0)

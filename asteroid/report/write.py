@@ -55,7 +55,7 @@ def write_report(
     levels = [summarise_level(store, molecule, level) for level in store.levels(molecule)]
     other = certificate.get("passed_over")
     # The rounds trained the strategy's model, whichever was handed over in the end.
-    rounds = collect_rounds(store, card["molecule"], other["model_id"] if other else model_id)
+    rounds = collect_rounds(store, card["molecule"], molecule, other["model_id"] if other else model_id)
     compared = [point["model_id"] for point in curve["points"]] if curve else []
     compared += [other["model_id"]] if other else []
     costs = collect_costs(store, molecule, card, scratch_card, rounds=rounds, compared=compared)

@@ -41,6 +41,7 @@ from asteroid.stages.rounds import (
     next_round,
     read_rounds,
     review_explored,
+    trainers,
 )
 
 __all__ = [
@@ -90,5 +91,6 @@ __all__ = [
     "select",
     "train",
     "trained_models",
+    "trainers",
     "training_frames",
 ]

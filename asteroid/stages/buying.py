@@ -5,13 +5,14 @@ one. Costs come from the ledger; what an energy alone costs is measured by :mod:
 Called by :mod:`asteroid.stages.picking`; the rule is :mod:`asteroid.acquisition.spending`'s. Needs torch.
 """
 
-from asteroid.acquisition.spending import Purchase, compare_labels
+from asteroid.acquisition.spending import compare_labels
 from asteroid.manifest import MoleculeSettings
 from asteroid.stages.energy_cost import read_energy_cost
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.models import training_frames
 from asteroid.stages.rounds import acquisition
 from asteroid.store import Store
+from asteroid.store.round_records import Purchase
 
 MOST_ENERGIES = 5
 """Times a batch that a round of energies alone may have labels: beyond, the model first says where it is unsure."""

@@ -96,9 +96,7 @@ def _with_half_the_budget(molecule: MoleculeSettings) -> MoleculeSettings:
     def half(one: MoleculeSettings) -> MoleculeSettings:
         return replace(one, budget=one.budget.model_copy(update={"accurate": one.budget.accurate // 2}))
 
-    if molecule.model is None:
-        return half(molecule)
-    return replace(molecule, model=replace(molecule.model, molecules=tuple(map(half, molecule.model.molecules))))
+    return molecule.with_change(half)
 
 
 def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) -> dict[int, str]:

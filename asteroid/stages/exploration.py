@@ -16,15 +16,28 @@ import numpy as np
 from asteroid.configuration import EXPLORED, Configuration, Frame, Origin, Split
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
-from asteroid.stages.common import counted
+from asteroid.stages.common import counted, waiting
 from asteroid.stages.feedback import failed_lines, failing_geometries
-from asteroid.stages.minima import minimum_or_start, model_minimum
+from asteroid.stages.minima import find_model_minimum, minimum_or_start, model_minimum
 from asteroid.stages.models import training_frames, training_notes, training_set
 from asteroid.stages.own_md import cluster_wall
-from asteroid.stages.rounds import acquisition, loop_folder, read_rounds, read_step, round_settings, step_path
+from asteroid.stages.rounds import (
+    acquisition,
+    labels_of,
+    loop_folder,
+    loop_name,
+    model_of,
+    read_rounds,
+    read_step,
+    trainers,
+    with_labels,
+    write_step,
+)
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models
 from asteroid.store import Store
+from asteroid.store.locks import lock
 from asteroid.store.models import has_model, read_card
+from asteroid.store.round_records import Explored, ExploringReplica
 
 if TYPE_CHECKING:
     from asteroid.acquisition.calibration import Calibration
@@ -43,21 +56,21 @@ MOVED: Final = 10
 def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
     """Train a committee of the last round's model, calibrate it, and store what the model finds as frames."""
     from asteroid.acquisition.calibration import calibrate
-    from asteroid.acquisition.committee import committee_predict, train_committee
+    from asteroid.acquisition.committee import committee_predict
     from asteroid.acquisition.explore import known_limit
 
     rounds = read_rounds(store, molecule)
     number, settings = len(rounds), acquisition(molecule)
-    if (found := read_step(store, molecule, "explored", number)) is None:
-        card = read_card(store, molecule.model_name, rounds[-1]["model_id"])
-        notes = training_notes(on_progress)
-        data = training_set(store, round_settings(molecule, rounds[-1]["labels"]))
-        members = train_committee(store, card, data, members=settings.committee, on_progress=notes)
+    before = with_labels(molecule, labels_of(rounds[-1]))
+    if (found := read_step(store, molecule, Explored, number)) is None:
+        card = read_card(store, molecule.model_name, model_of(rounds[-1]))
+        members = _committee(store, before, card, settings.committee, on_progress)
         seconds = sum(read_card(store, molecule.model_name, member)["core_seconds"] for member in members)
         began = time.process_time()
+        find_model_minimum(store, molecule, card["model_id"])
         models = load_models(store, molecule, (card["model_id"], *members))
         labels = store.labels(molecule.name, molecule.accurate)
-        known, _, _ = training_frames(store, round_settings(molecule, rounds[-1]["labels"]))
+        known, _, _ = training_frames(store, before)
         held_out = held_out_frames(store, molecule, known.unused, labels)
         uncertainty = committee_predict(models[1:], [f.configuration for f in held_out]).uncertainty
         calibration = calibrate(uncertainty, force_errors(models[0], held_out, labels))
@@ -67,26 +80,40 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
         find = _find(store, molecule, number, card["model_id"], models, calibration, places, on_progress)
         replicas, frames, dropped = find
         store.add_frames(molecule.name, frames, batch=_group(molecule, number, "frames"))
-        found = {
-            "round": number,
-            "model_id": card["model_id"],
-            "because": failed,
-            "committee": members,
-            # Whether these frames have stopped trainings, too: what is calibrated by them is then approximate.
-            "calibration": {**calibration.to_json(), "shared": not known.calibration},
-            "limit": known_limit(calibration),
-            "replicas": [{"temperature": r.temperature, "ps": r.survived, "reason": r.reason} for r in replicas],
-            "frames": len(frames),
-            "dropped": dict(dropped),
-            "core_seconds": seconds + time.process_time() - began,
-        }
-        store.write_json(step_path(molecule, "explored", number), found)
-    elif not all(has_model(store, molecule.model_name, member) for member in found["committee"]):
-        card = read_card(store, molecule.model_name, found["model_id"])
-        data = training_set(store, round_settings(molecule, rounds[-1]["labels"]))
-        train_committee(store, card, data, members=len(found["committee"]))
-    stopped = sum(replica["reason"] is not None for replica in found["replicas"])
-    return f"{len(found['replicas'])} trajectories, {stopped} of them stopped; {found['frames']} new frames"
+        found = Explored(
+            round=number,
+            model_id=card["model_id"],
+            because=tuple(failed),
+            committee=tuple(members),
+            calibration=calibration.record(shared=not known.calibration),
+            limit=known_limit(calibration),
+            replicas=tuple(ExploringReplica(r.temperature, r.survived, r.reason) for r in replicas),
+            frames=len(frames),
+            dropped=dict(dropped),
+            # Its molecules share the committee of a model.
+            core_seconds=seconds / len(trainers(molecule)) + time.process_time() - began,
+        )
+        write_step(store, molecule, found)
+    elif not all(has_model(store, molecule.model_name, member) for member in found.committee):
+        card = read_card(store, molecule.model_name, found.model_id)
+        _committee(store, before, card, len(found.committee), on_progress)
+    stopped = sum(replica.reason is not None for replica in found.replicas)
+    return f"{len(found.replicas)} trajectories, {stopped} of them stopped; {found.frames} new frames"
+
+
+def _committee(
+    store: Store, molecule: MoleculeSettings, card: Mapping[str, Any], members: int, on_progress: Progress | None
+) -> list[str]:
+    """Ids of the committee of a model, which all its molecules share: one of them has it trained.
+
+    Args:
+        molecule: with the labels that trained the model.
+    """
+    from asteroid.acquisition.committee import train_committee
+
+    with lock(store, f"committee {molecule.model_name}", on_wait=waiting(on_progress)):
+        notes = training_notes(on_progress)
+        return train_committee(store, card, training_set(store, molecule), members=members, on_progress=notes)
 
 
 def _find(
@@ -284,4 +311,4 @@ def _split(index: int) -> Split:
 
 def _group(molecule: MoleculeSettings, number: int, name: str) -> str:
     """Of a trajectory or a set of moves: they may be near copies of each other and share one split."""
-    return f"explore-{loop_folder(molecule).rpartition('/')[2]}-{number:03d}-{name}"
+    return f"explore-{loop_name(molecule)}-{number:03d}-{name}"

@@ -19,10 +19,21 @@ from asteroid.report.next_step import misses
 from asteroid.stages.certificates import report_folder
 from asteroid.stages.minima import minimum_or_start
 from asteroid.stages.models import trained_models
-from asteroid.stages.rounds import acquisition, decide_further, read_rounds, read_step, round_settings, step_path
+from asteroid.stages.rounds import (
+    acquisition,
+    decide_further,
+    labels_of,
+    model_of,
+    read_rounds,
+    read_step,
+    trainers,
+    with_labels,
+    write_step,
+)
 from asteroid.stages.torsions import torsion_scans
 from asteroid.store import Store
 from asteroid.store.locks import lock
+from asteroid.store.round_records import Further
 from asteroid.validation.line import MINIMUM, ON_POLICY, OPEN, SURVIVED, TORSIONS
 
 WORST: Final = 4
@@ -52,23 +63,24 @@ def order_round(store: Store, molecule: MoleculeSettings) -> Verdict:
     least gain, which judge sampled frames alone.
     """
     with lock(store, f"acquiring {molecule.model_name}"):
-        rounds = read_rounds(store, molecule)
-        failed = failed_lines(store, molecule)
-        if not failed and (unsure := unsure_lines(store, molecule)):
+        rounds, members = read_rounds(store, molecule), trainers(molecule)
+        # Of several molecules, two may have failed in the same line.
+        failed = list(dict.fromkeys(line for member in members for line in failed_lines(store, member)))
+        unsure = list(dict.fromkeys(line for member in members for line in unsure_lines(store, member)))
+        if not failed and unsure:
             return Verdict(False, f"no round is needed, but more evidence in: {', '.join(unsure)}")
         if not failed:
             return Verdict(False, "the certificate asks for no further round")
         said = f"the certificate failed in: {', '.join(failed)}"
-        if read_step(store, molecule, "further", len(rounds)) is not None:
+        if read_step(store, molecule, Further, len(rounds)) is not None:
             # The loop has been asked since, and had nothing to label.
             return Verdict(False, f"{said}; no frame is left that could be labelled")
-        ordered = sum(read_step(store, molecule, "further", number) is not None for number in range(len(rounds)))
+        ordered = sum(read_step(store, molecule, Further, number) is not None for number in range(len(rounds)))
         if ordered >= acquisition(molecule).certify_rounds:
             return Verdict(False, f"{said}; further rounds that it has ordered: {ordered}, no more are allowed")
         if (spent := decide_further(store, molecule, rounds)).stop:
             return Verdict(False, f"{said}; {spent.reason}")
-        order = {"round": len(rounds), "model_id": rounds[-1]["model_id"], "because": failed}
-        store.write_json(step_path(molecule, "further", len(rounds)), order)
+        write_step(store, molecule, Further(len(rounds), model_of(rounds[-1]), tuple(failed)))
         return Verdict(True, f"{said}; another round labels geometries there")
 
 
@@ -128,7 +140,7 @@ def _certificate(store: Store, molecule: MoleculeSettings) -> dict[str, Any] | N
     rounds = read_rounds(store, molecule)
     if not rounds:
         return None
-    last = round_settings(molecule, rounds[-1]["labels"])
+    last = with_labels(molecule, labels_of(rounds[-1]))
     models = trained_models(store, last)
     path = models and f"{report_folder(store, last, models)}/certificate.json"
     if not path or not store.exists(path):

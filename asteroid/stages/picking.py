@@ -7,7 +7,8 @@ labelling stage works off what :func:`asteroid.stages.rounds.extend_selection` m
 import math
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +19,23 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.settings import Criterion
 from asteroid.stages.buying import choose_kind, count_labels
 from asteroid.stages.exploration import FAILED
+from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.rounds import (
     SAMPLED,
     TRAINING_SPLITS,
-    Record,
+    Round,
     acquisition,
-    batch_size,
+    labels_of,
     read_rounds,
     read_step,
-    round_settings,
-    step_path,
+    share_labels,
+    trainers,
+    with_labels,
+    write_step,
 )
 from asteroid.stages.scoring import load_models
 from asteroid.store import Store
+from asteroid.store.round_records import Explored, Picked, PickedFrame
 
 if TYPE_CHECKING:
     from asteroid.acquisition.calibration import Calibration
@@ -50,52 +55,82 @@ SOURCES: Final = {
 
 
 def pick_batch(store: Store, molecule: MoleculeSettings) -> str:
-    """Score the candidates of the round and write down the batch; nothing is written where no candidate is left."""
+    """Score the candidates of the round and write down what each molecule buys; nothing, where no candidate is left."""
+    rounds, members = read_rounds(store, molecule), trainers(molecule)
+    batches = {member.name: read_step(store, member, Picked, len(rounds)) for member in members}
+    if missing := [member for member in members if batches[member.name] is None]:
+        explored = {member.name: _explored(store, member, len(rounds)) for member in members}
+        spent = sum(found.core_seconds for found in explored.values())
+        shares = share_labels(store, molecule, rounds, spent)
+        new = [_pick(store, member, rounds, explored[member.name], shares[member.name]) for member in missing]
+        if not any(batch.picked for batch in (*new, *filter(None, batches.values()))):
+            return "no candidate is left"
+        for member, batch in zip(missing, new, strict=True):
+            write_step(store, member, batch)
+            batches[member.name] = batch
+    sources = Counter(frame.source for batch in batches.values() if batch for frame in batch.picked)
+    return ", ".join(f"{count} from {source}" for source, count in sources.most_common())
+
+
+def _explored(store: Store, molecule: MoleculeSettings, number: int) -> Explored:
+    found = read_step(store, molecule, Explored, number)
+    if found is None:
+        raise AsteroidError(f"{molecule.name}: round {number} has not explored yet; run again to go on")
+    return found
+
+
+def _pick(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round], explored: Explored, count: int) -> Picked:
+    """The batch of one molecule.
+
+    Args:
+        count: labels with forces that may be bought; energies alone may be more for the same core-seconds.
+    """
     from asteroid.acquisition.calibration import calibrate
 
-    rounds = read_rounds(store, molecule)
-    number, settings = len(rounds), acquisition(molecule)
-    picked = read_step(store, molecule, "picked", number)
-    if picked is None:
-        explored = read_step(store, molecule, "explored", number)
-        if explored is None:
-            raise AsteroidError(f"{molecule.name}: round {number} has not explored yet; run again to go on")
-        began = time.process_time()
-        before = int(rounds[-1]["labels"])
-        affordable = batch_size(store, molecule, rounds, explored["core_seconds"])
-        purchase = choose_kind(store, round_settings(molecule, before), seed=number)
-        wanted = count_labels(molecule, purchase, affordable)
-        labels = min(before + wanted, molecule.budget.accurate)
-        now, then = (round_settings(molecule, count).budget for count in (labels, before))
-        known = explored["calibration"]
-        calibration = calibrate(known["uncertainty"], known["error"], coverage=known["coverage"])
-        scorer = _Scorer(store, molecule, explored, calibration)
-        batch = scorer.pick("train", now.train - then.train) + scorer.pick("valid", now.valid - then.valid)
-        if not batch:
-            return "no candidate is left"
-        picked = {
-            "round": number,
-            "labels": labels,
-            "criterion": settings.criterion,
-            "bought": purchase.to_json(),
-            "picked": batch,
-            "dropped": dict(scorer.dropped),
-            "core_seconds": time.process_time() - began,
-        }
-        store.write_json(step_path(molecule, "picked", number), picked)
-    sources = Counter(frame["source"] for frame in picked["picked"])
-    return ", ".join(f"{count} from {source}" for source, count in sources.most_common())
+    began = time.process_time()
+    before = with_labels(molecule, labels_of(rounds[-1]))
+    purchase = choose_kind(store, before, seed=explored.round) if count else None
+    wanted = count_labels(molecule, purchase, count) if purchase else 0
+    labels = min(before.budget.accurate + wanted, molecule.budget.accurate)
+    now = molecule.budget.model_copy(update={"accurate": labels})
+    batch, dropped = list[PickedFrame](), dict[str, int]()
+    if wanted:
+        known = explored.calibration
+        scorer = _Scorer(store, molecule, explored, calibrate(known.uncertainty, known.error, coverage=known.coverage))
+        batch = scorer.pick("train", now.train - before.budget.train)
+        batch += scorer.pick("valid", now.valid - before.budget.valid)
+        dropped = dict(scorer.dropped)
+    return Picked(
+        round=explored.round,
+        labels=labels,
+        criterion=acquisition(molecule).criterion,
+        bought=purchase,
+        share=_share_in_words(store, molecule, rounds[-1], count),
+        picked=tuple(batch),
+        dropped=dropped,
+        core_seconds=time.process_time() - began,
+    )
+
+
+def _share_in_words(store: Store, molecule: MoleculeSettings, last: Round, count: int) -> str:
+    if len(last) == 1:
+        return ""
+    price = expected_label_seconds(store, molecule, molecule.accurate)
+    error = 1000 * last[molecule.name].held_out.force_mae
+    return f"{count} of the round's labels: its error was {error:.3g} meV/Å, and a label takes {price:.3g} core-seconds"
 
 
 class _Scorer:
     """Picks candidates of one round by what its committee says of them."""
 
-    def __init__(self, store: Store, molecule: MoleculeSettings, explored: Record, calibration: "Calibration") -> None:
+    def __init__(
+        self, store: Store, molecule: MoleculeSettings, explored: Explored, calibration: "Calibration"
+    ) -> None:
         from asteroid.sampling.choose import chosen_accurate
 
         self._settings, self._calibration = acquisition(molecule), calibration
-        self._seed = self._settings.seed + int(explored["round"])
-        ids = (explored["model_id"], *explored["committee"])
+        self._seed = self._settings.seed + explored.round
+        ids = (explored.model_id, *explored.committee)
         self._model, *self._committee = load_models(store, molecule, ids)
         self._labels = store.labels(molecule.name, molecule.accurate)
         self._cheap = store.labels(molecule.name, molecule.cheap)
@@ -103,18 +138,18 @@ class _Scorer:
         self._tried = set(store.selected(molecule.name, molecule.accurate))
         self._taken = {i for split in TRAINING_SPLITS for i in chosen_accurate(store, molecule, split)}
         frames = store.frames(molecule.name)
-        number, model_id = explored["round"], explored["model_id"]
         self._failed = {
             frame.frame_id
             for frame in frames
             if frame.origin.method == EXPLORED
             and frame.origin.parameters["move"] == FAILED
-            and (frame.origin.parameters["round"], frame.origin.parameters["model_id"]) == (number, model_id)
+            and (frame.origin.parameters["round"], frame.origin.parameters["model_id"])
+            == (explored.round, explored.model_id)
         }
         self.dropped: Counter[str] = Counter()
         self._frames = [frame for frame in frames if self._usable(frame)]
 
-    def pick(self, split: Split, count: int) -> list[dict[str, Any]]:
+    def pick(self, split: Split, count: int) -> list[PickedFrame]:
         """The batch of a split: by the criterion where it trains, at random where it is held out.
 
         Held-out frames that were picked for their difficulty would measure no error but that of difficult frames.
@@ -151,15 +186,15 @@ class _Scorer:
             choose(failed, math.ceil(count / 2))
         choose(list(range(len(candidates))), count - len(chosen))
         return [
-            {
-                "frame_id": candidates[i].frame_id,
-                "split": split,
-                "uncertainty": float(found.uncertainty[i]),
-                "bound": float(bounds[i]),
-                "bias": float(bias[i]) if np.isfinite(bias[i]) else None,
-                "source": SOURCES.get(candidates[i].origin.parameters.get("move", ""), SAMPLED),
-                "temperature": candidates[i].origin.parameters.get("temperature"),
-            }
+            PickedFrame(
+                frame_id=candidates[i].frame_id,
+                split=split,
+                uncertainty=float(found.uncertainty[i]),
+                bound=float(bounds[i]),
+                bias=float(bias[i]) if np.isfinite(bias[i]) else None,
+                source=SOURCES.get(candidates[i].origin.parameters.get("move", ""), SAMPLED),
+                temperature=candidates[i].origin.parameters.get("temperature"),
+            )
             for i in chosen
         ]
 

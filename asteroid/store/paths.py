@@ -15,7 +15,8 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     training-sets/<model>/<hash>.parquet                    labels that trained and judged a model, by frame and level
     checkpoints/<molecule>/<model id>/…                     of trainings that have not finished; MD's likewise
     comparisons/<molecule>/<digest>.json                    what one model of a comparison came to
-    acquisition/<molecule>/<digest>/…                       rounds of labels: what explored, was picked, came of it
+    acquisition/<model>/<digest>/…                          rounds of labels: what explored, was picked, came of it
+    acquisition/<model>/<digest>/molecules/<molecule>/…     the same of a model of several molecules
     costs/<molecule>/<stage>-<unique>.json                  seconds used by a process: not for labels and trainings
     quotes/<molecule>/<digest>/<budget>.json                what was quoted before anything was spent
     reports/<molecule>/…                                    certificate.json, report.html, comparison.json and .html
@@ -120,13 +121,18 @@ def costs(molecule: str) -> str:
     return f"costs/{molecule}"
 
 
-def loops(molecule: str) -> str:
-    return f"acquisition/{molecule}"
+def loops(model: str) -> str:
+    return f"acquisition/{model}"
 
 
-def loop(molecule: str, name: str) -> str:
+def loop(model: str, name: str) -> str:
     """Of the rounds of some settings."""
-    return f"acquisition/{molecule}/{name}"
+    return f"acquisition/{model}/{name}"
+
+
+def loop_molecule(model: str, name: str, molecule: str) -> str:
+    """Of these rounds, the records of one of the model's molecules."""
+    return loop(model, name) if molecule == model else f"{loop(model, name)}/molecules/{molecule}"
 
 
 def shards(run_id: str, molecule: str, occasion: str) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from asteroid.acquisition.spending import FEWEST, Option, compare_labels
+from asteroid.acquisition.spending import FEWEST, compare_labels
+from asteroid.store.round_records import Option
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.strategies.delta import differences
 from tests.training.conftest import Labels

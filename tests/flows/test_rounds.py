@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
@@ -14,6 +13,7 @@ from asteroid.manifest import AcquisitionSettings, MoleculeSettings
 from asteroid.pipeline.local import LocalRunner
 from asteroid.pipeline.order import run_rounds
 from asteroid.store import Store
+from asteroid.store.round_records import Decision, ErrorInterval, PickedFrame, Purchase, RoundCost, RoundRecord
 from flows.markdown import rounds_markdown
 
 LOOP = AcquisitionSettings(
@@ -27,24 +27,32 @@ def test_what_a_worker_is_told_of_a_molecule_with_rounds_comes_back_the_same() -
 
 
 def test_the_table_of_rounds_says_what_was_picked_why_it_goes_on_and_what_it_cost() -> None:
-    error = {"force_mae": 0.0123, "low": 0.01, "high": None}
-    record = {
-        "round": 1,
-        "accurate_labels": 30,
-        "criterion": "committee+diverse",
-        "picked": [{"source": "exploring MD"}, {"source": "exploring MD"}, {"source": "turned bonds"}],
-        "fresh_error": error,
-        "held_out": error,
-        "core_seconds": {"labels": 1800.0, "training": 900.0, "exploration": 900.0},
-        "decision": {"reason": "it pays"},
-    }
-    rows = rounds_markdown("water", [record, {**record, "fresh_error": None}], "enough").splitlines()
+    error = ErrorInterval(0.0123, 0.01, None)
+    record = RoundRecord(
+        round=1,
+        model_id="a",
+        labels=30,
+        accurate_labels=30,
+        criterion="committee+diverse",
+        picked=tuple(
+            PickedFrame(frame_id="f", split="train", source=source)
+            for source in ("exploring MD", "exploring MD", "turned bonds")
+        ),
+        calibration=None,
+        explored=None,
+        fresh_error=error,
+        held_out=error,
+        curve=(error,),
+        core_seconds=RoundCost(1800.0, 900.0, 900.0),
+        decision=Decision(False, "it pays"),
+    )
+    rows = rounds_markdown("water", [record, replace(record, fresh_error=None)], "enough").splitlines()
     assert (
         "| 1 | 30 | committee+diverse: 2 from exploring MD, 1 from turned bonds | 12.3 (10 to ∞) | 12.3 (10 to ∞) | 1 "
         "| it pays |" in rows
     )
     assert rows[-1] == "Ended: enough."
-    failed = {**record, "because": ["Error of torsion energies"], "bought": {"kind": "energies"}}
+    failed = replace(record, because=("Error of torsion energies",), bought=Purchase("energies", ""))
     assert (
         "1 from turned bonds; energies alone (the certificate before had failed in: Error of torsion energies) |"
         in rounds_markdown("water", [failed])
@@ -55,7 +63,7 @@ class Watched(LocalRunner):
     """This machine, and what it was told to show of the rounds."""
 
     async def show_rounds(
-        self, molecule: MoleculeSettings, rounds: Sequence[dict[str, Any]], stop: str | None = None
+        self, molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None = None
     ) -> None:
         self.shown = rounds_markdown(molecule.name, rounds, stop)
 
@@ -69,13 +77,13 @@ def test_rounds_end_in_a_trained_model_and_show_themselves(manifest: Path, image
     store = Store(str(manifest.parent / "store"))
     runner = Watched()
 
-    async def loop() -> MoleculeSettings:
+    async def loop() -> Sequence[MoleculeSettings]:
         await runner.run("sample", store, molecule)
-        return await run_rounds(store, molecule, runner)
+        return await run_rounds(store, [molecule], runner)
 
-    settings = asyncio.run(loop())
-    rounds = stages.read_rounds(store, molecule)
-    assert [found["accurate_labels"] for found in rounds] == [7, 10]
+    (settings,) = asyncio.run(loop())
+    rounds = [found["water"] for found in stages.read_rounds(store, molecule)]
+    assert [found.accurate_labels for found in rounds] == [7, 10]
     assert settings.budget.accurate == 10
-    assert stages.round_model(store, settings) == rounds[-1]["model_id"]
-    assert runner.shown.endswith(f"Ended: {rounds[-1]['decision']['reason']}.")
+    assert stages.round_model(store, settings) == rounds[-1].model_id
+    assert runner.shown.endswith(f"Ended: {rounds[-1].decision.reason}.")

@@ -1,7 +1,6 @@
 """Rounds as the loop records them, on the page."""
 
-import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,17 @@ from asteroid.acquisition.stopping import RoundSummary, decide
 from asteroid.report.rounds import collect_rounds, rounds_context
 from asteroid.report.write import write_report
 from asteroid.settings import AcquisitionSettings
+from asteroid.store import records
+from asteroid.store.round_records import (
+    ErrorInterval,
+    ExplorationSummary,
+    ExploringReplica,
+    Option,
+    PickedFrame,
+    Purchase,
+    RoundCost,
+    RoundRecord,
+)
 from tests.report.conftest import HOSTILE
 from tests.report.test_write import FOLDER, Page
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
@@ -19,72 +29,68 @@ from tests.validation.certificates import make_card, make_certificate, make_scra
 MODELS = ("aaaa", "bbbb", "0123456789abcdef")
 
 
-def make_rounds() -> list[dict]:
+def make_rounds() -> list[RoundRecord]:
     """Three rounds: 10, 16 and 22 labels, the error falling with the square root of their number."""
     rng = np.random.default_rng(0)
     summaries: list[RoundSummary] = []
-    records = []
+    found: list[RoundRecord] = []
     for number, model_id in enumerate(MODELS):
         labels, mae = 10 + 6 * number, 0.2 / (10 + 6 * number) ** 0.5
-        held_out = {"force_mae": mae, "low": 0.8 * mae, "high": 1.3 * mae}
-        seconds = {"labels": 500.0, "training": 100.0, "exploration": 40.0 if number else 0.0}
-        summaries.append(RoundSummary(labels=labels, **held_out, core_seconds=sum(seconds.values())))
+        held_out = ErrorInterval(mae, 0.8 * mae, 1.3 * mae)
+        cost = RoundCost(500.0, 100.0, 40.0 if number else 0.0)
+        summaries.append(RoundSummary(labels=labels, **asdict(held_out), core_seconds=cost.total))
         uncertainty = rng.uniform(0.01, 0.1, size=12)
         calibration = calibrate(uncertainty, uncertainty * rng.uniform(0.5, 1.5, size=12))
-        picked = [
-            {
-                "frame_id": f"frame-{i}",
-                "uncertainty": 0.05,
-                "split": "valid" if i == 5 else "train",
-                "bound": 0.1 + 0.01 * i,
-                "bias": None,
-                "error": 0.02 * (1 + i),
-                "source": "exploration" if i % 3 else "sampled",
-                "temperature": 600.0,
-            }
+        picked = tuple(
+            PickedFrame(
+                frame_id=f"frame-{i}",
+                uncertainty=0.05,
+                split="valid" if i == 5 else "train",
+                bound=0.1 + 0.01 * i,
+                error=0.02 * (1 + i),
+                source="exploration" if i % 3 else "sampled",
+                temperature=600.0,
+            )
             for i in range(6)
-        ]
-        explored = {
-            "replicas": [
-                {"temperature": 600.0, "ps": 1.0, "reason": None},
-                {"temperature": 900.0, "ps": 0.25, "reason": HOSTILE},
-            ],
-            "frames": 40,
-            "dropped": {"fused atoms": 2},
-        }
-        decision = decide(summaries, AcquisitionSettings(rounds=3, batch=6))
-        records.append(
-            {
-                "round": number,
-                "model_id": model_id,
-                "models": [model_id, "scratch"],
-                "criterion": "committee+diverse",
-                "accurate_labels": labels,
-                "held_out": held_out,
-                "curve": [*(records[-1]["curve"] if records else []), held_out],
-                "calibration": calibration.to_json() if number else None,
-                "explored": explored if number else None,
-                "picked": picked if number else [],
-                "decision": asdict(decision),
-                "fresh_error": {"force_mae": 2 * mae, "low": mae, "high": 3 * mae} if number else None,
-                "core_seconds": seconds,
-            }
         )
-    return json.loads(json.dumps(records, allow_nan=False))
+        explored = ExplorationSummary(
+            replicas=(ExploringReplica(600.0, 1.0, None), ExploringReplica(900.0, 0.25, HOSTILE)),
+            frames=40,
+            dropped={"fused atoms": 2},
+        )
+        found.append(
+            RoundRecord(
+                round=number,
+                model_id=model_id,
+                models=(model_id, "scratch"),
+                criterion="committee+diverse",
+                labels=labels,
+                accurate_labels=labels,
+                held_out=held_out,
+                curve=(*(found[-1].curve if found else ()), held_out),
+                calibration=calibration.record(shared=False) if number else None,
+                explored=explored if number else None,
+                picked=picked if number else (),
+                decision=decide(summaries, AcquisitionSettings(rounds=3, batch=6)),
+                fresh_error=ErrorInterval(2 * mae, mae, 3 * mae) if number else None,
+                core_seconds=cost,
+            )
+        )
+    return found
 
 
 @pytest.fixture
 def looped(store):
     for record in make_rounds():
-        store.write_json(f"acquisition/water/cafe/round-{record['round']:03d}.json", record)
+        records.write(store, f"acquisition/water/cafe/round-{record.round:03d}.json", record)
     return store
 
 
 def test_the_rounds_of_a_model_are_those_up_to_its_own(looped):
-    assert [found["round"] for found in collect_rounds(looped, "water", MODELS[2])] == [0, 1, 2]
-    assert [found["round"] for found in collect_rounds(looped, "water", MODELS[1])] == [0, 1]
-    assert collect_rounds(looped, "water", "another model") == []
-    assert collect_rounds(looped, "methanol", MODELS[0]) == []
+    assert [found.round for found in collect_rounds(looped, "water", "water", MODELS[2])] == [0, 1, 2]
+    assert [found.round for found in collect_rounds(looped, "water", "water", MODELS[1])] == [0, 1]
+    assert collect_rounds(looped, "water", "water", "another model") == []
+    assert collect_rounds(looped, "methanol", "methanol", MODELS[0]) == []
 
 
 def test_a_page_tells_what_each_round_picked_why_and_what_came_of_it(looped):
@@ -108,15 +114,15 @@ def test_a_page_tells_what_each_round_picked_why_and_what_came_of_it(looped):
 
 @pytest.mark.usefixtures("drawn")
 def test_every_figure_of_the_rounds_is_drawn(looped):
-    figures = rounds_context(collect_rounds(looped, "water", MODELS[2])).figures
+    figures = rounds_context(collect_rounds(looped, "water", "water", MODELS[2])).figures
     assert set(figures) == {"rounds_labels", "rounds_hours", "rounds_cost", "rounds_picked", "calibration"}
     assert all(figure.startswith(b"\x89PNG") for figure in figures.values())
 
 
 def test_the_calibration_shown_says_for_how_many_frames_it_holds(looped):
-    context = rounds_context(collect_rounds(looped, "water", MODELS[2]))
-    assert context.calibration["guaranteed"] == pytest.approx(0.9)
-    assert len(context.calibration["error"]) == 12
+    context = rounds_context(collect_rounds(looped, "water", "water", MODELS[2]))
+    assert context.calibration.guaranteed == pytest.approx(0.9)
+    assert len(context.calibration.error) == 12
 
 
 def test_a_first_round_alone_has_neither_exploration_nor_calibration():
@@ -134,11 +140,10 @@ def test_a_model_of_one_round_has_no_section_of_rounds(store):
 
 
 def test_a_round_that_a_failed_certificate_ordered_and_one_that_bought_energies_say_so() -> None:
-    records = make_rounds()
-    options = [{"kind": "forces", "gain_per_core_hour": 1.0}, {"kind": "energies", "gain_per_core_hour": 2.0}]
-    records[1]["bought"] = {"kind": "energies", "reason": "measured on 10 labels", "options": options}
-    records[2]["because"] = ["Error of torsion energies"]
-    context = rounds_context(records)
+    first, second, third = make_rounds()
+    options = (Option("forces", 1.0, 0.1, 1.0), Option("energies", 1.0, 0.1, 2.0))
+    second = replace(second, bought=Purchase("energies", "measured on 10 labels", options))
+    context = rounds_context([first, second, replace(third, because=("Error of torsion energies",))])
     assert context is not None
     _, bought, ordered = context.rows
     assert bought.why.startswith("energies alone: measured on 10 labels; error expected below")

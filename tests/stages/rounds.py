@@ -1,4 +1,4 @@
-"""The loop of rounds on a manifest's first molecule, in one process: what the tests run, kill and run again.
+"""The loop of rounds of a manifest's first model, in one process: what the tests run, kill and run again.
 
     python -m tests.stages.rounds MANIFEST
 
@@ -11,13 +11,15 @@ from asteroid import stages
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import die_with_starting_thread
 from asteroid.stages import NextRound
-from asteroid.stages.rounds import round_settings
+from asteroid.stages.rounds import labels_of, with_labels
 from asteroid.store import Store
 
 
 def run(store: Store, molecule: MoleculeSettings) -> NextRound:
     """Rounds until the loop ends by itself."""
-    stages.sample(store, molecule, workers=1)
+    members = stages.trainers(molecule)
+    for member in members:
+        stages.sample(store, member, workers=1)
     while True:
         state = stages.next_round(store, molecule)
         if not state.picked and not state.stop:
@@ -27,17 +29,20 @@ def run(store: Store, molecule: MoleculeSettings) -> NextRound:
                 stages.begin_rounds(store, molecule)
             else:
                 assert stages.lacks_batch(store, molecule)
-                stages.explore(store, molecule)
-                assert not stages.lacks_exploration(store, molecule)
+                for member in members:
+                    stages.explore(store, member)
+                    assert not stages.lacks_exploration(store, member)
                 _label(store, state.settings)
-                stages.review_explored(store, molecule)
-                stages.measure_energy_cost(store, state.settings)
+                for member in stages.trainers(state.settings):
+                    stages.review_explored(store, member)
+                    stages.measure_energy_cost(store, member)
                 stages.pick(store, molecule)
             state = stages.next_round(store, molecule)
         if state.stop:
             return state
         assert stages.lacks_record(store, molecule)
-        stages.extend_selection(store, molecule, state.number)
+        for member in members:
+            stages.extend_selection(store, member, state.number)
         _label(store, state.settings)
         if stages.round_model(store, state.settings) is None:
             stages.train(store, state.settings, baseline=False)
@@ -47,7 +52,7 @@ def run(store: Store, molecule: MoleculeSettings) -> NextRound:
 
 def judge(store: Store, molecule: MoleculeSettings) -> bool:
     """Certify the model of the last round; whether it passed."""
-    last = round_settings(molecule, stages.read_rounds(store, molecule)[-1]["labels"])
+    last = with_labels(molecule, labels_of(stages.read_rounds(store, molecule)[-1]))
     card = stages.train(store, last)
     stages.propose_evidence(store, last)
     while stages.propose_minimum(store, last, card["model_id"]):
@@ -58,9 +63,10 @@ def judge(store: Store, molecule: MoleculeSettings) -> bool:
 
 
 def _label(store: Store, molecule: MoleculeSettings) -> None:
-    stages.select(store, molecule)
-    for level in (molecule.cheap, molecule.accurate):
-        stages.label(store, molecule, level, workers=1)
+    for member in stages.trainers(molecule):
+        stages.select(store, member)
+        for level in (member.cheap, member.accurate):
+            stages.label(store, member, level, workers=1)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from asteroid import stages
-from asteroid.acquisition.spending import Option, Purchase
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import AcquisitionSettings
 from asteroid.stages.buying import MOST_ENERGIES, choose_kind, count_labels
-from asteroid.stages.rounds import extend_selection, read_rounds, round_settings, step_path
+from asteroid.stages.rounds import extend_selection, loop_folder, read_rounds, with_labels
 from asteroid.store import Store
+from asteroid.store.round_records import Option, Purchase
 from tests.stages.rounds import run
 from tests.stages.test_rounds import changed, manifest_in
 
@@ -41,22 +41,25 @@ def test_energies_are_labelled_as_such_and_the_round_goes_its_way(
     store = Store(str(tmp_path / "store"))
     run(store, changed(molecule, rounds=1))
     with pytest.raises(AsteroidError, match=r"cost of a .* energy has not been measured"):
-        choose_kind(store, round_settings(molecule, 8), seed=0)
-    stages.measure_energy_cost(store, round_settings(molecule, 8))
-    measured = choose_kind(store, round_settings(molecule, 8), seed=0)
+        choose_kind(store, with_labels(molecule, {"water": 8}), seed=0)
+    stages.measure_energy_cost(store, with_labels(molecule, {"water": 8}))
+    measured = choose_kind(store, with_labels(molecule, {"water": 8}), seed=0)
     assert measured.reason.startswith("too few labels to tell")
-    cost = store.read_json(f"{step_path(molecule, 'round', 0).rpartition('/')[0]}/energy-cost.json")
+    cost = store.read_json(f"{loop_folder(molecule)}/energy-cost.json")
     assert cost["core_seconds"] > 0
-    assert choose_kind(store, changed(round_settings(molecule, 8), labels="forces"), seed=0).reason.endswith("forces")
+    assert choose_kind(store, changed(with_labels(molecule, {"water": 8}), labels="forces"), seed=0).reason.endswith(
+        "forces"
+    )
     monkeypatch.setattr("asteroid.stages.picking.choose_kind", lambda *_, **__: energies(forces=1.0, energy=0.9))
     run(store, molecule)
-    second = read_rounds(store, molecule)[1]
-    assert second["bought"]["kind"] == "energies"
-    splits = {frame["frame_id"]: frame["split"] for frame in second["picked"]}
+    second = read_rounds(store, molecule)[1]["water"]
+    assert second.bought is not None
+    assert second.bought.kind == "energies"
+    splits = {frame.frame_id: frame.split for frame in second.picked}
     labels = store.labels("water", molecule.accurate)
     assert {labels[i].forces is None for i, split in splits.items() if split == "train"} == {True}
     assert {labels[i].forces is None for i, split in splits.items() if split == "valid"} <= {False}
-    card = store.read_json(f"models/water/{second['model_id']}/card.json")
+    card = store.read_json(f"models/water/{second.model_id}/card.json")
     assert card["frames"]["energy_only"] == sum(split == "train" for split in splits.values())
     assert store.pending("water", molecule.accurate) == []
     extend_selection(store, molecule, 1)

@@ -16,7 +16,7 @@ from asteroid.manifest import (
     TrainingSettings,
 )
 from asteroid.stages.models import training_frames
-from asteroid.stages.rounds import round_settings
+from asteroid.stages.rounds import with_labels
 from asteroid.store import Store
 
 TRAINING = TrainingSettings(
@@ -70,7 +70,7 @@ def test_from_ten_held_out_frames_on_a_loop_of_rounds_calibrates_by_others_than_
     assert (len(apart.valid), len(apart.calibration)) == (5, 5)
     assert apart.unused == apart.calibration
     assert sorted(apart.held_out) == sorted(alone.valid)
-    few, _, _ = training_frames(store, round_settings(loop, 20))
+    few, _, _ = training_frames(store, with_labels(loop, {"water": 20}))
     assert (len(few.valid), few.calibration) == (8, ())
 
 

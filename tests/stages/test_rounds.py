@@ -26,16 +26,19 @@ from asteroid.simulation.trajectories import StoredTrajectories
 from asteroid.stages.feedback import BEFORE_END, failing_geometries
 from asteroid.stages.own_md import trajectories_folder
 from asteroid.stages.rounds import (
-    batch_size,
     decide_next,
     last_model,
+    model_of,
     read_step,
-    round_settings,
+    round_seconds,
+    share_labels,
     training_settings,
     trains_on,
+    with_labels,
 )
 from asteroid.store import Store, paths, records
 from asteroid.store.records import TorsionScan, TorsionScans
+from asteroid.store.round_records import Explored, Picked, RoundRecord
 from asteroid.store.rows import Attempt
 from asteroid.validation.line import MINIMUM, ON_POLICY, SURVIVED, TORSIONS
 from tests.stages.rounds import judge, run
@@ -69,6 +72,10 @@ def manifest_in(folder: Path) -> Path:
     return path
 
 
+def water_rounds(store: Store, molecule: MoleculeSettings) -> list[RoundRecord]:
+    return [found["water"] for found in stages.read_rounds(store, molecule)]
+
+
 def changed(molecule: MoleculeSettings, **acquisition: Any) -> MoleculeSettings:
     return replace(molecule, acquisition=stages.acquisition(molecule).model_copy(update=acquisition))
 
@@ -95,32 +102,33 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, MoleculeSetti
 
 def test_two_rounds_buy_what_they_picked_and_leave_a_record_of_each(done: tuple[Store, MoleculeSettings]) -> None:
     store, molecule = done
-    first, second = stages.read_rounds(store, molecule)
-    assert (first["accurate_labels"], second["accurate_labels"]) == (8, 11)
-    assert second["decision"]["stop"]
-    assert second["decision"]["reason"].startswith("all 2 rounds are done")
-    picked = {frame["frame_id"]: frame for frame in second["picked"]}
-    card = store.read_json(f"models/water/{second['model_id']}/card.json")["frames"]
+    first, second = water_rounds(store, molecule)
+    assert (first.accurate_labels, second.accurate_labels) == (8, 11)
+    assert second.decision.stop
+    assert second.decision.reason.startswith("all 2 rounds are done")
+    picked = {frame.frame_id: frame for frame in second.picked}
+    card = store.read_json(f"models/water/{second.model_id}/card.json")["frames"]
     trained = {*card["accurate_train"], *card["accurate_valid"]}
-    assert trained - {frame["frame_id"] for frame in first["picked"]} == set(picked)
-    assert {i for i, frame in picked.items() if frame["split"] == "valid"} <= set(card["accurate_valid"])
-    assert all(frame["bound"] > 0 and frame["error"] > 0 for frame in picked.values())
+    assert trained - {frame.frame_id for frame in first.picked} == set(picked)
+    assert {i for i, frame in picked.items() if frame.split == "valid"} <= set(card["accurate_valid"])
+    assert all(frame.bound and frame.error for frame in picked.values())
     # The fresh error is that of the model before: mean over the same frames.
-    errors = [frame["error"] for frame in picked.values()]
-    assert second["fresh_error"]["force_mae"] == pytest.approx(sum(errors) / len(errors))
-    assert len(second["curve"]) == 2
-    assert all(value > 0 for value in second["core_seconds"].values())
+    errors = [frame.error or 0.0 for frame in picked.values()]
+    assert second.fresh_error is not None
+    assert second.fresh_error.force_mae == pytest.approx(sum(errors) / len(errors))
+    assert len(second.curve) == 2
+    assert min(second.core_seconds.labels, second.core_seconds.training, second.core_seconds.exploration) > 0
 
 
 def test_what_the_exploration_found_is_in_the_store_group_by_group_and_has_cheap_labels(
     done: tuple[Store, MoleculeSettings],
 ) -> None:
     store, molecule = done
-    explored = read_step(store, molecule, "explored", 1)
+    explored = read_step(store, molecule, Explored, 1)
     assert explored is not None
     frames = [frame for frame in store.frames("water") if frame.origin.method == "explore"]
-    assert len(frames) == explored["frames"] > 10
-    assert len(explored["replicas"]) == 6
+    assert len(frames) == explored.frames > 10
+    assert len(explored.replicas) == 6
     splits: dict[str, set[str]] = {}
     for frame in frames:
         splits.setdefault(frame.group, set()).add(frame.split)
@@ -137,14 +145,14 @@ def test_a_finished_loop_does_nothing_and_no_label_was_computed_twice(done: tupl
     assert all(len(ids) == len(set(ids)) for ids in before.values())
     assert run(store, molecule).stop
     assert attempts(store, molecule) == before
-    assert stages.round_model(store, round_settings(molecule, 11)) is not None
+    assert stages.round_model(store, with_labels(molecule, {"water": 11})) is not None
 
 
 def test_a_later_round_goes_on_from_the_model_before_in_fewer_steps_and_only_the_end_trains_a_baseline(
     done: tuple[Store, MoleculeSettings],
 ) -> None:
     store, molecule = done
-    first, second = (found["model_id"] for found in stages.read_rounds(store, molecule)[:2])
+    first, second = map(model_of, stages.read_rounds(store, molecule)[:2])
     before, after = (store.read_json(f"models/water/{model_id}/card.json") for model_id in (first, second))
     assert before["parents"] == {}
     assert after["parents"] == {"start": first}
@@ -154,10 +162,10 @@ def test_a_later_round_goes_on_from_the_model_before_in_fewer_steps_and_only_the
         store.read_json(f"models/water/{name}/card.json") for name in store.names("models/water") if name != "index"
     ]
     assert "scratch" not in {card["strategy"] for card in cards}
-    assert last_model(store, round_settings(molecule, 8)) is None
-    assert last_model(store, round_settings(molecule, 11)) == first
+    assert last_model(store, with_labels(molecule, {"water": 8})) is None
+    assert last_model(store, with_labels(molecule, {"water": 11})) == first
     anew = changed(molecule, train_on=None)
-    assert last_model(store, round_settings(anew, 11)) is None
+    assert last_model(store, with_labels(anew, {"water": 11})) is None
     assert stages.next_round(store, anew).number == 0, "rounds that train otherwise are others"
     # The teacher of weighted is the baseline, which a training with fewer steps would not find.
     for strategy in ("multihead", "scratch", "weighted"):
@@ -185,7 +193,7 @@ def test_a_target_that_is_met_or_core_hours_that_are_spent_end_the_loop_and_more
     assert stages.next_round(store, more).number == 2, "budgets do not make it another loop"
     met = decide_next(store, changed(molecule, rounds=9, target=100.0), rounds)
     assert met.reason.startswith("the target is met")
-    spent = sum(sum(found["core_seconds"].values()) for found in rounds) / 3600
+    spent = sum(map(round_seconds, rounds)) / 3600
     assert "is spent" in decide_next(store, changed(molecule, rounds=9, core_hours=spent), rounds).reason
     # Enough for a label, not for the training that it would lead to.
     little = decide_next(store, changed(molecule, rounds=9, core_hours=spent + 0.5 / 3600), rounds)
@@ -197,14 +205,14 @@ def test_the_batch_is_as_large_as_what_is_left_pays_for(done: tuple[Store, Molec
     store, molecule = done
     rounds = stages.read_rounds(store, molecule)
     roomy = replace(molecule, budget=molecule.budget.model_copy(update={"accurate": 500}))
-    spent = sum(sum(found["core_seconds"].values()) for found in rounds)
+    spent = sum(map(round_seconds, rounds))
     each = stages.expected_label_seconds(store, molecule, molecule.accurate)
-    left = rounds[-1]["core_seconds"]["training"] + 7.5 * each
+    left = rounds[-1]["water"].core_seconds.training + 7.5 * each
     affordable = changed(roomy, batch=100, core_hours=(spent + left) / 3600)
-    assert batch_size(store, affordable, rounds, 0.0) == 7
-    assert batch_size(store, affordable, rounds, 3 * each) == 4
-    assert batch_size(store, changed(roomy, batch=100), rounds, 0.0) == 100
-    assert batch_size(store, changed(molecule, batch=100), rounds, 0.0) == 14 - 11
+    assert share_labels(store, affordable, rounds, 0.0) == {"water": 7}
+    assert share_labels(store, affordable, rounds, 3 * each) == {"water": 4}
+    assert share_labels(store, changed(roomy, batch=100), rounds, 0.0) == {"water": 100}
+    assert share_labels(store, changed(molecule, batch=100), rounds, 0.0) == {"water": 14 - 11}
 
 
 @pytest.mark.long
@@ -214,7 +222,7 @@ def test_a_larger_budget_goes_on_from_where_the_loop_stopped(done: tuple[Store, 
     end = run(store, changed(molecule, rounds=9))
     rounds = stages.read_rounds(store, molecule)
     assert rounds[:2] == before
-    assert [found["accurate_labels"] for found in rounds] == [8, 11, 14]
+    assert [found["water"].accurate_labels for found in rounds] == [8, 11, 14]
     assert end.stop is not None
     assert end.stop.startswith("the budget of 14 accurate labels is spent")
     assert all(attempts(store, molecule)[level][: len(ids)] == ids for level, ids in labels.items())
@@ -257,12 +265,12 @@ def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until
     # All that is left of the order is in the store, as it is for a flow that was killed here.
     assert run(store, molecule).stop
     rounds = stages.read_rounds(store, molecule)
-    assert [found["accurate_labels"] for found in rounds] == [8, 11, 14]
-    assert ON_POLICY in rounds[2]["because"]
-    assert rounds[1]["because"] == []
-    assert "where the certificate failed" in {frame["source"] for frame in rounds[2]["picked"]}
+    assert [found["water"].accurate_labels for found in rounds] == [8, 11, 14]
+    assert ON_POLICY in rounds[2]["water"].because
+    assert rounds[1]["water"].because == ()
+    assert "where the certificate failed" in {frame.source for frame in rounds[2]["water"].picked}
     judging = {frame.frame_id for frame in store.frames("water", split="certificate")}
-    card = store.read_json(f"models/water/{rounds[2]['model_id']}/card.json")["frames"]
+    card = store.read_json(f"models/water/{model_of(rounds[2])}/card.json")["frames"]
     assert judging.isdisjoint([*card["accurate_train"], *card["accurate_valid"]])
     assert all(len(ids) == len(set(ids)) for ids in attempts(store, molecule).values())
     judge(store, molecule)
@@ -276,7 +284,7 @@ def test_each_line_that_failed_names_the_geometries_that_say_where(
     failed: tuple[Store, MoleculeSettings], tmp_path: Path
 ) -> None:
     store, molecule = failed
-    model_id = stages.read_rounds(store, molecule)[-1]["model_id"]
+    model_id = model_of(stages.read_rounds(store, molecule)[-1])
     (found,) = (tmp_path / "store").rglob("certificate.json")
     path = str(found.relative_to(tmp_path / "store"))
     certificate = store.read_json(path)
@@ -325,8 +333,8 @@ def test_few_core_hours_buy_a_smaller_first_round(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"))
     poor = changed(molecule, core_hours=1e-9)
     end = run(store, poor)
-    (record,) = stages.read_rounds(store, poor)
-    assert record["accurate_labels"] == 5, "the fewest that any budget may ask for"
+    (record,) = water_rounds(store, poor)
+    assert record.accurate_labels == 5, "the fewest that any budget may ask for"
     assert end.stop is not None
     assert "core-hours" in end.stop
 
@@ -371,13 +379,13 @@ def test_killed_while_it_explores_labels_and_trains_it_picks_the_same_and_labels
     def exploring() -> bool:
         # A member of the committee is trained, so the MD is about to begin.
         members = [p for p in root.glob("models/water/*/card.json") if '"member"' in p.read_text()]
-        return bool(members) and read_step(store, molecule, "explored", 1) is None
+        return bool(members) and read_step(store, molecule, Explored, 1) is None
 
     def labelling() -> bool:
-        return read_step(store, molecule, "picked", 1) is not None
+        return read_step(store, molecule, Picked, 1) is not None
 
     def training() -> bool:
-        ready = read_step(store, molecule, "picked", 1) is not None and not store.pending("water", molecule.accurate)
+        ready = read_step(store, molecule, Picked, 1) is not None and not store.pending("water", molecule.accurate)
         return ready and any(root.glob("checkpoints/water/*/*"))
 
     moments: Mapping[str, Callable[[], bool]] = {"exploring": exploring, "labelling": labelling, "training": training}
@@ -393,11 +401,11 @@ def test_killed_while_it_explores_labels_and_trains_it_picks_the_same_and_labels
         kill(driver)
         assert len(stages.read_rounds(store, molecule)) == 1, name
     subprocess.run(command, env=environment, check=True)
-    first, second = (read_step(undisturbed, molecule, "picked", n) for n in (0, 1))
-    assert first == read_step(store, molecule, "picked", 0)
-    again = read_step(store, molecule, "picked", 1)
+    first, second = (read_step(undisturbed, molecule, Picked, n) for n in (0, 1))
+    assert first == read_step(store, molecule, Picked, 0)
+    again = read_step(store, molecule, Picked, 1)
     assert second is not None
     assert again is not None
-    assert [f["frame_id"] for f in again["picked"]] == [f["frame_id"] for f in second["picked"]]
+    assert [f.frame_id for f in again.picked] == [f.frame_id for f in second.picked]
     for ids in attempts(store, molecule).values():
         assert len(ids) == len(set(ids))
