@@ -98,8 +98,12 @@ class BudgetSettings(Settings):
     """Part of ``accurate`` that is held out for early stopping and for choosing gamma."""
     test: Annotated[int, Field(ge=1)] = 20
     """Further accurate labels that only measure the error."""
-    ladder: Annotated[int, Field(ge=2)] = 200
-    """Labels at each level of ``training.ladder``, those of the accurate training frames among them."""
+    ladder: Annotated[int, Field(ge=2)] | Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = 200
+    """Labels at each level of ``training.ladder``, those of the accurate training frames among them; or a list, one
+    number for each level."""
+    core_hours: Annotated[Positive, Number("core-hours", 0.001, 1e5)] | None = None
+    """With ``chain: auto``: for all labels that train or are held out, at whatever levels; what ``accurate`` labels at
+    the accurate level cost when not given."""
 
     @property
     def valid(self) -> int:

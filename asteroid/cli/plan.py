@@ -13,6 +13,7 @@ from asteroid.cli.tables import make_table
 
 if TYPE_CHECKING:
     from asteroid.plan import Growth, Quote
+    from asteroid.store.chain_records import Pilot
 
 
 def plan(
@@ -32,22 +33,25 @@ def plan(
     quote itself is written, for the report to hold the cost against.
     """
     from asteroid.plan import quote
+    from asteroid.stages import with_chain
     from asteroid.stages.kept_quotes import keep_quote
+    from asteroid.stages.pilot import read_pilot
     from asteroid.store import Store
 
     loaded = load_with_warnings(manifest)
     where = Store(store or loaded.store)
+    molecules = [with_chain(where, molecule) for molecule in loaded.molecules]
     cores = len(os.sched_getaffinity(0))
     console = Console(stderr=True)
     with console.status("measuring") as status:
         found = quote(
             where,
-            loaded.molecules,
+            molecules,
             workers=workers or cores,
             cores=cores,
             note=lambda text: status.update(f"measuring {text}"),
         )
-    for molecule in loaded.molecules:
+    for molecule in molecules:
         lines = [dataclasses.asdict(line) for line in found.of(molecule.name)]
         keep_quote(where, molecule, lines, workers=found.workers)
     if as_json:
@@ -55,6 +59,9 @@ def plan(
         return
     for name in found.molecules:
         out.print(_table(found, name))
+    for molecule in loaded.molecules:
+        if (pilot := read_pilot(where, molecule)) is not None:
+            out.print(_chains(molecule.name, str(molecule.cheap), pilot))
     for growth in found.growth:
         out.print(_growth_sentence(growth))
     out.print(f"\n[bold]{found.sentence()}[/]")
@@ -79,6 +86,21 @@ def _table(quote: "Quote", molecule: str) -> Table:
             f"{line.processes} × {line.memory / 1024:.1f}" if line.memory else "",
             f"{line.disk:.1f}",
             f"{line.spent_core_seconds / 3600:.3f}" if line.spent_core_seconds else "",
+        )
+    return table
+
+
+def _chains(molecule: str, cheap: str, pilot: "Pilot") -> Table:
+    """What the pilot promises for each chain of levels, the best first."""
+    figures = ("promised, meV/Å", "of its steps", "core-h")
+    table = make_table(f"{molecule}, chains of levels by a pilot of {pilot.frames} labels", ("labels",), figures)
+    for chain in pilot.chains:
+        labels = " → ".join(f"{count} {level}" for level, count in zip(chain.levels, chain.labels, strict=True))
+        table.add_row(
+            f"{cheap} → {labels}" + (" (chosen)" if chain == pilot.chosen else ""),
+            f"{1000 * chain.error:.3g}",
+            ", ".join(f"{1000 * part:.2g}" for part in chain.parts),
+            f"{chain.core_seconds / 3600:.3g}",
         )
     return table
 

@@ -74,6 +74,8 @@ def _read_model(
         problems += [f"with molecule '{name}': {problem}" for problem in found_here]
         if settings is not None:
             members[name] = settings
+    if any(member.chain for member in members.values()) and len(members) > 1:
+        problems.append("chain: found auto for a model of several molecules, which have one chain; write chain: null")
     problems = list(dict.fromkeys(problems)) or _check_members(list(members.values()))
     if problems:
         return None, problems

@@ -52,7 +52,7 @@ def read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple[
         problems.append(f"training.ladder: found {error}")
     problems += check_strategy(training, entry.sampling, cheap_forces=entry.labelling.cheap.forces)
     problems += check_ladder(training, (cheap, accurate))
-    problems += _check_acquisition(entry)
+    problems += _check_acquisition(entry) + _check_chain(entry)
     if training.foundation is not None:
         foundation = (folder / training.foundation).resolve()
         training = training.model_copy(update={"foundation": str(foundation)})
@@ -89,6 +89,7 @@ def read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple[
             budget=entry.budget,
             training=training,
             validation=entry.validation,
+            chain=entry.chain,
             acquisition=entry.acquisition,
         ),
         [],
@@ -172,6 +173,30 @@ def _check_acquisition(entry: MoleculeEntry) -> list[str]:
             "acquisition.criterion: found bias with labelling.cheap.forces: false, but the bias is that of the forces; "
             "write forces: true, or another criterion"
         )
+    return problems
+
+
+def _check_chain(entry: MoleculeEntry) -> list[str]:
+    """Whether the levels in between can be chosen, or were given with their numbers of labels."""
+    problems, between = [], entry.training.ladder
+    if not isinstance(entry.budget.ladder, int) and len(entry.budget.ladder) != len(between):
+        problems.append(
+            f"budget.ladder: found {len(entry.budget.ladder)} numbers for {len(between)} levels of training.ladder; "
+            "write one for each, or one number for all"
+        )
+    if entry.chain is None:
+        return problems
+    if between:
+        problems.append("chain: found auto with training.ladder, whose levels it would choose; write one of them")
+    if entry.training.strategy != "corrected":
+        problems.append(
+            f"chain: found auto with training.strategy: {entry.training.strategy}, which corrects nothing; write "
+            "corrected, or chain: null"
+        )
+    if entry.acquisition is not None:
+        problems.append("chain: found auto with acquisition, whose rounds buy accurate labels alone; write chain: null")
+    if not (entry.labelling.accurate.forces and entry.labelling.cheap.forces):
+        problems.append("chain: found auto with labels that have no forces, by which levels are compared; write forces")
     return problems
 
 

@@ -41,6 +41,7 @@ class MoleculeSettings:
         charge: e.
         multiplicity: 2S + 1.
         engine: that computes the levels which several engines compute; None for the default of the level.
+        chain: ``auto``: levels between the cheap and the accurate one, and labels at each, are chosen after a pilot.
         acquisition: how accurate labels are bought in rounds; None where all are chosen before any model is trained.
         model: the model that the molecule trains or judges, where that is one of several molecules.
     """
@@ -58,6 +59,7 @@ class MoleculeSettings:
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
+    chain: Literal["auto"] | None = None
     acquisition: AcquisitionSettings | None = None
     model: "ModelPlan | None" = None
 
@@ -90,6 +92,13 @@ class MoleculeSettings:
     def ladder(self) -> tuple[LevelOfTheory, ...]:
         """Levels between cheap and accurate, the lowest first."""
         return tuple(LevelOfTheory.parse(level, imported=True) for level in self.training.ladder)
+
+    @property
+    def ladder_labels(self) -> dict[LevelOfTheory, int]:
+        """Labels that are bought at each level between cheap and accurate."""
+        counts = self.budget.ladder
+        counts = (counts,) * len(self.ladder) if isinstance(counts, int) else counts
+        return dict(zip(self.ladder, counts, strict=True))
 
     def label_settings(self, level: LevelOfTheory) -> LabelSettings:
         """How labels are computed at one of this molecule's two levels."""
@@ -147,6 +156,7 @@ class Defaults(Settings):
     budget: BudgetSettings = BudgetSettings()
     training: TrainingSettings = TrainingSettings()
     validation: ValidationSettings = ValidationSettings()
+    chain: Literal["auto"] | None = None
     acquisition: AcquisitionSettings | None = None
 
 

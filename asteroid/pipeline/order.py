@@ -99,6 +99,7 @@ async def run_model(
         For each molecule its outcome, or why it could not be judged.
     """
     await _run_all(runner.run("sample", store, molecule) for molecule in molecules)
+    molecules = [await settle_chain(store, molecule, runner) for molecule in molecules]
     rounds = molecules[0].acquisition is not None
     while True:
         current = await run_rounds(store, molecules, runner) if rounds else molecules
@@ -116,6 +117,17 @@ async def run_model(
                 if not isinstance(outcome, BaseException):
                     await runner.show_outcome(store, molecule, outcome)
             return outcomes
+
+
+async def settle_chain(store: Store, molecule: MoleculeSettings, runner: Runner) -> MoleculeSettings:
+    """The molecule with its chain of levels, which a pilot finds where the manifest leaves the choice."""
+    if not await to_thread(stages.lacks_chain, store, molecule):
+        return await to_thread(stages.with_chain, store, molecule)
+    await to_thread(stages.propose_pilot, store, molecule)
+    for level in (molecule.cheap, *await to_thread(stages.pilot_levels, store, molecule)):
+        await label_missing(store, molecule, runner, level, occasion=f"pilot-{level}")
+    await runner.run("choose-chain", store, molecule)
+    return await to_thread(stages.with_chain, store, molecule)
 
 
 async def certify(store: Store, molecule: MoleculeSettings, runner: Runner, models: stages.Models) -> dict[str, Any]:

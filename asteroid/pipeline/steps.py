@@ -123,6 +123,7 @@ def _lacks_certificate(store: Store, molecule: MoleculeSettings) -> bool:
 _IN_ORDER = (
     Step("sample", "sampling", _cheap_resource, stages.sample, stages.lacks_frames, _sampled, parallel=True, once=True),
     Step("label", "{level} labels", _label_resource, _label, _lacks_labels, _labelled, parallel=True),
+    Step("choose-chain", "chain", "gpu", stages.choose_chain, stages.lacks_chain, str, torch=True),
     Step("train", "training", "gpu", stages.train, stages.lacks_training, _trained, torch=True, of_model=True),
     # The steps of a round, besides labels and training.
     Step("explore", "explore", "gpu", stages.explore, stages.lacks_exploration, str, torch=True, once=True),

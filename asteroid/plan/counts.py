@@ -23,6 +23,7 @@ from asteroid.stages.hessians import hessian_frames
 from asteroid.stages.minima import MINIMUM_LABELS
 from asteroid.stages.models import Models, trained_models, training_set
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
+from asteroid.stages.pilot import FRAMES, pilot_levels
 from asteroid.stages.rounds import read_rounds, read_step, training_settings, trains_on
 from asteroid.store import Store, paths
 from asteroid.store.round_records import Further
@@ -138,7 +139,8 @@ def count_labels(store: Store, molecule: MoleculeSettings, to_sample: int) -> di
     ids = {frame.frame_id for frame in stored}
     # All frames are labelled at the cheap level, chosen for it already or not.
     wanted = {molecule.cheap: to_sample + (len(stored) or molecule.sampling.conformers)}
-    wanted |= {level: molecule.budget.ladder for level in molecule.ladder if level.family != "imported"}
+    wanted |= {level: n for level, n in molecule.ladder_labels.items() if level.family != "imported"}
+    wanted |= dict.fromkeys(pilot_levels(store, molecule)[:-1], FRAMES)
     splits: tuple[Split, ...] = ("train", "valid", "test")
     wanted[molecule.accurate] = sum(map(molecule.accurate_labels, splits))
     counts = {}

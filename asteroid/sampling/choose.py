@@ -59,26 +59,28 @@ def choose_accurate(store: Store, molecule: MoleculeSettings) -> None:
 
 
 def choose_ladder(store: Store, molecule: MoleculeSettings) -> None:
-    """Select frames for each level between cheap and accurate: the accurate training frames, then diverse others.
+    """Select frames for each level between cheap and accurate: those of the level above, then diverse others.
 
     A level that asteroid does not compute has the labels that were imported.
     """
-    for level in molecule.ladder:
+    # All accurate ones, whatever the budget: a label without one below it corrects nothing.
+    above = chosen_accurate(store, molecule, "train")
+    for level, count in reversed(molecule.ladder_labels.items()):
         earlier = store.selected(molecule.name, level)
         if level.family == "imported":
             continue
         frames = {frame.frame_id: frame for frame in _usable(store, molecule, "train")}
         taken = set(earlier)
-        # All of them, whatever the budget: an accurate label without one below it corrects nothing.
-        first = [i for i in chosen_accurate(store, molecule, "train") if i not in taken]
+        first = [i for i in above if i not in taken]
         taken.update(first)
-        missing = max(0, molecule.budget.ladder - len(earlier) - len(first))
+        missing = max(0, count - len(earlier) - len(first))
         rest = [frame for i, frame in frames.items() if i not in taken]
         known = [frames[i] for i in taken if i in frames]
         others = _diverse(rest, missing, molecule.sampling.seed, known)
         ids = [*earlier, *first, *(frame.frame_id for frame in others)]
         if len(ids) > len(earlier):
             store.select(molecule.name, level, ids, name=f"ladder-{len(ids)}", criterion="diverse")
+        above = ids
 
 
 def chosen_accurate(store: Store, molecule: MoleculeSettings, split: Split) -> list[str]:

@@ -32,6 +32,7 @@ from asteroid.stages.models import (
     trained_models,
     training_frames,
 )
+from asteroid.stages.pilot import choose_chain, lacks_chain, pilot_levels, propose_pilot, with_chain
 from asteroid.stages.review import Audit, audit_labels, review_labels
 from asteroid.stages.rounds import (
     NextRound,
@@ -54,6 +55,7 @@ __all__ = [
     "audit_labels",
     "begin_rounds",
     "certify",
+    "choose_chain",
     "compute_hessian",
     "expected_label_seconds",
     "explore",
@@ -62,6 +64,7 @@ __all__ = [
     "is_certified",
     "label",
     "lacks_batch",
+    "lacks_chain",
     "lacks_energy_cost",
     "lacks_exploration",
     "lacks_frames",
@@ -77,9 +80,11 @@ __all__ = [
     "order_round",
     "outcome",
     "pick",
+    "pilot_levels",
     "propose_evidence",
     "propose_hessian",
     "propose_minimum",
+    "propose_pilot",
     "read_asked",
     "read_rounds",
     "record",
@@ -93,4 +98,5 @@ __all__ = [
     "trained_models",
     "trainers",
     "training_frames",
+    "with_chain",
 ]

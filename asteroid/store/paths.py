@@ -17,6 +17,7 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     comparisons/<molecule>/<digest>.json                    what one model of a comparison came to
     acquisition/<model>/<digest>/…                          rounds of labels: what explored, was picked, came of it
     acquisition/<model>/<digest>/molecules/<molecule>/…     the same of a model of several molecules
+    pilots/<molecule>/<digest>.json                         what few labels promise for each chain of levels
     costs/<molecule>/<stage>-<unique>.json                  seconds used by a process: not for labels and trainings
     quotes/<molecule>/<digest>/<budget>.json                what was quoted before anything was spent
     reports/<molecule>/…                                    certificate.json, report.html, comparison.json and .html
@@ -115,6 +116,11 @@ def comparison(molecule: str, name: str) -> str:
 def quotes(molecule: str, name: str) -> str:
     """Of some settings, ``<budget>.json`` each."""
     return f"quotes/{molecule}/{name}"
+
+
+def pilot(molecule: str, name: str) -> str:
+    """Of a molecule's chain of levels, by what was asked for."""
+    return f"pilots/{molecule}/{name}.json"
 
 
 def costs(molecule: str) -> str:

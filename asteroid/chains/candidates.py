@@ -1,0 +1,73 @@
+"""Levels that may stand between the cheap and the accurate one: what is worth a pilot, by rough prices alone."""
+
+from typing import Final
+
+from asteroid.configuration import Configuration
+from asteroid.engines import check_elements, check_supported
+from asteroid.engines.rough_cost import rough_cost
+from asteroid.errors import AsteroidError, InputError
+from asteroid.levels import LevelOfTheory
+
+MOST: Final = 4
+"""Candidates of a pilot, whose labels are mostly spent for the choice alone."""
+
+CHEAPER: Final = 0.4
+"""Part of the accurate level's price above which a level is no candidate."""
+
+SMALLER: Final = {
+    "aug-cc-pvqz": ("aug-cc-pvtz", "cc-pvdz"),
+    "cc-pvqz": ("cc-pvtz", "cc-pvdz"),
+    "aug-cc-pvtz": ("aug-cc-pvdz", "cc-pvdz"),
+    "cc-pvtz": ("cc-pvdz", "6-31g"),
+    "aug-cc-pvdz": ("cc-pvdz", "6-31g"),
+    "cc-pvdz": ("6-31g",),
+    "def2-qzvp": ("def2-tzvp", "def2-svp"),
+    "def2-qzvpp": ("def2-tzvp", "def2-svp"),
+    "def2-tzvp": ("def2-svp", "3-21g"),
+    "def2-tzvpp": ("def2-svp", "3-21g"),
+    "def2-svp": ("6-31g", "3-21g"),
+    "6-311g**": ("6-31g*", "6-31g"),
+    "6-31g**": ("6-31g", "3-21g"),
+    "6-31g*": ("6-31g", "3-21g"),
+    "6-31g": ("3-21g",),
+}
+"""Basis sets to try below one, the larger first."""
+
+
+def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configuration) -> list[LevelOfTheory]:
+    """At most :data:`MOST` levels, the dearest first; none below a level that asteroid does not compute itself.
+
+    Args:
+        molecule: any geometry of it.
+    """
+    if accurate.basis is None or accurate.family in ("imported", "engine"):
+        return []
+    most = CHEAPER * rough_cost(accurate, molecule, forces=True).core_seconds
+    priced = []
+    for level in dict.fromkeys(_below(accurate)):
+        try:
+            check_elements(level, molecule.numbers.tolist())
+            check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity)
+            price = rough_cost(level, molecule, forces=True).core_seconds
+        except (InputError, AsteroidError):
+            continue
+        if level not in (cheap, accurate) and price < most:
+            priced.append((price, level))
+    return [level for _, level in sorted(priced, key=lambda each: -each[0])][:MOST]
+
+
+def _below(level: LevelOfTheory) -> list[LevelOfTheory]:
+    """In the same basis set the methods below, then all of these and the method itself in smaller ones."""
+    methods = {
+        "ccsd(t)": ["mp2", "hf"],
+        "ccsd": ["mp2", "hf"],
+        "mp2": ["hf"],
+        "hf": [],
+        "dft": ["hf"],
+    }[level.family]
+    basis = str(level.basis)
+    found = [LevelOfTheory(method, None, basis) for method in methods]
+    for smaller in SMALLER.get(basis, ()):
+        own = [] if level.family in ("ccsd", "ccsd(t)") else [LevelOfTheory(level.method, level.dispersion, smaller)]
+        found += [*own, *(LevelOfTheory(method, None, smaller) for method in methods)]
+    return found

@@ -1,0 +1,63 @@
+"""How the residual error of a correction falls with the number of its labels, measured on few frames by leaving out.
+
+A kernel learns the difference of two levels from parts of the frames and is asked for the others; a power law through
+these errors speaks for more labels than there are. Called by :mod:`asteroid.stages.pilot`. Needs torch.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from asteroid.acquisition.stopping import LearningCurve
+from asteroid.errors import TrainingError
+from asteroid.training.dataset import LabelledFrame
+from asteroid.training.kernel import KernelModel
+
+DRAWS = 8
+"""Random parts of the frames of each size, over which an error is averaged."""
+
+EXPONENTS = (0.2, 1.5)
+"""Between which the exponent is believed: few frames say little about it."""
+
+
+def residual_errors(
+    pairs: Sequence[LabelledFrame], permutations: Sequence[tuple[int, ...]], *, seed: int = 0
+) -> list[tuple[int, float]]:
+    """Mean absolute force error, eV/Å, of corrections learned from parts of the frames, on the others: (labels, error).
+
+    Args:
+        pairs: differences of two levels, with forces; at least six.
+        permutations: of equal atoms.
+
+    Returns:
+        Nothing where no kernel can be fitted.
+    """
+    try:
+        everything = KernelModel(pairs, permutations)
+    except TrainingError:
+        return []
+    rng = np.random.default_rng(seed)
+    found = []
+    for size in sorted({len(pairs) // 3, len(pairs) // 2, 2 * len(pairs) // 3}):
+        errors = []
+        for _ in range(DRAWS):
+            order = rng.permutation(len(pairs)).tolist()
+            known, asked = ([pairs[i] for i in part] for part in (order[:size], order[size:]))
+            model = KernelModel(known, permutations, everything.hyperparameters)
+            forces = model.predict([pair.configuration for pair in asked])[1]
+            errors += [
+                float(np.abs(force - pair.forces).mean())
+                for force, pair in zip(forces, asked, strict=True)
+                if pair.forces is not None
+            ]
+        found.append((size, float(np.mean(errors))))
+    return [*found, (len(pairs) - 1, everything.left_out_error)]
+
+
+def fit_errors(points: Sequence[tuple[int, float]]) -> LearningCurve:
+    """The power law through the errors, its exponent within :data:`EXPONENTS`."""
+    x, y = (np.log(np.array(values, dtype=float)) for values in zip(*points, strict=True))
+    slope = float(((x - x.mean()) * (y - y.mean())).sum() / np.square(x - x.mean()).sum())
+    exponent = float(np.clip(-slope, *EXPONENTS))
+    # Through the point of most labels, which lies nearest to what is asked for.
+    return LearningCurve(float(np.exp(y[-1] + exponent * x[-1])), exponent)

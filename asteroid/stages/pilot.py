@@ -1,0 +1,191 @@
+"""The pilot: a few labels at each level that may stand between cheap and accurate, and the chain that these promise.
+
+With ``chain: auto`` the pipeline labels :data:`FRAMES` diverse frames at every candidate and at the accurate level
+(:func:`propose_pilot`), then :func:`choose_chain` measures what a label costs and how few labels correct each level,
+and writes down the chain that promises the smallest error for the budget. From then on :func:`with_chain` turns the
+molecule's settings into those of a manifest that names these levels and numbers: no other stage knows of a choice. The
+labels of the pilot are among the first of each level, so those of the chosen levels are used.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any, Final
+
+from asteroid.errors import AsteroidError
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings
+from asteroid.naming import content, digest
+from asteroid.processes import Progress
+from asteroid.stages.common import waiting
+from asteroid.stages.labels import expected_label_seconds
+from asteroid.store import Store, paths, records
+from asteroid.store.account import charge
+from asteroid.store.chain_records import Chain, Pilot, ResidualCurve
+from asteroid.store.locks import lock
+
+FRAMES: Final = 12
+"""Training frames that the pilot labels at each level."""
+
+FEWEST: Final = 6
+"""Of them, frames that must have labels at two levels for their difference to be measured."""
+
+
+def with_chain(store: Store, molecule: MoleculeSettings) -> MoleculeSettings:
+    """The molecule with its chosen chain; as it is where there is no choice, or none yet."""
+    found = read_pilot(store, molecule)
+    return molecule if found is None else _settled(molecule, found.chosen)
+
+
+def read_pilot(store: Store, molecule: MoleculeSettings) -> Pilot | None:
+    """What the pilot found; None without ``chain: auto``, or before there is a choice."""
+    if molecule.chain is None or not store.exists(path := _path(molecule)):
+        return None
+    return records.read(store, Pilot, path)
+
+
+def pilot_levels(store: Store, molecule: MoleculeSettings) -> list[LevelOfTheory]:
+    """Levels that the pilot labels, the accurate one last; none where nothing is left to choose."""
+    from asteroid.chains.candidates import candidates
+    from asteroid.sampling.conformers import starting_configuration
+
+    if molecule.chain is None or molecule.ladder or read_pilot(store, molecule) is not None:
+        return []
+    return [*candidates(molecule.cheap, molecule.accurate, starting_configuration(molecule)), molecule.accurate]
+
+
+def propose_pilot(store: Store, molecule: MoleculeSettings) -> None:
+    """Select the pilot's frames at each of its levels; done again, it adds nothing."""
+    from asteroid.sampling.choose import choose_accurate, choose_cheap, chosen_accurate
+
+    few = _with_accurate(molecule, _least(molecule))
+    choose_cheap(store, few)
+    choose_accurate(store, few)
+    ids = chosen_accurate(store, molecule, "train")[:FRAMES]
+    for level in pilot_levels(store, molecule)[:-1]:
+        if missing := [i for i in ids if i not in set(store.selected(molecule.name, level))]:
+            there = store.selected(molecule.name, level)
+            name = f"ladder-{len(there) + len(missing)}"
+            store.select(molecule.name, level, [*there, *missing], name=name, criterion="pilot")
+
+
+def lacks_chain(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether a chain is still to be chosen."""
+    return molecule.chain is not None and read_pilot(store, molecule) is None
+
+
+def choose_chain(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
+    """Choose the chain from the pilot's labels, and write it down; the chain in words. Needs torch.
+
+    Raises:
+        AsteroidError: where not even the accurate level alone can be paid for or corrected.
+    """
+    with (
+        charge(store, molecule.name, "exploration"),
+        lock(store, f"chain {molecule.name}", on_wait=waiting(on_progress)),
+    ):
+        found = read_pilot(store, molecule)
+        if found is None:
+            found = _measure(store, molecule)
+            records.write(store, _path(molecule), found)
+    return describe(molecule, found.chosen)
+
+
+def describe(molecule: MoleculeSettings, chain: Chain) -> str:
+    """A chain in a line."""
+    steps = " → ".join(f"{level} ({count})" for level, count in zip(chain.levels, chain.labels, strict=True))
+    return (
+        f"{molecule.cheap} → {steps}: {1000 * chain.error:.3g} meV/Å promised for labels of "
+        f"{chain.core_seconds / 3600:.3g} core-hours"
+    )
+
+
+def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
+    from asteroid.acquisition.stopping import LearningCurve
+    from asteroid.chains.choice import chains, choose
+    from asteroid.chains.curves import fit_errors, residual_errors
+    from asteroid.sampling.choose import chosen_accurate
+    from asteroid.training.dataset import labelled_frames
+    from asteroid.training.kernel import MOST_NUMBERS
+    from asteroid.training.strategies.delta import differences
+    from asteroid.training.symmetry import equivalent_permutations
+
+    levels = [molecule.cheap, *pilot_levels(store, molecule)]
+    ids = chosen_accurate(store, molecule, "train")[:FRAMES]
+    labels = {level: labelled_frames(store, molecule.name, level, sorted(ids)) for level in levels}
+    prices = {level: expected_label_seconds(store, molecule, level) for level in levels[1:]}
+    permutations = equivalent_permutations([frame.configuration for frame in labels[molecule.cheap]])
+    curves: list[ResidualCurve] = []
+    for below in levels[:-1]:
+        known = {frame.frame_id: frame for frame in labels[below]}
+        for above in levels[1:]:
+            if below is not molecule.cheap and prices[below] >= prices[above]:
+                continue
+            pairs = [pair for pair in differences(labels[above], known) if pair.forces is not None]
+            if len(pairs) >= FEWEST and (measured := residual_errors(pairs, permutations)):
+                law = fit_errors(measured)
+                curves.append(ResidualCurve(str(below), str(above), law.factor, law.exponent, tuple(measured)))
+    accurate, budget = str(molecule.accurate), molecule.budget
+    size = 1 + 3 * len(labels[molecule.cheap][0].configuration.numbers)
+    frames = min(store.frame_table(molecule.name, split="train").num_rows, MOST_NUMBERS // size)
+    kept = budget.train / budget.accurate
+    laws = {
+        # Held-out labels teach no correction.
+        (c.below, c.above): LearningCurve(c.factor * (kept if c.above == accurate else 1.0) ** -c.exponent, c.exponent)
+        for c in curves
+    }
+    seconds = 3600 * budget.core_hours if budget.core_hours else budget.accurate * prices[molecule.accurate]
+    found = chains(
+        str(molecule.cheap),
+        accurate,
+        [str(level) for level in levels[1:-1]],
+        laws,
+        {str(level): price for level, price in prices.items()},
+        seconds,
+        least=_least(molecule),
+        most={str(level): frames for level in levels[1:-1]} | {accurate: budget.accurate},
+        pilot={str(level): len(labels[level]) * prices[level] for level in levels[1:-1]},
+    )
+    if not found:
+        raise AsteroidError(
+            f"{molecule.name}: no chain can be chosen: {seconds / 3600:.3g} core-hours pay for none, or too few of the "
+            "pilot's labels succeeded; write a larger budget, or chain: null"
+        )
+    return Pilot(
+        frames=len(ids),
+        prices={str(level): price for level, price in prices.items()},
+        budget=seconds,
+        curves=tuple(curves),
+        chains=tuple(found),
+        chosen=choose(found),
+    )
+
+
+def _least(molecule: MoleculeSettings) -> int:
+    """Accurate labels whose training part is the pilot."""
+    return min(molecule.budget.accurate, math.ceil(FRAMES / (1 - molecule.budget.valid_fraction)))
+
+
+def _settled(molecule: MoleculeSettings, chain: Chain) -> MoleculeSettings:
+    *between, accurate = chain.labels
+    settled = replace(_with_accurate(molecule, accurate), chain=None)
+    if not between:
+        return settled
+    return replace(
+        settled,
+        budget=settled.budget.model_copy(update={"ladder": tuple(between)}),
+        training=settled.training.model_copy(update={"ladder": chain.between}),
+    )
+
+
+def _with_accurate(molecule: MoleculeSettings, labels: int) -> MoleculeSettings:
+    return replace(molecule, budget=molecule.budget.model_copy(update={"accurate": labels}))
+
+
+def _path(molecule: MoleculeSettings) -> str:
+    """Named by what was asked for, whether a chain has been chosen for it or not."""
+    asked: dict[str, Any] = {
+        "levels": [str(molecule.cheap), str(molecule.accurate)],
+        "sampling": content(molecule.sampling),
+        "budget": content(molecule.budget, exclude={"test"}),
+    }
+    return paths.pilot(molecule.name, digest(asked))

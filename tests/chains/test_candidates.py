@@ -1,0 +1,42 @@
+"""Levels that a pilot tries."""
+
+import pytest
+
+from asteroid.chains.candidates import MOST, candidates
+from asteroid.configuration import Configuration
+from asteroid.engines.rough_cost import rough_cost
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import MoleculeSettings
+from asteroid.sampling.conformers import starting_configuration
+
+GFN2 = LevelOfTheory("gfn2-xtb")
+
+
+@pytest.fixture(scope="module")
+def ethanol() -> Configuration:
+    return starting_configuration(MoleculeSettings(name="ethanol", smiles="CCO"))
+
+
+@pytest.mark.parametrize(
+    ("accurate", "among"),
+    [
+        ("ccsd(t)/6-31g*", {"mp2/6-31g*", "hf/6-31g*"}),
+        ("ccsd(t)/cc-pvtz", {"mp2/cc-pvtz", "mp2/cc-pvdz"}),
+        ("b3lyp-d3bj/def2-tzvp", {"b3lyp-d3bj/def2-svp"}),
+        ("mp2/cc-pvtz", {"mp2/cc-pvdz"}),
+    ],
+)
+def test_candidates_are_cheaper_levels_of_like_kind(ethanol: Configuration, accurate: str, among: set[str]) -> None:
+    level = LevelOfTheory.parse(accurate)
+    found = candidates(GFN2, level, ethanol)
+    assert among <= {str(each) for each in found}
+    assert 0 < len(found) <= MOST
+    assert level not in found
+    prices = [rough_cost(each, ethanol, forces=True).core_seconds for each in found]
+    assert prices == sorted(prices, reverse=True)
+    assert prices[0] < 0.4 * rough_cost(level, ethanol, forces=True).core_seconds
+
+
+@pytest.mark.parametrize("accurate", ["gfn1-xtb", "potential:so3lr", "ccsd(t)-f12/cc-pvtz"])
+def test_below_a_level_without_a_basis_set_or_of_elsewhere_there_is_none(ethanol: Configuration, accurate: str) -> None:
+    assert candidates(GFN2, LevelOfTheory.parse(accurate, imported=True), ethanol) == []
