@@ -123,8 +123,7 @@ async def settle_chain(store: Store, molecule: MoleculeSettings, runner: Runner)
     """The molecule with its chain of levels, which a pilot finds where the manifest leaves the choice."""
     if not await to_thread(stages.lacks_chain, store, molecule):
         return await to_thread(stages.with_chain, store, molecule)
-    await to_thread(stages.propose_pilot, store, molecule)
-    for level in (molecule.cheap, *await to_thread(stages.pilot_levels, store, molecule)):
+    while (level := await to_thread(stages.propose_pilot, store, molecule)) is not None:
         await label_missing(store, molecule, runner, level, occasion=f"pilot-{level}")
     await runner.run("choose-chain", store, molecule)
     return await to_thread(stages.with_chain, store, molecule)

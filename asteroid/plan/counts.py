@@ -140,7 +140,7 @@ def count_labels(store: Store, molecule: MoleculeSettings, to_sample: int) -> di
     # All frames are labelled at the cheap level, chosen for it already or not.
     wanted = {molecule.cheap: to_sample + (len(stored) or molecule.sampling.conformers)}
     wanted |= {level: n for level, n in molecule.ladder_labels.items() if level.family != "imported"}
-    wanted |= dict.fromkeys(pilot_levels(store, molecule)[:-1], FRAMES)
+    wanted |= dict.fromkeys(pilot_levels(store, molecule)[1:], FRAMES)
     splits: tuple[Split, ...] = ("train", "valid", "test")
     wanted[molecule.accurate] = sum(map(molecule.accurate_labels, splits))
     counts = {}

@@ -1,6 +1,6 @@
 """The pilot: a few labels at each level that may stand between cheap and accurate, and the chain that these promise.
 
-With ``chain: auto`` the pipeline labels :data:`FRAMES` diverse frames at every candidate and at the accurate level
+With ``chain: auto`` the pipeline labels :data:`FRAMES` diverse frames at the accurate level and at every candidate
 (:func:`propose_pilot`), then :func:`choose_chain` measures what a label costs and how few labels correct each level,
 and writes down the chain that promises the smallest error for the budget. From then on :func:`with_chain` turns the
 molecule's settings into those of a manifest that names these levels and numbers: no other stage knows of a choice. The
@@ -11,23 +11,29 @@ import math
 from dataclasses import replace
 from typing import Any, Final
 
+import numpy as np
+import pyarrow.compute as pc
+
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content, digest
 from asteroid.processes import Progress
 from asteroid.stages.common import waiting
-from asteroid.stages.labels import expected_label_seconds
 from asteroid.store import Store, paths, records
 from asteroid.store.account import charge
 from asteroid.store.chain_records import Chain, Pilot, ResidualCurve
 from asteroid.store.locks import lock
+from asteroid.store.rows import core_seconds
 
 FRAMES: Final = 12
 """Training frames that the pilot labels at each level."""
 
 FEWEST: Final = 6
 """Of them, frames that must have labels at two levels for their difference to be measured."""
+
+PART: Final = 0.25
+"""Of the budget, what labels at candidates may cost."""
 
 
 def with_chain(store: Store, molecule: MoleculeSettings) -> MoleculeSettings:
@@ -44,28 +50,51 @@ def read_pilot(store: Store, molecule: MoleculeSettings) -> Pilot | None:
 
 
 def pilot_levels(store: Store, molecule: MoleculeSettings) -> list[LevelOfTheory]:
-    """Levels that the pilot labels, the accurate one last; none where nothing is left to choose."""
+    """Levels of the pilot, the accurate one first; none where nothing is left to choose.
+
+    Candidates that would make the pilot dearer than :data:`PART` of the budget are left out.
+    """
     from asteroid.chains.candidates import candidates
+    from asteroid.engines.rough_cost import rough_cost
     from asteroid.sampling.conformers import starting_configuration
 
-    if molecule.chain is None or molecule.ladder or read_pilot(store, molecule) is not None:
+    if not lacks_chain(store, molecule):
         return []
-    return [*candidates(molecule.cheap, molecule.accurate, starting_configuration(molecule)), molecule.accurate]
+    start, accurate = starting_configuration(molecule), molecule.accurate
+
+    def price(level: LevelOfTheory) -> float:
+        known = _price(store, molecule, level)
+        return rough_cost(level, start, forces=True).core_seconds if known is None else known
+
+    left, found = PART * _budget(molecule, price(accurate)), [accurate]
+    for level in candidates(molecule.cheap, accurate, start):
+        if (cost := FRAMES * price(level)) <= left:
+            left -= cost
+            found.append(level)
+    return found
 
 
-def propose_pilot(store: Store, molecule: MoleculeSettings) -> None:
-    """Select the pilot's frames at each of its levels; done again, it adds nothing."""
+def propose_pilot(store: Store, molecule: MoleculeSettings) -> LevelOfTheory | None:
+    """Select the pilot's frames at the next of its levels that needs labels, and return it; None at its end.
+
+    One after the other: what a label at one level has cost tells whether another candidate can be paid for.
+    """
     from asteroid.sampling.choose import choose_accurate, choose_cheap, chosen_accurate
 
     few = _with_accurate(molecule, _least(molecule))
     choose_cheap(store, few)
     choose_accurate(store, few)
+    if store.pending(molecule.name, molecule.cheap):
+        return molecule.cheap
     ids = chosen_accurate(store, molecule, "train")[:FRAMES]
-    for level in pilot_levels(store, molecule)[:-1]:
-        if missing := [i for i in ids if i not in set(store.selected(molecule.name, level))]:
-            there = store.selected(molecule.name, level)
+    for level in pilot_levels(store, molecule):
+        there = store.selected(molecule.name, level)
+        if level != molecule.accurate and (missing := [i for i in ids if i not in set(there)]):
             name = f"ladder-{len(there) + len(missing)}"
             store.select(molecule.name, level, [*there, *missing], name=name, criterion="pilot")
+        if store.pending(molecule.name, level):
+            return level
+    return None
 
 
 def lacks_chain(store: Store, molecule: MoleculeSettings) -> bool:
@@ -109,10 +138,12 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
     from asteroid.training.strategies.delta import differences
     from asteroid.training.symmetry import equivalent_permutations
 
-    levels = [molecule.cheap, *pilot_levels(store, molecule)]
+    accurate_level, *between = pilot_levels(store, molecule)
     ids = chosen_accurate(store, molecule, "train")[:FRAMES]
+    levels = [molecule.cheap, *between, accurate_level]
     labels = {level: labelled_frames(store, molecule.name, level, sorted(ids)) for level in levels}
-    prices = {level: expected_label_seconds(store, molecule, level) for level in levels[1:]}
+    levels = [level for level in levels if len(labels[level]) >= FEWEST]
+    prices = {level: _price(store, molecule, level) or 0.0 for level in levels[1:]}
     permutations = equivalent_permutations([frame.configuration for frame in labels[molecule.cheap]])
     curves: list[ResidualCurve] = []
     for below in levels[:-1]:
@@ -133,7 +164,7 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
         (c.below, c.above): LearningCurve(c.factor * (kept if c.above == accurate else 1.0) ** -c.exponent, c.exponent)
         for c in curves
     }
-    seconds = 3600 * budget.core_hours if budget.core_hours else budget.accurate * prices[molecule.accurate]
+    seconds = _budget(molecule, prices.get(molecule.accurate, 0.0))
     found = chains(
         str(molecule.cheap),
         accurate,
@@ -158,6 +189,26 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
         chains=tuple(found),
         chosen=choose(found),
     )
+
+
+def _budget(molecule: MoleculeSettings, price: float) -> float:
+    """Core-seconds for all labels that train or are held out.
+
+    Args:
+        price: core-seconds of an accurate label.
+    """
+    hours = molecule.budget.core_hours
+    return molecule.budget.accurate * price if hours is None else 3600 * hours
+
+
+def _price(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float | None:
+    """Core-seconds of a label, as most of those that were computed took; None without one.
+
+    The median: the first label of each worker also loads the program.
+    """
+    table = store.attempts(molecule.name, level)
+    table = table.filter((pc.field("status") == "ok") & (pc.field("program") != "import"))
+    return float(np.median(core_seconds(table))) if table.num_rows else None
 
 
 def _least(molecule: MoleculeSettings) -> int:
