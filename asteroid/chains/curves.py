@@ -16,8 +16,12 @@ from asteroid.training.kernel import KernelModel
 DRAWS = 8
 """Random parts of the frames of each size, over which an error is averaged."""
 
+USUAL = 0.7
+"""Exponent of corrections of molecules with 5 to 15 atoms. A dozen frames say too little to be believed alone: from 12
+of ethanol, GFN2 to MP2, the error seems to fall with the power 0.42 or 0.62; up to 60 labels it does so with 0.73."""
+
 EXPONENTS = (0.2, 1.5)
-"""Between which the exponent is believed: few frames say little about it."""
+"""Between which a measured exponent counts."""
 
 
 def residual_errors(
@@ -55,9 +59,14 @@ def residual_errors(
 
 
 def fit_errors(points: Sequence[tuple[int, float]]) -> LearningCurve:
-    """The power law through the errors, its exponent within :data:`EXPONENTS`."""
+    """The power law through the errors, its exponent half measured and half the usual one.
+
+    >>> law = fit_errors([(4, 0.5 * 4**-0.9), (11, 0.5 * 11**-0.9)])
+    >>> round(law.exponent, 3), round(law.error(11) / (0.5 * 11**-0.9), 3)
+    (0.8, 1.0)
+    """
     x, y = (np.log(np.array(values, dtype=float)) for values in zip(*points, strict=True))
     slope = float(((x - x.mean()) * (y - y.mean())).sum() / np.square(x - x.mean()).sum())
-    exponent = float(np.clip(-slope, *EXPONENTS))
+    exponent = (float(np.clip(-slope, *EXPONENTS)) + USUAL) / 2
     # Through the point of most labels, which lies nearest to what is asked for.
     return LearningCurve(float(np.exp(y[-1] + exponent * x[-1])), exponent)
