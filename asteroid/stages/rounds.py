@@ -172,6 +172,8 @@ def decide_next(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round
     # Labels that failed and could not be replaced count as spent.
     spent = not any(_labels_left(member, last) for member in members)
     decision = decide(summaries, settings, most_labels=summaries[-1].labels if spent else None)
+    if len(members) > 1:
+        decision = replace(decision, reason=f"{decision.reason} (all molecules of the model together)")
     if decision.stop or settings.core_hours is None:
         return decision
     left = 3600 * settings.core_hours - sum(map(round_seconds, rounds))
