@@ -53,9 +53,9 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
         notes = training_notes(on_progress)
         data = training_set(store, round_settings(molecule, rounds[-1]["labels"]))
         members = train_committee(store, card, data, members=settings.committee, on_progress=notes)
-        seconds = sum(read_card(store, molecule.model_name, member)["core_seconds"] for member in members)
+        seconds = sum(read_card(store, molecule.model_name, member).core_seconds for member in members)
         began = time.process_time()
-        models = load_models(store, molecule, (card["model_id"], *members))
+        models = load_models(store, molecule, (card.model_id, *members))
         labels = store.labels(molecule.name, molecule.accurate)
         known, _, _ = training_frames(store, round_settings(molecule, rounds[-1]["labels"]))
         held_out = held_out_frames(store, molecule, known.unused, labels)
@@ -64,12 +64,12 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
         failed, places = failed_lines(store, molecule), list[Configuration]()
         if failed:
             places = failing_geometries(store, molecule, on_progress=on_progress)
-        find = _find(store, molecule, number, card["model_id"], models, calibration, places, on_progress)
+        find = _find(store, molecule, number, card.model_id, models, calibration, places, on_progress)
         replicas, frames, dropped = find
         store.add_frames(molecule.name, frames, batch=_group(molecule, number, "frames"))
         found = {
             "round": number,
-            "model_id": card["model_id"],
+            "model_id": card.model_id,
             "because": failed,
             "committee": members,
             # Whether these frames have stopped trainings, too: what is calibrated by them is then approximate.
