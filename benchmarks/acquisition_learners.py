@@ -78,7 +78,7 @@ class Oracle:
         """Id of a model of the cheap level."""
         cheap, _ = self.levels
         settings = PRETRAINING.model_copy(update={"seed": self.seed})
-        return str(self.train("scratch", cheap, self.pretraining, settings, None)["model_id"])
+        return str(self.train("scratch", cheap, self.pretraining, settings, None).model_id)
 
     def train(
         self, strategy: Any, level: LevelOfTheory, ids: Sequence[str], settings: TrainingSettings, start: str | None
@@ -108,7 +108,7 @@ class FittedMace:
         self._oracle, self._labelled = oracle, labelled
         settings = FINE_TUNING.model_copy(update={"seed": oracle.seed})
         self._card = oracle.train("foundation", oracle.levels[1], labelled, settings, oracle.pretrained())
-        self._model = load_model(oracle.store, oracle.molecule, self._card["model_id"])
+        self._model = load_model(oracle.store, oracle.molecule, self._card.model_id)
         self._members: list[torch.nn.Module] = []
 
     def forces(self, ids: Sequence[str]) -> list[Floats]:

@@ -105,14 +105,14 @@ def measure(
         settings=TrainingSettings(model=MODEL, seed=seed, device="cpu", **options),
     )
     truth = labelled_frames(store, NAME, accurate, test)
-    _, forces = predict(load_model(store, NAME, card["model_id"]), [frame.configuration for frame in truth])
+    _, forces = predict(load_model(store, NAME, card.model_id), [frame.configuration for frame in truth])
     errors = np.array([found - np.array(frame.forces) for found, frame in zip(forces, truth, strict=True)])
     return {
         "strategy": strategy,
         "labels": labels,
         "seed": seed,
         "force_mae": float(np.abs(errors).mean()),
-        "seconds": sum(card["seconds"].values()),
+        "seconds": sum(card.seconds.values()),
     }
 
 

@@ -70,11 +70,11 @@ def _compute(store: Store, job: Job) -> dict[str, Any]:
     settings = TrainingSettings(strategy=job.strategy, model=MODEL, seed=job.seed, device="cpu", **steps)  # type: ignore[arg-type]
     data = TrainingSet(CHEAP, accurate, frames)
     card = train_model(store, "-".join(job.molecules), data, strategy=job.strategy, settings=settings)  # type: ignore[arg-type]
-    model = load_model(store, card["molecule"], card["model_id"])
+    model = load_model(store, card.molecule, card.model_id)
     return {
         "job": vars(job) | {"store": ""},
-        "core_seconds": card["core_seconds"],
-        "correction": card["correction"],
+        "core_seconds": card.core_seconds,
+        "correction": card.correction,
         "errors": {name: force_error(store, name, accurate, model) for name in job.judged},
     }
 

@@ -63,7 +63,7 @@ def trained(water: Labels, tmp_path_factory: pytest.TempPathFactory) -> tuple[St
         cheap_ids=[],
         settings=tiny_settings(),
     )
-    return store, card["model_id"]
+    return store, card.model_id
 
 
 def test_a_store_is_read_as_tables(trained: tuple[Store, str], water: Labels) -> None:

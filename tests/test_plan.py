@@ -21,6 +21,7 @@ from asteroid.plan.labels import ENOUGH, growth, ledger_price
 from asteroid.processes import call_in_process
 from asteroid.store import Store
 from asteroid.store.account import spent
+from asteroid.store.models import read_cards
 from asteroid.strategies import strategy_named
 from tests.pipeline.conftest import WATER
 
@@ -170,11 +171,9 @@ def test_trainings_take_the_quoted_steps(water, before, labelled):
     _, store, molecule = water
     call_in_process(stages.train, store, molecule)
     taken = 0
-    for name in store.names(f"models/{molecule.name}"):
-        if store.exists(f"models/{molecule.name}/{name}/card.json"):
-            card = store.read_json(f"models/{molecule.name}/{name}/card.json")
-            last = {entry["stage"]: entry["step"] for entry in card["history"]}
-            taken += sum(last.values())
+    for card in read_cards(store, molecule.name):
+        last = {entry.stage: entry.step for entry in card.history}
+        taken += sum(last.values())
     # The network may not be needed.
     assert line(before, "training").count - taken in (0, 20)
     assert count_training(store, molecule, atoms=3).phases == ()

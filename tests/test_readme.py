@@ -20,6 +20,7 @@ from asteroid.manifest import ModelSettings
 from asteroid.store import Store
 from asteroid.store.models import write_model
 from asteroid.training.model import build_model
+from tests.cards import bare_card
 from tests.cli import cli
 
 ROOT = Path(__file__).parents[1]
@@ -78,12 +79,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = io.BytesIO()
     torch.save(model, weights)
     store = Store(folder / "store")
-    card = {
-        "molecule": "formaldehyde",
-        "model_id": model_id,
-        "compositions": ["CH2O"],
-        "frames": {"accurate_train": []},
-    }
+    card = bare_card(molecule="formaldehyde", model_id=model_id, compositions=("CH2O",))
     write_model(store, card, weights.getvalue())
     certificate = {"model_id": model_id, "created": "2026-11-27T00:00:00+00:00"}
     store.write_json(f"reports/formaldehyde/{model_id}-cafe/certificate.json", certificate)

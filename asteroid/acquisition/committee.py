@@ -5,7 +5,7 @@ fine-tuning each. :mod:`asteroid.acquisition.calibration` makes errors of their 
 :mod:`asteroid.acquisition.criteria` picks by both. Needs torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from asteroid.configuration import Configuration
 from asteroid.data.training_set import TrainingSet
 from asteroid.manifest import TrainingSettings
 from asteroid.store import Store
+from asteroid.store.models import Card
 from asteroid.training.dataset import batches, to_graph
 from asteroid.training.fit import Progress
 from asteroid.training.model import model_cutoff, model_elements
@@ -42,7 +43,7 @@ class CommitteePrediction:
 
 
 def train_committee(
-    store: Store, card: Mapping[str, Any], data: TrainingSet, *, members: int, on_progress: Progress | None = None
+    store: Store, card: Card, data: TrainingSet, *, members: int, on_progress: Progress | None = None
 ) -> list[str]:
     """Ids of models that go on from a finished one, each with its own bootstrap of the accurate labels.
 
@@ -56,20 +57,20 @@ def train_committee(
     Raises:
         TrainingError: when its labels are gone.
     """
-    settings = TrainingSettings.model_validate(card["settings"])
+    settings = TrainingSettings.model_validate(card.settings)
     cards = [
         train_model(
             store,
-            card["molecule"],
+            card.molecule,
             data,
             strategy="member",
             settings=settings.model_copy(update={"seed": settings.seed + index}),
-            start=card["model_id"],
+            start=card.model_id,
             on_progress=on_progress,
         )
         for index in range(members)
     ]
-    return [member["model_id"] for member in cards]
+    return [member.model_id for member in cards]
 
 
 def committee_predict(

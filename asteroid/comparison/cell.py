@@ -4,7 +4,7 @@
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from asteroid.comparison.plan import Cell, ComparisonSettings
@@ -17,7 +17,7 @@ from asteroid.processes import Progress
 from asteroid.stages.common import digest, import_mace
 from asteroid.store import Store
 from asteroid.store.locks import lock
-from asteroid.store.models import read_card, teachers_of
+from asteroid.store.models import Card, read_card
 from asteroid.store.rows import core_seconds
 from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.held_out import HeldOut
@@ -91,33 +91,31 @@ def _compute(
     frames = store.frames(settings.molecule, ids=test)
     device = settings.training.device
     errors = vars(measure(store, card, frames, device=device))
-    parents = [read_card(store, settings.molecule, i) for i in card["parents"].values()]
+    parents = [read_card(store, settings.molecule, i) for i in card.parents.values()]
     levels = _labels_used(store, settings, cell, card)
     return dataclasses.replace(
         blank,
         **errors,
-        model_id=card["model_id"],
-        needs=card["adds_to"],
+        model_id=card.model_id,
+        needs=card.adds_to,
         cheap_labels=len(levels.get(str(settings.cheap), ())),
         label_core_hours=sum(_core_hours(store, settings.molecule, level, len(ids)) for level, ids in levels.items()),
-        training_core_hours=sum(each["core_seconds"] for each in (card, *parents)) / 3600,
-        seconds=sum(sum(each["seconds"].values()) for each in (card, *parents)),
+        training_core_hours=sum(each.core_seconds for each in (card, *parents)) / 3600,
+        seconds=sum(sum(each.seconds.values()) for each in (card, *parents)),
         diagnostics=_diagnose(store, card, frames, device),
     )
 
 
-def _labels_used(
-    store: Store, settings: ComparisonSettings, cell: Cell, card: Mapping[str, Any]
-) -> dict[str, set[str]]:
+def _labels_used(store: Store, settings: ComparisonSettings, cell: Cell, card: Card) -> dict[str, set[str]]:
     """Frame ids of the labels that a model learnt from, by level."""
     accurate = {*cell.train, *cell.valid}
     levels = {str(settings.accurate): accurate}
     strategy = strategy_named(cell.arm)
     # Of cheap frames, some strategies read the geometries alone.
-    if card["cheap"] is None or not strategy.reads_cheap_labels:
+    if card.cheap is None or not strategy.reads_cheap_labels:
         return levels
-    cheap = set(cell.cheap) if card["frames"]["cheap"] else set()
-    levels[card["cheap"]] = cheap | (accurate if card["frames"]["paired"] else set())
+    cheap = set(cell.cheap) if card.frames.cheap else set()
+    levels[card.cheap] = cheap | (accurate if card.frames.paired else set())
     # A model whose strategy reads no ladder has an empty one, or one that it did not read.
     if "ladder" in strategy.reads:
         for between in settings.training.ladder:
@@ -135,13 +133,13 @@ def _core_hours(store: Store, molecule: str, level: str, labels: int) -> float:
     return labels * seconds / max(accepted, 1) / 3600
 
 
-def _diagnose(store: Store, card: dict[str, Any], frames: Sequence[Frame], device: str) -> dict[str, Any] | None:
+def _diagnose(store: Store, card: Card, frames: Sequence[Frame], device: str) -> dict[str, Any] | None:
     """Of a model that was weighted; its teacher is asked about the test frames, which it never met."""
-    if card["weights"] is None:
+    if card.weights is None:
         return None
     from asteroid.comparison.evaluate import mean_forces
     from asteroid.training.diagnostics import bias_diagnostics
 
-    teachers = teachers_of(card)
-    forces = mean_forces(store, card["molecule"], teachers, frames, device=device) if teachers else None
-    return bias_diagnostics(store, card["molecule"], card, teacher_forces=forces)
+    teachers = card.teachers
+    forces = mean_forces(store, card.molecule, teachers, frames, device=device) if teachers else None
+    return bias_diagnostics(store, card.molecule, card, teacher_forces=forces)

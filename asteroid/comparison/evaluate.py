@@ -46,12 +46,12 @@ def predict_arm(
     Raises:
         KeyError: for a frame without a label at the level that the model adds to.
     """
-    molecule = card["molecule"]
-    model = load_model(store, molecule, card["model_id"]).to(choose_device(device))
+    molecule = card.molecule
+    model = load_model(store, molecule, card.model_id).to(choose_device(device))
     energies, forces = predict(model, [frame.configuration for frame in frames])
-    if card["adds_to"] is None:
+    if card.adds_to is None:
         return energies, list(forces)
-    labels = store.labels(molecule, LevelOfTheory.parse(card["adds_to"], imported=True))
+    labels = store.labels(molecule, LevelOfTheory.parse(card.adds_to, imported=True))
     below = [labels[frame.frame_id] for frame in frames]
     added = [None if label.forces is None else f + label.forces for f, label in zip(forces, below, strict=True)]
     return energies + np.array([label.energy for label in below], dtype=float), added
@@ -70,7 +70,7 @@ def mean_forces(
 
 def measure(store: Store, card: Card, frames: Sequence[Frame], *, device: str = "auto") -> TestErrors:
     """Errors against the accurate labels of these frames; a constant shift of energies is an error as well."""
-    labels = store.labels(card["molecule"], LevelOfTheory.parse(card["accurate"], imported=True))
+    labels = store.labels(card.molecule, LevelOfTheory.parse(card.accurate, imported=True))
     energies, forces = predict_arm(store, card, frames, device=device)
     reference = np.array([labels[frame.frame_id].energy for frame in frames], dtype=float)
     energy = {frame.frame_id: energies[i : i + 1] - reference[i] for i, frame in enumerate(frames)}

@@ -19,6 +19,7 @@ from asteroid.pipeline.progress import Show, with_progress
 from asteroid.processes import call_in_process
 from asteroid.stages.common import TORCH_IMPORTS
 from asteroid.store import Store
+from asteroid.store.models import Card
 
 if TYPE_CHECKING:
     from asteroid.labelling.campaign import CampaignSummary
@@ -112,8 +113,8 @@ def _labelled(found: "CampaignSummary") -> str:
     return f"{counts} in {found.wall_seconds:.0f} s, {found.core_seconds:.1f} core-seconds"
 
 
-def _trained(card: dict[str, Any]) -> str:
-    return f"model {card['model_id']}, {stages.held_out_error(card)}"
+def _trained(card: Card) -> str:
+    return f"model {card.model_id}, {stages.held_out_error(card)}"
 
 
 def _lacks_certificate(store: Store, molecule: MoleculeSettings) -> bool:

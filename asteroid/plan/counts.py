@@ -25,7 +25,8 @@ from asteroid.stages.models import Models, trained_models, training_set
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
 from asteroid.stages.pilot import FRAMES, pilot_levels
 from asteroid.stages.rounds import read_rounds, read_step, training_settings, trains_on
-from asteroid.store import Store, paths
+from asteroid.store import Store
+from asteroid.store.models import read_cards
 from asteroid.store.round_records import Further
 from asteroid.strategies import BASELINE, Phase, strategy_named
 from asteroid.training.member import MEMBER
@@ -297,14 +298,10 @@ def _has_baseline(store: Store, model: MoleculeSettings) -> bool:
     # It starts from random weights, whatever the manifest's strategy starts from.
     settings = {**model.training.model_dump(mode="json"), "strategy": BASELINE, "foundation": None}
     wanted = settings, str(model.accurate), sorted(data.train_ids), sorted(data.valid_ids)
-    name = model.model_name
-    files = [paths.model(name, model_id, "card.json") for model_id in store.names(paths.models(name))]
-    cards = [store.read_json(file) for file in files if store.exists(file)]
-    found = [
-        (c["settings"], c["accurate"], *(sorted(c["frames"][f"accurate_{s}"]) for s in ("train", "valid")))
-        for c in cards
-    ]
-    return wanted in found
+    return wanted in (
+        (card.settings, card.accurate, sorted(card.frames.accurate_train), sorted(card.frames.accurate_valid))
+        for card in read_cards(store, model.model_name)
+    )
 
 
 def _needs_curve(store: Store, model: MoleculeSettings, models: Models | None) -> bool:

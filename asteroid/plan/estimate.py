@@ -12,7 +12,8 @@ from asteroid.plan.counts import count_certificate, count_labels, count_sampling
 from asteroid.plan.labels import LabelPrice, growth, ledger_price, measure_price, time_atoms
 from asteroid.plan.lines import Line, Quote, Stage
 from asteroid.plan.machine import ModelPrice, time_model, time_sampling
-from asteroid.store import Store, account, paths
+from asteroid.store import Store, account
+from asteroid.store.models import read_cards
 from asteroid.store.rows import core_seconds
 
 Note = Callable[[str], None]
@@ -212,9 +213,7 @@ class _Left:
 
     def _training_line(self) -> Line:
         left, name = self._training, self._molecule.model_name
-        files = [paths.model(name, model_id, "card.json") for model_id in self._store.names(paths.models(name))]
-        cards = [self._store.read_json(file) for file in files if self._store.exists(file)]
-        spent = self._charged("training") + sum(float(card["core_seconds"]) for card in cards)
+        spent = self._charged("training") + sum(card.core_seconds for card in read_cards(self._store, name))
         count = sum(phase.steps for phase in left.phases)
         line = self._line("training", self._molecule.training.strategy, count, "steps", spent)
         if not left.phases:

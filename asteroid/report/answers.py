@@ -13,6 +13,7 @@ from asteroid.report.cost import Cost, Quoted, gpu_hours
 from asteroid.report.groups import certificate_state, group_lines
 from asteroid.report.verdict import benefit_sentence, quality_sentence, upper_end, worth_sentence
 from asteroid.report.words import count, strategy_of
+from asteroid.store.models import Card
 from asteroid.strategies import BASELINE
 from asteroid.validation.line import OPEN
 
@@ -59,7 +60,7 @@ class Answers:
 
 def answer(
     certificate: Mapping[str, Any],
-    card: Mapping[str, Any],
+    card: Card,
     costs: Sequence[Cost],
     *,
     quoted: Quoted | None = None,
@@ -118,7 +119,7 @@ def _interval(estimate: Mapping[str, Any], scale: float = 1.0) -> str:
     return f"95% interval {low} to {high}"
 
 
-def _cost(costs: Sequence[Cost], quoted: Quoted | None, card: Mapping[str, Any]) -> Answer:
+def _cost(costs: Sequence[Cost], quoted: Quoted | None, card: Card) -> Answer:
     unit, seconds = cost_unit(costs)
     total = sum(cost.core_seconds for cost in costs)
     kinds: dict[str, float] = {}
@@ -163,13 +164,13 @@ def _against_quote(spent: float, quoted: Quoted, unit: str, seconds: float) -> s
 
 def _bought(
     certificate: Mapping[str, Any],
-    card: Mapping[str, Any],
+    card: Card,
     curve: Mapping[str, Any] | None,
     label_seconds: float | None,
 ) -> Answer:
     ratio = certificate["improvement"]
     benefit = benefit_sentence(certificate, card)
-    if card["strategy"] == BASELINE or ratio is None:
+    if card.strategy == BASELINE or ratio is None:
         return Answer("", "", (benefit,), "bad" if certificate.get("passed_over") else "plain")
     aid = strategy_of(card).aid
     it = "they" if aid.endswith("s") else "it"

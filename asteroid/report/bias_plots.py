@@ -21,6 +21,7 @@ from asteroid.report.canvas import (
     plain_numbers,
     to_png,
 )
+from asteroid.store.models import Weights
 
 
 def diagnostic_figures(diagnostics: Mapping[str, Any]) -> dict[str, bytes]:
@@ -60,10 +61,10 @@ def weight_histogram(weights: Mapping[str, Any]) -> bytes:
     return to_png(figure)
 
 
-def weight_against_disagreement(weights: Mapping[str, Any]) -> bytes:
+def weight_against_disagreement(weights: Weights) -> bytes:
     """Each cheap frame's weight against its disagreement with the teacher, eV/Å; of a card's weights."""
     figure, axes = new_axes("mean |F_cheap − F_teacher| of a frame (eV/Å)", "weight")
-    draw_points(axes, np.array(weights["disagreement"]), np.array(weights["values"]), "", BLUE, "o")
+    draw_points(axes, np.array(weights.disagreement), np.array(weights.values), "", BLUE, "o")
     axes.set_ylim(bottom=0)
     return to_png(figure)
 

@@ -15,7 +15,7 @@ from asteroid.levels import LevelOfTheory
 from asteroid.report.words import count
 from asteroid.store import Store, paths, records
 from asteroid.store.account import STAGES, Stage, spent
-from asteroid.store.models import read_card
+from asteroid.store.models import Card, read_card
 from asteroid.store.records import AnalyticHessian
 from asteroid.store.round_records import RoundRecord
 from asteroid.store.rows import core_seconds
@@ -76,8 +76,8 @@ class Quoted:
 def collect_costs(
     store: Store,
     molecule: str,
-    card: Mapping[str, Any],
-    scratch: Mapping[str, Any] | None,
+    card: Card,
+    scratch: Card | None,
     *,
     rounds: Sequence[RoundRecord] = (),
     compared: Collection[str] = (),
@@ -93,9 +93,9 @@ def collect_costs(
         rounds: records of the rounds that led to the model; their trainings are then all that were, the last included.
         compared: ids of further models that it was compared with.
     """
-    others = {*compared, *([scratch["model_id"]] if scratch else [])}
-    own = {card["model_id"], *others, *(model_id for found in rounds for model_id in found.models)}
-    model, trained_on = card["molecule"], card.get("molecules", [molecule])
+    others = {*compared, *([scratch.model_id] if scratch else [])}
+    own = {card.model_id, *others, *(model_id for found in rounds for model_id in found.models)}
+    model, trained_on = card.molecule, card.molecules
     account = {stage: _charged(store, {molecule, *trained_on, model}, stage, own) for stage in STAGES}
     account["validation"] = _charged(store, {molecule}, "validation", own)
     return [
@@ -153,19 +153,19 @@ def read_quote(quote: Mapping[str, Any], costs: Sequence[Cost]) -> Quoted:
     return Quoted(quote["created"], most, least)
 
 
-def _label_costs(store: Store, molecule: str, card: Mapping[str, Any]) -> list[Cost]:
+def _label_costs(store: Store, molecule: str, card: Card) -> list[Cost]:
     costs = []
-    strategy = strategy_named(card["strategy"])
-    if strategy.reads_cheap_labels:
-        cheap = store.attempts(molecule, LevelOfTheory.parse(card["cheap"], imported=True))
-        if card.get("adds_to"):
+    strategy = strategy_named(card.strategy)
+    if strategy.reads_cheap_labels and card.cheap:
+        cheap = store.attempts(molecule, LevelOfTheory.parse(card.cheap, imported=True))
+        if card.adds_to:
             # Only the labels of the accurate frames are in the model, however many the store has.
-            cheap = _of_frames(cheap, {*card["frames"]["accurate_train"], *card["frames"]["accurate_valid"]})
+            cheap = _of_frames(cheap, {*card.frames.accurate})
         costs.append(Cost(f"cheap labels{_kind(cheap)}", _core_seconds(cheap), "cheap labels"))
-    for level in card["settings"].get("ladder", ()) if "ladder" in strategy.reads else ():
+    for level in card.settings.get("ladder", ()) if "ladder" in strategy.reads else ():
         between = store.attempts(molecule, LevelOfTheory.parse(level, imported=True))
         costs.append(Cost(f"labels of {level}{_kind(between)}", _core_seconds(between), "accurate labels"))
-    table = store.attempts(molecule, LevelOfTheory.parse(card["accurate"], imported=True))
+    table = store.attempts(molecule, LevelOfTheory.parse(card.accurate, imported=True))
     ids = set(table["frame_id"].to_pylist())
     # By split, not by the frames in the model: a label that failed has cost its time as well.
     judging = {f.frame_id for f in store.frames(molecule, ids=ids) if f.split in ("test", "certificate")}
@@ -174,12 +174,12 @@ def _label_costs(store: Store, molecule: str, card: Mapping[str, Any]) -> list[C
     costs.append(Cost(f"accurate labels{kind} that trained it", trained, "accurate labels"))
     if judging:
         costs.append(Cost(f"accurate labels{kind} that only judge it", judged, "accurate labels", judges=True))
-    levels = [level for level in (card["accurate"], card["cheap"]) if level]
+    levels = [level for level in (card.accurate, card.cheap) if level]
     atoms = [a for text in levels for a in store.atoms(LevelOfTheory.parse(text, imported=True)).values()]
     if own := [atom["cpu_seconds"] for atom in atoms if atom["molecule"] == molecule]:
         # Molecules of a store share them; the one that needed an atom first has its cost.
         costs.append(Cost("energies of free atoms", sum(own), "accurate labels"))
-    folder = paths.analytic_hessians(molecule, card["accurate"])
+    folder = paths.analytic_hessians(molecule, card.accurate)
     if hessians := store.names(folder):
         seconds = sum(records.read(store, AnalyticHessian, f"{folder}/{name}").core_seconds for name in hessians)
         costs.append(Cost("analytic second derivatives", seconds, "accurate labels", judges=True))
@@ -189,20 +189,19 @@ def _label_costs(store: Store, molecule: str, card: Mapping[str, Any]) -> list[C
 def _training_costs(
     store: Store,
     model: str,
-    card: Mapping[str, Any],
-    scratch: Mapping[str, Any] | None,
+    card: Card,
+    scratch: Card | None,
     compared: Collection[str],
 ) -> list[Cost]:
     def trained(ids: Collection[str]) -> Usage:
         return _trained(store, model, ids)
 
-    costs = [Cost("training", card["core_seconds"], "training", gpu_seconds=card.get("gpu_seconds", 0.0))]
-    teachers = [model_id for role, model_id in card["parents"].items() if role.startswith("teacher")]
-    if teachers:
+    costs = [Cost("training", card.core_seconds, "training", gpu_seconds=card.gpu_seconds)]
+    if teachers := card.teachers:
         name = "its teacher" if len(teachers) == 1 else f"its {len(teachers)} teachers"
         used = trained(teachers)
         costs += _accounted(f"training {name} (accurate labels alone)", used, "training")
-    others = {*compared, *([scratch["model_id"]] if scratch else [])} - {*teachers, card["model_id"]}
+    others = {*compared, *([scratch.model_id] if scratch else [])} - {*teachers, card.model_id}
     return [*costs, *_compared(others, trained(others))]
 
 
@@ -247,7 +246,7 @@ def _trained(store: Store, model: str, ids: Collection[str]) -> Usage:
     used = Usage()
     for model_id in sorted(ids):
         card = read_card(store, model, model_id)
-        used.add_earlier(0.0, float(card["core_seconds"]), float(card.get("gpu_seconds", 0.0)))
+        used.add_earlier(0.0, card.core_seconds, card.gpu_seconds)
     return used
 
 

@@ -10,6 +10,7 @@ from asteroid.report import bias_plots, certificate_plots, dynamics_plots, plots
 from asteroid.report.answers import cost_unit
 from asteroid.report.cost import Cost
 from asteroid.report.gather import Bias
+from asteroid.store.models import Card
 from asteroid.strategies import BASELINE
 
 KINDS = ("bond", "angle", "dihedral", "fragments")
@@ -18,8 +19,8 @@ KINDS = ("bond", "angle", "dihedral", "fragments")
 
 def report_figures(
     certificate: Mapping[str, Any],
-    card: Mapping[str, Any],
-    scratch_card: Mapping[str, Any] | None,
+    card: Card,
+    scratch_card: Card | None,
     *,
     costs: Sequence[Cost],
     bias: Bias | None,
@@ -27,8 +28,8 @@ def report_figures(
 ) -> dict[str, bytes]:
     """PNG by name; arguments as in :class:`asteroid.report.html.ReportContext`."""
     # The comparison with itself would draw every point twice.
-    scratch = certificate["scratch_errors"] if card["strategy"] != BASELINE else None
-    scratch_card = scratch_card if card["strategy"] != BASELINE else None
+    scratch = certificate["scratch_errors"] if card.strategy != BASELINE else None
+    scratch_card = scratch_card if card.strategy != BASELINE else None
     unit, unit_seconds = cost_unit(costs)
     figures = {
         "energies": plots.energy_parity(certificate["errors"], scratch),
@@ -39,12 +40,12 @@ def report_figures(
     }
     if certificate["errors"]["force_mae"] is not None:
         figures["forces"] = plots.force_parity(certificate["errors"], scratch)
-    if card["history"]:
+    if card.history:
         figures["learning"] = plots.learning_curves(card, scratch_card)
-    if card["weights"]:
-        figures["disagreement"] = bias_plots.weight_against_disagreement(card["weights"])
-    if bias:
-        levels = (card["cheap"], card["accurate"])
+    if card.weights:
+        figures["disagreement"] = bias_plots.weight_against_disagreement(card.weights)
+    if bias and card.cheap:
+        levels = (card.cheap, card.accurate)
         cheap, accurate = ([a.tolist() for a in side] for side in (bias.cheap, bias.accurate))
         figures["bias"] = bias_plots.bias_scatter(cheap, accurate, levels)
     if diagnostics:

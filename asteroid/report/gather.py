@@ -5,15 +5,14 @@
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from asteroid.levels import LevelOfTheory
 from asteroid.store import Store
+from asteroid.store.models import Card
 from asteroid.store.rows import core_seconds
 
 MOST_REASONS = 8
@@ -84,12 +83,12 @@ def summarise_level(store: Store, molecule: str, level: LevelOfTheory) -> LevelS
     )
 
 
-def collect_bias(store: Store, molecule: str, card: Mapping[str, Any]) -> Bias | None:
+def collect_bias(store: Store, molecule: str, card: Card) -> Bias | None:
     """Cheap and accurate forces of frames that have both; None when there are none."""
-    if not card["cheap"]:
+    if not card.cheap:
         return None
-    cheap = store.labels(molecule, LevelOfTheory.parse(card["cheap"], imported=True))
-    accurate = store.labels(molecule, LevelOfTheory.parse(card["accurate"], imported=True))
+    cheap = store.labels(molecule, LevelOfTheory.parse(card.cheap, imported=True))
+    accurate = store.labels(molecule, LevelOfTheory.parse(card.accurate, imported=True))
     pairs = [(cheap[i].forces, label.forces) for i, label in accurate.items() if i in cheap]
     both = [(c, a) for c, a in pairs if c is not None and a is not None][:MOST_FRAMES]
     return Bias(tuple(c for c, _ in both), tuple(a for _, a in both)) if both else None

@@ -15,6 +15,7 @@ from asteroid.report.page import data_uri, page_environment
 from asteroid.report.rounds import RoundsContext
 from asteroid.report.verdict import needs_sentence
 from asteroid.report.words import how_trained, strategy_of
+from asteroid.store.models import Card
 
 ERROR_ROWS = (
     ("Force MAE", "force_mae", "meV/Å"),
@@ -55,8 +56,8 @@ class ReportContext:
     """
 
     certificate: Mapping[str, Any]
-    card: Mapping[str, Any]
-    scratch_card: Mapping[str, Any] | None
+    card: Card
+    scratch_card: Card | None
     levels: Sequence[LevelSummary]
     costs: Sequence[Cost]
     answers: Answers
@@ -121,12 +122,12 @@ def render_report(context: ReportContext) -> str:
             alternatives=_ALTERNATIVES,
             needs=needs_sentence(card),
             how=how_trained(card),
-            correction=card.get("correction"),
+            correction=card.correction,
             strategy=strategy_of(card),
             cost_unit=cost_unit(context.costs),
             error_rows=ERROR_ROWS,
             figures={name: data_uri(image) for name, image in _images(context).items()},
-            settings=json.dumps(card["settings"], indent=2, ensure_ascii=False),
+            settings=json.dumps(card.settings, indent=2, ensure_ascii=False),
         )
     )
 
@@ -137,7 +138,7 @@ def render_index(rows: Sequence[IndexRow], comparisons: Sequence[ComparisonRow])
     return template.render(rows=rows, comparisons=comparisons, questions=QUESTIONS)
 
 
-def render_model_page(card: Mapping[str, Any], trained: Sequence[IndexRow], unseen: Sequence[IndexRow]) -> str:
+def render_model_page(card: Card, trained: Sequence[IndexRow], unseen: Sequence[IndexRow]) -> str:
     """The page of a model of several molecules: those that trained it, and apart those that it had never seen."""
     template = page_environment().get_template("model.html.j2")
     return template.render(card=card, trained=trained, unseen=unseen, questions=QUESTIONS, how=how_trained(card))

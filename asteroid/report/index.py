@@ -10,6 +10,7 @@ from asteroid.quantities import format_number
 from asteroid.report.groups import certificate_state
 from asteroid.report.html import ComparisonRow, IndexRow, render_index, render_model_page
 from asteroid.store import Store, paths
+from asteroid.store.models import Card
 
 
 def write_index(store: Store) -> str:
@@ -23,15 +24,15 @@ def write_index(store: Store) -> str:
     return store.location(paths.REPORT_INDEX)
 
 
-def write_model_page(store: Store, card: Mapping[str, Any]) -> str:
+def write_model_page(store: Store, card: Card) -> str:
     """Write the page of a model of several molecules, with those that it is judged on; return where it lies.
 
     It is made again with each certificate, and lists those that are there.
     """
-    rows = [row for row in _rows(store) if row.model_id.startswith(card["model_id"])]
-    trained = [row for row in rows if row.molecule in card["molecules"]]
+    rows = [row for row in _rows(store) if row.model_id.startswith(card.model_id)]
+    trained = [row for row in rows if row.molecule in card.molecules]
     page = render_model_page(card, trained, [row for row in rows if row not in trained]).encode()
-    path = f"{paths.reports(card['molecule'])}/{card['model_id']}.html"
+    path = f"{paths.reports(card.molecule)}/{card.model_id}.html"
     if not (store.exists(path) and store.read(path) == page):
         store.write(path, page)
     return store.location(path)

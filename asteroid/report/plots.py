@@ -1,6 +1,6 @@
 """The figures of a report, each a PNG as bytes.
 
-They are drawn from the plain JSON of :mod:`asteroid.validation.certificate` and of model cards.
+They are drawn from the plain JSON of :mod:`asteroid.validation.certificate` and from model cards.
 :mod:`asteroid.report.html` puts them into the page; :mod:`asteroid.report.bias_plots` draws those of bias and weights.
 """
 
@@ -25,6 +25,7 @@ from asteroid.report.canvas import (
     tick_label,
     to_png,
 )
+from asteroid.store.models import Card
 
 
 def force_parity(errors: Mapping[str, Any], scratch: Mapping[str, Any] | None) -> bytes:
@@ -52,10 +53,10 @@ def energy_parity(errors: Mapping[str, Any], scratch: Mapping[str, Any] | None) 
     return to_png(figure)
 
 
-def learning_curves(card: Mapping[str, Any], scratch: Mapping[str, Any] | None) -> bytes:
+def learning_curves(card: Card, scratch: Card | None) -> bytes:
     """Held-out error (of energies where no held-out label has forces) against steps; trials of γ in grey."""
-    quantity = "energy MAE" if card["valid_force_mae"] is None else "force MAE"
-    unit = "eV/atom" if card["valid_force_mae"] is None else "eV/Å"
+    quantity = "energy MAE" if card.valid_force_mae is None else "force MAE"
+    unit = "eV/atom" if card.valid_force_mae is None else "eV/Å"
     figure, axes = new_axes("training step", f"{quantity} on held-out frames ({unit})")
     axes.set_yscale("log")
     for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
@@ -100,11 +101,11 @@ def _both(
     return [*found, ("this model", errors, BLUE, "o")]
 
 
-def _stages(card: Mapping[str, Any]) -> list[tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
-    error = "valid_energy_mae" if card["valid_force_mae"] is None else "valid_force_mae"
-    names = dict.fromkeys(line["stage"] for line in card["history"])
-    rows = {name: [line for line in card["history"] if line["stage"] == name] for name in names}
+def _stages(card: Card) -> list[tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    error = "valid_energy_mae" if card.valid_force_mae is None else "valid_force_mae"
+    names = dict.fromkeys(line.stage for line in card.history)
+    rows = {name: [line for line in card.history if line.stage == name] for name in names}
     return [
-        (name, np.array([r["step"] for r in lines]), np.array([r[error] for r in lines], dtype=float))
+        (name, np.array([r.step for r in lines]), np.array([getattr(r, error) for r in lines], dtype=float))
         for name, lines in rows.items()
     ]

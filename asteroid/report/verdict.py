@@ -10,6 +10,7 @@ from typing import Any
 
 from asteroid.report.groups import group_lines, is_checked, line_state
 from asteroid.report.words import count, rounded, strategy_of
+from asteroid.store.models import Card
 from asteroid.strategies import BASELINE, strategy_named
 from asteroid.validation.line import OPEN
 
@@ -39,18 +40,18 @@ def quality_sentence(certificate: Mapping[str, Any]) -> str:
     return f"{verdict} Not checked: {', '.join(unchecked)}." if unchecked else verdict
 
 
-def benefit_sentence(certificate: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+def benefit_sentence(certificate: Mapping[str, Any], card: Card) -> str:
     """What a strategy did to the error, as strongly as the test frames allow and no more."""
     if certificate.get("passed_over"):
         return _harm_sentence(certificate, certificate["passed_over"], certificate["harm"])
-    if card["strategy"] == BASELINE:
+    if card.strategy == BASELINE:
         return "This model was trained on accurate labels alone, so no cheap label helped or harmed it."
     aid = strategy_of(card).aid
     ratio, scratch = certificate["improvement"], certificate["scratch_errors"]
     if ratio is None or scratch is None:
         return f"No model was trained on the accurate labels alone, so what {aid} bought is not known."
     errors = certificate["errors"]
-    labels = len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"])
+    labels = len(card.frames.accurate)
     frames = count(len(errors["frame_ids"]), "test frame")
     same = f"the same {count(labels, 'accurate label')}"
     energies = [f"{1000 * found['energy_mae']['value']:.3g}" for found in (errors, scratch)]
@@ -106,7 +107,7 @@ def _harm_sentence(certificate: Mapping[str, Any], other: Mapping[str, Any], har
     )
 
 
-def worth_sentence(card: Mapping[str, Any], curve: Mapping[str, Any], label_seconds: float | None) -> str:
+def worth_sentence(card: Card, curve: Mapping[str, Any], label_seconds: float | None) -> str:
     """How many accurate labels alone would have done as well, and how sure that is; empty where nothing tells.
 
     Args:
@@ -116,7 +117,7 @@ def worth_sentence(card: Mapping[str, Any], curve: Mapping[str, Any], label_seco
     worth, points = curve["worth"], [point["labels"] for point in curve["points"]]
     if worth is None:
         return ""
-    had = len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"])
+    had = len(card.frames.accurate)
     aid, models = strategy_of(card).aid, f"models with {_listed(points)} labels, one training each"
     how = f"read off {models}" if worth["measured"] else f"a power law through {models}"
     if worth["labels"] is None:
@@ -140,9 +141,9 @@ def worth_sentence(card: Mapping[str, Any], curve: Mapping[str, Any], label_seco
     return sentence
 
 
-def needs_sentence(card: Mapping[str, Any]) -> str:
+def needs_sentence(card: Card) -> str:
     """What else must run whenever the model does; empty for a model that stands alone."""
-    level = card.get("adds_to")
+    level = card.adds_to
     if level is None:
         return ""
     return (

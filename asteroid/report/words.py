@@ -3,27 +3,24 @@
 :mod:`asteroid.report.verdict` and the pages speak of a strategy with the words of its definition.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
+from asteroid.store.models import Card
 from asteroid.strategies import StrategyDefinition, strategy_named
 
 
-def strategy_of(card: Mapping[str, Any]) -> StrategyDefinition:
+def strategy_of(card: Card) -> StrategyDefinition:
     """Of a model; where cheap labels did not help, the strategy that it followed without them."""
-    asked = strategy_named(card["strategy"])
-    without = (card.get("correction") or {}).get("alone", False)
+    asked = strategy_named(card.strategy)
+    without = card.correction is not None and card.correction.alone
     return strategy_named(asked.alone) if without and asked.alone else asked
 
 
-def how_trained(card: Mapping[str, Any]) -> str:
+def how_trained(card: Card) -> str:
     """What a model was trained from besides its accurate labels, with the numbers of its card."""
-    frames = card["frames"]
     return strategy_of(card).how.format(
-        labels=count(frames["cheap"], "label"),
-        # Score matching counts them apart; cards of before it do not have the key.
-        configurations=count(frames.get("configurations") or frames["cheap"], "configuration"),
-        cheap=card["cheap"],
+        labels=count(card.frames.cheap, "label"),
+        # Score matching counts them apart.
+        configurations=count(card.frames.configurations or card.frames.cheap, "configuration"),
+        cheap=card.cheap,
     )
 
 

@@ -18,7 +18,7 @@ from asteroid.report.index import write_index, write_model_page
 from asteroid.report.rounds import collect_rounds, rounds_context
 from asteroid.report.words import strategy_of
 from asteroid.store import Store, paths
-from asteroid.store.models import teachers_of
+from asteroid.store.models import Card
 from asteroid.strategies import BASELINE
 from asteroid.training.diagnostics import bias_diagnostics
 
@@ -29,8 +29,8 @@ def write_report(
     store: Store,
     molecule: str,
     certificate: Mapping[str, Any],
-    card: Mapping[str, Any],
-    scratch_card: Mapping[str, Any] | None,
+    card: Card,
+    scratch_card: Card | None,
     *,
     folder: str,
     curve: Mapping[str, Any] | None = None,
@@ -51,11 +51,11 @@ def write_report(
     Returns:
         Where the report lies.
     """
-    model_id = card["model_id"]
+    model_id = card.model_id
     levels = [summarise_level(store, molecule, level) for level in store.levels(molecule)]
     other = certificate.get("passed_over")
     # The rounds trained the strategy's model, whichever was handed over in the end.
-    rounds = collect_rounds(store, card["molecule"], molecule, other["model_id"] if other else model_id)
+    rounds = collect_rounds(store, card.molecule, molecule, other["model_id"] if other else model_id)
     compared = [point["model_id"] for point in curve["points"]] if curve else []
     compared += [other["model_id"]] if other else []
     costs = collect_costs(store, molecule, card, scratch_card, rounds=rounds, compared=compared)
@@ -66,7 +66,7 @@ def write_report(
         costs,
         quoted=quoted,
         curve=curve,
-        label_seconds=_label_seconds(levels, card["accurate"]),
+        label_seconds=_label_seconds(levels, card.accurate),
         next_step=next_step,
     )
     pictures = _pictures(certificate, card, costs, quoted, curve)
@@ -82,9 +82,9 @@ def write_report(
         bias=collect_bias(store, molecule, card),
         # Weights of several molecules have no diagnosis yet.
         diagnostics=None
-        if card["molecule"] != molecule
+        if card.molecule != molecule
         else bias_diagnostics(store, molecule, card, teacher_forces=teacher_forces(certificate, card, scratch_card)),
-        model_location=store.location(paths.model(card["molecule"], model_id)),
+        model_location=store.location(paths.model(card.molecule, model_id)),
         store_location=store.location("").rstrip("/"),
     )
     page = render_report(context).encode()
@@ -93,7 +93,7 @@ def write_report(
     store.write_json(f"{folder}/answers.json", answers.to_json())
     # Last: with the page, the report is complete.
     store.write(f"{folder}/report.html", page)
-    if card["molecule"] != molecule:
+    if card.molecule != molecule:
         write_model_page(store, card)
     write_index(store)
     logger.info("%s: report of model %s written", molecule, model_id)
@@ -102,7 +102,7 @@ def write_report(
 
 def _pictures(
     certificate: Mapping[str, Any],
-    card: Mapping[str, Any],
+    card: Card,
     costs: Sequence[Cost],
     quoted: Quoted | None,
     curve: Mapping[str, Any] | None,
@@ -112,8 +112,8 @@ def _pictures(
         "good": answer_plots.how_good(group_lines(certificate)),
         "cost": answer_plots.what_it_cost(costs, quoted, unit=unit, unit_seconds=seconds),
     }
-    labels = len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"])
-    if card["strategy"] != BASELINE and certificate["scratch_errors"] is not None:
+    labels = len(card.frames.accurate)
+    if card.strategy != BASELINE and certificate["scratch_errors"] is not None:
         pictures["bought"] = answer_plots.what_it_bought(certificate, labels, curve, aid=strategy_of(card).aid)
     return pictures
 
@@ -125,15 +125,12 @@ def _label_seconds(levels: Sequence[LevelSummary], accurate: str) -> float | Non
     return found.core_seconds / attempts if found and attempts else None
 
 
-def teacher_forces(
-    certificate: Mapping[str, Any], card: Mapping[str, Any], scratch_card: Mapping[str, Any] | None
-) -> dict[str, Any] | None:
+def teacher_forces(certificate: Mapping[str, Any], card: Card, scratch_card: Card | None) -> dict[str, Any] | None:
     """What the teacher predicts for the test frames, where it is the model that the certificate compares with.
 
     A committee predicts its mean, which is nobody's certificate: None, as without such a comparison.
     """
-    teachers = teachers_of(card)
     errors = certificate["scratch_errors"]
-    if errors is None or scratch_card is None or teachers != [scratch_card["model_id"]]:
+    if errors is None or scratch_card is None or card.teachers != [scratch_card.model_id]:
         return None
     return dict(zip(errors["frame_ids"], errors["predicted_forces"], strict=True))

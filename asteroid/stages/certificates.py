@@ -20,7 +20,7 @@ from asteroid.stages.own_md import own_md
 from asteroid.store import Store, paths
 from asteroid.store.account import Entry, charge
 from asteroid.store.locks import lock
-from asteroid.store.models import read_card, read_model
+from asteroid.store.models import Card, read_card, read_model
 
 if TYPE_CHECKING:
     from asteroid.report.next_step import Spent
@@ -128,7 +128,7 @@ def _passed_over(store: Store, molecule: MoleculeSettings, models: Models) -> "P
 
 
 def _spent(
-    store: Store, molecule: MoleculeSettings, card: dict[str, Any], certificate: dict[str, Any], curve: dict[str, Any]
+    store: Store, molecule: MoleculeSettings, card: Card, certificate: dict[str, Any], curve: dict[str, Any]
 ) -> "Spent":
     """What labels and MD of a certificate cost, by what those so far have."""
     from asteroid.report.next_step import Spent

@@ -5,7 +5,7 @@ A smaller budget leaves such models behind; where there are none with fewer labe
 would have needed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.stages.common import LEAST_LABELS, waiting
 from asteroid.stages.models import Models, training_frames, training_notes, training_set
-from asteroid.store import Store, paths
+from asteroid.store import Store
 from asteroid.store.locks import lock
+from asteroid.store.models import Card, read_cards
 from asteroid.strategies import BASELINE
 
 if TYPE_CHECKING:
@@ -105,23 +106,21 @@ def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) ->
     Of several with as many labels, the scratch model itself, else the newest. None that a test frame has trained.
     """
     frames, _, _ = training_frames(store, molecule)
-    names = store.names(paths.models(molecule.model_name))
-    files = [paths.model(molecule.model_name, model_id, "card.json") for model_id in names]
-    cards = [store.read_json(file) for file in files if store.exists(file)]
-    own = next(card for card in cards if card["model_id"] == models.scratch)
+    cards = read_cards(store, molecule.model_name)
+    own = next(card for card in cards if card.model_id == models.scratch)
     alike = [
         card
         for card in cards
-        if (card["strategy"], card["accurate"]) == (BASELINE, own["accurate"])
+        if (card.strategy, card.accurate) == (BASELINE, own.accurate)
         and _same_settings(card, own)
-        and not {*card["frames"]["accurate_train"], *card["frames"]["accurate_valid"]} & {*frames.test}
+        and not {*card.frames.accurate} & {*frames.test}
     ]
-    alike.sort(key=lambda card: (card["model_id"] == models.scratch, card["created"]))
-    counts = {len(card["frames"]["accurate_train"]) + len(card["frames"]["accurate_valid"]): card for card in alike}
-    return {labels: counts[labels]["model_id"] for labels in sorted(counts)}
+    alike.sort(key=lambda card: (card.model_id == models.scratch, card.created))
+    counts = {len(card.frames.accurate): card for card in alike}
+    return {labels: counts[labels].model_id for labels in sorted(counts)}
 
 
-def _same_settings(card: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _same_settings(card: Card, other: Card) -> bool:
     """As far as both say: a later version adds settings, which then had their defaults."""
-    ours, theirs = card["settings"], other["settings"]
+    ours, theirs = card.settings, other.settings
     return all(ours[name] == theirs[name] for name in ours.keys() & theirs.keys())

@@ -36,7 +36,7 @@ from asteroid.stages.rounds import (
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models
 from asteroid.store import Store
 from asteroid.store.locks import lock
-from asteroid.store.models import has_model, read_card
+from asteroid.store.models import Card, has_model, read_card
 from asteroid.store.round_records import Explored, ExploringReplica
 
 if TYPE_CHECKING:
@@ -65,10 +65,10 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
     if (found := read_step(store, molecule, Explored, number)) is None:
         card = read_card(store, molecule.model_name, model_of(rounds[-1]))
         members = _committee(store, before, card, settings.committee, on_progress)
-        seconds = sum(read_card(store, molecule.model_name, member)["core_seconds"] for member in members)
+        seconds = sum(read_card(store, molecule.model_name, member).core_seconds for member in members)
         began = time.process_time()
-        find_model_minimum(store, molecule, card["model_id"])
-        models = load_models(store, molecule, (card["model_id"], *members))
+        find_model_minimum(store, molecule, card.model_id)
+        models = load_models(store, molecule, (card.model_id, *members))
         labels = store.labels(molecule.name, molecule.accurate)
         known, _, _ = training_frames(store, before)
         held_out = held_out_frames(store, molecule, known.unused, labels)
@@ -77,12 +77,12 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
         failed, places = failed_lines(store, molecule), list[Configuration]()
         if failed:
             places = failing_geometries(store, molecule, on_progress=on_progress)
-        find = _find(store, molecule, number, card["model_id"], models, calibration, places, on_progress)
+        find = _find(store, molecule, number, card.model_id, models, calibration, places, on_progress)
         replicas, frames, dropped = find
         store.add_frames(molecule.name, frames, batch=_group(molecule, number, "frames"))
         found = Explored(
             round=number,
-            model_id=card["model_id"],
+            model_id=card.model_id,
             because=tuple(failed),
             committee=tuple(members),
             calibration=calibration.record(shared=not known.calibration),
@@ -102,7 +102,7 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
 
 
 def _committee(
-    store: Store, molecule: MoleculeSettings, card: Mapping[str, Any], members: int, on_progress: Progress | None
+    store: Store, molecule: MoleculeSettings, card: Card, members: int, on_progress: Progress | None
 ) -> list[str]:
     """Ids of the committee of a model, which all its molecules share: one of them has it trained.
 

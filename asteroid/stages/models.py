@@ -20,7 +20,7 @@ from asteroid.stages.rounds import last_model, training_settings
 from asteroid.store import Store, paths
 from asteroid.store.account import charge
 from asteroid.store.locks import lock
-from asteroid.store.models import has_model, read_card
+from asteroid.store.models import Card, has_model, read_card
 from asteroid.store.rows import Attempt
 from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import stored_atoms
@@ -165,7 +165,7 @@ def lacks_training(store: Store, molecule: MoleculeSettings, *, baseline: bool =
 
 def train(
     store: Store, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
-) -> dict[str, Any]:
+) -> Card:
     """Train the scratch model, then the manifest's strategy, and find the final model's minimum. Needs torch.
 
     In a loop of rounds the final model goes on from that of the round before.
@@ -187,18 +187,18 @@ def train(
         if final is not None:
             return read_card(store, molecule.model_name, final)
         card = _train(store, molecule, baseline, entry.following(on_progress))
-        entry.model_id = card["model_id"]
+        entry.model_id = card.model_id
         return card
 
 
-def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress: Progress | None) -> dict[str, Any]:
+def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress: Progress | None) -> Card:
     from asteroid.training.run import train_model
 
     data = training_set(store, molecule)
     path = _models_path(store, molecule, of="pipeline" if baseline else "round")
     start = last_model(store, molecule)
 
-    def run(strategy: Any, start: str | None = None) -> dict[str, Any]:
+    def run(strategy: Any, start: str | None = None) -> Card:
         return train_model(
             store,
             molecule.model_name,
@@ -211,12 +211,12 @@ def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress
 
     scratch = run(BASELINE) if baseline else None
     final, passed_over = run(molecule.training.strategy, start), None
-    if scratch is not None and _surely_better(store, molecule, data, scratch["model_id"], final["model_id"]):
-        final, passed_over = scratch, final["model_id"]
-    find_model_minimum(store, molecule, final["model_id"])
-    index: dict[str, Any] = {"final": final["model_id"]}
+    if scratch is not None and _surely_better(store, molecule, data, scratch.model_id, final.model_id):
+        final, passed_over = scratch, final.model_id
+    find_model_minimum(store, molecule, final.model_id)
+    index: dict[str, Any] = {"final": final.model_id}
     if scratch is not None:
-        index = asdict(Models(final["model_id"], scratch["model_id"], passed_over))
+        index = asdict(Models(final.model_id, scratch.model_id, passed_over))
     store.write_json(path, index)
     return final
 
@@ -269,9 +269,9 @@ def _independent(frame: Frame) -> str:
     return frame.frame_id if frame.origin.method == "normal-modes" else frame.group
 
 
-def held_out_error(card: Mapping[str, Any]) -> str:
+def held_out_error(card: Card) -> str:
     """What a model came to on the held-out frames that stopped its training, in words."""
-    return str(HeldOut(card["valid_force_mae"], card["valid_energy_mae"]))
+    return str(HeldOut(card.valid_force_mae, card.valid_energy_mae))
 
 
 def training_notes(on_progress: Progress | None) -> Callable[[str, int, int, HeldOut | None], None] | None:

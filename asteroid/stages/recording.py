@@ -131,10 +131,10 @@ def _training_cost(
     store: Store, molecule: MoleculeSettings, final: str, rounds: Sequence[Round]
 ) -> tuple[tuple[str, ...], float]:
     """Models that this round has trained (its final one and teachers), and their core-seconds."""
-    parents = read_card(store, molecule.model_name, final)["parents"].values()
+    parents = read_card(store, molecule.model_name, final).parents.values()
     earlier = {model_id for found in rounds for model_id in found[molecule.name].models}
     new = sorted({final, *parents} - earlier)
-    return tuple(new), sum(read_card(store, molecule.model_name, model_id)["core_seconds"] for model_id in new)
+    return tuple(new), sum(read_card(store, molecule.model_name, model_id).core_seconds for model_id in new)
 
 
 def _first_batch(frames: TrainingFrames) -> tuple[PickedFrame, ...]:

@@ -1,7 +1,7 @@
 """JSON records of the store as dataclasses: what each holds is said here once, and checked whenever it is read.
 
-:mod:`asteroid.store.paths` says where they lie, :mod:`asteroid.store.json_records` how they are written. Records of a
-model and of a certificate are not among them yet: see :mod:`asteroid.store.models` and
+:mod:`asteroid.store.paths` says where they lie, :mod:`asteroid.store.json_records` how they are written. The card of a
+model is in :mod:`asteroid.store.models`; a certificate is not among them yet: see
 :mod:`asteroid.validation.certificate`.
 """
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BeforeValidator, ConfigDict, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 
 from asteroid.errors import StoreError
 from asteroid.store.files import Files
@@ -24,6 +24,9 @@ def _to_array(value: Any) -> npt.NDArray[np.float64]:
 
 
 Floats = Annotated[npt.NDArray[np.float64], BeforeValidator(_to_array), PlainSerializer(np.ndarray.tolist)]
+
+LeftOut = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
+"""None is not written: the key is left out."""
 
 
 def read(files: Files, kind: type[T], path: str) -> T:

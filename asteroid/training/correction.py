@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from asteroid.errors import TrainingError
+from asteroid.store.models import CorrectionSummary
 from asteroid.training.blend import Blend, Correction, Network, blend, train_network, wants_network
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import MOST_NUMBERS, KernelModel
@@ -235,23 +236,22 @@ def _force_mae(found: Sequence[LabelledFrame], truth: Sequence[LabelledFrame]) -
     return float(np.mean(errors)) if errors else None
 
 
-def describe(molecules: Mapping[str, MoleculeCorrection], without: Collection[str]) -> dict[str, Any]:
+def describe(molecules: Mapping[str, MoleculeCorrection], without: Collection[str]) -> CorrectionSummary:
     """What the card says of the corrections: of the only molecule, or of all together and of each."""
-    found = {name: _describe_one(molecule) | {"alone": name in without} for name, molecule in molecules.items()}
+    found = {name: _describe_one(molecule, name in without) for name, molecule in molecules.items()}
     if len(found) == 1:
         (only,) = found.values()
         return only
     every = list(molecules.values())
     moved = [label for m in every for label in _corrected_held_out(m)]
     held_out, below = ([frame for m in every for frame in getattr(m, part)] for part in ("held_out", "below"))
-    return {
-        "alone": len(without) == len(found),
-        "raw_force_mae": _force_mae(below, held_out),
-        "valid_force_mae": _force_mae(moved, held_out),
-        "labels": sum(one["labels"] for one in found.values()),
-        "steps": [],
-        "molecules": found,
-    }
+    return CorrectionSummary(
+        alone=len(without) == len(found),
+        raw_force_mae=_force_mae(below, held_out),
+        valid_force_mae=_force_mae(moved, held_out),
+        labels=sum(one.labels for one in found.values()),
+        molecules=found,
+    )
 
 
 def _corrected_held_out(molecule: MoleculeCorrection) -> list[LabelledFrame]:
@@ -259,7 +259,7 @@ def _corrected_held_out(molecule: MoleculeCorrection) -> list[LabelledFrame]:
     return lift([_by_id(molecule.below), *[{} for _ in corrections]], corrections)
 
 
-def _describe_one(molecule: MoleculeCorrection) -> dict[str, Any]:
+def _describe_one(molecule: MoleculeCorrection, alone: bool) -> CorrectionSummary:
     """Of one molecule; ``labels`` is the count of the last step, that to the accurate level."""
     steps: list[dict[str, Any]] = [
         {
@@ -272,9 +272,10 @@ def _describe_one(molecule: MoleculeCorrection) -> dict[str, Any]:
         # A molecule without a kernel has the network alone.
         for kernel, correction in zip(molecule.kernels, molecule.corrections or molecule.kernels, strict=False)
     ] or [{"labels": len(molecule.pairs), "network": 1.0}]
-    return {
-        "raw_force_mae": _force_mae(molecule.below, molecule.held_out),
-        "valid_force_mae": _force_mae(_corrected_held_out(molecule), molecule.held_out),
-        "labels": steps[-1]["labels"],
-        "steps": steps,
-    }
+    return CorrectionSummary(
+        alone=alone,
+        raw_force_mae=_force_mae(molecule.below, molecule.held_out),
+        valid_force_mae=_force_mae(_corrected_held_out(molecule), molecule.held_out),
+        labels=steps[-1]["labels"],
+        steps=tuple(steps),
+    )

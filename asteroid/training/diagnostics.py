@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.levels import LevelOfTheory
-from asteroid.store import Store, paths
+from asteroid.store import Store
+from asteroid.store.models import Card, Weights, read_card
 from asteroid.training.disagreement import Pair, describe_disagreement, read_pairs
 
 Floats = npt.NDArray[np.float64]
@@ -33,7 +34,7 @@ MOST_POINTS = 500
 def bias_diagnostics(
     store: Store,
     molecule: str,
-    card: Mapping[str, Any],
+    card: Card,
     *,
     teacher_forces: Mapping[str, npt.ArrayLike] | None = None,
 ) -> dict[str, Any] | None:
@@ -47,24 +48,24 @@ def bias_diagnostics(
         ``disagreement`` of the two levels, the ``teacher`` and its ``estimate`` of the bias, the ``weights``, and
         ``warnings``; each of the first four is None where nothing is known of it.
     """
-    if not card["cheap"]:
+    if not card.cheap:
         return None
     pairs = read_pairs(
         store,
         molecule,
-        LevelOfTheory.parse(card["cheap"], imported=True),
-        LevelOfTheory.parse(card["accurate"], imported=True),
+        LevelOfTheory.parse(card.cheap, imported=True),
+        LevelOfTheory.parse(card.accurate, imported=True),
     )
-    weights = card["weights"]
-    seen = {*card["frames"]["accurate_train"], *card["frames"]["accurate_valid"]}
+    weights = card.weights
+    seen = {*card.frames.accurate}
     predicted = {i: np.asarray(f, dtype=float) for i, f in (teacher_forces or {}).items() if i not in seen}
     disagreement = describe_disagreement(pairs) if pairs else None
     teacher = _teacher(store, molecule, card, [pair for pair in pairs if pair.frame_id in predicted], predicted)
     found: dict[str, Any] = {
         "molecule": molecule,
-        "model_id": card["model_id"],
-        "cheap": card["cheap"],
-        "accurate": card["accurate"],
+        "model_id": card.model_id,
+        "cheap": card.cheap,
+        "accurate": card.accurate,
         "accurate_labels": len(seen),
         "disagreement": disagreement,
         "teacher": teacher,
@@ -97,24 +98,22 @@ def correlation(x: Floats, y: Floats) -> dict[str, dict[str, float]] | None:
 
 
 def _teacher(
-    store: Store, molecule: str, card: Mapping[str, Any], pairs: Sequence[Pair], predicted: Mapping[str, Floats]
+    store: Store, molecule: str, card: Card, pairs: Sequence[Pair], predicted: Mapping[str, Floats]
 ) -> dict[str, Any] | None:
     """Errors of the teacher: on the frames that stopped its training, and on those it never met (None without)."""
-    if "teacher" not in card["parents"]:
+    if "teacher" not in card.parents:
         return None
-    teacher = store.read_json(paths.model(molecule, card["parents"]["teacher"], "card.json"))
+    teacher = read_card(store, molecule, card.parents["teacher"])
     unseen = [np.abs(predicted[pair.frame_id] - pair.accurate).ravel() for pair in pairs]
     return {
-        "models": sum(role.startswith("teacher") for role in card["parents"]),
-        "valid_force_mae": teacher["valid_force_mae"],
+        "models": len(card.teachers),
+        "valid_force_mae": teacher.valid_force_mae,
         "unseen_force_mae": float(np.concatenate(unseen).mean()) if unseen else None,
         "unseen_frames": len(unseen),
     }
 
 
-def _estimate(
-    pairs: Sequence[Pair], weights: Mapping[str, Any] | None, predicted: Mapping[str, Floats]
-) -> dict[str, Any] | None:
+def _estimate(pairs: Sequence[Pair], weights: Weights | None, predicted: Mapping[str, Floats]) -> dict[str, Any] | None:
     """The estimated bias of frames that did not train the teacher against their true one.
 
     On frames that trained it, a teacher knows the accurate label and the two agree for no merit of its own.
@@ -126,13 +125,13 @@ def _estimate(
         for pair in pairs
         if pair.frame_id in predicted
     }
-    estimated |= dict(zip(weights["frame_ids"], weights["disagreement"], strict=True))
+    estimated |= dict(zip(weights.frame_ids, weights.disagreement, strict=True))
     both = [pair for pair in pairs if pair.frame_id in estimated]
     if not both:
         return None
     guess, true = np.array([estimated[pair.frame_id] for pair in both]), np.array([pair.bias for pair in both])
     # Atoms that weigh by their own bias have no weight of the frame's estimate.
-    factors = None if weights.get("atoms") else _weights_of(guess, weights["gamma"])
+    factors = None if weights.atoms else _weights_of(guess, weights.gamma)
     every = -(-len(both) // MOST_POINTS)
     return {
         "frames": len(both),
@@ -149,22 +148,18 @@ def _weights_of(disagreement: Floats, gamma: float | None) -> Floats:
     return np.ones_like(disagreement) if gamma is None else np.exp(-(disagreement - disagreement.min()) / gamma)
 
 
-def _summary(weights: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(weights: Weights) -> dict[str, Any]:
     """γ, its candidates and the spread of the weights; of the atoms' where these have their own."""
-    values = np.array(weights["values"])
-    atoms = weights.get("atoms")
+    values = np.array(weights.values)
+    atoms = weights.atoms
     factors = values if atoms is None else np.concatenate([w * np.array(a) for w, a in zip(values, atoms, strict=True)])
     fraction = float(factors.sum() ** 2 / np.square(factors).sum()) / len(factors)
     counts, edges = np.histogram(values, bins=40, range=(0.0, max(float(values.max()), 1.0)))
     return {
-        "gamma": weights["gamma"],
+        "gamma": weights.gamma,
         "candidates": [
-            {
-                "gamma": candidate["gamma"],
-                "force_mae": candidate.get("valid_force_mae"),
-                "energy_mae": candidate.get("valid_energy_mae"),
-            }
-            for candidate in weights["candidates"]
+            {"gamma": found.gamma, "force_mae": found.valid_force_mae, "energy_mae": found.valid_energy_mae}
+            for found in weights.candidates
         ],
         "by_atom": atoms is not None,
         "frames": len(values),

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from asteroid.errors import TrainingError
+from asteroid.store.models import Evaluation
 from asteroid.training.dataset import Graph
 from asteroid.training.held_out import HeldOut
 from asteroid.training.objectives import LabelLoss, Objective
@@ -67,23 +68,6 @@ class StageSettings:
     patience: int
     evaluate_every: int
     seed: int
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One line of the history; errors are on the held-out frames, of the averaged weights.
-
-    Args:
-        loss: mean over the steps since the last evaluation.
-        valid_force_mae, valid_energy_mae: see :class:`~asteroid.training.held_out.HeldOut`.
-    """
-
-    stage: str
-    step: int
-    learning_rate: float
-    loss: float
-    valid_force_mae: float | None
-    valid_energy_mae: float
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asteroid.settings import TrainingSettings
 
 if TYPE_CHECKING:
     import torch
 
+    from asteroid.store.models import CorrectionSummary
     from asteroid.training.bias import Floats, Weighting
     from asteroid.training.dataset import LabelledFrame
 
@@ -73,11 +74,11 @@ class Trained:
         weighting: of its pretraining, frame by frame.
         weighted_ids: the frame ids of the weighting, in its order.
         atom_weights: (N,) for each frame of the weighting, where atoms were weighed; of mean 1 within each frame.
-        correction: what a correction of cheap labels was made from and how far off it is, as plain JSON.
+        correction: what a correction of cheap labels was made from and how far off it is.
     """
 
     model: torch.nn.Module
     weighting: Weighting | None = None
     weighted_ids: Sequence[str] = ()
     atom_weights: Sequence[Floats] | None = None
-    correction: Mapping[str, Any] | None = None
+    correction: CorrectionSummary | None = None

@@ -27,12 +27,14 @@ from asteroid.store import Store, paths
 from asteroid.store.checkpoints import StoredCheckpoints
 from asteroid.store.models import (
     ID_ATTRIBUTE,
+    Candidate,
     Card,
+    CardFrames,
+    Weights,
     damaged_model,
     has_model,
     read_card,
     read_model,
-    teachers_of,
     write_model,
 )
 from asteroid.strategies import BASELINE, strategy_named
@@ -102,7 +104,7 @@ def train_model(
         # Those of a process that was killed right after it had written the card.
         checkpoints.clear()
         card = read_card(store, name, model_id)
-        if not all(has_model(store, name, teacher) for teacher in teachers_of(card)):
+        if not all(has_model(store, name, teacher) for teacher in card.teachers):
             _train_teachers(store, name, data, settings, on_progress)
         return card
 
@@ -140,45 +142,45 @@ def train_model(
         seconds = {name: result.seconds for name, result in session.results.items()}
         if trained.correction is not None:
             # Beside that of the network, if there was one.
-            seconds["correction"] = seconds.get("correction", 0.0) + trained.correction["seconds"]
-    card = {
-        "model_id": model_id,
-        "molecule": name,
-        "molecules": list(data.molecules),
-        "training_set": training_set,
-        "strategy": strategy,
-        "cheap": levels[1],
-        "accurate": levels[0],
-        "adds_to": str(data.cheap) if definition.learns_difference else None,
-        "seed": settings.seed,
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "asteroid_version": __version__,
-        "settings": {**used.model_dump(mode="json"), "strategy": strategy},
-        "frames": {
-            "accurate_train": [f.frame_id for f in problem.accurate_train],
-            "accurate_valid": [f.frame_id for f in problem.accurate_valid],
-            "cheap": len(problem.cheap),
-            "paired": len(problem.paired_cheap),
-            "configurations": len(problem.configurations),
-            "energy_only": sum(f.forces is None for f in labelled),
-        },
-        "compositions": sorted({frame.configuration.formula for frame in labelled}),
-        "reference_energies": {SYMBOLS[z]: energy for z, energy in references.elements.items()},
-        "energy_shift": references.shift,
-        "baseline": baseline.source,
-        "history": [dataclasses.asdict(line) for result in session.results.values() for line in result.history],
-        "weights": _weights(trained, "valid_energy_mae" if held_out.force_mae is None else "valid_force_mae"),
-        "correction": trained.correction,
-        "valid_force_mae": held_out.force_mae,
-        "valid_energy_mae": held_out.energy_mae,
-        "seconds": seconds,
-        "core_seconds": usage.cpu,
-        "gpu_seconds": usage.gpu,
-        "device": session.device.type,
-        "precision": settings.precision,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "parents": parents if start is None else {**parents, "start": start},
-    }
+            seconds["correction"] = seconds.get("correction", 0.0) + (trained.correction.seconds or 0.0)
+    card = Card(
+        model_id=model_id,
+        molecule=name,
+        molecules=tuple(data.molecules),
+        training_set=training_set,
+        strategy=strategy,
+        cheap=levels[1],
+        accurate=str(data.accurate),
+        adds_to=str(data.cheap) if definition.learns_difference else None,
+        seed=settings.seed,
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        asteroid_version=__version__,
+        settings={**used.model_dump(mode="json"), "strategy": strategy},
+        frames=CardFrames(
+            accurate_train=tuple(f.frame_id for f in problem.accurate_train),
+            accurate_valid=tuple(f.frame_id for f in problem.accurate_valid),
+            cheap=len(problem.cheap),
+            paired=len(problem.paired_cheap),
+            configurations=len(problem.configurations),
+            energy_only=sum(f.forces is None for f in labelled),
+        ),
+        compositions=tuple(sorted({frame.configuration.formula for frame in labelled})),
+        reference_energies={SYMBOLS[z]: energy for z, energy in references.elements.items()},
+        energy_shift=references.shift,
+        baseline=baseline.source,
+        history=tuple(line for result in session.results.values() for line in result.history),
+        weights=_weights(trained, "valid_energy_mae" if held_out.force_mae is None else "valid_force_mae"),
+        correction=trained.correction,
+        valid_force_mae=held_out.force_mae,
+        valid_energy_mae=held_out.energy_mae,
+        seconds=seconds,
+        core_seconds=usage.cpu,
+        gpu_seconds=usage.gpu,
+        device=session.device.type,
+        precision=settings.precision,
+        parameters=sum(p.numel() for p in model.parameters()),
+        parents=parents if start is None else {**parents, "start": start},
+    )
     setattr(model, ID_ATTRIBUTE, model_id)
     buffer = io.BytesIO()
     torch.save(model, buffer)
@@ -217,19 +219,17 @@ def load_calculator(
     """
     model = load_model(store, name, model_id)
     card = read_card(store, name, model_id)
-    # Cards of version 0.1 name no molecules: theirs has the name of the model.
-    molecule = card.get("molecules", [name])[0]
-    first = store.frames(molecule, ids=card["frames"]["accurate_train"])[:1]
+    first = store.frames(card.molecules[0], ids=card.frames.accurate_train)[:1]
     calculator = ModelCalculator(
         name=model_id,
-        compositions=card.get("compositions") or [frame.configuration.formula for frame in first],
+        compositions=card.compositions or [frame.configuration.formula for frame in first],
         models=[model.float() if dtype == "float32" else model],
         device=choose_device(device).type,
         default_dtype=dtype,
     )
-    if card.get("adds_to") is None:
+    if card.adds_to is None:
         return calculator
-    return difference_calculator(calculator, card["adds_to"], first[0].configuration)
+    return difference_calculator(calculator, card.adds_to, first[0].configuration)
 
 
 def _train_teachers(
@@ -240,7 +240,7 @@ def _train_teachers(
     for index, seed in enumerate(teacher_seeds(settings)):
         seeded = settings.model_copy(update={"seed": seed})
         card = train_model(store, name, data, strategy=BASELINE, settings=seeded, on_progress=on_progress)
-        parents["teacher" if index == 0 else f"teacher-{index + 1}"] = card["model_id"]
+        parents["teacher" if index == 0 else f"teacher-{index + 1}"] = card.model_id
     return parents
 
 
@@ -261,19 +261,19 @@ def _energy_mae(model: torch.nn.Module, frames: Sequence[LabelledFrame]) -> floa
     return float(np.abs(errors).mean())
 
 
-def _weights(trained: Trained, error: str) -> dict[str, Any] | None:
+def _weights(trained: Trained, error: str) -> Weights | None:
     weighting = trained.weighting
     if weighting is None:
         return None
-    return {
-        "gamma": _finite(weighting.gamma),
-        "candidates": [{"gamma": _finite(gamma), error: value} for gamma, value in weighting.candidates],
-        "effective_sample_size": effective_sample_size(weighting.values),
-        "frame_ids": list(trained.weighted_ids),
-        "disagreement": weighting.disagreement.tolist(),
-        "values": weighting.values.tolist(),
-        "atoms": None if trained.atom_weights is None else [weights.tolist() for weights in trained.atom_weights],
-    }
+    return Weights(
+        gamma=_finite(weighting.gamma),
+        candidates=tuple(Candidate(_finite(gamma), **{error: value}) for gamma, value in weighting.candidates),
+        effective_sample_size=effective_sample_size(weighting.values),
+        frame_ids=tuple(trained.weighted_ids),
+        disagreement=tuple(weighting.disagreement.tolist()),
+        values=tuple(weighting.values.tolist()),
+        atoms=None if trained.atom_weights is None else tuple(tuple(w.tolist()) for w in trained.atom_weights),
+    )
 
 
 def _finite(gamma: float) -> float | None:

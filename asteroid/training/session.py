@@ -17,6 +17,7 @@ from mace.modules import ScaleShiftMACE
 from asteroid.configuration import Configuration
 from asteroid.manifest import TrainingSettings
 from asteroid.store.checkpoints import CheckpointKeeper
+from asteroid.store.models import Evaluation
 from asteroid.strategies import Phase
 from asteroid.training.dataset import (
     DTYPES,
@@ -27,7 +28,7 @@ from asteroid.training.dataset import (
     to_graph,
     with_label,
 )
-from asteroid.training.fit import Evaluation, FitResult, Progress, StageSettings, State, fit
+from asteroid.training.fit import FitResult, Progress, StageSettings, State, fit
 from asteroid.training.held_out import HeldOut
 from asteroid.training.model import (
     accelerate,

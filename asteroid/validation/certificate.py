@@ -18,6 +18,7 @@ import numpy as np
 
 from asteroid.quantities import format_number
 from asteroid.settings import ThresholdSettings
+from asteroid.store.models import Card
 from asteroid.validation.dynamics import Dynamics, unstable
 from asteroid.validation.errors import Errors, improvement
 from asteroid.validation.evidence import Evidence, evidence_lines
@@ -129,7 +130,7 @@ class Certificate:
 
 
 def certify(
-    card: Mapping[str, Any],
+    card: Card,
     molecule: str,
     *,
     errors: Errors,
@@ -158,12 +159,12 @@ def certify(
     """
     evidence, looks = evidence or Evidence(), looks or Looks()
     return Certificate(
-        model_id=card["model_id"],
+        model_id=card.model_id,
         molecule=molecule,
-        model=card["molecule"],
-        unseen=molecule not in card.get("molecules", [molecule]),
-        strategy=card["strategy"],
-        levels={"cheap": card["cheap"], "accurate": card["accurate"]},
+        model=card.molecule,
+        unseen=molecule not in card.molecules,
+        strategy=card.strategy,
+        levels={"cheap": card.cheap, "accurate": card.accurate},
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         versions=_versions(),
         lines=(

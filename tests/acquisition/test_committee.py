@@ -8,18 +8,17 @@ from asteroid.acquisition.committee import committee_predict, descriptors, force
 from asteroid.configuration import Configuration
 from asteroid.data.training_set import TrainingSet
 from asteroid.store import Store
-from asteroid.store.models import read_card
+from asteroid.store.models import Card, read_card
 from asteroid.training.predict import predict
 from asteroid.training.run import load_model
 from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings, train_model
 
-Made = tuple[Store, dict[str, Any], list[str]]
+Made = tuple[Store, Card, list[str]]
 
 
-def data_of(card: dict[str, Any]) -> TrainingSet:
+def data_of(card: Card) -> TrainingSet:
     """What a model was trained on."""
-    frames = card["frames"]
-    train, valid = frames["accurate_train"], frames["accurate_valid"]
+    train, valid = card.frames.accurate_train, card.frames.accurate_valid
     return TrainingSet.of_molecule("water", cheap=CHEAP, accurate=ACCURATE, train=train, valid=valid)
 
 
@@ -54,11 +53,11 @@ def test_members_go_on_from_the_finished_model_on_its_own_labels(made: Made) -> 
     cards = [read_card(store, "water", member) for member in members]
     assert len(set(members)) == 3
     for member in cards:
-        assert member["parents"] == {"start": card["model_id"]}
-        assert member["frames"]["accurate_train"] == card["frames"]["accurate_train"]
-        assert member["frames"]["cheap"] == 0
-        assert list(member["seconds"]) == ["member"]
-    assert [member["seed"] for member in cards] == [3, 4, 5]
+        assert member.parents == {"start": card.model_id}
+        assert member.frames.accurate_train == card.frames.accurate_train
+        assert member.frames.cheap == 0
+        assert list(member.seconds) == ["member"]
+    assert [member.seed for member in cards] == [3, 4, 5]
 
 
 @pytest.mark.long
@@ -106,7 +105,7 @@ def test_the_disagreement_is_the_spread_of_the_force_on_an_atom() -> None:
 @pytest.mark.long
 def test_descriptors_know_neither_orientation_nor_names_of_equal_atoms(made: Made, water: Labels) -> None:
     store, card, _ = made
-    model = load_model(store, "water", card["model_id"])
+    model = load_model(store, "water", card.model_id)
     one = water.accurate[0].configuration
     quarter = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     turned = one.with_positions(one.positions @ quarter.T + 5.0)
@@ -123,6 +122,6 @@ def test_descriptors_know_neither_orientation_nor_names_of_equal_atoms(made: Mad
 @pytest.mark.long
 def test_descriptors_do_not_depend_on_the_batch(made: Made, water: Labels) -> None:
     store, card, _ = made
-    model = load_model(store, "water", card["model_id"])
+    model = load_model(store, "water", card.model_id)
     configurations = [frame.configuration for frame in water.accurate[:7]]
     assert descriptors(model, configurations, batch_size=3) == pytest.approx(descriptors(model, configurations))

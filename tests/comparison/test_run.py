@@ -83,8 +83,8 @@ def test_weighted_takes_the_scratch_model_of_its_seed_for_its_teacher(store: Sto
     weighted, scratch = data["results"]
     assert (weighted["arm"], scratch["arm"]) == ("weighted", "scratch"), "in the order in which they were asked for"
     card = read_card(store, "water", weighted["model_id"])
-    assert card["parents"] == {"teacher": scratch["model_id"]}
-    assert card["seed"] == 5
+    assert card.parents == {"teacher": scratch["model_id"]}
+    assert card.seed == 5
     assert weighted["training_core_hours"] > scratch["training_core_hours"], "a teacher is part of the cost"
     found = data["diagnostics"]["10"]
     assert found["teacher"]["unseen_frames"] == 10, "the test frames"
@@ -178,7 +178,7 @@ def test_errors_are_those_of_the_certificate(store: Store) -> None:
 def test_delta_is_judged_together_with_the_cheap_label_as_its_calculator_computes_it(store: Store) -> None:
     card, _, frames = result_of(store, "delta")
     energies, forces = predict_arm(store, card, frames[:2])
-    calculator = load_calculator(store, "water", card["model_id"], device="cpu")
+    calculator = load_calculator(store, "water", card.model_id, device="cpu")
     for frame, energy, force in zip(frames[:2], energies, forces, strict=True):
         atoms = frame.configuration.to_atoms()
         atoms.calc = calculator
@@ -204,7 +204,7 @@ def test_force_errors_are_of_the_test_frames_that_have_forces(store: Store, wate
     labels = [dataclasses.replace(f, forces=None) if f.frame_id in bare else f for f in water.accurate]
     mixed = make_store(tmp_path / "store", Labels(water.cheap, labels))
     for name in ("model.model", "card.json"):
-        path = f"models/water/{card['model_id']}/{name}"
+        path = f"models/water/{card.model_id}/{name}"
         mixed.write(path, store.read(path))
     found = measure(mixed, card, frames)
     assert found.force_mae == pytest.approx(measure(store, card, frames[4:]).force_mae)

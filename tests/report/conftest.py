@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from asteroid.configuration import Frame, Origin
 from asteroid.levels import LevelOfTheory
-from asteroid.store import Store
+from asteroid.store import Store, records
 from asteroid.store.rows import Attempt
 from tests.validation.certificates import displaced, label, make_scratch_card, measured
 
@@ -77,5 +77,5 @@ def fill(store: Store) -> Store:
         store.select("water", level, [f.frame_id for f in [*train, *test]], name="all", criterion="all")
         store.add_attempts("water", level, attempts(number, train, seconds))
     store.add_attempts("water", ACCURATE, [failed(frame, HOSTILE) for frame in test])
-    store.write_json("models/water/fedcba9876543210/card.json", make_scratch_card())
+    records.write(store, "models/water/fedcba9876543210/card.json", make_scratch_card())
     return store

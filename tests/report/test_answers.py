@@ -12,7 +12,9 @@ from asteroid.settings import ThresholdSettings
 from asteroid.store import paths, records
 from asteroid.store.account import charge
 from asteroid.store.records import AnalyticHessian
+from asteroid.store.round_records import RoundCost
 from asteroid.usage import Usage
+from tests.report.test_rounds import make_rounds
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
 COSTS = [
@@ -62,8 +64,9 @@ def test_a_quote_counts_what_had_been_spent_and_only_what_has_an_account():
 
 
 def test_rounds_are_paid_for_by_their_own_account(store):
-    rounds = [{"core_seconds": {"labels": 7.0, "training": 300.0, "exploration": 20.0}, "models": ["a"]}] * 3
-    store.write_json("models/water/half/card.json", make_scratch_card() | {"model_id": "half", "core_seconds": 800.0})
+    first = replace(make_rounds()[0], core_seconds=RoundCost(7.0, 300.0, 20.0))
+    rounds = [replace(first, models=("a",))] * 3
+    records.write(store, "models/water/half/card.json", make_scratch_card(model_id="half", core_seconds=800.0))
     found = collect_costs(store, "water", make_card(), None, rounds=rounds, compared=["a", "half"])
     costs = {c.stage: c.core_seconds for c in found}
     assert costs["training in 3 rounds"] == 900.0
@@ -74,13 +77,11 @@ def test_rounds_are_paid_for_by_their_own_account(store):
 
 
 def test_rounds_with_an_account_pay_for_every_exploration_and_their_committees(store):
-    rounds = [
-        {"core_seconds": {"training": 300.0, "exploration": 20.0}, "models": ["half"], "committee": []},
-        {"core_seconds": {"training": 300.0, "exploration": 20.0}, "models": [], "committee": ["member"]},
-    ]
+    first = replace(make_rounds()[0], core_seconds=RoundCost(7.0, 300.0, 20.0))
+    rounds = [replace(first, models=("half",), committee=()), replace(first, models=(), committee=("member",))]
     for name in ("half", "member"):
-        used = {"model_id": name, "core_seconds": 5.0, "gpu_seconds": 2.0}
-        store.write_json(f"models/water/{name}/card.json", make_scratch_card() | used)
+        card = make_scratch_card(model_id=name, core_seconds=5.0, gpu_seconds=2.0)
+        records.write(store, f"models/water/{name}/card.json", card)
     # One of the processes was killed: no record of a round knows of it.
     for _ in range(2):
         with charge(store, "water", "exploration", own=False) as entry:
@@ -92,17 +93,17 @@ def test_rounds_with_an_account_pay_for_every_exploration_and_their_committees(s
 
 
 def test_every_model_that_was_compared_with_is_paid_for_once(store):
-    store.write_json("models/water/half/card.json", make_scratch_card() | {"model_id": "half", "core_seconds": 800.0})
+    records.write(store, "models/water/half/card.json", make_scratch_card(model_id="half", core_seconds=800.0))
     card = make_card(strategy="unweighted", parents={})
     scratch = make_scratch_card()
-    found = collect_costs(store, "water", card, scratch, compared=["half", scratch["model_id"]])
+    found = collect_costs(store, "water", card, scratch, compared=["half", scratch.model_id])
     assert found[-1] == Cost("training the 2 models compared with", 8000.0, "training", judges=True)
 
 
 def test_an_analytic_hessian_is_a_cost_of_judging(store):
     card = make_card()
     for name, seconds in (("a", 3.0), ("b", 4.5)):
-        path = f"{paths.analytic_hessians('water', card['accurate'])}/{name}.json"
+        path = f"{paths.analytic_hessians('water', card.accurate)}/{name}.json"
         records.write(store, path, AnalyticHessian(None, seconds, "no convergence"))
     found = collect_costs(store, "water", card, None)
     assert Cost("analytic second derivatives", 7.5, "accurate labels", judges=True) in found

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -117,7 +118,7 @@ def test_cheap_labels_are_praised_and_blamed_only_where_the_model_saw_them(strat
 
 
 def test_every_strategy_says_how_it_trained_with_its_own_numbers():
-    frames = make_card()["frames"] | {"cheap": 50, "configurations": 1200}
+    frames = replace(make_card().frames, configurations=1200)
     how = {s: how_trained(make_card(strategy=s, frames=frames)) for s in get_args(Strategy)}
     assert len(set(how.values())) == len(how)
     assert how["weighted"] == "pretrained on 50 labels of gfn1-xtb, weighted by their estimated bias"

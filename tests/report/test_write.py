@@ -11,8 +11,9 @@ from asteroid.report.cost import collect_costs
 from asteroid.report.gather import collect_bias, summarise_level
 from asteroid.report.index import write_index
 from asteroid.report.write import teacher_forces, write_report
-from asteroid.store import Store
+from asteroid.store import Store, records
 from asteroid.store.account import charge
+from asteroid.store.models import CorrectionSummary
 from asteroid.usage import Usage
 from asteroid.validation.evidence import Evidence
 from asteroid.validation.on_policy import OnPolicy
@@ -164,7 +165,7 @@ def test_a_trajectory_that_failed_at_once_still_makes_a_report(store):
 
 
 def test_unweighted_when_no_weighting_did_best_is_said(store):
-    weights = make_card()["weights"] | {"gamma": None, "values": [1.0] * 50, "effective_sample_size": 50.0}
+    weights = replace(make_card().weights, gamma=None, values=(1.0,) * 50, effective_sample_size=50.0)
     assert "∞ (no weighting did best)" in Page(write(store, card=make_card(weights=weights))).text
 
 
@@ -230,7 +231,7 @@ def test_a_comparison_that_is_no_teacher_has_its_own_cost(store):
 
 def test_a_difference_costs_only_the_cheap_labels_of_its_own_frames(store):
     ids = [frame.frame_id for frame in store.frames("water", split="train")][:4]
-    frames = make_card()["frames"] | {"accurate_train": ids[:3], "accurate_valid": ids[3:]}
+    frames = replace(make_card().frames, accurate_train=ids[:3], accurate_valid=ids[3:])
     card = make_card(strategy="delta", adds_to="gfn1-xtb", frames=frames, parents={}, weights=None)
     costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", card, None)}
     assert costs["cheap labels"] == 4 * 1.0 * 2
@@ -245,9 +246,8 @@ def test_a_strategy_without_cheap_labels_pays_for_none(store, strategy):
 
 
 def test_every_teacher_of_a_committee_is_paid_for(store):
-    store.write_json(
-        "models/water/second/card.json", make_scratch_card() | {"model_id": "second", "core_seconds": 800.0}
-    )
+    second = make_scratch_card(model_id="second", core_seconds=800.0)
+    records.write(store, "models/water/second/card.json", second)
     card = make_card(parents={"teacher": "fedcba9876543210", "teacher-2": "second"})
     costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", card, make_scratch_card())}
     assert costs["training its 2 teachers (accurate labels alone)"] == 7200.0 + 800.0
@@ -263,7 +263,7 @@ def test_a_model_that_needs_the_cheap_method_says_so_first_and_is_loaded_with_it
 
 
 def test_a_report_on_score_matching_speaks_of_configurations_and_not_of_cheap_labels(store):
-    frames = make_card()["frames"] | {"cheap": 0, "configurations": 1200}
+    frames = replace(make_card().frames, cheap=0, configurations=1200)
     card = make_card(strategy="score-matching", cheap=None, frames=frames, parents={}, weights=None)
     text = Page(write(store, card=card)).text
     assert "pretrained by score matching (sliced) on 1,200 configurations without labels" in text
@@ -272,7 +272,7 @@ def test_a_report_on_score_matching_speaks_of_configurations_and_not_of_cheap_la
 
 
 def test_a_report_on_corrected_labels_shows_what_the_correction_is_worth(store):
-    correction = {"labels": 8, "raw_force_mae": 0.179, "valid_force_mae": 0.0123}
+    correction = CorrectionSummary(labels=8, raw_force_mae=0.179, valid_force_mae=0.0123)
     card = make_card(strategy="corrected", correction=correction, parents={}, weights=None)
     text = Page(write(store, card=card)).text
     assert "learnt from 8 frames with both labels: its force error on the held-out frames is 0.0123 eV/Å" in text
@@ -280,7 +280,7 @@ def test_a_report_on_corrected_labels_shows_what_the_correction_is_worth(store):
 
 
 def test_a_correction_of_energies_alone_claims_nothing_about_forces(store):
-    correction = {"labels": 8, "raw_force_mae": None, "valid_force_mae": None}
+    correction = CorrectionSummary(labels=8, raw_force_mae=None, valid_force_mae=None)
     card = make_card(strategy="corrected", correction=correction, parents={}, weights=None)
     text = Page(write(store, card=card)).text
     assert "learnt from 8 frames with both labels." in text
@@ -297,7 +297,7 @@ def test_every_level_of_a_ladder_is_paid_for(store):
 
 def test_a_collapse_of_the_weights_is_on_the_page(store):
     values = [50.0] + [0.0] * 49
-    weights = make_card()["weights"] | {"values": values, "effective_sample_size": 1.0}
+    weights = replace(make_card().weights, values=values, effective_sample_size=1.0)
     text = Page(write(store, card=make_card(weights=weights))).text
     assert "Warning. The weights collapse: 50 cheap frames count like 1 of equal weight" in text
 
@@ -403,13 +403,13 @@ def energy_only_store(store, tmp_path) -> Store:
         bare.select("water", level, store.selected("water", level), name="all", criterion="all")
         labels = list(store.labels("water", level).values())
         bare.add_attempts("water", level, labels if level == CHEAP else [replace(a, forces=None) for a in labels])
-    bare.write_json("models/water/fedcba9876543210/card.json", make_scratch_card())
+    records.write(bare, "models/water/fedcba9876543210/card.json", make_scratch_card())
     return bare
 
 
 def test_a_report_without_accurate_forces_is_about_energies_and_says_so(energy_only_store):
-    scratch = make_scratch_card() | {"valid_force_mae": None}
-    scratch["history"] = [line | {"valid_force_mae": None} for line in scratch["history"]]
+    history = tuple(replace(line, valid_force_mae=None) for line in make_scratch_card().history)
+    scratch = make_scratch_card(valid_force_mae=None, history=history)
     html = write(energy_only_store, make_energy_only_certificate(), make_energy_only_card(), scratch)
     text = Page(html).text
     assert "forces were never checked, as the accurate labels are energies alone" in text

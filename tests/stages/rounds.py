@@ -55,7 +55,7 @@ def judge(store: Store, molecule: MoleculeSettings) -> bool:
     last = with_labels(molecule, labels_of(stages.read_rounds(store, molecule)[-1]))
     card = stages.train(store, last)
     stages.propose_evidence(store, last)
-    while stages.propose_minimum(store, last, card["model_id"]):
+    while stages.propose_minimum(store, last, card.model_id):
         stages.label(store, last, last.accurate, workers=1)
     stages.label(store, last, last.accurate, workers=1)
     stages.compute_hessian(store, last)

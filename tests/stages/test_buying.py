@@ -12,6 +12,7 @@ from asteroid.settings import AcquisitionSettings
 from asteroid.stages.buying import MOST_ENERGIES, choose_kind, count_labels
 from asteroid.stages.rounds import extend_selection, loop_folder, read_rounds, with_labels
 from asteroid.store import Store
+from asteroid.store.models import read_card
 from asteroid.store.round_records import Option, Purchase
 from tests.stages.rounds import run
 from tests.stages.test_rounds import changed, manifest_in
@@ -59,8 +60,8 @@ def test_energies_are_labelled_as_such_and_the_round_goes_its_way(
     labels = store.labels("water", molecule.accurate)
     assert {labels[i].forces is None for i, split in splits.items() if split == "train"} == {True}
     assert {labels[i].forces is None for i, split in splits.items() if split == "valid"} <= {False}
-    card = store.read_json(f"models/water/{second.model_id}/card.json")
-    assert card["frames"]["energy_only"] == sum(split == "train" for split in splits.values())
+    card = read_card(store, "water", second.model_id)
+    assert card.frames.energy_only == sum(split == "train" for split in splits.values())
     assert store.pending("water", molecule.accurate) == []
     extend_selection(store, molecule, 1)
     stages.label(store, molecule, molecule.accurate, workers=1)

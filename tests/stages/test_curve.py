@@ -13,8 +13,10 @@ from asteroid.manifest import BudgetSettings, MoleculeSettings, ValidationSettin
 from asteroid.stages.curve import has_curve, measure_curve
 from asteroid.stages.kept_quotes import find_quote, keep_quote
 from asteroid.stages.models import Models, training_frames
-from asteroid.store import Store
+from asteroid.store import Store, paths, records
+from asteroid.store.models import CardFrames, read_card
 from asteroid.validation.errors import Errors, measure_errors
+from tests.cards import bare_card
 from tests.report.conftest import ACCURATE, CHEAP, attempts
 from tests.training.conftest import tiny_settings
 from tests.validation.certificates import displaced
@@ -52,15 +54,13 @@ def store(tmp_path: Path) -> Store:
 
 def add_scratch(store: Store, model_id: str, labels: int, **changes: Any) -> None:
     frames, _, _ = training_frames(store, water(accurate=labels))
-    card = {
-        "model_id": model_id,
-        "strategy": "scratch",
-        "accurate": str(ACCURATE),
-        "created": "2026-01-01T00:00:00+00:00",
-        "settings": {"seed": 0, "learning_rate": 0.01},
-        "frames": {"accurate_train": [*frames.train], "accurate_valid": [*frames.valid]},
-    }
-    store.write_json(f"models/water/{model_id}/card.json", card | changes)
+    card = bare_card(
+        model_id=model_id,
+        accurate=str(ACCURATE),
+        settings={"seed": 0, "learning_rate": 0.01},
+        frames=CardFrames(accurate_train=frames.train, accurate_valid=frames.valid, cheap=0),
+    )
+    records.write(store, paths.model("water", model_id, "card.json"), replace(card, **changes))
 
 
 def errors_of(model_id: str) -> Errors:
@@ -94,7 +94,7 @@ def test_models_that_differ_in_more_than_their_labels_are_no_points(store: Store
     add_scratch(store, "other-settings-10", 10, settings={"seed": 1, "learning_rate": 0.01})
     add_scratch(store, "other-level-10", 10, accurate="hf/sto-3g")
     add_scratch(store, "other-strategy-10", 10, strategy="member")
-    add_scratch(store, "saw-the-test-10", 10, frames={"accurate_train": [*test], "accurate_valid": []})
+    add_scratch(store, "saw-the-test-10", 10, frames=CardFrames(accurate_train=test, accurate_valid=(), cheap=0))
     found = measure_curve(store, water(), MODELS, errors_of)
     assert [point["model_id"] for point in found["points"]] == ["scratch-20"]
     assert found["worth"] is None
@@ -137,7 +137,7 @@ def test_half_of_the_labels_train_the_other_point_and_only_once(store: Store) ->
         cheap_ids=frames.cheap,
         settings=molecule.training,
     )
-    models = Models("final", card["model_id"])
+    models = Models("final", card.model_id)
     asked: list[str] = []
 
     def errors(model_id: str) -> Errors:
@@ -146,10 +146,10 @@ def test_half_of_the_labels_train_the_other_point_and_only_once(store: Store) ->
 
     found = measure_curve(store, molecule, models, errors)
     assert [point["labels"] for point in found["points"]] == [10, 20]
-    half = store.read_json(f"models/water/{found['points'][0]['model_id']}/card.json")
-    assert {*half["frames"]["accurate_train"]} < {*frames.train}
-    assert {*half["frames"]["accurate_valid"]} < {*frames.valid}
-    assert sorted(asked) == sorted(["final", card["model_id"], half["model_id"]])
+    half = read_card(store, "water", found["points"][0]["model_id"])
+    assert {*half.frames.accurate_train} < {*frames.train}
+    assert {*half.frames.accurate_valid} < {*frames.valid}
+    assert sorted(asked) == sorted(["final", card.model_id, half.model_id])
     assert has_curve(store, molecule, models)
     before = store.names("models/water")
     assert measure_curve(store, molecule, models, errors) == found

@@ -35,6 +35,7 @@ from asteroid.store.models import write_model
 from asteroid.validation.dynamics import run_dynamics
 from asteroid.validation.minimum import find_minimum, model_hessian
 from asteroid.validation.torsions import rotatable_bonds, scan
+from tests.cards import bare_card
 
 MODEL = "0123456789abcdef"
 NAME = "peroxide"
@@ -83,7 +84,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     # The trajectories are there, so this module is never asked for forces.
     buffer = io.BytesIO()
     torch.save(torch.nn.Linear(1, 1), buffer)
-    write_model(store, {"model_id": MODEL, "molecule": NAME}, buffer.getvalue())
+    write_model(store, bare_card(model_id=MODEL, molecule=NAME), buffer.getvalue())
     stored = StoredTrajectories(store, own.trajectories_folder(molecule, MODEL), found.numbers.tolist())
     run_dynamics(gfn2(), found, molecule.validation, stored=stored)
     stored.save("spectrum", stored.load("nvt") or [])

@@ -18,6 +18,7 @@ from asteroid.manifest import (
 from asteroid.stages.models import training_frames
 from asteroid.stages.rounds import with_labels
 from asteroid.store import Store
+from asteroid.store.models import read_card
 
 TRAINING = TrainingSettings(
     strategy="unweighted",
@@ -51,12 +52,12 @@ def test_a_model_that_has_learnt_nothing_is_passed_over_for_accurate_labels_alon
     card = stages.train(store, WATER)
     models = stages.trained_models(store, WATER)
     assert models is not None
-    assert card["strategy"] == "scratch"
-    assert (models.final, models.scratch) == (card["model_id"], card["model_id"])
+    assert card.strategy == "scratch"
+    assert (models.final, models.scratch) == (card.model_id, card.model_id)
     assert models.passed_over is not None
-    passed_over = store.read_json(f"models/water/{models.passed_over}/card.json")
-    assert passed_over["strategy"] == "unweighted"
-    assert passed_over["valid_force_mae"] > card["valid_force_mae"]
+    passed_over = read_card(store, "water", models.passed_over)
+    assert passed_over.strategy == "unweighted"
+    assert passed_over.valid_force_mae > card.valid_force_mae
     # A loop of rounds goes on with the strategy it was asked for.
     assert stages.round_model(store, WATER) == models.passed_over
     assert Path(store.location(f"models/water/{models.final}/minimum.json")).exists()

@@ -9,6 +9,7 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.processes import single_thread_environment
 from asteroid.stages.rounds import Round, labels_of, last_model, loop_folder, model_of, round_seconds, with_labels
 from asteroid.store import Store
+from asteroid.store.models import read_card
 from tests.stages.rounds import run
 
 single_thread_environment()
@@ -66,12 +67,12 @@ def test_a_round_shares_its_labels_among_the_molecules_and_trains_one_model(
     for found in (first, second):
         assert len({record.model_id for record in found.values()}) == 1
         assert len({record.decision for record in found.values()}) == 1
-    card = store.read_json(f"models/hydrides/{model_of(second)}/card.json")
-    assert set(card["molecules"]) == {"water", "sulfane"}
-    assert card["parents"] == {"start": model_of(first)}
+    card = read_card(store, "hydrides", model_of(second))
+    assert set(card.molecules) == {"water", "sulfane"}
+    assert card.parents == {"start": model_of(first)}
     picked = {frame.frame_id for record in second.values() for frame in record.picked}
     before = {frame.frame_id for record in first.values() for frame in record.picked}
-    trained = {*card["frames"]["accurate_train"], *card["frames"]["accurate_valid"]}
+    trained = {*card.frames.accurate}
     assert trained == before | picked
     for molecule in (water, sulfane):
         record = second[molecule.name]

@@ -12,6 +12,7 @@ from asteroid.stages.atoms import lacks_atoms, missing_atoms
 from asteroid.stages.models import Models, trained_models
 from asteroid.stages.rounds import next_round
 from asteroid.store import Store
+from asteroid.store.models import read_card
 
 CHEAP, ACCURATE = LevelOfTheory.parse("gfn2-xtb"), LevelOfTheory.parse("hf/sto-3g")
 H2 = MoleculeSettings(
@@ -51,7 +52,10 @@ def test_rounds_models_and_cards_are_found(store: Store) -> None:
         store.write(f"models/h2/{model_id}/model.model", b"weights")
     store.write_json("models/h2/fedcba9876543210/card.json", {"model_id": "fedcba9876543210"})
     assert trained_models(store, H2) == Models("0123456789abcdef", "fedcba9876543210")
-    assert store.read_json("models/h2/0123456789abcdef/card.json")["core_seconds"] == 1.5
+    # What later versions added has its default.
+    card = read_card(store, "h2", "0123456789abcdef")
+    assert (card.core_seconds, card.gpu_seconds, card.molecules, card.adds_to) == (1.5, 0.0, ("h2",), None)
+    assert (card.frames.cheap, card.frames.paired, card.weights and card.weights.atoms) == (3, 0, None)
     # Such a store has no free atoms. A finished model keeps its zero, another one is to have them.
     assert missing_atoms(store, "h2", ACCURATE) == [1]
     assert not lacks_atoms(store, H2, ACCURATE)

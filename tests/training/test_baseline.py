@@ -55,14 +55,14 @@ def train(store: Store, ids: list[str], **options: object) -> Card:
 @pytest.mark.long
 def test_elements_of_a_model_have_the_energies_of_free_atoms(trained: tuple[Store, Card]) -> None:
     store, card = trained
-    found = card["reference_energies"]
+    found = card.reference_energies
     # 1e-3 eV: digits of the published values.
     assert found == pytest.approx({"H": FREE[1], "C": FREE[6], "O": FREE[8]}, abs=1e-3)
-    assert card["baseline"] == "free atoms at gfn2-xtb"
-    assert card["compositions"] == ["CH4O"]
-    calculator = load_calculator(store, "methanol", card["model_id"], device="cpu")
+    assert card.baseline == "free atoms at gfn2-xtb"
+    assert card.compositions == ("CH4O",)
+    calculator = load_calculator(store, "methanol", card.model_id, device="cpu")
     assert calculator.models[0].atomic_energies_fn.atomic_energies.flatten().tolist() == list(found.values())
-    assert float(calculator.models[0].scale_shift.shift) == card["energy_shift"]
+    assert float(calculator.models[0].scale_shift.shift) == card.energy_shift
 
 
 @pytest.mark.parametrize("name", ["H2O", "CH3CH2OH"])
@@ -70,7 +70,7 @@ def test_energies_of_molecules_that_a_model_was_not_made_for_are_sane(trained: t
     store, card = trained
     atoms = molecule(name)
     (true,) = label(atoms.numbers.tolist(), atoms.positions[None]).accurate
-    atoms.calc = load_calculator(store, "methanol", card["model_id"], device="cpu")
+    atoms.calc = load_calculator(store, "methanol", card.model_id, device="cpu")
     with pytest.warns(UserWarning, match=f"trained on CH4O alone and is asked for {true.configuration.formula}"):
         energy = atoms.get_potential_energy()
     # 1 eV per atom: binding energies per atom differ by 0.5 between these molecules. It had been thousands of eV.
@@ -81,7 +81,7 @@ def test_energies_of_molecules_that_a_model_was_not_made_for_are_sane(trained: t
 
 def test_a_calculator_warns_once_for_each_composition_and_not_for_its_own(trained: tuple[Store, Card]) -> None:
     store, card = trained
-    calculator = load_calculator(store, "methanol", card["model_id"], device="cpu")
+    calculator = load_calculator(store, "methanol", card.model_id, device="cpu")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for name in ("CH3OH", "H2O", "H2O", "CH4"):
@@ -102,9 +102,9 @@ def test_formulas_are_those_of_cards_and_not_of_ase(tmp_path: Path) -> None:
     store = Store(tmp_path)
     positions = np.array([[[0, 0, 0], [0, 0, d]] for d in np.linspace(0.85, 1.05, 24)])
     card = train(store, fill(store, label([1, 9], positions), "methanol"))
-    assert card["compositions"] == ["FH"]
+    assert card.compositions == ("FH",)
     atoms = molecule("HF")
-    atoms.calc = load_calculator(store, "methanol", card["model_id"], device="cpu")
+    atoms.calc = load_calculator(store, "methanol", card.model_id, device="cpu")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*alone and is asked for")
         atoms.get_potential_energy()
@@ -113,7 +113,7 @@ def test_formulas_are_those_of_cards_and_not_of_ase(tmp_path: Path) -> None:
 def test_elements_that_a_model_does_not_know_are_refused(trained: tuple[Store, Card]) -> None:
     store, card = trained
     atoms = molecule("CH3NO2")
-    atoms.calc = load_calculator(store, "methanol", card["model_id"], device="cpu")
+    atoms.calc = load_calculator(store, "methanol", card.model_id, device="cpu")
     with pytest.raises(InputError, match=r"knows H, C, O and not N \(in CH3NO2\)"):
         atoms.get_potential_energy()
 
@@ -124,11 +124,11 @@ def test_another_baseline_is_another_model_with_the_same_forces_and_energies(met
     without = train(store, ids)
     compute_atoms(store, "methanol", ACCURATE)
     with_atoms = train(store, ids)
-    assert without["model_id"] != with_atoms["model_id"]
-    assert without["baseline"].startswith("none")
+    assert without.model_id != with_atoms.model_id
+    assert without.baseline.startswith("none")
     # Training sees energies relative to their mean, whatever the zero; 1e-6 is rounding of thousands of eV.
     for name in ("valid_force_mae", "valid_energy_mae"):
-        assert with_atoms[name] == pytest.approx(without[name], rel=1e-6)
+        assert getattr(with_atoms, name) == pytest.approx(getattr(without, name), rel=1e-6)
 
 
 @pytest.mark.long
@@ -139,8 +139,8 @@ def test_a_difference_of_levels_has_the_difference_of_their_atoms(methanol: Labe
         compute_atoms(store, "methanol", level)
     atoms = {level: store.atoms(level)["C"]["energy"] for level in (ACCURATE, CHEAP)}
     card = train(store, ids, strategy="delta")
-    assert card["reference_energies"]["C"] == pytest.approx(atoms[ACCURATE] - atoms[CHEAP], abs=1e-9)
-    assert card["baseline"] == "free atoms at gfn2-xtb minus free atoms at gfn1-xtb"
+    assert card.reference_energies["C"] == pytest.approx(atoms[ACCURATE] - atoms[CHEAP], abs=1e-9)
+    assert card.baseline == "free atoms at gfn2-xtb minus free atoms at gfn1-xtb"
 
 
 def test_free_atoms_are_computed_once_by_two_runs_at_once(methanol: Labels, tmp_path: Path) -> None:

@@ -111,11 +111,11 @@ def test_a_ladder_in_the_store_trains_another_model_and_its_card_names_each_step
         )
         for ladder in ((), ("hf/sto-3g",))
     ]
-    assert cards[0]["model_id"] != cards[1]["model_id"]
-    assert [step["labels"] for step in cards[0]["correction"]["steps"]] == [8]
+    assert cards[0].model_id != cards[1].model_id
+    assert [step["labels"] for step in cards[0].correction.steps] == [8]
     # Of the twenty, those of held-out frames have no part.
-    assert [step["labels"] for step in cards[1]["correction"]["steps"]] == [16, 8]
-    assert cards[0]["correction"]["valid_force_mae"] < 0.2 * cards[0]["correction"]["raw_force_mae"]
+    assert [step["labels"] for step in cards[1].correction.steps] == [16, 8]
+    assert cards[0].correction.valid_force_mae < 0.2 * cards[0].correction.raw_force_mae
 
 
 def test_broken_cheap_labels_are_not_used(water: Labels, tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ def test_broken_cheap_labels_are_not_used(water: Labels, tmp_path: Path) -> None
         cheap_ids=[*ids[:15], *ids[20:]],
         settings=tiny_settings(),
     )
-    assert card["correction"]["alone"]
-    assert card["correction"]["valid_force_mae"] < 0.1 * card["correction"]["raw_force_mae"]
+    assert card.correction.alone
+    assert card.correction.valid_force_mae < 0.1 * card.correction.raw_force_mae
 
 
 def test_a_kernel_is_asked_about_no_other_molecule(water: Labels) -> None:
@@ -272,15 +272,15 @@ def test_a_training_on_energies_killed_after_its_pretraining_continues_to_the_ve
     ]
     store.add_attempts("water", ENERGIES, attempts)
     # A training that is resumed from another model asks for no graph before the first stage that is left.
-    start = run(store, strategy="scratch", settings=tiny_settings(scratch_steps=1, evaluate_every=1))["model_id"]
+    start = run(store, strategy="scratch", settings=tiny_settings(scratch_steps=1, evaluate_every=1)).model_id
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
     killed = Store(tmp_path / "killed")
     with pytest.raises(Killed):
         run(killed, start=start, on_progress=die_before_finetuning)
     cards = [run(each, start=start) for each in (store, killed)]
-    assert cards[0]["model_id"] == cards[1]["model_id"]
-    assert cards[0]["history"] == cards[1]["history"]
-    one, other = (load_model(each, "water", cards[0]["model_id"]).parameters() for each in (store, killed))
+    assert cards[0].model_id == cards[1].model_id
+    assert cards[0].history == cards[1].history
+    one, other = (load_model(each, "water", cards[0].model_id).parameters() for each in (store, killed))
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ from scipy import stats
 
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.levels import LevelOfTheory
-from asteroid.store import Store
+from asteroid.store import Store, records
+from asteroid.store.models import Candidate, CardFrames, Weights
 from asteroid.store.rows import Attempt
 from asteroid.training.bias import bias_weights, effective_sample_size
 from asteroid.training.diagnostics import bias_diagnostics, correlation
 from asteroid.training.disagreement import force_disagreement_by_element, global_scale
 from asteroid.training.predict import predict
 from asteroid.training.run import load_model
+from tests.cards import bare_card
 from tests.training.conftest import ACCURATE as ACCURATE_WATER
 from tests.training.conftest import CHEAP as CHEAP_WATER
 from tests.training.conftest import fill, tiny_settings, train_model
@@ -51,23 +54,23 @@ class World:
                 for i, e in zip(self.ids, energies, strict=True)
             ]
             store.add_attempts("water", level, attempts)
-        store.write_json("models/water/teacher/card.json", {"valid_force_mae": 0.05})
+        records.write(store, "models/water/teacher/card.json", bare_card(model_id="teacher", valid_force_mae=0.05))
 
     def card(self, *, gamma: float | None = 0.1, disagreement=None, **changes):
         estimated = self.off[:50] if disagreement is None else np.asarray(disagreement)
         values = bias_weights(estimated, math.inf if gamma is None else gamma)
-        weights = {
-            "gamma": gamma,
-            "candidates": [{"gamma": 0.1, "valid_force_mae": 0.2}, {"gamma": None, "valid_force_mae": 0.3}],
-            "effective_sample_size": effective_sample_size(values),
-            "frame_ids": self.ids[:50],
-            "disagreement": estimated.tolist(),
-            "values": values.tolist(),
-            "atoms": None,
-        }
-        frames = {"accurate_train": self.ids[:8], "accurate_valid": self.ids[8:LABELS]}
-        card = {"model_id": "m", "cheap": str(CHEAP), "accurate": str(ACCURATE), "frames": frames, "weights": weights}
-        return card | {"parents": {"teacher": "teacher"}} | changes
+        weights = Weights(
+            gamma=gamma,
+            candidates=(Candidate(0.1, 0.2), Candidate(None, 0.3)),
+            effective_sample_size=effective_sample_size(values),
+            frame_ids=tuple(self.ids[:50]),
+            disagreement=tuple(estimated.tolist()),
+            values=tuple(values.tolist()),
+        )
+        frames = CardFrames(accurate_train=tuple(self.ids[:8]), accurate_valid=tuple(self.ids[8:LABELS]), cheap=50)
+        levels = {"cheap": str(CHEAP), "accurate": str(ACCURATE)}
+        made = {"frames": frames, "weights": weights, "parents": {"teacher": "teacher"}}
+        return bare_card(**(levels | made | changes))
 
     def diagnose(self, *, teacher_forces=None, **options):
         found = bias_diagnostics(self.store, "water", self.card(**options), teacher_forces=teacher_forces)
@@ -202,8 +205,8 @@ def test_a_teacher_no_better_than_the_cheap_level_is_a_warning(world):
 def test_the_spread_of_atom_weights_is_that_of_the_atoms(world):
     card = world.card()
     # Frames weigh alike, and within each a third of the atoms has all the weight.
-    card["weights"] |= {"values": [1.0] * 50, "atoms": [[3.0, 0.0, 0.0]] * 50}
-    weights = bias_diagnostics(world.store, "water", card)["weights"]
+    weights = replace(card.weights, values=(1.0,) * 50, atoms=((3.0, 0.0, 0.0),) * 50)
+    weights = bias_diagnostics(world.store, "water", replace(card, weights=weights))["weights"]
     assert weights["by_atom"]
     assert weights["effective_sample_size"] == pytest.approx(50 / 3)
     assert weights["variation"] == pytest.approx(math.sqrt(2))
@@ -213,7 +216,7 @@ def test_the_histogram_counts_every_weight(world):
     weights = world.diagnose()["weights"]
     assert sum(weights["histogram"]["counts"]) == weights["frames"] == 50
     card = world.card()
-    assert weights["effective_sample_size"] == pytest.approx(card["weights"]["effective_sample_size"])
+    assert weights["effective_sample_size"] == pytest.approx(card.weights.effective_sample_size)
 
 
 def test_without_weights_the_bias_is_still_measured(world):
@@ -242,13 +245,13 @@ def test_the_frames_that_a_training_weighs_are_named_in_the_order_of_their_weigh
         cheap_ids=ids[:30],
         settings=tiny_settings(),
     )
-    teacher = load_model(store, "water", card["parents"]["teacher"])
+    teacher = load_model(store, "water", card.parents["teacher"])
     cheap = store.labels("water", CHEAP_WATER)
     configurations = {frame.frame_id: frame.configuration for frame in store.frames("water")}
-    named = card["weights"]["frame_ids"]
+    named = card.weights.frame_ids
     forces = predict(teacher, [configurations[i] for i in named])[1]
     by_hand = [np.abs(cheap[i].forces - f).mean() for i, f in zip(named, forces, strict=True)]
-    assert card["weights"]["disagreement"] == pytest.approx(by_hand, rel=1e-6)
+    assert card.weights.disagreement == pytest.approx(by_hand, rel=1e-6)
     found = bias_diagnostics(store, "water", card)
     assert found["disagreement"]["frames"] == len(ids)
     # Those that trained or stopped the teacher are left out, wherever they are.

@@ -64,10 +64,10 @@ def test_configurations_without_a_single_cheap_label_pretrain_a_model(
 ) -> None:
     store = Store(tmp_path)
     card = train(store, fill(store, water, [500.0]), strategy=strategy)
-    assert [line["stage"] for line in card["history"]] == ["pretrain"] * 2 + ["finetune"]
-    assert card["frames"]["configurations"] == 28
-    assert card["frames"]["cheap"] == 0
-    assert card["cheap"] is None
+    assert [line.stage for line in card.history] == ["pretrain"] * 2 + ["finetune"]
+    assert card.frames.configurations == 28
+    assert card.frames.cheap == 0
+    assert card.cheap is None
 
 
 def test_cheap_labels_change_nothing(water: Labels, tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_cheap_labels_change_nothing(water: Labels, tmp_path: Path) -> None:
         train(with_labels, fill(with_labels, water, [500.0], cheap=True)),
         train(without, fill(without, water, [500.0])),
     ]
-    assert cards[0]["model_id"] == cards[1]["model_id"]
-    assert cards[0]["history"] == cards[1]["history"]
+    assert cards[0].model_id == cards[1].model_id
+    assert cards[0].history == cards[1].history
 
 
 def test_another_temperature_makes_another_model(water: Labels, tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ def test_another_temperature_makes_another_model(water: Labels, tmp_path: Path) 
     for temperature in (300.0, 600.0):
         store = Store(tmp_path / f"{temperature:.0f}")
         cards.append(train(store, fill(store, water, [temperature])))
-    assert cards[0]["model_id"] != cards[1]["model_id"]
-    assert cards[0]["history"][0]["loss"] != cards[1]["history"][0]["loss"]
+    assert cards[0].model_id != cards[1].model_id
+    assert cards[0].history[0].loss != cards[1].history[0].loss
 
 
 def test_only_configurations_with_a_temperature_are_learnt_from(water: Labels, tmp_path: Path) -> None:
     store = Store(tmp_path)
     card = train(store, fill(store, water, [500.0, None]))
-    assert card["frames"]["configurations"] == 14
+    assert card.frames.configurations == 14
 
 
 @pytest.mark.parametrize("strategy", FORMS)
@@ -121,8 +121,8 @@ def test_a_training_killed_while_it_matches_scores_continues_to_the_very_same_mo
     with pytest.raises(Killed):
         train(stores[1], ids, on_progress=die)
     continued = train(stores[1], ids)
-    assert continued["history"] == whole["history"]
-    one, other = (load_model(store, "water", whole["model_id"]) for store in stores)
+    assert continued.history == whole.history
+    one, other = (load_model(store, "water", whole.model_id) for store in stores)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
@@ -160,7 +160,7 @@ def test_a_mace_model_learns_the_spring_of_a_bond_from_its_lengths_alone(tmp_pat
     # Where the configurations are: two thermal widths to either side.
     width = np.sqrt(BOLTZMANN * HOT / STIFFNESS)
     probe = stretched(np.linspace(LENGTH - 2 * width, LENGTH + 2 * width, 21), seed=3)
-    _, forces = predict(load_model(store, "water", card["model_id"]), [frame.configuration for frame in probe])
+    _, forces = predict(load_model(store, "water", card.model_id), [frame.configuration for frame in probe])
     learnt, true = np.concatenate(forces).ravel(), np.concatenate([np.array(f.forces) for f in probe]).ravel()
     # The least-squares force constant, relative to the spring's; 2000 lengths tell it to 3 %.
     assert learnt @ true / (true @ true) == pytest.approx(1.0, abs=0.1)

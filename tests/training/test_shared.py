@@ -62,20 +62,20 @@ def train(made: Made, counts: dict[str, int], **options: Any) -> Card:
 def test_each_molecule_has_a_kernel_of_its_own_and_the_model_knows_both(made: Made) -> None:
     store, _ = made
     card = train(made, {"water": 8, "peroxide": 8})
-    corrections = card["correction"]["molecules"]
-    assert [step["labels"] for name in ("peroxide", "water") for step in corrections[name]["steps"]] == [8, 8]
+    corrections = card.correction.molecules
+    assert [step["labels"] for name in ("peroxide", "water") for step in corrections[name].steps] == [8, 8]
     for found in corrections.values():
-        assert found["valid_force_mae"] < 0.5 * found["raw_force_mae"]
-    assert (card["molecules"], card["compositions"]) == (["peroxide", "water"], ["H2O", "H2O2"])
-    assert store.names("training-sets/both") == [f"{card['training_set']}.parquet"]
+        assert found.valid_force_mae < 0.5 * found.raw_force_mae
+    assert (card.molecules, card.compositions) == (("peroxide", "water"), ("H2O", "H2O2"))
+    assert store.names("training-sets/both") == [f"{card.training_set}.parquet"]
     # The order in which they are named is no part of a model.
-    assert train(made, {"peroxide": 8, "water": 8})["model_id"] == card["model_id"]
+    assert train(made, {"peroxide": 8, "water": 8}).model_id == card.model_id
 
 
 def test_energies_and_forces_of_a_mixture_are_those_of_its_molecules_one_by_one(made: Made) -> None:
     store, ids = made
     card = train(made, {"water": 8, "peroxide": 8})
-    model = load_model(store, "both", card["model_id"])
+    model = load_model(store, "both", card.model_id)
     frames = [f.configuration for name in ("water", "peroxide") for f in store.frames(name, ids=ids[name][:3])]
     mixed = [frames[i] for i in (3, 0, 4, 1, 2, 5)]
     energies, forces = predict(model, mixed)
@@ -84,13 +84,13 @@ def test_energies_and_forces_of_a_mixture_are_those_of_its_molecules_one_by_one(
         assert energies[place] == pytest.approx(float(alone[0][0]), abs=1e-9)
         np.testing.assert_allclose(forces[place], alone[1][0], atol=1e-9)
     atoms = frames[3].to_atoms()
-    atoms.calc = load_calculator(store, "both", card["model_id"], device="cpu")
+    atoms.calc = load_calculator(store, "both", card.model_id, device="cpu")
     assert atoms.get_potential_energy() == pytest.approx(float(energies[0]), abs=1e-6)
 
 
 def test_a_molecule_with_too_few_pairs_is_corrected_by_the_network_of_all(made: Made) -> None:
     card = train(made, {"water": 8, "peroxide": 1})
-    steps = card["correction"]["molecules"]
-    assert steps["peroxide"]["steps"] == [{"labels": 1, "network": 1.0}]
-    assert steps["water"]["steps"][0]["labels"] == 8
-    assert "correction" in {line["stage"] for line in card["history"]}
+    steps = card.correction.molecules
+    assert steps["peroxide"].steps == ({"labels": 1, "network": 1.0},)
+    assert steps["water"].steps[0]["labels"] == 8
+    assert "correction" in {line.stage for line in card.history}

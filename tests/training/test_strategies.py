@@ -69,20 +69,20 @@ def test_the_held_out_error_of_delta_is_that_of_the_difference_of_the_levels(
     store, card = delta
     pairs = zip(water.accurate[8:12], water.cheap[8:12], strict=True)
     held_out = [dataclasses.replace(a, forces=np.array(a.forces) - np.array(c.forces)) for a, c in pairs]
-    assert card["valid_force_mae"] == pytest.approx(force_mae(load_model(store, "water", card["model_id"]), held_out))
-    assert (card["adds_to"], card["cheap"]) == ("gfn1-xtb", "gfn1-xtb")
-    assert (card["frames"]["cheap"], card["frames"]["paired"]) == (0, 12)
+    assert card.valid_force_mae == pytest.approx(force_mae(load_model(store, "water", card.model_id), held_out))
+    assert (card.adds_to, card.cheap) == ("gfn1-xtb", "gfn1-xtb")
+    assert (card.frames.cheap, card.frames.paired) == (0, 12)
 
 
 def test_a_constant_between_the_levels_is_nothing_to_learn(water: Labels, tmp_path: Path) -> None:
     shifted = Labels([dataclasses.replace(f, energy=f.energy - 1000.0) for f in water.cheap], water.accurate)
     stores = (Store(tmp_path / "one"), Store(tmp_path / "other"))
     one, other = (train(s, fill(s, labels), "delta") for s, labels in zip(stores, (water, shifted), strict=True))
-    assert one["model_id"] != other["model_id"]
+    assert one.model_id != other.model_id
     # 1000 eV leave 13 of 16 digits of a relative energy, and the first eigenvectors of the optimiser, of which some are
     # arbitrary, hang on the last ones: two trainings, but not of two problems.
-    assert one["valid_force_mae"] == pytest.approx(other["valid_force_mae"], rel=0.5)
-    assert one["valid_energy_mae"] == pytest.approx(other["valid_energy_mae"], abs=0.02)
+    assert one.valid_force_mae == pytest.approx(other.valid_force_mae, rel=0.5)
+    assert one.valid_energy_mae == pytest.approx(other.valid_energy_mae, abs=0.02)
 
 
 def test_differences_need_both_labels_and_have_forces_where_both_do(water: Labels, store: Store) -> None:
@@ -102,9 +102,9 @@ def test_a_delta_calculator_is_the_model_and_the_cheap_method_together(
 ) -> None:
     store, card = delta
     frame, cheap = water.accurate[20], water.cheap[20]
-    energies, forces = predict(load_model(store, "water", card["model_id"]), [frame.configuration])
+    energies, forces = predict(load_model(store, "water", card.model_id), [frame.configuration])
     atoms = frame.configuration.to_atoms()
-    atoms.calc = load_calculator(store, "water", card["model_id"], device="cpu")
+    atoms.calc = load_calculator(store, "water", card.model_id, device="cpu")
     # tblite's own convergence, about 1e-8 eV and 1e-6 eV/Å.
     assert atoms.get_potential_energy() == pytest.approx(cheap.energy + energies[0], abs=1e-6)
     np.testing.assert_allclose(atoms.get_forces(), np.array(cheap.forces) + forces[0], atol=1e-5)
@@ -118,7 +118,7 @@ def test_forces_of_a_delta_calculator_are_minus_the_finite_difference_of_its_ene
 ) -> None:
     store, card = delta
     atoms = water.accurate[3].configuration.to_atoms()
-    atoms.calc = load_calculator(store, "water", card["model_id"], device="cpu")
+    atoms.calc = load_calculator(store, "water", card.model_id, device="cpu")
     forces = atoms.get_forces()
     step = 1e-3
     for atom, axis in ((0, 0), (1, 1), (2, 2)):
@@ -136,7 +136,7 @@ def test_a_delta_model_of_imported_labels_says_why_it_has_no_calculator(water: L
     ids = fill(store, water, cheap=imported)
     card = train(store, ids, "delta", cheap=imported)
     with pytest.raises(InputError, match="adds to 'mace-off23', whose labels were imported"):
-        load_calculator(store, "water", card["model_id"], device="cpu")
+        load_calculator(store, "water", card.model_id, device="cpu")
 
 
 # multihead
@@ -146,13 +146,13 @@ def test_a_delta_model_of_imported_labels_says_why_it_has_no_calculator(water: L
 def test_the_accurate_head_is_what_is_judged_and_saved(water: Labels, store: Store) -> None:
     ids = fill(store, water)
     card = train(store, ids, "multihead")
-    model = load_model(store, "water", card["model_id"])
+    model = load_model(store, "water", card.model_id)
     assert model.heads == ["Default"]
-    assert card["valid_force_mae"] == pytest.approx(force_mae(model, water.accurate[8:12]), rel=1e-9)
-    assert {line["stage"] for line in card["history"]} == {"multihead"}
-    assert card["history"][-1]["step"] == 40, "as many steps as pretraining and fine-tuning have together"
+    assert card.valid_force_mae == pytest.approx(force_mae(model, water.accurate[8:12]), rel=1e-9)
+    assert {line.stage for line in card.history} == {"multihead"}
+    assert card.history[-1].step == 40, "as many steps as pretraining and fine-tuning have together"
     atoms = water.accurate[0].configuration.to_atoms()
-    atoms.calc = load_calculator(store, "water", card["model_id"], device="cpu")
+    atoms.calc = load_calculator(store, "water", card.model_id, device="cpu")
     assert abs(atoms.get_potential_energy() - water.accurate[0].energy) < 5.0
 
 
@@ -186,7 +186,7 @@ def test_two_heads_learn_two_levels_that_one_model_could_not(water: Labels, stor
     settings = tiny_settings(pretrain_steps=100, finetune_steps=100, evaluate_every=50, learning_rate=0.02)
     card = train(store, ids, "multihead", settings=settings)
     nothing = np.mean([np.abs(np.array(f.forces)) for f in water.accurate[8:12]])
-    assert card["valid_force_mae"] < 0.5 * nothing
+    assert card.valid_force_mae < 0.5 * nothing
 
 
 # foundation
@@ -198,7 +198,7 @@ def started_from(water: Labels, tmp_path_factory: pytest.TempPathFactory) -> tup
     store = Store(tmp_path_factory.mktemp("store"))
     card = train(store, fill(store, water), "scratch")
     path = tmp_path_factory.mktemp("models") / "foundation.model"
-    path.write_bytes(store.read(f"models/water/{card['model_id']}/model.model"))
+    path.write_bytes(store.read(f"models/water/{card.model_id}/model.model"))
     return str(path), card
 
 
@@ -216,8 +216,8 @@ def test_a_foundation_model_is_where_training_starts(
         finetune_learning_rate=1e-9,
     )
     card = train(store, ids, strategy, settings=settings)
-    assert card["valid_force_mae"] == pytest.approx(start["valid_force_mae"], rel=1e-3)
-    assert card["cheap"] == (None if strategy == "foundation" else "gfn1-xtb")
+    assert card.valid_force_mae == pytest.approx(start.valid_force_mae, rel=1e-3)
+    assert card.cheap == (None if strategy == "foundation" else "gfn1-xtb")
 
 
 @pytest.mark.long
@@ -227,8 +227,8 @@ def test_a_strategy_that_starts_from_random_weights_does_so_whatever_model_there
 ) -> None:
     ids = fill(store, water)
     with_model = train(store, ids, strategy, settings=tiny_settings(foundation=started_from[0]))
-    assert with_model["settings"]["foundation"] is None
-    assert train(store, ids, strategy)["model_id"] == with_model["model_id"]
+    assert with_model.settings["foundation"] is None
+    assert train(store, ids, strategy).model_id == with_model.model_id
 
 
 def test_fine_tuning_without_a_model_to_fine_tune_is_one_line(water: Labels, store: Store, tmp_path: Path) -> None:
@@ -250,18 +250,18 @@ def test_the_forces_of_a_broken_atom_are_ignored_and_those_of_its_neighbours_kep
     spoilt = [dataclasses.replace(f, forces=np.array(f.forces) + wrong) for f in water.accurate]
     ids = fill(store, Labels(spoilt, water.accurate))
     card = train(store, ids, "weighted", settings=tiny_settings(weights="atom", gamma=1.0))
-    within = np.array(card["weights"]["atoms"])
-    frames = np.array(card["weights"]["values"])
+    within = np.array(card.weights.atoms)
+    frames = np.array(card.weights.values)
     assert within.shape == (36, 3)
     assert within[:, 2].max() < 1e-3 * within[:, :2].min()
     np.testing.assert_allclose(within.mean(axis=1), 1.0)
     assert (frames[:, None] * within).mean() == pytest.approx(1.0)
     by_frame = train(store, ids, "weighted", settings=tiny_settings(gamma=1.0))
-    assert by_frame["weights"]["atoms"] is None
-    assert by_frame["model_id"] != card["model_id"]
+    assert by_frame.weights.atoms is None
+    assert by_frame.model_id != card.model_id
     # It was pretrained on the forces of the other atoms alone: their error is the smaller for it.
-    pretrained = [next(e for e in c["history"][::-1] if e["stage"] == "pretrain") for c in (card, by_frame)]
-    assert pretrained[0]["valid_force_mae"] < 0.5 * pretrained[1]["valid_force_mae"]
+    pretrained = [next(e for e in c.history[::-1] if e.stage == "pretrain") for c in (card, by_frame)]
+    assert pretrained[0].valid_force_mae < 0.5 * pretrained[1].valid_force_mae
 
 
 def test_frame_and_atom_weights_multiply_to_the_weight_of_the_atom() -> None:
@@ -280,19 +280,19 @@ def test_a_committee_of_teachers_is_several_seeds_of_scratch_and_its_mean_estima
     ids = fill(store, water)
     few = {"pretrain_steps": 4, "finetune_steps": 4, "evaluate_every": 4, "seed": 5}
     card = train(store, ids, "weighted", settings=tiny_settings(teachers=3, **few))
-    assert list(card["parents"]) == ["teacher", "teacher-2", "teacher-3"]
-    teachers = [read_card(store, "water", model_id) for model_id in card["parents"].values()]
-    assert [t["strategy"] for t in teachers] == ["scratch"] * 3
-    assert [t["seed"] for t in teachers] == teacher_seeds(tiny_settings(teachers=3, **few))
-    assert train(store, ids, "scratch", settings=tiny_settings(**few))["model_id"] == card["parents"]["teacher"]
-    models = [load_model(store, "water", t["model_id"]) for t in teachers]
+    assert list(card.parents) == ["teacher", "teacher-2", "teacher-3"]
+    teachers = [read_card(store, "water", model_id) for model_id in card.parents.values()]
+    assert [t.strategy for t in teachers] == ["scratch"] * 3
+    assert [t.seed for t in teachers] == teacher_seeds(tiny_settings(teachers=3, **few))
+    assert train(store, ids, "scratch", settings=tiny_settings(**few)).model_id == card.parents["teacher"]
+    models = [load_model(store, "water", t.model_id) for t in teachers]
     cheap = sorted((*water.cheap[:8], *water.cheap[12:]), key=lambda f: f.frame_id)
     configurations = [f.configuration for f in cheap]
     mean = sum(np.array(predict(m, configurations)[1]) for m in models) / 3
     np.testing.assert_allclose(mean_forces(models, configurations), mean, atol=1e-12)
     expected = np.abs(mean - np.array([f.forces for f in cheap])).mean(axis=(1, 2))
     # Teachers estimate in the precision they were saved in, which is double here.
-    np.testing.assert_allclose(card["weights"]["disagreement"], expected, rtol=1e-6)
+    np.testing.assert_allclose(card.weights.disagreement, expected, rtol=1e-6)
 
 
 def test_teachers_of_different_seeds_share_no_random_weights() -> None:
@@ -332,7 +332,7 @@ def test_settings_that_a_strategy_does_not_read_do_not_name_another_model(
         settings=tiny_settings(**others),
         on_progress=lambda stage, step, steps, held_out: seen.append(held_out),
     )
-    assert (again["model_id"], seen) == (card["model_id"], [])
+    assert (again.model_id, seen) == (card.model_id, [])
 
 
 @pytest.mark.parametrize(
@@ -353,8 +353,8 @@ def test_settings_that_a_strategy_reads_name_another_model(
     ids = fill(store, water)
     few = {"pretrain_steps": 4, "finetune_steps": 4, "evaluate_every": 4}
     one, other = (train(store, ids, strategy, settings=tiny_settings(**{**few, **c})) for c in ({}, change))
-    assert one["model_id"] != other["model_id"]
-    assert one["history"] != other["history"] or one["weights"] != other["weights"]
+    assert one.model_id != other.model_id
+    assert one.history != other.history or one.weights != other.weights
 
 
 @pytest.mark.long
@@ -367,7 +367,7 @@ def test_a_cheap_label_of_a_held_out_frame_counts_only_where_its_difference_is_h
     ids = fill(one, water)
     fill(other, changed)
     for strategy, same in (("unweighted", True), ("delta", False)):
-        models = [train(store, ids, strategy)["model_id"] for store in (one, other)]
+        models = [train(store, ids, strategy).model_id for store in (one, other)]
         assert (models[0] == models[1]) is same, strategy
 
 
@@ -375,5 +375,5 @@ def test_the_cheap_method_of_a_delta_calculator_runs_in_another_process(
     delta: tuple[Store, Card], water: Labels
 ) -> None:
     store, card = delta
-    calculator = load_calculator(store, "water", card["model_id"], device="cpu")
+    calculator = load_calculator(store, "water", card.model_id, device="cpu")
     assert isinstance(calculator.cheap, LabellerApart)

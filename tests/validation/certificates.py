@@ -9,6 +9,7 @@ from tblite.ase import TBLite
 
 from asteroid.configuration import Configuration
 from asteroid.settings import ThresholdSettings, ValidationSettings
+from asteroid.store.models import Candidate, Card, CardFrames, Evaluation, Weights
 from asteroid.validation.certificate import Certificate, certify
 from asteroid.validation.dynamics import Dynamics, SurvivalAt, run_dynamics
 from asteroid.validation.errors import Errors, measure_errors
@@ -21,6 +22,7 @@ from asteroid.validation.minimum import (
     next_geometry,
 )
 from asteroid.validation.survival import kaplan_meier
+from tests.cards import bare_card
 
 WATER = Configuration([8, 1, 1], [[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
 
@@ -106,76 +108,64 @@ def make_energy_only_certificate(**changes: Any) -> Certificate:
     return make_certificate(**(options | {"accurate_forces": False} | changes))
 
 
-def make_energy_only_card(**changes: Any) -> dict[str, Any]:
+def make_energy_only_card(**changes: Any) -> Card:
     """The card of such a model."""
     card = make_card()
-    frames = card["frames"] | {"energy_only": 10}
-    history = [line | {"valid_force_mae": None} for line in card["history"]]
-    candidates = [{"gamma": 0.2, "valid_energy_mae": 0.0123}, {"gamma": None, "valid_energy_mae": 0.0145}]
-    weights = card["weights"] | {"candidates": candidates}
-    return card | {"frames": frames, "history": history, "weights": weights, "valid_force_mae": None} | changes
+    assert card.weights is not None
+    candidates = (Candidate(0.2, valid_energy_mae=0.0123), Candidate(None, valid_energy_mae=0.0145))
+    energy_only: dict[str, Any] = {
+        "frames": replace(card.frames, energy_only=10),
+        "history": tuple(replace(line, valid_force_mae=None) for line in card.history),
+        "weights": replace(card.weights, candidates=candidates),
+        "valid_force_mae": None,
+    }
+    return replace(card, **(energy_only | changes))
 
 
-def make_card(**changes: Any) -> dict[str, Any]:
+def make_card(**changes: Any) -> Card:
     """A card as :func:`asteroid.training.run.train_model` writes it."""
-    ids = [c.frame_id for c in displaced(10)]
+    ids = tuple(c.frame_id for c in displaced(10))
     stages = (("gamma-1", 3), ("pretrain", 5), ("finetune", 5))
-    card: dict[str, Any] = {
-        "model_id": "0123456789abcdef",
-        "molecule": "water",
-        "strategy": "weighted",
-        "cheap": "gfn1-xtb",
-        "accurate": "gfn2-xtb",
-        "seed": 5,
-        "created": "2026-01-02T03:04:05+00:00",
-        "asteroid_version": "0.1.0",
-        "settings": {"strategy": "weighted", "learning_rate": 0.01},
-        "frames": {"accurate_train": ids[:8], "accurate_valid": ids[8:], "cheap": 50, "energy_only": 0},
-        "reference_energies": {"H": -10.5, "O": -110.25},
-        "history": [
-            {
-                "stage": stage,
-                "step": 100 * (k + 1),
-                "learning_rate": 0.01,
-                "loss": 1.0 / (k + 1),
-                "valid_force_mae": 0.5 / (k + 1),
-                "valid_energy_mae": 0.01,
-            }
+    values = 50 * np.exp(-np.linspace(0, 4, 50)) / np.exp(-np.linspace(0, 4, 50)).sum()
+    weights = Weights(
+        gamma=0.2,
+        candidates=(Candidate(0.2, 0.1), Candidate(None, 0.12)),
+        effective_sample_size=41.5,
+        frame_ids=tuple(f"cheap-{i}" for i in range(50)),
+        disagreement=tuple(np.linspace(0.1, 0.9, 50).tolist()),
+        values=tuple(values.tolist()),
+    )
+    card = bare_card(
+        strategy="weighted",
+        cheap="gfn1-xtb",
+        settings={"strategy": "weighted", "learning_rate": 0.01},
+        frames=CardFrames(accurate_train=ids[:8], accurate_valid=ids[8:], cheap=50),
+        reference_energies={"H": -10.5, "O": -110.25},
+        history=tuple(
+            Evaluation(stage, 100 * (k + 1), 0.01, 1.0 / (k + 1), 0.5 / (k + 1), 0.01)
             for stage, lines in stages
             for k in range(lines)
-        ],
-        "weights": {
-            "gamma": 0.2,
-            "candidates": [{"gamma": 0.2, "valid_force_mae": 0.1}, {"gamma": None, "valid_force_mae": 0.12}],
-            "effective_sample_size": 41.5,
-            "frame_ids": [f"cheap-{i}" for i in range(50)],
-            "disagreement": list(np.linspace(0.1, 0.9, 50)),
-            "values": list(50 * np.exp(-np.linspace(0, 4, 50)) / np.exp(-np.linspace(0, 4, 50)).sum()),
-        },
-        "valid_force_mae": 0.1,
-        "valid_energy_mae": 0.01,
-        "seconds": {"pretrain": 40.0, "finetune": 20.0},
-        "core_seconds": 60.0,
-        "device": "cpu",
-        "precision": "float32",
-        "parameters": 12345,
-        "parents": {"teacher": "fedcba9876543210"},
-    }
-    return card | changes
-
-
-def make_scratch_card() -> dict[str, Any]:
-    """The card of the teacher, which is also the model compared with."""
-    history = [line | {"stage": "scratch"} for line in make_card()["history"][3:8]]
-    return make_card(
-        model_id="fedcba9876543210",
-        strategy="scratch",
-        cheap=None,
-        weights=None,
-        parents={},
-        history=history,
-        core_seconds=7200.0,
+        ),
+        weights=weights,
+        seconds={"pretrain": 40.0, "finetune": 20.0},
+        core_seconds=60.0,
+        parents={"teacher": "fedcba9876543210"},
     )
+    return replace(card, **changes)
+
+
+def make_scratch_card(**changes: Any) -> Card:
+    """The card of the teacher, which is also the model compared with."""
+    scratch: dict[str, Any] = {
+        "model_id": "fedcba9876543210",
+        "strategy": "scratch",
+        "cheap": None,
+        "weights": None,
+        "parents": {},
+        "history": tuple(replace(line, stage="scratch") for line in make_card().history[3:8]),
+        "core_seconds": 7200.0,
+    }
+    return make_card(**(scratch | changes))
 
 
 def make_certificate(*, loose: bool = True, with_scratch: bool = True, **changes: Any) -> Certificate:
@@ -192,4 +182,4 @@ def make_certificate(*, loose: bool = True, with_scratch: bool = True, **changes
         "thresholds": thresholds,
     }
     card = make_card()
-    return certify(card, card["molecule"], **(options | changes))
+    return certify(card, card.molecule, **(options | changes))

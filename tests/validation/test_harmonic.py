@@ -169,7 +169,7 @@ def test_a_model_trained_on_published_ccsd_t_labels_has_their_harmonic_frequenci
         cheap_ids=(),
         settings=TrainingSettings(model=model, scratch_steps=4000),
     )
-    calculator = load_calculator(store, "formaldehyde", card["model_id"], device="cpu")
+    calculator = load_calculator(store, "formaldehyde", card.model_id, device="cpu")
     lowest = Configuration(numbers, positions[energies.argmin()])
     minimum, converged = find_minimum(calculator, lowest)
     assert converged

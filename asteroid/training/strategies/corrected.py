@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asteroid.strategies import CHEAP_LABELS, StrategyDefinition
@@ -45,7 +46,7 @@ def corrected(problem: Problem, session: Session) -> Trained:
         broken += left_out
     model = pretrain(problem, session, labels, accurate=True)
     finetune(problem, session, model)
-    return Trained(model, correction={"seconds": seconds, "broken": broken} | describe(molecules, alone))
+    return Trained(model, correction=replace(describe(molecules, alone), seconds=seconds, broken=broken))
 
 
 READS = READS_PRETRAINED - {"foundation"}

@@ -6,6 +6,7 @@ A kernel that knows accurate labels alone labels the cheap configurations.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from asteroid.strategies import CONFIGURATIONS, StrategyDefinition
@@ -27,7 +28,7 @@ def distilled(problem: Problem, session: Session) -> Trained:
     seconds = time.perf_counter() - started
     model = pretrain(problem, session, labels, accurate=True)
     finetune(problem, session, model)
-    return Trained(model, correction={"seconds": seconds} | describe(molecules, list(molecules)))
+    return Trained(model, correction=replace(describe(molecules, list(molecules)), seconds=seconds))
 
 
 STRATEGY = StrategyDefinition(
