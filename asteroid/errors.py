@@ -36,11 +36,11 @@ class LabelFailed(AsteroidError):
     """A computation ended without a usable label; its reason becomes the ``reason`` of a failed attempt.
 
     Args:
-        rungs: of the retry ladder that were tried.
+        retry_steps: in the order tried.
     """
 
-    def __init__(self, reason: str, *, rungs: Sequence[str] = ("default",)) -> None:
-        self.rungs = tuple(rungs)
+    def __init__(self, reason: str, *, retry_steps: Sequence[str] = ("default",)) -> None:
+        self.retry_steps = tuple(retry_steps)
         super().__init__(reason)
 
 

@@ -91,20 +91,32 @@ def test_an_audit_of_what_is_not_there_is_bad_input(store: Store, arguments: tup
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_status_shows_what_failed_why_and_which_rung_helped(store: Store) -> None:
+def test_status_shows_what_failed_why_and_which_retry_step_helped(store: Store) -> None:
     extra, now = frames(27)[24:], dt.datetime.now(dt.UTC)
     ids = [f.frame_id for f in extra]
     store.add_frames("ch2o", extra, batch="two")
     store.select("ch2o", GFN2, ids, name="more", criterion="test")
     made = {"wall_seconds": 3600.0, "peak_memory": 500.0, "program": "tblite", "time": now}
-    rungs = ("default", "damped")
+    retry_steps = ("default", "damped")
     store.add_attempts(
         "ch2o",
         GFN2,
         [
-            Attempt(frame_id=ids[0], status="ok", energy=-200.0, rungs=rungs, **made),
-            Attempt(frame_id=ids[1], status="failed", reason="SCF not converged in 250 cycles", rungs=rungs, **made),
-            Attempt(frame_id=ids[2], status="failed", reason="SCF not converged in 1000 cycles", rungs=rungs, **made),
+            Attempt(frame_id=ids[0], status="ok", energy=-200.0, retry_steps=retry_steps, **made),
+            Attempt(
+                frame_id=ids[1],
+                status="failed",
+                reason="SCF not converged in 250 cycles",
+                retry_steps=retry_steps,
+                **made,
+            ),
+            Attempt(
+                frame_id=ids[2],
+                status="failed",
+                reason="SCF not converged in 1000 cycles",
+                retry_steps=retry_steps,
+                **made,
+            ),
         ],
     )
     (row,) = json.loads(cli("status", "--store", store.url, "--reasons", "--json").stdout)

@@ -43,7 +43,7 @@ class Result:
         dipole: (3,) e·Å, where it comes free: with xTB, HF and DFT, and with the forces of closed-shell MP2 and coupled
             cluster, whose relaxed density these need. None for ions, whose dipole depends on the origin.
         spin_square: ⟨S²⟩ in ħ², of an unrestricted reference; None for a restricted one.
-        rungs: of the retry ladder, in the order in which they were tried; the last gave the result.
+        retry_steps: in the order tried; the last gave the result.
         check_error: eV/Å, largest difference of these forces from those of a second, plainer computation of the same
             label; None where there was none.
         positions: (N, 3) Å, where the program says for which geometry it computed this.
@@ -53,7 +53,7 @@ class Result:
     forces: npt.NDArray[np.float64] | None = None
     dipole: npt.NDArray[np.float64] | None = None
     spin_square: float | None = None
-    rungs: tuple[str, ...] = ("default",)
+    retry_steps: tuple[str, ...] = ("default",)
     check_error: float | None = None
     positions: npt.NDArray[np.float64] | None = None
 

@@ -25,15 +25,15 @@ ELECTRONIC_TEMPERATURE: Final = 300.0
 
 NUMERICAL: Final = {"accuracy": ACCURACY, "iterations": MAX_ITERATIONS, "temperature": ELECTRONIC_TEMPERATURE}
 
-LADDER: Final = {"default": (0.4, MAX_ITERATIONS), "damped": (0.1, 2 * MAX_ITERATIONS)}
-"""Rungs of the retry ladder: damping of tblite's Broyden mixer, and iterations, of which a slower mixer needs more.
+RETRY_STEPS: Final = {"default": (0.4, MAX_ITERATIONS), "damped": (0.1, 2 * MAX_ITERATIONS)}
+"""Retry steps: damping of tblite's Broyden mixer, and the largest number of iterations.
 
-The damped rung converges a third of the distorted molecules and ions that the default does not, nine of nine to the
+The damped step converges a third of the distorted molecules and ions that the default does not, nine of nine to the
 energy of xtb; doubly charged fragments may end in another state. The mixer keeps all its history: 500 iterations take
 seconds, 1000 already half a minute, whatever the molecule.
 """
 
-_SETTINGS: Final = settings_hash(NUMERICAL | {"ladder": LADDER})
+_SETTINGS: Final = settings_hash(NUMERICAL | {"ladder": RETRY_STEPS})
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TbliteLabeller:
         """One label; the gradient costs less than the energy, so only what is kept depends on ``forces``.
 
         Raises:
-            LabelFailed: when the charges do not converge on any rung, or atoms lie on each other.
+            LabelFailed: when the charges do not converge in any retry step, or atoms lie on each other.
         """
         from tblite.exceptions import TBLiteRuntimeError
         from tblite.interface import Calculator
@@ -67,8 +67,8 @@ class TbliteLabeller:
         method = self.level.method.replace("gfn", "GFN").replace("xtb", "xTB")
         error: Exception | None = None
         tried: tuple[str, ...] = ()
-        for rung, (damping, iterations) in LADDER.items():
-            tried += (rung,)
+        for retry_step, (damping, iterations) in RETRY_STEPS.items():
+            tried += (retry_step,)
             try:
                 calculator = Calculator(
                     method,
@@ -79,7 +79,7 @@ class TbliteLabeller:
                 )
                 calculator.set("verbosity", 0)
                 calculator.set("accuracy", ACCURACY)
-                if rung != "default":
+                if retry_step != "default":
                     calculator.set("mixer-damping", damping)
                 calculator.set("max-iter", iterations)
                 result = calculator.singlepoint()
@@ -88,7 +88,7 @@ class TbliteLabeller:
                 )
             except TBLiteRuntimeError as failure:
                 error = failure
-        raise LabelFailed(f"tblite: {error}", rungs=tried)
+        raise LabelFailed(f"tblite: {error}", retry_steps=tried)
 
 
 def from_atomic_units(
@@ -97,14 +97,14 @@ def from_atomic_units(
     gradient: Any,
     dipole: Any,
     forces: bool,
-    rungs: tuple[str, ...] = ("default",),
+    retry_steps: tuple[str, ...] = ("default",),
 ) -> Result:
     """From atomic units; ``gradient`` (N, 3) hartree/bohr, ``dipole`` (3,) e·bohr."""
     return Result(
         energy=float(energy) * HARTREE,
         forces=-np.array(gradient, dtype=np.float64) * HARTREE_PER_BOHR if forces else None,
         dipole=np.array(dipole, dtype=np.float64) * BOHR if configuration.charge == 0 else None,
-        rungs=rungs,
+        retry_steps=retry_steps,
     )
 
 

@@ -119,7 +119,7 @@ def _ab_initio(level: LevelOfTheory, atom: Configuration) -> float:
 
 
 def _lowest(level: LevelOfTheory, atom: Configuration) -> Any:
-    """The mean field of lowest energy from all guesses; the retry ladder is climbed only where none converges."""
+    """The mean field of lowest energy from all guesses; retry steps are used only where none converges."""
     starts: list[Any] = [None] * len(GUESSES)
     if level.family == "dft":
         # Functionals hop between equal orbitals of an open shell; from Hartree-Fock's choice among these they converge.

@@ -37,7 +37,7 @@ class _Computation(NamedTuple):
     configuration: Configuration
     result: Result | None
     reason: str | None
-    rungs: tuple[str, ...]
+    retry_steps: tuple[str, ...]
     wall_seconds: float
     cpu_seconds: float
     time: dt.datetime
@@ -93,11 +93,11 @@ def _compute(
     wall, cpu = time.perf_counter(), time.process_time()
     result: Result | None = None
     reason: str | None = None
-    rungs: tuple[str, ...] = ("default",)
+    retry_steps: tuple[str, ...] = ("default",)
     try:
         result = labeller.compute(configuration, forces=forces)
     except LabelFailed as error:
-        reason, rungs = one_line(str(error)), error.rungs
+        reason, retry_steps = one_line(str(error)), error.retry_steps
     except MemoryError as error:
         limit = "" if memory_limit is None else f"the memory limit of {memory_limit:g} MiB is reached: "
         reason = one_line(f"{limit}{error or 'out of memory'}")
@@ -107,9 +107,9 @@ def _compute(
         # The programs raise anything from LinAlgError to KeyError; the frame is failed and the campaign goes on.
         reason = one_line(f"{type(error).__name__}: {error}")
     else:
-        rungs = result.rungs
+        retry_steps = result.retry_steps
     elapsed = time.perf_counter() - wall, time.process_time() - cpu
-    return _Computation(configuration, result, reason, rungs, *elapsed, dt.datetime.now(dt.UTC))
+    return _Computation(configuration, result, reason, retry_steps, *elapsed, dt.datetime.now(dt.UTC))
 
 
 def _judge(labeller: Labeller, computation: _Computation) -> Attempt:
@@ -127,7 +127,7 @@ def _judge(labeller: Labeller, computation: _Computation) -> Attempt:
         dipole=result.dipole if result else None,
         reason=reason,
         spin_square=result.spin_square if result else None,
-        rungs=computation.rungs,
+        retry_steps=computation.retry_steps,
         check_error=result.check_error if result else None,
         wall_seconds=computation.wall_seconds,
         cpu_seconds=computation.cpu_seconds,

@@ -1,4 +1,4 @@
-"""What the ledger of attempts says: which of them are the labels, what they cost, what the rungs gave.
+"""Reading the ledger of attempts: which attempt is the label of a frame, costs, and the yield of each retry step.
 
 Works on tables of :data:`~asteroid.store.rows.LABEL_SCHEMA`, oldest attempt first, as :mod:`asteroid.store` reads them,
 column by column: a million attempts take seconds. Times are by the hosts' clocks, which may differ, so a rejection
@@ -68,7 +68,7 @@ def _withdrawn(table: pa.Table, codes: Rows, valid: Rows, rejected: Rows) -> npt
 
 
 def summarise(table: pa.Table) -> dict[str, Any]:
-    """Frames by outcome, cost by outcome, and the yield of each rung of the retry ladder.
+    """Frames by outcome, cost by outcome, and the yield of each retry step.
 
     A frame counts as ``ok`` when it has a label, and otherwise by its latest attempt that gave none.
 
@@ -98,22 +98,23 @@ def summarise(table: pa.Table) -> dict[str, Any]:
 
 
 def _yields(table: pa.Table) -> list[dict[str, Any]]:
-    """Per rung, in the order of the ladder: attempts that tried it, and those to which it gave an accepted number."""
-    # Few distinct ladders: they are counted as text.
-    ladders = pc.binary_join(table["rungs"], "\n")
-    counted = pa.table({"ladder": ladders, "status": table["status"]}).group_by(["ladder", "status"])
+    """Per retry step, in the order tried: attempts that reached it, and accepted labels that it gave."""
+    # There are few distinct sequences of steps, so they are counted as text.
+    sequences = pc.binary_join(table["rungs"], "\n")
+    counted = pa.table({"steps": sequences, "status": table["status"]}).group_by(["steps", "status"])
     tried: dict[str, int] = defaultdict(int)
     ok: dict[str, int] = defaultdict(int)
     place: dict[str, int] = defaultdict(int)
     for row in counted.aggregate([([], "count_all")]).to_pylist():
-        rungs = row["ladder"].split("\n")
-        for index, rung in enumerate(rungs):
-            tried[rung] += row["count_all"]
-            # Who skips a rung meets the later ones early; who skips none says where they are.
-            place[rung] = max(place[rung], index)
+        steps = row["steps"].split("\n")
+        for index, step in enumerate(steps):
+            tried[step] += row["count_all"]
+            # An attempt that skips a step reaches the later ones early, so the largest index is a step's place.
+            place[step] = max(place[step], index)
         if row["status"] == "ok":
-            ok[rungs[-1]] += row["count_all"]
-    return [{"rung": rung, "tried": tried[rung], "ok": ok[rung]} for rung in sorted(tried, key=lambda r: (place[r], r))]
+            ok[steps[-1]] += row["count_all"]
+    order = sorted(tried, key=lambda step: (place[step], step))
+    return [{"rung": step, "tried": tried[step], "ok": ok[step]} for step in order]
 
 
 def _codes(ids: pa.ChunkedArray) -> tuple[Rows, int]:

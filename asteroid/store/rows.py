@@ -30,7 +30,7 @@ class Attempt:
         dipole: (3,) e·Å, where it comes free.
         reason: why it failed or was rejected.
         spin_square: ⟨S²⟩ in ħ², of an unrestricted reference; None for a restricted one.
-        rungs: of the retry ladder, in the order in which they were tried; the last gave the result, if there is one.
+        retry_steps: in the order tried; the last gave the result, if there is one.
         check_error: eV/Å, largest difference of the forces from those of a second, plainer computation; None where
             there was none.
         wall_seconds, cpu_seconds: of this attempt alone.
@@ -48,7 +48,7 @@ class Attempt:
     dipole: npt.NDArray[np.float64] | None = None
     reason: str | None = None
     spin_square: float | None = None
-    rungs: tuple[str, ...] = ("default",)
+    retry_steps: tuple[str, ...] = ("default",)
     check_error: float | None = None
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -68,13 +68,13 @@ class Attempt:
             raise ValueError("forces come with their energy")
         if self.status != "ok" and not self.reason:
             raise ValueError(f"a {self.status} attempt has a reason")
-        if not self.rungs:
-            raise ValueError("an attempt tries at least one rung")
+        if not self.retry_steps:
+            raise ValueError("an attempt has at least one retry step")
 
     @property
-    def rung(self) -> str:
-        """The rung of the retry ladder that was tried last."""
-        return self.rungs[-1]
+    def retry_step(self) -> str:
+        """The last retry step that was tried."""
+        return self.retry_steps[-1]
 
     @property
     def core_seconds(self) -> float:
@@ -130,8 +130,8 @@ LABEL_SCHEMA = _schema(
         ("dipole", _FLOATS, "e·Å, (3,)"),
         ("reason", pa.string(), ""),
         ("spin_square", pa.float64(), "ħ², <S^2> of an unrestricted reference"),
-        ("rung", pa.string(), "rung of the retry ladder tried last"),
-        ("rungs", pa.list_(pa.string()), "all rungs tried, in order"),
+        ("rung", pa.string(), "last retry step"),
+        ("rungs", pa.list_(pa.string()), "retry steps, in the order tried"),
         ("check_error", pa.float64(), "eV/Å, largest force difference from a second, plainer computation"),
         ("wall_seconds", pa.float64(), "s"),
         ("cpu_seconds", pa.float64(), "s"),
@@ -149,6 +149,9 @@ LABEL_SCHEMA = _schema(
         ),
     ]
 )
+
+# The columns "rung" and "rungs" hold Attempt.retry_step and Attempt.retry_steps. They keep these names, because stored
+# tables and the output of `--json` have them.
 
 LATER_COLUMNS = frozenset({"withdraws", "sequence"})
 """Columns that stores of version 0.1 do not have; they read as null."""
@@ -215,7 +218,7 @@ def attempts_to_table(attempts: Sequence[Attempt]) -> pa.Table:
     rows = []
     for attempt in attempts:
         row = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS}
-        row["rung"] = attempt.rung
+        row["rung"], row["rungs"] = attempt.retry_step, row.pop("retry_steps")
         row["forces"] = None if attempt.forces is None else np.asarray(attempt.forces, dtype=np.float64).ravel()
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=LABEL_SCHEMA)
@@ -228,7 +231,7 @@ def table_to_attempts(table: pa.Table) -> list[Attempt]:
     for batch in table.select(LABEL_SCHEMA.names).to_batches():
         forces, dipoles = _arrays(batch["forces"]), _arrays(batch["dipole"])
         for row, force, dipole in zip(batch.select(columns).to_pylist(), forces, dipoles, strict=True):
-            row["rungs"] = tuple(row["rungs"])
+            row["retry_steps"] = tuple(row.pop("rungs"))
             row["withdraws"] = None if row["withdraws"] is None else tuple(row["withdraws"])
             row["forces"] = None if force is None else force.reshape(-1, 3)
             attempts.append(Attempt(dipole=dipole, **row))

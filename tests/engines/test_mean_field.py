@@ -1,15 +1,15 @@
-"""The retry ladder: every rung ends at a solution as good as that of the first."""
+"""Retry steps: each ends at a solution as good as that of the first attempt."""
 
 import numpy as np
 import pytest
 
 from asteroid.configuration import Configuration
-from asteroid.engines.pyscf.mean_field import LADDER, make_mean_field, solve
+from asteroid.engines.pyscf.mean_field import RETRY_STEPS, make_mean_field, solve
 from asteroid.errors import LabelFailed
 from tests.labelling.reference import FORMALDEHYDE, IODOMETHYL, PEROXYL, level
 
 # What DIIS alone does not solve: molecules torn apart, as a model that still knows little proposes them. Of 240 such
-# frames 50 needed the ladder: damping solved 20 of them, Newton steps another 11.
+# frames 50 needed a retry step: damping solved 20 of them, Newton steps another 11.
 TORN = {
     "formaldehyde cation": Configuration(
         [6, 8, 1, 1], [[-0.49, -0.22, -0.07], [0.06, -0.13, 1.42], [0.38, 1.21, -0.8], [-0.24, -1.34, -0.52]], 1, 2
@@ -27,22 +27,22 @@ def unsolved(text, configuration):
 
 
 @pytest.mark.parametrize("configuration", TORN.values(), ids=TORN)
-def test_a_rung_of_the_ladder_solves_what_diis_does_not_and_to_the_same_threshold(configuration):
+def test_a_retry_step_converges_what_diis_does_not_to_the_same_threshold(configuration):
     mean_field = unsolved("hf/6-31g", configuration)
-    rungs = solve(mean_field)
-    # Which rung it is hangs on rounding errors; that DIIS alone fails does not.
-    assert len(rungs) > 1
-    assert rungs == ("default", *LADDER)[: len(rungs)]
+    retry_steps = solve(mean_field)
+    # Which step converges depends on rounding errors; that DIIS alone fails does not.
+    assert len(retry_steps) > 1
+    assert retry_steps == ("default", *RETRY_STEPS)[: len(retry_steps)]
     gradient = mean_field.get_grad(mean_field.mo_coeff, mean_field.mo_occ)
     # Diagonalising once more after the last step moves the gradient a little.
     assert np.linalg.norm(gradient) < 2 * mean_field.conv_tol_grad
 
 
-@pytest.mark.parametrize("rung", LADDER)
+@pytest.mark.parametrize("retry_step", RETRY_STEPS)
 @pytest.mark.parametrize(
     ("text", "configuration"), [("hf/6-31g", FORMALDEHYDE), ("hf/6-31g", PEROXYL), ("pbe/sto-3g", FORMALDEHYDE)]
 )
-def test_every_rung_finds_the_solution_that_diis_finds(rung, text, configuration):
+def test_every_retry_step_finds_the_solution_that_diis_finds(retry_step, text, configuration):
     expected = unsolved(text, configuration)
     assert solve(expected, plain=True) == ("default",)
     given_up = unsolved(text, configuration)
@@ -50,17 +50,17 @@ def test_every_rung_finds_the_solution_that_diis_finds(rung, text, configuration
     given_up.kernel()
     assert not given_up.converged
     given_up.max_cycle = expected.max_cycle
-    found = LADDER[rung](given_up)
+    found = RETRY_STEPS[retry_step](given_up)
     assert found.converged
     assert found.e_tot == pytest.approx(expected.e_tot, abs=1e-9)
 
 
-def test_a_failure_names_every_rung_that_was_tried():
+def test_a_failure_names_every_retry_step_that_was_tried():
     impossible = unsolved("hf/sto-3g", PEROXYL)
     impossible.conv_tol_grad = 1e-30
     with pytest.raises(LabelFailed, match="tried: default, damped, second-order") as failure:
         solve(impossible)
-    assert failure.value.rungs == ("default", *LADDER)
+    assert failure.value.retry_steps == ("default", *RETRY_STEPS)
 
 
 def test_heavy_atoms_bring_their_core_potential():

@@ -49,16 +49,16 @@ def test_a_molecule_is_optimised_through_the_ase_calculator():
 
 
 def test_a_slower_mixer_converges_what_the_default_does_not():
-    # Ozone pulled apart; xtb mixes differently and needs no second rung.
+    # Ozone pulled apart; xtb mixes differently and needs no retry step.
     ozone = Configuration([8, 8, 8], [[0, 0, 0], [1.7, -0.506, -0.974], [0.155, -2.822, -0.082]])
     found = make_labeller(level("gfn2-xtb"), "tblite").compute(ozone)
-    assert found.rungs == ("default", "damped")
+    assert found.retry_steps == ("default", "damped")
     assert found.energy == pytest.approx(make_labeller(level("gfn2-xtb"), "xtb").compute(ozone).energy, abs=1e-5)
 
 
 @pytest.mark.long
-def test_a_label_that_no_rung_converges_says_which_were_tried():
+def test_a_label_that_does_not_converge_names_the_retry_steps_that_were_tried():
     ion = Configuration([14, 8], [[0, 0, 0], [0, 0, -1.54]], charge=-2)
     with pytest.raises(LabelFailed, match="SCF not converged in 500 cycles") as failure:
         make_labeller(level("gfn2-xtb"), "tblite").compute(ion)
-    assert failure.value.rungs == ("default", "damped")
+    assert failure.value.retry_steps == ("default", "damped")

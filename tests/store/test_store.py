@@ -205,8 +205,10 @@ def test_status_counts_frames_and_sums_the_cost_of_attempts(store: Store) -> Non
         ACCURATE,
         [
             dataclasses.replace(attempt("a"), peak_memory=200.0),
-            dataclasses.replace(attempt("a", seconds=1), rungs=("default", "damped", "newton")),
-            dataclasses.replace(attempt("b", "failed", energy=None), rungs=("default", "damped"), peak_memory=300.0),
+            dataclasses.replace(attempt("a", seconds=1), retry_steps=("default", "damped", "newton")),
+            dataclasses.replace(
+                attempt("b", "failed", energy=None), retry_steps=("default", "damped"), peak_memory=300.0
+            ),
             dataclasses.replace(attempt("c"), forces=None),
         ],
     )

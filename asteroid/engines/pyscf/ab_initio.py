@@ -17,7 +17,7 @@ import numpy as np
 from asteroid.configuration import Configuration
 from asteroid.engines import Result, check_supported, package_version, settings_hash
 from asteroid.engines.pyscf import correlation, density_functional, plain
-from asteroid.engines.pyscf.mean_field import LADDER, make_mean_field, solve
+from asteroid.engines.pyscf.mean_field import RETRY_STEPS, make_mean_field, solve
 from asteroid.engines.pyscf.plain import Method, Thresholds
 from asteroid.errors import LabelFailed
 from asteroid.levels import Family, LevelOfTheory
@@ -33,7 +33,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "grid_level": 4,
     "grid_response": True,
     "core": "frozen",
-    "scf_ladder": ["default", *LADDER],
+    "scf_ladder": ["default", *RETRY_STEPS],
 }
 """Everything numerical that a level's name does not say.
 
@@ -98,11 +98,11 @@ class PyscfLabeller:
         with lib.with_omp_threads(1):
             mean_field = make_mean_field(self.level, configuration, grid_level=SETTINGS["grid_level"])
             mean_field.conv_tol, mean_field.conv_tol_grad = SETTINGS["scf_energy"], SETTINGS["scf_gradient"]
-            rungs = solve(mean_field, plain=methods is PLAIN)
+            retry_steps = solve(mean_field, plain=methods is PLAIN)
             try:
                 found = methods[self.level.family](mean_field, forces and not single, THRESHOLDS)
             except LabelFailed as error:
-                raise LabelFailed(str(error), rungs=rungs) from error
+                raise LabelFailed(str(error), retry_steps=retry_steps) from error
         gradient = np.zeros((1, 3)) if forces and single else found.gradient
         return Result(
             energy=found.energy * HARTREE,
@@ -110,7 +110,7 @@ class PyscfLabeller:
             # That of an ion depends on the origin.
             dipole=None if found.dipole is None or configuration.charge else np.asarray(found.dipole) * BOHR,
             spin_square=float(mean_field.spin_square()[0]) if configuration.multiplicity > 1 else None,
-            rungs=rungs,
+            retry_steps=retry_steps,
             positions=mean_field.mol.atom_coords() * BOHR,
         )
 

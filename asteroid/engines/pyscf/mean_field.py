@@ -1,6 +1,6 @@
-"""A converged mean field, up a ladder of ever more patient ways to reach it.
+"""Mean-field calculations with PySCF, and the retry steps for SCF that does not converge.
 
-Every rung converges to the same thresholds: a label from the last one is as good as any other.
+Every retry step converges to the same thresholds, so its labels are as good as those of the first attempt.
 Called by :mod:`asteroid.engines.pyscf.ab_initio`.
 """
 
@@ -64,13 +64,13 @@ def make_mean_field(level: LevelOfTheory, configuration: Configuration, *, grid_
 
 
 def solve(mean_field: Any, *, plain: bool = False) -> tuple[str, ...]:
-    """Converge a mean field; the rungs of the ladder that it took, in order.
+    """Converge a mean field in place and return the retry steps that were used, in order.
 
     Args:
-        plain: as PySCF alone would, to compare with.
+        plain: PySCF's own SCF, without the faster start on two grids; for comparison.
 
     Raises:
-        LabelFailed: when no rung leads to convergence.
+        LabelFailed: when no retry step converges.
     """
     two_grids = hasattr(mean_field, "xc") and not plain
     if two_grids:
@@ -78,22 +78,22 @@ def solve(mean_field: Any, *, plain: bool = False) -> tuple[str, ...]:
         solve_on_two_grids(mean_field)
     if not (two_grids and mean_field.converged):
         mean_field.kernel()
-    rungs = ["default"]
-    for rung, climb in LADDER.items():
+    retry_steps = ["default"]
+    for name, step in RETRY_STEPS.items():
         if mean_field.converged:
             break
-        rungs.append(rung)
-        attempt = climb(mean_field)
+        retry_steps.append(name)
+        attempt = step(mean_field)
         if attempt.converged:
-            for name in ("mo_coeff", "mo_energy", "mo_occ", "e_tot", "converged"):
-                setattr(mean_field, name, getattr(attempt, name))
+            for field in ("mo_coeff", "mo_energy", "mo_occ", "e_tot", "converged"):
+                setattr(mean_field, field, getattr(attempt, field))
     if not mean_field.converged:
-        raise LabelFailed(f"SCF not converged; tried: {', '.join(rungs)}", rungs=tuple(rungs))
-    return tuple(rungs)
+        raise LabelFailed(f"SCF not converged; tried: {', '.join(retry_steps)}", retry_steps=tuple(retry_steps))
+    return tuple(retry_steps)
 
 
 def _damped(mean_field: Any) -> Any:
-    """Small steps in place of extrapolation lead DIIS to where it converges."""
+    """Damped SCF without extrapolation, then DIIS from its density."""
     damped, attempt = mean_field.copy(), mean_field.copy()
     damped.diis = False
     damped.damp, damped.level_shift = DAMPING, LEVEL_SHIFT
@@ -105,7 +105,7 @@ def _damped(mean_field: Any) -> Any:
 
 
 def _second_order(mean_field: Any) -> Any:
-    """Newton steps follow the energy downhill from where DIIS gave up; where they stall, DIIS takes the last ones."""
+    """Newton steps from where DIIS stopped; if they do not converge either, DIIS again from their density."""
     newton, attempt = mean_field.newton(), mean_field.copy()
     newton.max_cycle = SECOND_ORDER_CYCLES
     newton.kernel(mean_field.mo_coeff, mean_field.mo_occ)
@@ -115,9 +115,9 @@ def _second_order(mean_field: Any) -> Any:
     return attempt
 
 
-LADDER: Final[dict[str, Callable[[Any], Any]]] = {"damped": _damped, "second-order": _second_order}
-"""What is tried after ``default``, in order, under the names that the ledger uses.
+RETRY_STEPS: Final[dict[str, Callable[[Any], Any]]] = {"damped": _damped, "second-order": _second_order}
+"""Tried in order after ``default``; the names are those in the ledger.
 
-Fractional occupations solve nothing that these do not. Other initial guesses do, but often for another state: Newton
+Fractional occupations converge nothing that these do not. Other initial guesses do, but often to another state: Newton
 steps from the orbitals of the bare nuclei end 8 eV above the ground state of HO2. A failed label is better than that.
 """
