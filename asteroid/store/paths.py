@@ -118,6 +118,10 @@ def quotes(molecule: str, name: str) -> str:
     return f"quotes/{molecule}/{name}"
 
 
+def pilots(molecule: str) -> str:
+    return f"pilots/{molecule}"
+
+
 def pilot(molecule: str, name: str) -> str:
     """Of a molecule's chain of levels, by what was asked for."""
     return f"pilots/{molecule}/{name}.json"
