@@ -69,6 +69,7 @@ def write_report(
         quoted=quoted,
         curve=curve,
         label_seconds=_label_seconds(levels, card.accurate),
+        between_seconds=sum(one.core_seconds for one in levels if one.level in card.settings.get("ladder", ())),
         next_step=next_step,
     )
     pictures = _pictures(certificate, card, costs, quoted, curve)
