@@ -184,7 +184,8 @@ def _bought(
     between = ""
     if between_seconds and label_seconds:
         names, more = " and ".join(card.settings["ladder"]), round(between_seconds / label_seconds)
-        between = f"Its labels at {names} cost as much as {count(more, 'further accurate label')}, which are not counted here."
+        more_labels = count(more, "further accurate label")
+        between = f"Its labels at {names} cost as much as {more_labels}, which are not counted here."
     return Answer(
         f"{format_number(ratio.value)} ×",
         f"{kind} error without {aid} over {kind} error with {'them' if it == 'they' else 'it'}, {_interval(ratio)}; "
