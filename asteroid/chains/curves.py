@@ -20,6 +20,9 @@ USUAL = 0.7
 """Exponent of corrections of molecules with 5 to 15 atoms. A dozen frames say too little to be believed alone: from 12
 of ethanol, GFN2 to MP2, the error seems to fall with the power 0.42 or 0.62; up to 60 labels it does so with 0.73."""
 
+NO_ERROR = 1e-9
+"""eV/Å, for which an error that is none counts."""
+
 EXPONENTS = (0.2, 1.5)
 """Between which a measured exponent counts."""
 
@@ -37,10 +40,15 @@ def residual_errors(
         Nothing where no kernel can be fitted.
     """
     try:
-        everything = KernelModel(pairs, permutations)
-    except TrainingError:
+        return _residual_errors(pairs, permutations, np.random.default_rng(seed))
+    except (TrainingError, np.linalg.LinAlgError):
         return []
-    rng = np.random.default_rng(seed)
+
+
+def _residual_errors(
+    pairs: Sequence[LabelledFrame], permutations: Sequence[tuple[int, ...]], rng: np.random.Generator
+) -> list[tuple[int, float]]:
+    everything = KernelModel(pairs, permutations)
     found = []
     for size in sorted({len(pairs) // 3, len(pairs) // 2, 2 * len(pairs) // 3}):
         errors = []
@@ -65,7 +73,9 @@ def fit_errors(points: Sequence[tuple[int, float]]) -> LearningCurve:
     >>> round(law.exponent, 3), round(law.error(11) / (0.5 * 11**-0.9), 3)
     (0.8, 1.0)
     """
-    x, y = (np.log(np.array(values, dtype=float)) for values in zip(*points, strict=True))
+    labels, errors = (np.array(values, dtype=float) for values in zip(*points, strict=True))
+    # Two levels may be one under two names.
+    x, y = np.log(labels), np.log(np.maximum(errors, NO_ERROR))
     slope = float(((x - x.mean()) * (y - y.mean())).sum() / np.square(x - x.mean()).sum())
     exponent = (float(np.clip(-slope, *EXPONENTS)) + USUAL) / 2
     # Through the point of most labels, which lies nearest to what is asked for.

@@ -1,0 +1,99 @@
+"""The pilot of a chain: which levels it labels, what it decides, and that the decision stands.
+
+Labels above the cheap level are made up from GFN1 and GFN2, so that it is known which level is a good one.
+"""
+
+import datetime as dt
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asteroid import stages
+from asteroid.engines import make_labeller
+from asteroid.levels import LevelOfTheory
+from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings
+from asteroid.processes import single_thread_environment
+from asteroid.stages.pilot import FRAMES, PART, pilot_levels, read_pilot
+from asteroid.store import Store
+from asteroid.store.rows import Attempt
+
+single_thread_environment()
+
+ACCURATE = LevelOfTheory.parse("ccsd(t)/6-31g*")
+GOOD = LevelOfTheory.parse("mp2/6-31g*")
+PRICES = {ACCURATE: 20.0, GOOD: 1.0}
+"""Core-seconds; of all other levels 0.5."""
+
+METHANOL = MoleculeSettings(
+    name="methanol",
+    smiles="CO",
+    accurate=ACCURATE,
+    chain="auto",
+    sampling=SamplingSettings(frames=100, temperatures=(300.0,), methods=("normal-modes",), conformers=1),
+    budget=BudgetSettings(accurate=30, test=2),
+)
+
+
+def label(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> None:
+    """Labels at a level that is nearly the accurate one, or says no more than the cheap one does."""
+    if level == molecule.cheap:
+        stages.label(store, molecule, level, workers=1)
+        return
+    gfn1, gfn2 = (make_labeller(LevelOfTheory.parse(name)) for name in ("gfn1-xtb", "gfn2-xtb"))
+    part = {ACCURATE: 1.0, GOOD: 0.95}.get(level, 0.0)
+    attempts = []
+    for frame in store.frames(molecule.name, ids=store.pending(molecule.name, level)):
+        one, two = gfn1.compute(frame.configuration), gfn2.compute(frame.configuration)
+        assert one.forces is not None
+        assert two.forces is not None
+        attempts.append(
+            Attempt(
+                frame_id=frame.frame_id,
+                status="ok",
+                energy=part * one.energy + (1 - part) * two.energy,
+                forces=part * one.forces + (1 - part) * two.forces,
+                cpu_seconds=PRICES.get(level, 0.5),
+                program="made up",
+                time=dt.datetime.now(dt.UTC),
+            )
+        )
+    store.add_attempts(molecule.name, level, attempts)
+
+
+@pytest.mark.slow
+def test_the_pilot_finds_the_level_that_pays_and_the_decision_stands(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    stages.sample(store, METHANOL, workers=1)
+    assert stages.with_chain(store, METHANOL) == METHANOL
+    labelled = []
+    while (level := stages.propose_pilot(store, METHANOL)) is not None:
+        label(store, METHANOL, level)
+        labelled.append(level)
+    assert labelled[:2] == [METHANOL.cheap, ACCURATE]
+    assert GOOD in labelled
+    candidates = [level for level in labelled if level not in (METHANOL.cheap, ACCURATE)]
+    assert all(store.attempts("methanol", level).num_rows == FRAMES for level in candidates)
+    spent = sum(FRAMES * PRICES.get(level, 0.5) for level in candidates)
+    assert spent <= PART * METHANOL.budget.accurate * PRICES[ACCURATE]
+
+    assert stages.lacks_chain(store, METHANOL)
+    stages.choose_chain(store, METHANOL)
+    assert not stages.lacks_chain(store, METHANOL)
+    found = read_pilot(store, METHANOL)
+    assert found is not None
+    assert found.chosen.between == (str(GOOD),)
+    assert found.chosen.core_seconds <= found.budget == METHANOL.budget.accurate * PRICES[ACCURATE]
+    settled = stages.with_chain(store, METHANOL)
+    assert settled.training.ladder == (str(GOOD),)
+    assert settled.ladder_labels == {GOOD: found.chosen.labels[0]}
+    assert settled.budget.accurate == found.chosen.labels[1]
+    assert (pilot_levels(store, METHANOL), stages.propose_pilot(store, METHANOL)) == ([], None)
+
+    # Labels of the pilot are among the first of their levels.
+    stages.select(store, settled)
+    pilot = set(store.attempts("methanol", GOOD)["frame_id"].to_pylist())
+    assert pilot <= set(store.selected("methanol", GOOD))
+    assert len(store.selected("methanol", GOOD)) == found.chosen.labels[0]
+    other = replace(METHANOL, budget=METHANOL.budget.model_copy(update={"accurate": 60}))
+    assert stages.lacks_chain(store, other), "another budget is another choice"
