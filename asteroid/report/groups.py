@@ -58,6 +58,7 @@ def group_lines(certificate: Certificate) -> list[Group]:
 def closeness(line: Line) -> float:
     """The bound over what was asked for: up to 1 passes, endless where nothing could be measured.
 
+    >>> from asteroid.validation.line import judged
     >>> closeness(judged("Force MAE", 0.02, "eV/Å", 0.08, "<="))
     0.25
     >>> closeness(judged("Trajectories that survived", 0.5, "", 1.0, ">="))
