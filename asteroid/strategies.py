@@ -18,6 +18,9 @@ from asteroid.settings import SamplingSettings, Strategy, TrainingSettings
 BASELINE: Final = "scratch"
 """Accurate labels alone: what every other strategy is compared with, and the teacher of those that need one."""
 
+BASELINES: Final = (BASELINE, "unweighted")
+"""Strategies that a comparison compares the others with: no cheap labels, and cheap labels with equal weights."""
+
 CHEAP_LABELS, CHEAP_METHOD, CONFIGURATIONS = "the cheap labels", "the cheap method", "the sampled configurations"
 """Values of :attr:`StrategyDefinition.aid`."""
 

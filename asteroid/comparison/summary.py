@@ -19,12 +19,9 @@ from asteroid.comparison.statistics import (
     mean_over_seeds,
     paired_ratio,
 )
-from asteroid.strategies import BASELINE
+from asteroid.strategies import BASELINE, BASELINES
 
 Quantity = Literal["force_mae", "energy_mae"]
-
-BASELINES = (BASELINE, "unweighted")
-"""Variants are compared with these: no cheap labels, and cheap labels without weights."""
 
 _ERRORS = ("force_mae", "force_rmse", "energy_mae", "energy_rmse")
 _COSTS = ("core_hours", "label_core_hours", "training_core_hours", "seconds")

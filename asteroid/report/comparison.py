@@ -11,9 +11,7 @@ from asteroid.report.bias_plots import diagnostic_figures
 from asteroid.report.comparison_plots import Point, Ratio, forest, learning_curves
 from asteroid.report.page import data_uri, page_environment
 from asteroid.report.words import how_an_arm_trains
-from asteroid.strategies import BASELINE
-
-BASELINES = (BASELINE, "unweighted")
+from asteroid.strategies import BASELINES
 
 _NAMES = {"force_mae": "force", "energy_mae": "energy"}
 _UNITS = {"force_mae": "meV/Å", "energy_mae": "meV"}

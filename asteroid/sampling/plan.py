@@ -6,7 +6,6 @@ first: training frames that are near copies of their frames are dropped before t
 """
 
 import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +22,7 @@ from asteroid.configuration import Configuration, Frame, Split
 from asteroid.errors import AsteroidError, InputError
 from asteroid.groups import Group, plan_groups
 from asteroid.manifest import MoleculeSettings
+from asteroid.naming import digest
 from asteroid.processes import CleanContext, describe_exit, die_with_parent, single_thread_environment
 from asteroid.sampling.batch import Batch, Outcome, cheap_engine, hessian_of, make_batch, search_conformers
 from asteroid.sampling.dynamics import FRICTION
@@ -130,7 +130,7 @@ def conformer_batch(molecule: MoleculeSettings) -> str:
 
 
 def _conformer_batch(molecule: MoleculeSettings, placed: Mapping[str, str]) -> str:
-    return "conformers-" + _hash(
+    return "conformers-" + digest(
         {
             **identity(molecule),
             "conformers": molecule.sampling.conformers,
@@ -222,7 +222,7 @@ def _batch(molecule: MoleculeSettings, group: Group, conformers: list[Configurat
         "level": str(molecule.cheap),
         "engine": cheap_engine(molecule),
     }
-    group_name = f"{group.method}-{_hash(identity)}"
+    group_name = f"{group.method}-{digest(identity)}"
     return Batch(
         name=f"{group_name}-{group.frames}",
         group=group,
@@ -255,7 +255,7 @@ def _hessians(
             "level": str(molecule.cheap),
             "engine": cheap_engine(molecule),
         }
-        path = paths.conformer_hessian(molecule.name, _hash(identity))
+        path = paths.conformer_hessian(molecule.name, digest(identity))
         if store.exists(path):
             found[conformer.frame_id] = np.array(store.read_json(path)["hessian"])
         else:
@@ -331,7 +331,3 @@ class _Apart:
                 refused |= near_copies(points, np.concatenate(blocks))
         self._known.setdefault(split, []).append(points[~refused])
         return [frame for frame, refuse in zip(frames, refused, strict=True) if not refuse]
-
-
-def _hash(parameters: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()[:16]
