@@ -10,7 +10,7 @@ from typing import Any
 from asteroid.report.bias_plots import diagnostic_figures
 from asteroid.report.comparison_plots import Point, Ratio, forest, learning_curves
 from asteroid.report.page import data_uri, page_environment
-from asteroid.report.words import how_an_arm_trains
+from asteroid.report.words import how_a_variant_trains
 from asteroid.strategies import BASELINES
 
 _NAMES = {"force_mae": "force", "energy_mae": "energy"}
@@ -81,7 +81,7 @@ def _variant(found: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any
     rows = [row for row in data["results"] if row["arm"] == variant]
     return {
         "name": variant,
-        "how": how_an_arm_trains(variant, rows[0]["cheap"]),
+        "how": how_a_variant_trains(variant, rows[0]["cheap"]),
         "sentence": found["sentence"].removeprefix(variant).removeprefix(":").lstrip(),
         "needs": next((row["needs"] for row in rows if row["needs"]), None),
         "rows": {row["n_accurate"]: row for row in data["summary"] if row["arm"] == variant},

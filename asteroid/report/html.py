@@ -98,13 +98,13 @@ class ComparisonRow:
     """One comparison of strategies in the index; ``page`` is its path from the index.
 
     Args:
-        arms: strategies.
+        variants: strategies.
         labels: numbers of accurate labels.
     """
 
     molecule: str
     levels: str
-    arms: str
+    variants: str
     labels: str
     seeds: int
     page: str

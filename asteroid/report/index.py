@@ -86,7 +86,7 @@ def _comparisons(store: Store) -> list[ComparisonRow]:
                     ComparisonRow(
                         molecule=molecule,
                         levels=f"{results[0]['cheap']} for {results[0]['accurate']}",
-                        arms=", ".join(dict.fromkeys(row["arm"] for row in results)),
+                        variants=", ".join(dict.fromkeys(row["arm"] for row in results)),
                         labels=", ".join(map(str, sorted({row["n_accurate"] for row in results}))),
                         seeds=len({row["seed"] for row in results}),
                         page=f"{molecule}/{name}/comparison.html",

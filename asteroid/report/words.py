@@ -24,9 +24,9 @@ def how_trained(card: Card) -> str:
     )
 
 
-def how_an_arm_trains(arm: str, cheap: str) -> str:
+def how_a_variant_trains(variant: str, cheap: str) -> str:
     """The same of a strategy in general."""
-    return strategy_named(arm).how.format(labels="labels", configurations="configurations", cheap=cheap)
+    return strategy_named(variant).how.format(labels="labels", configurations="configurations", cheap=cheap)
 
 
 def count(number: int, thing: str) -> str:
