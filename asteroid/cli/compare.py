@@ -42,18 +42,18 @@ def compare(
     accurate: Annotated[
         str | None, typer.Option("--accurate", help="Level of theory with few labels; the manifest's when not given.")
     ] = None,
-    arms: Annotated[
-        str, typer.Option("--arms", help="Strategies, separated by commas.")
+    variants: Annotated[
+        str, typer.Option("--variants", "--arms", help="Strategies, separated by commas.")
     ] = "scratch,unweighted,weighted,distilled,corrected",
     seeds: Annotated[
-        str, typer.Option("--seeds", help="Each draws frames and random weights anew: 0, or 0,1,2.")
+        str, typer.Option("--seeds", help="Of the draw of frames and the random weights: 0, or 0,1,2.")
     ] = "0,1,2",
-    test_frames: Annotated[int, typer.Option("--test-frames", help="At most so many frames judge.")] = 1000,
+    test_frames: Annotated[int, typer.Option("--test-frames", help="Largest number of test frames.")] = 1000,
     cheap_frames: Annotated[
-        int | None, typer.Option("--cheap-frames", help="At most so many cheap labels train; all when not given.")
+        int | None, typer.Option("--cheap-frames", help="Largest number of cheap training labels; all when not given.")
     ] = None,
     valid_fraction: Annotated[
-        float, typer.Option("--valid-fraction", help="Part of the accurate labels that stops the training.")
+        float, typer.Option("--valid-fraction", help="Part of the accurate labels that is held out for early stopping.")
     ] = 0.2,
     manifest: Annotated[
         Path | None, typer.Option("--manifest", help="YAML file with training settings of this molecule.")
@@ -62,18 +62,16 @@ def compare(
         str | None, typer.Option("--store", help="Folder or URL; the manifest's, else ./store, when not given.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Page to write; beside --out when not given.")] = None,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Trainings at a time, one core each; this machine's cores when 0.")
-    ] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Trainings at a time, one core each; all cores when 0.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Train each strategy from the same accurate labels and compare their errors and costs.
 
-    Strategies × label counts × seeds on one store, judged on its test frames. Can be stopped or killed at any moment;
-    run it again and it does what is missing. Cheap labels that are missing are computed if the level is semiempirical.
+    Strategies × label counts × seeds on one store, tested on its test frames. After an interruption, run it again: it
+    computes only what is missing. Missing cheap labels are computed if the level is semiempirical.
 
     Writes a JSON file and a page; errors in eV and eV/Å. Exits with 1 when no strategy gave a model, or when a training
-    broke that another run may finish.
+    failed that another run may finish.
     """
     from asteroid.comparison.cheap_labels import label_cheaply
     from asteroid.comparison.plan import ComparisonSettings, check_store, make_plan
@@ -88,7 +86,7 @@ def compare(
         molecule=molecule,
         cheap=_level("--cheap", cheap, chosen.cheap if chosen else None),
         accurate=_level("--accurate", accurate, chosen.accurate if chosen else None),
-        arms=_listed("--arms", arms, str),  # type: ignore[arg-type]  # checked there
+        variants=_listed("--variants", variants, str),  # type: ignore[arg-type]  # checked by ComparisonSettings
         n_accurate=_listed("--n-accurate", n_accurate, int),
         seeds=_listed("--seeds", seeds, int),
         test_frames=test_frames,
@@ -103,7 +101,7 @@ def compare(
     cores = workers or len(os.sched_getaffinity(0))
     with _Bar(quiet=as_json) as bar:
         label_cheaply(opened, settings, workers=cores, on_progress=bar.count)
-        difference = any(strategy_named(arm).learns_difference for arm in settings.arms)
+        difference = any(strategy_named(variant).learns_difference for variant in settings.variants)
         for level in (settings.accurate, *([settings.cheap] if difference else [])):
             compute_atoms(opened, settings.molecule, level)
         plan = make_plan(opened, settings)
@@ -119,7 +117,7 @@ def compare(
 
 
 class _Bar:
-    """What is done, of how much, and what is being done, on standard error: a bar, or lines where that is a file."""
+    """Progress on standard error: a bar, or lines where that is a file."""
 
     def __init__(self, *, quiet: bool) -> None:
         console = Console(stderr=True)
@@ -142,14 +140,14 @@ class _Bar:
     def show(self, done: int, total: int, note: str) -> None:
         self._progress.update(self._task, completed=done, total=total, description=note)
         now = time.monotonic()
-        # What is finished at once, what is being done now and then.
+        # Finished cells at once, the current step every LOG_SECONDS.
         if self._lines and (now - self._logged >= LOG_SECONDS or (done != self._done and note != CHEAP_LABELS)):
             print(f"{time.strftime('%H:%M:%S')} {done} of {total} {note}".rstrip(), file=sys.stderr, flush=True)
             self._done, self._logged = done, now
 
 
 def _from_manifest(path: Path | None, molecule: str) -> tuple["MoleculeSettings | None", str | None]:
-    """This molecule's settings and the store, of a manifest if there is one."""
+    """Settings of the molecule and the store, from the manifest if there is one."""
     from asteroid.manifest import load_manifest
 
     if path is None:
@@ -166,7 +164,7 @@ def _level(option: str, text: str | None, default: "LevelOfTheory | None") -> "L
 
     if text is None:
         if default is None:
-            raise InputError(f"{option}: not there; write a level of theory, such as gfn2-xtb, or name a --manifest")
+            raise InputError(f"{option}: missing; write a level of theory, such as gfn2-xtb, or give a --manifest")
         return default
     try:
         return LevelOfTheory.parse(text, imported=True)
@@ -182,22 +180,22 @@ def _listed(option: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...]:
 
 
 def _check_files(*paths: Path) -> None:
-    """Hours of training must not end at a folder that is not there."""
+    """Check before hours of training that both files can be written."""
     if len({path.absolute() for path in paths}) < len(paths):
-        raise InputError(f"--out: '{paths[0]}' is where the page goes too; write a .json file, or another --html")
+        raise InputError(f"--out: the page is written to '{paths[0]}' too; write a .json file, or another --html")
     for path in paths:
         if path.is_dir() or not path.absolute().parent.is_dir():
-            raise InputError(f"--out: '{path}' cannot be written; write a file in a folder that is there")
+            raise InputError(f"--out: '{path}' cannot be written; write a file in an existing folder")
 
 
 def _write(store: "Store", settings: "ComparisonSettings", data: dict[str, Any], out_file: Path, page: Path) -> None:
-    """The JSON, the page, and both in the store and its index."""
+    """Write JSON and page to their files and to the store, and update its index."""
     from asteroid.report.comparison import render_comparison
     from asteroid.report.index import write_index
     from asteroid.stages.common import digest
 
     folder = f"{paths.reports(settings.molecule)}/comparison-{digest(data['results'])}"
-    # The numbers first: they are there even if no page can be drawn of them.
+    # The numbers first: they remain if the page fails.
     store.write_json(f"{folder}/comparison.json", data)
     _write_file(out_file, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode(), folder)
     rendered = render_comparison(data).encode()
@@ -218,7 +216,7 @@ def _print(data: dict[str, Any]) -> None:
     unit = "meV/Å" if quantity == "force_mae" else "meV"
     settings = data["settings"]
     table = Table(title=f"{settings['molecule']}: {settings['cheap']} for {settings['accurate']}")
-    table.add_column("arm", overflow="fold")
+    table.add_column("variant", overflow="fold")
     names = ("labels", f"{quantity.partition('_')[0]} MAE\n{unit}", "over\nscratch", "over un-\nweighted")
     for name in (*names, "labels of\nscratch", "core-h"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -252,7 +250,7 @@ def _with_error(error: dict[str, float | None]) -> str:
 
 
 def _ratio(ratio: dict[str, float] | None) -> str:
-    """With a star where the 95% interval leaves no difference open."""
+    """With a star where the 95% interval excludes 1."""
     if ratio is None:
         return ""
     return f"{ratio['value']:.2f}" + ("" if ratio["low"] <= 1 <= ratio["high"] else "*")

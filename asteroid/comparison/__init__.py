@@ -1,7 +1,8 @@
-"""Strategies compared on one store: which of them is better, by how much, and at what cost.
+"""Comparison of training strategies on one store: errors, ratios and cost.
 
-The data flow is one line: :mod:`plan` (which frames, the same for every arm) → :mod:`cheap_labels` (what is missing) →
-:mod:`run` (each cell in a process of its own: :mod:`cell`, :mod:`evaluate`) → :mod:`result` (what the store keeps of a
-cell) → :mod:`summary` (the JSON that ``asteroid compare`` writes, by :mod:`statistics` and :mod:`sentences`). The page
-is made of that by :mod:`asteroid.report`.
+A variant is one strategy of a comparison; a cell is one variant with one number of accurate labels and one seed. Data
+flow: :mod:`plan` (frames of each cell, the same for all variants) → :mod:`cheap_labels` (computes missing cheap labels)
+→ :mod:`run` (each cell in its own process: :mod:`cell`, :mod:`evaluate`) → :mod:`result` (one stored result per cell) →
+:mod:`summary` (the JSON of ``asteroid compare``, from :mod:`statistics` and :mod:`sentences`). :mod:`asteroid.report`
+makes the page from that JSON. In stored and written JSON the key of a variant is ``arm``.
 """

@@ -1,6 +1,6 @@
-"""One cell of a comparison in a process of its own: train, judge, and keep the result in the store.
+"""Train and test one cell of a comparison in its own process, and store the result.
 
-:mod:`asteroid.comparison.run` starts these processes and names the file; torch is imported only here, inside.
+:mod:`asteroid.comparison.run` starts these processes and names the file. Torch is imported inside the functions.
 """
 
 import dataclasses
@@ -32,15 +32,15 @@ def run_cell(
     *,
     on_progress: Progress,
 ) -> dict[str, Any]:
-    """The result of a cell as JSON, from the store if somebody else has made it meanwhile.
+    """The result of a cell as JSON; read from the store if another process has stored it in the meantime.
 
-    A training that the data does not allow is a result, with its reason; whatever else goes wrong raises.
+    A training that the data does not allow gives a result with a reason; any other failure raises.
 
     Args:
-        test: frame ids that judge.
+        test: ids of the test frames.
         path: of the result in the store.
     """
-    # The parent stops a process when it hears from it, so it must hear from it before anything takes long.
+    # The parent can stop this process only when it reports progress, so it reports before anything slow.
     on_progress("starting", 0, 0)
     store = Store(store_url)
     with lock(store, _work(settings, cell), on_wait=lambda: on_progress("waiting for another training", 0, 0)):
@@ -51,8 +51,8 @@ def run_cell(
 
 
 def _work(settings: ComparisonSettings, cell: Cell) -> str:
-    """Names what nobody else may do meanwhile: ``weighted`` trains the model of ``scratch`` if it is not there."""
-    kind = "teacher" if cell.arm == BASELINE or strategy_named(cell.arm).needs_teacher else cell.arm
+    """Name of the lock of a cell; shared with ``scratch`` by strategies that train its model as their teacher."""
+    kind = "teacher" if cell.variant == BASELINE or strategy_named(cell.variant).needs_teacher else cell.variant
     levels = [str(settings.cheap), str(settings.accurate)]
     return f"comparison {settings.molecule} {kind} {digest([levels, cell.seed, cell.train, cell.valid])}"
 
@@ -67,7 +67,9 @@ def _compute(
     def note(stage: str, step: int, steps: int, held_out: HeldOut | None) -> None:
         on_progress(stage, step, steps)
 
-    blank = Result(settings.molecule, str(settings.cheap), str(settings.accurate), cell.arm, cell.n_accurate, cell.seed)
+    blank = Result(
+        settings.molecule, str(settings.cheap), str(settings.accurate), cell.variant, cell.n_accurate, cell.seed
+    )
     try:
         card = train_model(
             store,
@@ -81,8 +83,8 @@ def _compute(
                 cheap_frames=cell.cheap,
                 between=tuple(LevelOfTheory.parse(level, imported=True) for level in settings.training.ladder),
             ),
-            strategy=cell.arm,
-            settings=settings.training.model_copy(update={"strategy": cell.arm, "seed": cell.seed}),
+            strategy=cell.variant,
+            settings=settings.training.model_copy(update={"strategy": cell.variant, "seed": cell.seed}),
             on_progress=note,
         )
     except TrainingError as error:
@@ -107,16 +109,16 @@ def _compute(
 
 
 def _labels_used(store: Store, settings: ComparisonSettings, cell: Cell, card: Card) -> dict[str, set[str]]:
-    """Frame ids of the labels that a model learnt from, by level."""
+    """Frame ids of the training labels of a model, by level."""
     accurate = {*cell.train, *cell.valid}
     levels = {str(settings.accurate): accurate}
-    strategy = strategy_named(cell.arm)
-    # Of cheap frames, some strategies read the geometries alone.
+    strategy = strategy_named(cell.variant)
+    # Some strategies use only the geometries of cheap frames.
     if card.cheap is None or not strategy.reads_cheap_labels:
         return levels
     cheap = set(cell.cheap) if card.frames.cheap else set()
     levels[card.cheap] = cheap | (accurate if card.frames.paired else set())
-    # A model whose strategy reads no ladder has an empty one, or one that it did not read.
+    # Other strategies ignore training.ladder.
     if "ladder" in strategy.reads:
         for between in settings.training.ladder:
             there = store.labels(settings.molecule, LevelOfTheory.parse(between, imported=True))
@@ -125,7 +127,7 @@ def _labels_used(store: Store, settings: ComparisonSettings, cell: Cell, card: C
 
 
 def _core_hours(store: Store, molecule: str, level: str, labels: int) -> float:
-    """What so many labels take: as the ledger says, with its share of the attempts that gave none."""
+    """Core-hours of this many labels, from the mean in the ledger; attempts without a label are included."""
     parsed = LevelOfTheory.parse(level, imported=True)
     attempts = store.attempts(molecule, parsed)
     seconds = float(core_seconds(attempts).sum())
@@ -134,7 +136,7 @@ def _core_hours(store: Store, molecule: str, level: str, labels: int) -> float:
 
 
 def _diagnose(store: Store, card: Card, frames: Sequence[Frame], device: str) -> dict[str, Any] | None:
-    """Of a model that was weighted; its teacher is asked about the test frames, which it never met."""
+    """Bias and weight diagnostics of a weighted model; its teachers are evaluated on the test frames."""
     if card.weights is None:
         return None
     from asteroid.comparison.evaluate import mean_forces

@@ -1,7 +1,7 @@
-"""Cheap labels that a comparison needs and the store lacks, computed by the labelling campaign into the store.
+"""Compute the cheap labels that a comparison needs and the store lacks.
 
-Only where they cost milliseconds: a semiempirical level. Labels of any other level, and of one whose labels were
-imported, are taken as they are. Before it lies :mod:`asteroid.comparison.plan`, whose draw then finds them.
+Only at semiempirical levels, which take milliseconds. Labels at other levels and imported labels are used as they are.
+Runs before :func:`asteroid.comparison.plan.make_plan`, which draws among the frames with cheap labels.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ def label_cheaply(
     workers: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Compute the cheap labels of all frames that have accurate ones, and of those that may train.
+    """Compute the cheap labels of all frames with accurate labels, and of the cheap training frames of all seeds.
 
     Raises:
-        InputError: when the molecule's charge or multiplicity is one that the cheap level is not offered for.
+        InputError: when the cheap level is not supported for the charge or multiplicity of the molecule.
     """
     molecule, level = settings.molecule, settings.cheap
     if not level.is_semiempirical or _are_imported(store, settings):
@@ -42,20 +42,20 @@ def label_cheaply(
         check_supported(level, charge=configuration.charge, multiplicity=configuration.multiplicity)
         name = f"comparison-{hashlib.sha256(''.join(missing).encode()).hexdigest()[:16]}"
         store.select(molecule, level, missing, name=name, criterion="comparison")
-    # Also what an earlier comparison selected and did not get to.
+    # Also frames that an interrupted comparison selected.
     if store.pending(molecule, level):
         done = run_campaign(store, molecule, level, workers=workers, on_progress=on_progress)
         logger.info("%s: %d cheap labels at %s, %d without", molecule, done.ok, level, done.total - done.ok)
 
 
 def _are_imported(store: Store, settings: ComparisonSettings) -> bool:
-    """Whether labels at the cheap level came from elsewhere: those of another program must not be mixed with ours."""
+    """Whether cheap labels were imported: labels of different programs must not be mixed."""
     programs = store.label_table(settings.molecule, settings.cheap)["program"]
     return bool(pc.any(pc.equal(programs, "import")).as_py())
 
 
 def _wanted(store: Store, settings: ComparisonSettings) -> list[str]:
-    """Ids of the frames that need a cheap label, whatever may be drawn with these seeds."""
+    """Ids of the frames that need a cheap label with any of the seeds."""
     splits = frames_by_split(store, settings.molecule)
     accurate = store.labels(settings.molecule, settings.accurate)
     wanted = {frame_id: None for ids in splits.values() for frame_id in ids if frame_id in accurate}

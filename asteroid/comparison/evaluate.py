@@ -1,4 +1,4 @@
-"""Errors of a finished model on the frames that judge a comparison, whatever it needs beside itself.
+"""Errors of a trained model on the test frames, for a Δ-model with the labels of the level that it corrects.
 
 Needs torch, and runs in the process of :mod:`asteroid.comparison.cell`.
 """
@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class TestErrors:
-    """Of one model; the fields are those of :class:`~asteroid.comparison.result.Result`."""
+    """Test errors of one model; the fields are those of :class:`~asteroid.comparison.result.Result`."""
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 
@@ -35,16 +35,16 @@ class TestErrors:
     energy_groups: tuple[tuple[float, int], ...]
 
 
-def predict_arm(
+def predict_variant(
     store: Store, card: Card, frames: Sequence[Frame], *, device: str = "auto"
 ) -> tuple[Floats, list[Floats | None]]:
-    """Total energies (M,) eV and forces, (N, 3) eV/Å each, of a model and the level that it adds to.
+    """Total energies (M,) in eV and forces (N, 3) in eV/Å of each frame, predicted by a model.
 
-    The labels of that level are read from the store, where they stand for computing them again; without forces there,
-    there are none here.
+    For a Δ-model, the stored labels of the level that it corrects are added. Forces are None for frames whose stored
+    label has none.
 
     Raises:
-        KeyError: for a frame without a label at the level that the model adds to.
+        KeyError: for a frame without a label at the level that the model corrects.
     """
     molecule = card.molecule
     model = load_model(store, molecule, card.model_id).to(choose_device(device))
@@ -60,7 +60,7 @@ def predict_arm(
 def mean_forces(
     store: Store, molecule: str, model_ids: Sequence[str], frames: Sequence[Frame], *, device: str = "auto"
 ) -> dict[str, Floats]:
-    """(N, 3) eV/Å by frame id: the mean over several models that stand alone, as a committee of teachers predicts."""
+    """Mean forces of a committee of models, (N, 3) eV/Å by frame id."""
     chosen = choose_device(device)
     models: list[torch.nn.Module] = [load_model(store, molecule, model_id).to(chosen) for model_id in model_ids]
     predicted = [predict(model, [frame.configuration for frame in frames])[1] for model in models]
@@ -69,9 +69,9 @@ def mean_forces(
 
 
 def measure(store: Store, card: Card, frames: Sequence[Frame], *, device: str = "auto") -> TestErrors:
-    """Errors against the accurate labels of these frames; a constant shift of energies is an error as well."""
+    """Errors against the accurate labels of these frames; energies are not shifted to match."""
     labels = store.labels(card.molecule, LevelOfTheory.parse(card.accurate, imported=True))
-    energies, forces = predict_arm(store, card, frames, device=device)
+    energies, forces = predict_variant(store, card, frames, device=device)
     reference = np.array([labels[frame.frame_id].energy for frame in frames], dtype=float)
     energy = {frame.frame_id: energies[i : i + 1] - reference[i] for i, frame in enumerate(frames)}
     force = {}
@@ -88,13 +88,13 @@ def measure(store: Store, card: Card, frames: Sequence[Frame], *, device: str = 
 
 
 def _errors(differences: Mapping[str, Floats]) -> tuple[float, float]:
-    """Mean absolute and root mean square, over all components."""
+    """Mean absolute and root-mean-square error over all components."""
     every = np.concatenate(list(differences.values()))
     return float(np.abs(every).mean()), float(np.sqrt(np.square(every).mean()))
 
 
 def _by_group(differences: Mapping[str, Floats], groups: Mapping[str, str]) -> tuple[tuple[float, int], ...]:
-    """Sums of absolute differences and their number, group after group by name."""
+    """Sum of absolute differences and number of components of each group, in the order of group names."""
     sums: dict[str, tuple[float, int]] = {}
     for frame_id, each in differences.items():
         total, count = sums.get(groups[frame_id], (0.0, 0))

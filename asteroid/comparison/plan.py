@@ -1,9 +1,8 @@
-"""Which frames a comparison trains, stops and judges on: the same for every arm, and none in two roles.
+"""Training, held-out and test frames of a comparison: the same for every variant.
 
-Accurate labels for training come from split ``train``, those that stop it from ``valid``, those that judge from
-``test``. Each is taken in an order that its hash with the seed gives: a draw that is stable when frames are added, and
-of which the frames for fewer labels are a part of those for more. Only frames with labels at both levels are drawn,
-so that an arm that learns the difference has the same ones. :mod:`asteroid.comparison.run` carries the plan out.
+They come from the splits ``train``, ``valid`` and ``test``, in the order of the hash of frame id and seed. This order
+does not change when frames are added, and a smaller draw is part of every larger one. Only frames with labels at both
+levels are drawn, so Δ-learning uses the same frames. :mod:`asteroid.comparison.run` executes the plan.
 """
 
 import hashlib
@@ -19,20 +18,20 @@ from asteroid.store import Store
 from asteroid.strategies import BASELINE, strategy_named
 
 FEWEST = 2
-"""Accurate labels to fit; with one, nothing is learnt about differences."""
+"""Smallest number of accurate labels to fit; from one label no energy difference can be learnt."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSettings:
-    """What is compared.
+    """Settings of a comparison.
 
     Args:
-        n_accurate: numbers of accurate labels, those held out to stop the training included.
-        seeds: each draws frames and random weights anew.
-        test_frames: at most so many judge.
-        cheap_frames: at most so many cheap labels train; all there are when None.
-        valid_fraction: part of the accurate labels that is held out.
-        training: all but strategy and seed.
+        n_accurate: numbers of accurate labels, including the held-out ones.
+        seeds: of the draw of frames and of the random weights.
+        test_frames: largest number of test frames.
+        cheap_frames: largest number of cheap training labels; all of them when None.
+        valid_fraction: part of the accurate labels that is held out for early stopping.
+        training: settings of all trainings; its strategy and seed are not used.
 
     Raises:
         InputError: with every problem, one line each.
@@ -41,7 +40,7 @@ class ComparisonSettings:
     molecule: str
     cheap: LevelOfTheory
     accurate: LevelOfTheory
-    arms: tuple[Strategy, ...]
+    variants: tuple[Strategy, ...]
     n_accurate: tuple[int, ...]
     seeds: tuple[int, ...]
     test_frames: int = 1000
@@ -55,9 +54,11 @@ class ComparisonSettings:
             problems.append(f"--accurate: found '{self.accurate}', the cheap level too; write a more accurate one")
         known = get_args(Strategy)
         problems += [
-            f"--arms: unknown strategy '{arm}'; {suggest(arm, known)}" for arm in self.arms if arm not in known
+            f"--variants: unknown strategy '{variant}'; {suggest(variant, known)}"
+            for variant in self.variants
+            if variant not in known
         ]
-        for name, values in (("arms", self.arms), ("n-accurate", self.n_accurate), ("seeds", self.seeds)):
+        for name, values in (("variants", self.variants), ("n-accurate", self.n_accurate), ("seeds", self.seeds)):
             if not values:
                 problems.append(f"--{name}: found nothing; write one or several, separated by commas")
             twice = sorted({str(value) for value in values if values.count(value) > 1})
@@ -76,30 +77,34 @@ class ComparisonSettings:
             problems.append(f"--test-frames: found {self.test_frames}; write 1 or more")
         if self.cheap_frames is not None and self.cheap_frames < FEWEST:
             problems.append(f"--cheap-frames: found {self.cheap_frames}; write {FEWEST} or more")
-        needing = [arm for arm in self.arms if arm in known and strategy_named(arm).starts_from == "foundation"]
+        needing = [
+            variant
+            for variant in self.variants
+            if variant in known and strategy_named(variant).starts_from == "foundation"
+        ]
         if needing and self.training.foundation is None:
             problems.append(
-                f"--arms: {needing[0]} starts from a model that you have; write its path as training.foundation in a "
-                "manifest, and name that with --manifest"
+                f"--variants: {needing[0]} starts from an existing model; write its path as training.foundation in a "
+                "manifest, and give that with --manifest"
             )
         if problems:
             raise InputError(problems)
 
     def fitted(self, n_accurate: int) -> int:
-        """How many of so many accurate labels are fitted; the rest are held out. As a manifest's budget has it."""
+        """Number of accurate labels that are fitted; the rest are held out, as with a manifest's budget."""
         return round(n_accurate * (1 - self.valid_fraction))
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One arm with one number of accurate labels and one seed, and the frames that it may use.
+    """One variant with one number of accurate labels and one seed, and its frames.
 
     Args:
         train, valid: frame ids, with labels at both levels.
         cheap: frame ids of split ``train`` with a cheap label.
     """
 
-    arm: Strategy
+    variant: Strategy
     n_accurate: int
     seed: int
     train: tuple[str, ...]
@@ -107,17 +112,17 @@ class Cell:
     cheap: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.arm}, {self.n_accurate} labels, seed {self.seed}"
+        return f"{self.variant}, {self.n_accurate} labels, seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that is to be trained and judged.
+    """All cells and test frames of a comparison.
 
     Args:
-        cells: those of ``scratch`` first: a teacher is one of them, and is then there when it is needed.
-        test: frame ids that judge every cell.
-        notes: what a reader must know of how the plan departs from what was asked for.
+        cells: those of ``scratch`` first, because other strategies use them as teachers.
+        test: ids of the test frames, the same for all cells.
+        notes: where there are fewer frames than the settings ask for.
     """
 
     settings: ComparisonSettings
@@ -127,7 +132,7 @@ class Plan:
 
 
 def check_store(store: Store, settings: ComparisonSettings) -> None:
-    """Refuse a molecule or a level that the store does not have; a semiempirical one can still be computed.
+    """Refuse a molecule or a level that the store lacks, except a semiempirical cheap level, which can be computed.
 
     Raises:
         InputError: with the nearest name.
@@ -145,10 +150,10 @@ def check_store(store: Store, settings: ComparisonSettings) -> None:
 
 
 def make_plan(store: Store, settings: ComparisonSettings) -> Plan:
-    """Draw the frames of every cell from what the store now has.
+    """Draw the frames of every cell from the labels in the store.
 
     Raises:
-        InputError: when a split has too few labels, with how many there are.
+        InputError: when a split has too few labels.
     """
     accurate, cheap = (_labelled(store, settings.molecule, level) for level in (settings.accurate, settings.cheap))
     splits = frames_by_split(store, settings.molecule)
@@ -167,14 +172,14 @@ def make_plan(store: Store, settings: ComparisonSettings) -> Plan:
         for n in settings.n_accurate:
             fitted = settings.fitted(n)
             drawn = tuple(train[:fitted]), tuple(valid[: n - fitted]), tuple(cheaply[: settings.cheap_frames])
-            cells += [Cell(arm, n, seed, *drawn) for arm in settings.arms]
-    # A stable sort: the rest stay in their order.
-    cells.sort(key=lambda cell: cell.arm != BASELINE)
+            cells += [Cell(variant, n, seed, *drawn) for variant in settings.variants]
+    # The sort is stable: the other cells keep their order.
+    cells.sort(key=lambda cell: cell.variant != BASELINE)
     return Plan(settings, tuple(cells), tuple(test), tuple(notes))
 
 
 def frames_by_split(store: Store, molecule: str) -> dict[Split, list[str]]:
-    """Ids of all frames that may train, stop or judge."""
+    """Ids of all frames, by split."""
     table = store.frame_table(molecule)
     found: dict[Split, list[str]] = {"train": [], "valid": [], "test": []}
     for frame_id, split in zip(table["frame_id"].to_pylist(), table["split"].to_pylist(), strict=True):
@@ -184,7 +189,7 @@ def frames_by_split(store: Store, molecule: str) -> dict[Split, list[str]]:
 
 
 def in_drawn_order(ids: Iterable[str], seed: int) -> list[str]:
-    """Ids by their hash with a seed: as good as a draw, whatever order they come in.
+    """Ids in the order of their hash with a seed: a random order that does not depend on the order of the ids.
 
     >>> in_drawn_order(["a", "b", "c"], 0) == in_drawn_order(["c", "a", "b"], 0)
     True
@@ -214,8 +219,8 @@ def _check_counts(
         )
     if not both["test"]:
         raise InputError(
-            f"--test-frames: {settings.molecule} has no labels at {settings.accurate} in split test, which judge "
-            "every arm; label or import some"
+            f"--test-frames: {settings.molecule} has no labels at {settings.accurate} in split test; "
+            "label or import some"
         )
     most = max((n for n in range(1, largest) if _fits(settings, n, both)), default=0)
     remedy = f"write at most {most}, or label more" if most >= FEWEST + 1 else "label or import more"

@@ -1,6 +1,6 @@
-"""What one cell of a comparison came to: the errors and the cost of one strategy, number of labels and seed.
+"""Result of one cell of a comparison: errors and cost of one variant, number of labels and seed.
 
-:mod:`asteroid.comparison.cell` makes them and the store keeps them; :mod:`asteroid.comparison.statistics` reads them.
+Written to the store by :mod:`asteroid.comparison.cell`, evaluated by :mod:`asteroid.comparison.statistics`.
 """
 
 import dataclasses
@@ -11,27 +11,28 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Result:
-    """One strategy trained with one number of accurate labels and one seed, or the reason why it could not be.
+    """Errors and cost of one model, or the reason why there is none.
 
     Args:
-        n_accurate: accurate labels, those that stop the training included.
-        force_mae, force_rmse: eV/Å, over the components on test frames that have forces; None when none has.
+        variant: training strategy; ``arm`` in JSON.
+        n_accurate: accurate labels, including those held out for early stopping.
+        force_mae, force_rmse: eV/Å, over all components of test frames with forces; None when none has forces.
         energy_mae, energy_rmse: eV, of total energies on all test frames.
-        label_core_hours, training_core_hours: what this model took, its teachers included. Labels that judge are not
-            counted, and neither is sampling, which all arms share.
-        seconds: wall time of the training, its teachers included.
-        cheap_labels: how many it learnt from.
-        needs: the level of theory that must be computed whenever the model is used; None for a model that stands alone.
-        reason: why there is no model; the figures are then None.
-        force_groups: of each group of test frames with forces, the sum of absolute errors and the number of components.
-        energy_groups: of each group of test frames, the same for energies.
-        diagnostics: of the bias and the weights, as :mod:`asteroid.training.diagnostics` describes them.
+        label_core_hours, training_core_hours: of this model and its teachers. Test labels and sampling, which all
+            variants share, are not counted.
+        seconds: wall time of the training, teachers included.
+        cheap_labels: number of cheap training labels.
+        needs: level of theory that a Δ-model must be added to; None for other models.
+        reason: why there is no model; errors and cost are then None.
+        force_groups: sum of absolute errors and number of components, for each group of test frames with forces.
+        energy_groups: the same for energies, for each group of test frames.
+        diagnostics: of bias and weights, see :mod:`asteroid.training.diagnostics`.
     """
 
     molecule: str
     cheap: str
     accurate: str
-    arm: str
+    variant: str
     n_accurate: int
     seed: int
     force_mae: float | None = None
@@ -61,21 +62,23 @@ class Result:
         return self.label_core_hours + self.training_core_hours
 
     def to_row(self) -> dict[str, Any]:
-        """What others read of it: plain values, one number each."""
-        row = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name not in _KEPT}
+        """Single values for the JSON of ``asteroid compare``."""
+        row = {name: value for name, value in self.to_json().items() if name not in _KEPT}
         return row | {"core_hours": self.core_hours}
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for the store."""
-        return dataclasses.asdict(self)
+        content = dataclasses.asdict(self)
+        return {"arm" if name == "variant" else name: value for name, value in content.items()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`to_json`."""
         groups = {name: tuple((total, count) for total, count in content[name]) for name in _GROUPS}
-        return cls(**{**content, **groups})
+        values = {"variant" if name == "arm" else name: value for name, value in content.items()}
+        return cls(**{**values, **groups})
 
 
 _GROUPS = ("force_groups", "energy_groups")
 _KEPT = (*_GROUPS, "diagnostics")
-"""Of use to a comparison alone."""
+"""Fields that :meth:`Result.to_row` leaves out."""

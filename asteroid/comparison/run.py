@@ -1,8 +1,8 @@
-"""All cells of a comparison, several at once, each result kept as soon as it is there.
+"""Run all cells of a comparison, several at once; each result is stored as soon as it is finished.
 
-A comparison that was stopped or killed does, when it is run again, only what is missing; a training that was under way
-goes on from its checkpoint. Each cell is a process of its own, with one thread: :mod:`asteroid.comparison.cell`. What
-comes out is the JSON that ``asteroid compare`` writes and that :mod:`asteroid.report` makes a page of.
+A comparison that was stopped or killed computes only the missing cells when it is run again; an interrupted training
+resumes from its checkpoint. Each cell has its own process with one thread: :mod:`asteroid.comparison.cell`. The result
+is the JSON that ``asteroid compare`` writes and :mod:`asteroid.report` makes a page of.
 """
 
 import dataclasses
@@ -30,20 +30,20 @@ from asteroid.version import __version__
 logger = logging.getLogger(__name__)
 
 Follow = Callable[[int, int, str], None]
-"""Called with the number of cells that are done, that of all, and what is being done."""
+"""Called with the number of finished cells, the number of all cells, and the current step."""
 
 
 class _Stopped(AsteroidError):
-    """Ends a cell's process when the comparison ends before it."""
+    """Stops the processes of unfinished cells when the comparison ends."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a comparison came to.
+    """Result of a comparison.
 
     Args:
-        data: the JSON that others read.
-        broken: cells that gave no result for no reason of the data's; another run tries them again.
+        data: the JSON that ``asteroid compare`` writes.
+        broken: number of cells that failed for a reason other than the data; another run tries them again.
     """
 
     data: dict[str, Any]
@@ -51,10 +51,10 @@ class Outcome:
 
 
 def run_comparison(store: Store, plan: Plan, *, workers: int, on_progress: Follow | None = None) -> Outcome:
-    """Train and judge what the store does not have, and sum it all up.
+    """Train and test the cells that the store lacks, and summarise all cells.
 
     Args:
-        workers: processes at a time, one thread each.
+        workers: number of processes, one thread each.
     """
     paths = dict(zip(plan.cells, result_paths(store, plan), strict=True))
     results = {cell: _stored(store, path) for cell, path in paths.items() if store.exists(path)}
@@ -96,20 +96,20 @@ def run_comparison(store: Store, plan: Plan, *, workers: int, on_progress: Follo
                 cell = running[future]
                 try:
                     results[cell] = future.result()
-                except Exception as error:  # One cell must not take the others along, whatever went wrong in it.
+                except Exception as error:  # A cell that fails must not stop the others.
                     logger.warning("%s: %s", cell, error)
                     results[cell] = _broken(plan, cell, error)
                     broken += 1
                 follow()
         finally:
-            # An interrupt ends the processes: they go on from their checkpoints another time.
+            # On an interrupt, too: the next run resumes from the checkpoints.
             stopped.set()
     ordered = [results[cell] for cell in _in_order(plan)]
     return Outcome(_data(store, plan, ordered), broken)
 
 
 def result_paths(store: Store, plan: Plan) -> list[str]:
-    """Where the result of each cell is kept: named by everything that determines it."""
+    """Path of the result of each cell, named by a digest of everything that determines it."""
     settings = plan.settings
     keys = {
         level: {i: label_key(label) for i, label in store.labels(settings.molecule, level).items()}
@@ -130,11 +130,11 @@ def result_paths(store: Store, plan: Plan) -> list[str]:
     for cell in plan.cells:
         inputs = {
             "common": common,
-            "arm": cell.arm,
+            "arm": cell.variant,
             "seed": cell.seed,
             "accurate": [[keys[level][i] for i in sorted(ids)] for level in keys for ids in (cell.train, cell.valid)],
             "cheap": [keys[settings.cheap][i] for i in sorted(cell.cheap)],
-            "ladder": ladder if "ladder" in strategy_named(cell.arm).reads else [],
+            "ladder": ladder if "ladder" in strategy_named(cell.variant).reads else [],
         }
         files.append(paths.comparison(settings.molecule, digest(inputs)))
     return files
@@ -154,7 +154,7 @@ def _broken(plan: Plan, cell: Cell, error: Exception) -> Result:
         settings.molecule,
         str(settings.cheap),
         str(settings.accurate),
-        cell.arm,
+        cell.variant,
         cell.n_accurate,
         cell.seed,
         reason=" ".join(reason.split()),
@@ -162,20 +162,22 @@ def _broken(plan: Plan, cell: Cell, error: Exception) -> Result:
 
 
 def _in_order(plan: Plan) -> Sequence[Cell]:
-    """Arm after arm as they were asked for, then by number of labels and seed."""
+    """Cells in the order of the settings: by variant, number of labels and seed."""
     settings = plan.settings
-    return sorted(plan.cells, key=lambda c: (settings.arms.index(c.arm), c.n_accurate, settings.seeds.index(c.seed)))
+    return sorted(
+        plan.cells, key=lambda c: (settings.variants.index(c.variant), c.n_accurate, settings.seeds.index(c.seed))
+    )
 
 
 def _data(store: Store, plan: Plan, results: Sequence[Result]) -> dict[str, Any]:
-    """What ``asteroid compare`` writes."""
+    """The JSON that ``asteroid compare`` writes."""
     settings = plan.settings
     lines = summary_lines(results)
     said = {
         "molecule": settings.molecule,
         "cheap": str(settings.cheap),
         "accurate": str(settings.accurate),
-        "arms": list(settings.arms),
+        "arms": list(settings.variants),
         "n_accurate": list(settings.n_accurate),
         "seeds": list(settings.seeds),
         "valid_fraction": settings.valid_fraction,

@@ -1,6 +1,6 @@
-"""What a comparison found of each arm, as plain sentences that claim no more than the intervals allow.
+"""Sentences about each variant of a comparison.
 
-A gain or a loss is claimed only where the 95% interval of the ratio excludes 1. Reads the lines of
+An improvement or a loss is stated only where the 95% interval of the ratio excludes 1. Reads the lines of
 :mod:`asteroid.comparison.summary`.
 """
 
@@ -17,23 +17,23 @@ _NOUNS = {"force_mae": "force error", "energy_mae": "energy error"}
 _BOUNDS = {"exact": "", "at least": "at least ", "at most": "at most "}
 
 
-def arm_sentence(lines: Sequence["Line"], quantity: "Quantity", reason: str | None) -> str:
-    """One arm against each baseline, at all numbers of labels.
+def variant_sentence(lines: Sequence["Line"], quantity: "Quantity", reason: str | None) -> str:
+    """Compare one variant with each baseline, at all numbers of labels.
 
     Args:
-        lines: of this arm, by number of labels.
-        reason: why one of its trainings gave no model, if one did.
+        lines: of this variant, by number of labels.
+        reason: of a training that gave no model, if there is one.
     """
-    arm = lines[0].arm
+    variant = lines[0].variant
     known = [line for line in lines if line.seeds]
     if not known:
-        return f"{arm} gave no model: {reason}."
-    if arm == BASELINE:
-        parts = ["trained on accurate labels alone; the others are held against it."]
+        return f"{variant} gave no model: {reason}."
+    if variant == BASELINE:
+        parts = ["trained on accurate labels alone; the others are compared with it."]
     else:
         baselines = known[0].ratios
         parts = [sentence for baseline in baselines for sentence in _against(baseline, known, _NOUNS[quantity])]
-        parts = parts or ["There is nothing to hold it against."]
+        parts = parts or ["There is no baseline to compare it with."]
     parts += _worth(known)
     if level := known[0].needs:
         parts.append(f"It needs {level} at run time.")
@@ -41,27 +41,27 @@ def arm_sentence(lines: Sequence["Line"], quantity: "Quantity", reason: str | No
         parts.append(
             f"{failed} of {failed + sum(len(line.seeds) for line in lines)} trainings gave no model: {reason}."
         )
-    return f"{arm}: {' '.join(parts)}"
+    return f"{variant}: {' '.join(parts)}"
 
 
 def basis_sentence(lines: Sequence["Line"]) -> str:
-    """What the intervals of a comparison are worth; empty where there are none."""
+    """What the intervals of a comparison cover; empty where there are none."""
     ratios = [ratio for line in lines for ratio in line.ratios.values() if ratio is not None]
     if not ratios:
         return ""
     if any(ratio.over == "test groups" for ratio in ratios):
         return (
-            "With one seed, intervals are over groups of test frames alone: they do not say what another draw of "
-            "labels or of random weights would give. Use three seeds or more."
+            "With one seed, intervals are over groups of test frames only: they do not cover the spread between draws "
+            "of labels or random weights. Use three seeds or more."
         )
     seeds = min(ratio.seeds for ratio in ratios)
     opening = f"Intervals are 95%, over {seeds} seeds, paired seed by seed."
     # Student's factor: 12.7 standard errors with 2 seeds, 4.3 with 3, 2.8 with 5.
-    return f"{opening} So few seeds make them wide: a real difference may not show." if seeds < 5 else opening
+    return f"{opening} With so few seeds they are wide and may hide a real difference." if seeds < 5 else opening
 
 
 def _against(baseline: str, lines: Sequence["Line"], noun: str) -> list[str]:
-    """With which numbers of labels an arm is better, worse, or not to be told from a baseline."""
+    """With which numbers of labels a variant is better, worse, or not distinguishable from a baseline."""
     compared = [(line.n_accurate, ratio) for line in lines if (ratio := line.ratios[baseline]) is not None]
     better = [(n, ratio) for n, ratio in compared if ratio.high < 1]
     worse = [(n, ratio) for n, ratio in compared if ratio.low > 1]
@@ -82,8 +82,8 @@ def _against(baseline: str, lines: Sequence["Line"], noun: str) -> list[str]:
 
 
 def _worth(lines: Sequence["Line"]) -> list[str]:
-    """How many labels of ``scratch`` the labels of an arm are worth."""
-    found = [(line, line.worth) for line in lines if line.worth is not None and line.arm != BASELINE]
+    """How many labels ``scratch`` needs for the errors of a variant."""
+    found = [(line, line.worth) for line in lines if line.worth is not None and line.variant != BASELINE]
     if not found:
         return []
     worth = _listed([f"{_BOUNDS[worth.bound]}{worth.labels:.0f}" for _, worth in found])
@@ -92,7 +92,7 @@ def _worth(lines: Sequence["Line"]) -> list[str]:
 
 
 def _edge(found: Sequence[Worth]) -> str:
-    """Bounds are ends of what was measured."""
+    """Say that a bound is an end of the learning curve."""
     return "" if all(worth.bound == "exact" for worth in found) else " (its curve ends there)"
 
 

@@ -1,8 +1,7 @@
-"""Means, paired ratios and the worth of labels, each with an interval that says how far it can be trusted.
+"""Means over seeds, paired ratios with 95% intervals, and the number of labels that ``scratch`` needs.
 
-Seeds draw the frames and the random weights, so the spread over seeds is what a second user would meet. Two arms with
-the same seed have the same frames: ratios are taken seed by seed, and what a lucky draw gives to both cancels. Works on
-:class:`~asteroid.comparison.result.Result`; :mod:`asteroid.comparison.summary` puts it together.
+A seed draws the frames and the random weights. Two variants with the same seed have the same frames, so ratios are
+taken seed by seed and the effect of the draw cancels. Used by :mod:`asteroid.comparison.summary`.
 """
 
 import math
@@ -25,7 +24,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Mean:
-    """Over seeds, with Student's 95% interval; the last three are None for a single seed."""
+    """Mean over seeds, its standard error and Student's 95% interval; the last three are None for a single seed."""
 
     mean: float
     standard_error: float | None
@@ -35,15 +34,14 @@ class Mean:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The error of one arm over that of another: below 1, the first is better.
+    """Ratio of the errors of two variants: below 1, the first is better.
 
     Args:
-        value: geometric mean over the seeds that both have.
+        value: geometric mean over the common seeds.
         low, high: 95% interval.
-        p: of a two-sided paired test that the ratio is 1; None where there is a single seed.
-        seeds: how many.
-        over: what the interval is over. With one seed that is groups of test frames, and says nothing about other draws
-            of labels.
+        p: of a two-sided paired test that the ratio is 1; None with a single seed.
+        seeds: number of common seeds.
+        over: what the interval is over; with one seed groups of test frames, which do not cover other draws.
     """
 
     value: float
@@ -59,8 +57,8 @@ class Worth:
     """How many accurate labels ``scratch`` needs for the same error.
 
     Args:
-        labels: by interpolation on the learning curve of ``scratch``, or an end of it, which the curve does not leave.
-        bound: which of the two it is.
+        labels: by interpolation on the learning curve of ``scratch``, or the end of the curve.
+        bound: ``exact``, or on which side of the curve's end the number lies.
     """
 
     labels: float
@@ -68,7 +66,7 @@ class Worth:
 
 
 def mean_over_seeds(values: Sequence[float]) -> Mean:
-    """Mean, its standard error and the 95% interval of Student's t.
+    """Mean, standard error and 95% interval by Student's t.
 
     >>> found = mean_over_seeds([1.0, 2.0, 3.0])
     >>> found.mean, round(found.standard_error, 4), round(found.high - found.mean, 4)
@@ -85,13 +83,13 @@ def mean_over_seeds(values: Sequence[float]) -> Mean:
 def paired_ratio(
     ours: Mapping[int, float], theirs: Mapping[int, float], groups: Mapping[int, tuple[Groups, Groups]]
 ) -> Ratio | None:
-    """The ratio of two arms by their errors with each seed; None without a seed that both have.
+    """Ratio of the errors of two variants, paired by seed; None without a common seed.
 
-    The mean, the interval and the test are those of the logarithms: errors scale, and a ratio of 2 is as far from 1 as
-    one of 1/2.
+    Mean, interval and test are those of the logarithms, in which ratios of 2 and 1/2 are equally far from 1.
 
     Args:
-        groups: the sums and counts of both arms by group of test frames, for a comparison with one seed.
+        ours, theirs: errors by seed.
+        groups: by seed, the error sums and counts of both variants for each group of test frames; used with one seed.
     """
     from scipy.stats import t
 
@@ -105,16 +103,15 @@ def paired_ratio(
         return Ratio(math.exp(mean), low, high, None, 1, "test groups")
     error = float(logs.std(ddof=1)) / math.sqrt(len(seeds))
     half = quantile(0.975, len(seeds) - 1) * error
-    # Two arms that came to the very same model differ by nothing at all.
+    # The error is zero when both variants are the same model.
     p = float(2 * t.sf(abs(mean) / error, len(seeds) - 1)) if error > 0 else float(mean == 0)
     return Ratio(math.exp(mean), math.exp(mean - half), math.exp(mean + half), p, len(seeds), "seeds")
 
 
 def labels_of_scratch(error: float, curve: Mapping[int, float]) -> Worth | None:
-    """With how many labels ``scratch`` reaches an error, on straight lines between its points in logarithms.
+    """Number of labels with which ``scratch`` reaches an error, by log-log interpolation of its learning curve.
 
-    A curve that rises somewhere is cut level there: more labels are never taken to be worse. None where it has fewer
-    than two points.
+    Where the curve rises it is replaced by its running minimum. None where it has fewer than two points.
 
     Args:
         curve: the error of ``scratch`` by number of labels.
@@ -132,7 +129,7 @@ def labels_of_scratch(error: float, curve: Mapping[int, float]) -> Worth | None:
         return Worth(float(counts[0]), "at most")
     if error < errors[-1]:
         return Worth(float(counts[-1]), "at least")
-    # The fewest labels with which it is reached: of a level stretch, the beginning.
+    # On a flat stretch, the smallest number of labels.
     last = int(np.argmax(errors <= error))
     if last == 0:
         return Worth(float(counts[0]), "exact")
@@ -145,10 +142,10 @@ def geometric_mean(values: Sequence[float]) -> float:
 
 
 def _over_groups(ours: Groups, theirs: Groups) -> tuple[float, float]:
-    """95% percentile bootstrap of a ratio of mean errors: whole groups, as their frames are near copies."""
+    """95% percentile bootstrap of a ratio of mean errors, over groups: frames within a group are similar."""
     sums = np.array([[a, b] for (a, _), (b, _) in zip(ours, theirs, strict=True)])
     picks = np.random.default_rng(0).integers(0, len(sums), size=(RESAMPLES, len(sums)))
-    # The counts of both are the same and cancel.
+    # Both have the same counts, which cancel.
     resampled = sums[picks].sum(axis=1)
     low, high = np.percentile(resampled[:, 0] / resampled[:, 1], [2.5, 97.5])
     return float(low), float(high)

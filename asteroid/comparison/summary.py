@@ -1,6 +1,6 @@
-"""From the results of all cells to the summary of a comparison: a line for each arm and number of labels.
+"""Summary of a comparison: one line for each variant and number of labels.
 
-:mod:`asteroid.comparison.statistics` computes, :mod:`asteroid.comparison.sentences` puts it into words.
+Statistics come from :mod:`asteroid.comparison.statistics`, sentences from :mod:`asteroid.comparison.sentences`.
 """
 
 import dataclasses
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from asteroid.comparison.result import Result
-from asteroid.comparison.sentences import arm_sentence
+from asteroid.comparison.sentences import variant_sentence
 from asteroid.comparison.statistics import (
     Groups,
     Mean,
@@ -24,7 +24,7 @@ from asteroid.strategies import BASELINE
 Quantity = Literal["force_mae", "energy_mae"]
 
 BASELINES = (BASELINE, "unweighted")
-"""What arms are held against: no cheap labels, and cheap labels without further thought."""
+"""Variants are compared with these: no cheap labels, and cheap labels without weights."""
 
 _ERRORS = ("force_mae", "force_rmse", "energy_mae", "energy_rmse")
 _COSTS = ("core_hours", "label_core_hours", "training_core_hours", "seconds")
@@ -32,19 +32,19 @@ _COSTS = ("core_hours", "label_core_hours", "training_core_hours", "seconds")
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One arm with one number of accurate labels.
+    """One variant with one number of accurate labels.
 
     Args:
-        seeds: those that gave a model.
-        failed: seeds that gave none.
-        needs: level of theory that its models add to at run time.
-        errors, costs: by name, as in :class:`~asteroid.comparison.result.Result`; of costs the mean. Errors are None
-            where the test labels have none of that kind, and both are where no seed gave a model.
-        ratios: to each baseline; None where the two share no seed, or for the baseline itself.
-        worth: None where ``scratch`` was not compared, and for a line without a model.
+        seeds: with a model.
+        failed: number of seeds without a model.
+        needs: level of theory that a Δ-model is added to at run time.
+        errors, costs: means by name, as in :class:`~asteroid.comparison.result.Result`. None where no seed gave a
+            model; errors also where the test labels have none of that kind.
+        ratios: to each baseline; None without a common seed, and for the baseline itself.
+        worth: None where ``scratch`` was not compared, and without a model.
     """
 
-    arm: str
+    variant: str
     n_accurate: int
     seeds: tuple[int, ...]
     failed: int
@@ -55,8 +55,8 @@ class Line:
     worth: Worth | None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: ``ratio_to_scratch``, ``scratch_labels`` and what they come with, errors as objects."""
-        row: dict[str, Any] = {"arm": self.arm, "n_accurate": self.n_accurate, "seeds": list(self.seeds)}
+        """Row of the JSON of ``asteroid compare``, with ``ratio_to_scratch``, ``scratch_labels`` and their like."""
+        row: dict[str, Any] = {"arm": self.variant, "n_accurate": self.n_accurate, "seeds": list(self.seeds)}
         row |= {"failed": self.failed, "needs": self.needs}
         row |= {name: mean and dataclasses.asdict(mean) for name, mean in self.errors.items()}
         row |= self.costs
@@ -66,7 +66,7 @@ class Line:
 
 
 def compared_quantity(results: Sequence[Result]) -> Quantity:
-    """Arms are compared by their force errors; by energy errors where no test frame has accurate forces."""
+    """Variants are compared by force error, or by energy error where no test frame has accurate forces."""
     ok = [result for result in results if result.ok]
     return "energy_mae" if ok and all(result.force_mae is None for result in ok) else "force_mae"
 
@@ -75,11 +75,18 @@ def summarise(results: Sequence[Result]) -> dict[str, Any]:
     """The keys ``quantity``, ``results``, ``summary``, ``sentences`` and ``diagnostics`` of a comparison's JSON."""
     quantity = compared_quantity(results)
     lines = summary_lines(results)
-    arms = dict.fromkeys(result.arm for result in results)
-    reasons = {arm: next((r.reason for r in results if r.arm == arm and r.reason), None) for arm in arms}
+    variants = dict.fromkeys(result.variant for result in results)
+    reasons = {
+        variant: next((r.reason for r in results if r.variant == variant and r.reason), None) for variant in variants
+    }
     sentences = [
-        {"arm": arm, "sentence": arm_sentence([line for line in lines if line.arm == arm], quantity, reasons[arm])}
-        for arm in arms
+        {
+            "arm": variant,
+            "sentence": variant_sentence(
+                [line for line in lines if line.variant == variant], quantity, reasons[variant]
+            ),
+        }
+        for variant in variants
     ]
     return {
         "quantity": quantity,
@@ -91,26 +98,28 @@ def summarise(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def summary_lines(results: Sequence[Result]) -> list[Line]:
-    """Arm after arm as they were asked for, each by number of labels."""
+    """One line for each variant and number of labels, in the order of the results."""
     quantity = compared_quantity(results)
     cells: dict[tuple[str, int], list[Result]] = {}
     for result in results:
-        cells.setdefault((result.arm, result.n_accurate), []).append(result)
+        cells.setdefault((result.variant, result.n_accurate), []).append(result)
     by_seed = {
-        # Without cheap forces on the test frames, a model that adds to them has no force error.
+        # A Δ-model has no force error where the test frames have no cheap forces.
         key: {r.seed: getattr(r, quantity) for r in found if r.ok and getattr(r, quantity) is not None}
         for key, found in cells.items()
     }
     curve = {
-        n: geometric_mean(list(found.values())) for (arm, n), found in by_seed.items() if arm == BASELINE and found
+        n: geometric_mean(list(found.values()))
+        for (variant, n), found in by_seed.items()
+        if variant == BASELINE and found
     }
     lines = []
-    for (arm, n), found in cells.items():
+    for (variant, n), found in cells.items():
         ok = [result for result in found if result.ok]
-        errors = by_seed[arm, n]
+        errors = by_seed[variant, n]
         lines.append(
             Line(
-                arm=arm,
+                variant=variant,
                 n_accurate=n,
                 seeds=tuple(result.seed for result in ok),
                 failed=len(found) - len(ok),
@@ -119,7 +128,7 @@ def summary_lines(results: Sequence[Result]) -> list[Line]:
                 costs={name: _cost([getattr(result, name) for result in ok]) for name in _COSTS},
                 ratios={
                     baseline: None
-                    if baseline == arm or (baseline, n) not in cells
+                    if baseline == variant or (baseline, n) not in cells
                     else paired_ratio(errors, by_seed[baseline, n], _groups(ok, cells[baseline, n], quantity))
                     for baseline in BASELINES
                 },
@@ -140,14 +149,14 @@ def _cost(values: Sequence[float | None]) -> float | None:
 
 
 def _groups(ours: Sequence[Result], theirs: Sequence[Result], quantity: Quantity) -> dict[int, tuple[Groups, Groups]]:
-    """Errors by group of test frames, of the seeds that both arms have."""
+    """Errors by group of test frames, for the common seeds."""
     name = "force_groups" if quantity == "force_mae" else "energy_groups"
     baseline = {result.seed: getattr(result, name) for result in theirs if result.ok}
     return {r.seed: (getattr(r, name), baseline[r.seed]) for r in ours if r.seed in baseline}
 
 
 def _diagnostics(results: Sequence[Result]) -> dict[str, Any]:
-    """Those of the first seed, by number of labels."""
+    """Diagnostics of the first seed that has them, by number of labels."""
     found: dict[str, Any] = {}
     for result in results:
         if result.diagnostics is not None:

@@ -2,9 +2,9 @@
 
 An :class:`Engine` says what it can do at a level (:class:`Capabilities`) and makes its :class:`Labeller`, which turns a
 configuration into a :class:`Result`. Built in are tblite, xtb and pyscf for the levels of :mod:`asteroid.levels`, and
-``potential`` and ``qcengine``, whose levels are written ``engine:name``; a package of yours adds another through the
+``potential`` and ``qcengine``, whose levels are written ``engine:name``; other packages add engines through the
 entry-point group ``asteroid.engines``. Importing this package is cheap and never imports torch: an engine is loaded
-when a level asks for it, its program with the first label.
+with its first level, its program with the first label.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from asteroid.levels import LevelOfTheory
 Property = Literal["energy", "forces", "dipole"]
 
 ProcessKind = Literal["plain", "torch"]
-"""Of the worker processes of an engine: without torch, or with it and without quantum chemistry. Never both."""
+"""Kind of an engine's worker processes: quantum chemistry without torch (``plain``), or torch without it."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,13 +40,13 @@ class Result:
     Args:
         energy: eV, total.
         forces: (N, 3) eV/Å, −dE/dR; None when only the energy was asked for.
-        dipole: (3,) e·Å, where it comes free: with xTB, HF and DFT, and with the forces of closed-shell MP2 and coupled
-            cluster, whose relaxed density these need. None for ions, whose dipole depends on the origin.
+        dipole: (3,) e·Å, where it costs nothing: with xTB, HF and DFT, and with forces of closed-shell MP2 and coupled
+            cluster. None for ions, whose dipole depends on the origin.
         spin_square: ⟨S²⟩ in ħ², of an unrestricted reference; None for a restricted one.
         retry_steps: in the order tried; the last gave the result.
         check_error: eV/Å, largest difference of these forces from those of a second, plainer computation of the same
             label; None where there was none.
-        positions: (N, 3) Å, where the program says for which geometry it computed this.
+        positions: (N, 3) Å, the geometry that the program reports; None where it reports none.
     """
 
     energy: float
@@ -76,10 +76,10 @@ class Labeller(Protocol):
         ...
 
     def load(self) -> None:
-        """Import what computes: a worker does this once, before its memory is limited.
+        """Import the program; a worker does this once, before its memory is limited.
 
         Raises:
-            ImportError, OSError: when it is broken here.
+            ImportError, OSError: when it cannot be loaded on this machine.
         """
         ...
 
@@ -97,14 +97,14 @@ class Capabilities:
     """What an engine can do at one level.
 
     Args:
-        properties: that its results have.
-        elements: atomic numbers that it has parameters for; None where only the calculation can tell.
-        charges: of a molecule, in e; None for any.
-        multiplicities: 2S + 1; None for any.
-        seconds: core-seconds of one label by the number of atoms, to the order of magnitude.
-        process: in which its program runs.
-        proof: who published values that tests compare with; None where nobody did. The forces of such a level are
-            compared with finite differences of its energy on the very molecule before its first labels are taken.
+        properties: of its results.
+        elements: atomic numbers with parameters; None where only the calculation can tell.
+        charges: supported charges of a molecule, e; None for any.
+        multiplicities: supported 2S + 1; None for any.
+        seconds: core-seconds of one label by number of atoms, to the order of magnitude.
+        process: kind of process in which the program runs.
+        proof: source of the published values in the tests. Where None, forces are compared with finite differences of
+            the energy for each molecule before its first labels.
     """
 
     properties: frozenset[Property] = frozenset({"energy", "forces"})
@@ -120,26 +120,26 @@ class Engine(ABC):
     """A program or a potential that computes levels of theory."""
 
     name: ClassVar[str]
-    """Stands before the colon of its own levels, and after ``engine:`` in a manifest."""
+    """Prefix of its own levels (``name:``), and value of ``engine:`` in a manifest."""
 
     def computes(self, level: LevelOfTheory) -> bool:
-        """Whether it computes this level of the shared names of :mod:`asteroid.levels`."""
+        """Whether it computes this level of :mod:`asteroid.levels`."""
         return False
 
     def read(self, level: LevelOfTheory, folder: Path) -> LevelOfTheory:
-        """A level of its own, ``engine:name``, in its one spelling.
+        """Return a level of its own, ``engine:name``, in canonical spelling.
 
         Args:
-            folder: that a relative path starts from.
+            folder: base of relative paths.
 
         Raises:
-            InputError: what is wrong with it, and what to write.
+            InputError: when the level does not exist.
         """
         raise InputError(f"{self.name} has no levels of its own; write the level alone, and engine: {self.name}")
 
     @abstractmethod
     def capabilities(self, level: LevelOfTheory) -> Capabilities:
-        """What it can do at a level; loads no program."""
+        """Capabilities at a level; loads no program."""
 
     @abstractmethod
     def make(self, level: LevelOfTheory) -> Labeller:
@@ -151,14 +151,14 @@ class Engine(ABC):
 
 
 GROUP: Final = "asteroid.engines"
-"""Entry points of this group name objects of subclasses of :class:`Engine`."""
+"""Entry-point group; its entries are instances of subclasses of :class:`Engine`."""
 
 _SHARED: Final = ("tblite", "xtb", "pyscf")
-"""Engines of the shared levels, the default first: tblite is several times faster than xtb-python at the same numbers,
-and GFN-FF is in xtb-python alone."""
+"""Engines of the shared levels, the default first. tblite gives the same results as xtb-python several times faster;
+only xtb-python has GFN-FF."""
 
 BUILT_IN: Final = {name: f"asteroid.engines.{name}:ENGINE" for name in (*_SHARED, "potential", "qcengine")}
-"""As entry points: pyproject.toml has them as well, but an older installation of this package knows fewer."""
+"""Entry points of the built-in engines; those in pyproject.toml may be of an older installation."""
 
 
 @cache
@@ -168,17 +168,17 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def engine_names() -> list[str]:
-    """Every engine that is installed here, the built-in ones among them."""
+    """Names of all installed engines, including the built-in ones."""
     return sorted(_entry_points())
 
 
 @cache
 def find_engine(name: str) -> Engine:
-    """The engine of this name, or the one that drives a program of this name.
+    """The engine of this name, or the one that runs a program of this name.
 
     Raises:
         InputError: when there is none.
-        AsteroidError: when the package that brings it cannot be loaded.
+        AsteroidError: when its package cannot be loaded.
     """
     point = EntryPoint(name, BUILT_IN[name], GROUP) if name in BUILT_IN else _entry_points().get(name)
     if point is None:
@@ -191,17 +191,17 @@ def find_engine(name: str) -> Engine:
     try:
         engine = point.load()
     except Exception as error:
-        # What another's package raises when it is imported is not known.
+        # Importing a foreign package may raise anything.
         raise AsteroidError(f"the engine '{name}' ({point.value}) cannot be loaded: {error}") from error
     if not isinstance(engine, Engine):
-        raise AsteroidError(f"the engine '{name}' ({point.value}) is not an object of a subclass of Engine")
+        raise AsteroidError(f"the engine '{name}' ({point.value}) is not an instance of a subclass of Engine")
     return engine
 
 
 def engines_for(level: LevelOfTheory) -> tuple[str, ...]:
-    """Engines that compute this level, the default first; none for an imported one.
+    """Engines that compute this level, the default first; none for an imported level.
 
-    Those of a shared level are its programs, too, under the same name.
+    For a shared level, the program has the same name as its engine.
     """
     if level.engine is not None:
         return (level.engine,)
@@ -210,7 +210,7 @@ def engines_for(level: LevelOfTheory) -> tuple[str, ...]:
 
 
 def engine_for(level: LevelOfTheory, wanted: str | None) -> str | None:
-    """The engine that a manifest asks for, where it computes the level and is not the only one; else None."""
+    """The wanted engine, if it computes this level and is not the only one; else None, for the default."""
     if wanted is None or level.engine is not None:
         return None
     engines = engines_for(level)
@@ -218,7 +218,7 @@ def engine_for(level: LevelOfTheory, wanted: str | None) -> str | None:
 
 
 def programs_for(level: LevelOfTheory) -> tuple[str, ...]:
-    """What the ledger calls the programs that compute a level here; labels of others cannot be computed again."""
+    """Programs, as named in the ledger, that compute this level; labels of other programs cannot be recomputed."""
     if level.engine is None:
         return engines_for(level)
     try:
@@ -228,13 +228,13 @@ def programs_for(level: LevelOfTheory) -> tuple[str, ...]:
 
 
 def resolve(level: LevelOfTheory, folder: Path | None = None) -> LevelOfTheory:
-    """A level as its engine spells it; a shared one is returned as it is.
+    """A level in its engine's spelling; a shared level is returned unchanged.
 
     Args:
-        folder: that a relative path in the level starts from; the working directory when not given.
+        folder: base of a relative path in the level; the working directory when None.
 
     Raises:
-        InputError: for an engine that does not exist, or a level that it does not have.
+        InputError: for an unknown engine or level.
     """
     if level.engine is None:
         return level
@@ -245,7 +245,7 @@ def resolve(level: LevelOfTheory, folder: Path | None = None) -> LevelOfTheory:
 
 
 def make_labeller(level: LevelOfTheory, engine: str | None = None) -> Labeller:
-    """The labeller of a level, by its default engine or the one named.
+    """The labeller of a level, of its default engine or the given one.
 
     Raises:
         InputError: when the engine does not compute this level.
@@ -262,23 +262,23 @@ def make_labeller(level: LevelOfTheory, engine: str | None = None) -> Labeller:
 
 
 def require(package: str, extra: str = "label") -> None:
-    """Raise MissingDependencyError, which names the extra to install, when a package is not installed."""
+    """Raise MissingDependencyError, with the extra to install, when a package is not installed."""
     if importlib.util.find_spec(package) is None:
         raise MissingDependencyError(package.replace(".", "-"), extra)
 
 
 def capabilities(level: LevelOfTheory, engine: str | None = None) -> Capabilities:
-    """What can be done at a level, by its default engine or the one named."""
+    """Capabilities at a level, of its default engine or the given one."""
     return find_engine(engine or engines_for(level)[0]).capabilities(level)
 
 
 def process_kind(level: LevelOfTheory) -> ProcessKind:
-    """In which processes a level is computed: it decides the work pool, and an image that has the packages."""
+    """Kind of process in which a level is computed; it decides work pool and image."""
     return capabilities(level).process if level.engine is not None else "plain"
 
 
 def check_elements(level: LevelOfTheory, numbers: Iterable[int]) -> None:
-    """Raise InputError when a level has no parameters, or no basis functions, for one of these atomic numbers."""
+    """Raise InputError when a level has no parameters or basis functions for one of these atomic numbers."""
     if level.engine is None:
         level.check_elements(numbers)
         return
@@ -290,7 +290,7 @@ def check_elements(level: LevelOfTheory, numbers: Iterable[int]) -> None:
 
 
 def check_supported(level: LevelOfTheory, *, charge: int, multiplicity: int, forces: bool = True) -> None:
-    """Raise InputError for labels that are not offered: not proved, or beyond what the engine says it can do.
+    """Raise InputError for labels that are not proved or that the engine does not support.
 
     Restricted references are used for singlets, unrestricted ones for everything else.
     """
@@ -318,15 +318,15 @@ def _check_capabilities(
     ):
         if valid is not None and value not in valid:
             takes = ", ".join(str(one) for one in sorted(valid))
-            raise InputError(f"'{level}': {name} {value} is none that it takes ({takes}); write another level")
+            raise InputError(f"'{level}': {name} {value} is not supported ({takes} is); write another level")
 
 
 @cache
 def package_version(package: str) -> str:
-    """Of an installed package; reading it takes a tenth of a cheap label's time, so it is kept."""
+    """Version of an installed package; cached, because reading it takes a tenth of the time of a cheap label."""
     return importlib.metadata.version(package)
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that change when any setting changes."""
+    """Hash of settings, 12 hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

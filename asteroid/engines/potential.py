@@ -1,11 +1,10 @@
 """Pretrained potentials as levels of theory: ``potential:so3lr``, ``potential:ani1ccx``, ``potential:<path>``.
 
-A path names a MACE model or a TorchScript of AIMNet2; the hash of its content belongs to the settings of its labels, so
-that those of another file are not mixed with them. Both kinds of file run code of their own when they are loaded: use
-only those of people you trust.
+A path names a MACE model or a TorchScript of AIMNet2. The hash of the file belongs to the settings of its labels, so
+that labels of different files are not mixed. Both kinds of file run their own code when loaded: use only trusted files.
 
-All run in double precision, on one thread, in processes that have torch and no quantum chemistry. Nothing here imports
-torch before :meth:`PotentialLabeller.load`.
+All run in double precision, on one thread, in processes with torch and without quantum chemistry. Torch is imported by
+:meth:`PotentialLabeller.load`.
 """
 
 import contextlib
@@ -34,13 +33,13 @@ class Kind:
     """A kind of potential.
 
     Args:
-        package: module that runs it.
-        distribution: the package's name where it is installed from.
-        load: makes what computes, from what stands after the colon.
-        elements: that it has parameters for; None where the file alone knows.
-        charged: whether it takes charges.
-        dipole: whether it gives one.
-        seconds: core-seconds of a label, by the number of atoms.
+        package: Python module that runs it.
+        distribution: name of the package on PyPI.
+        load: makes the compute function from the part after the colon.
+        elements: with parameters; None where only the file knows.
+        charged: whether it supports charges.
+        dipole: whether it gives dipoles.
+        seconds: core-seconds of a label by number of atoms.
     """
 
     package: str
@@ -73,14 +72,14 @@ def _mace(path: str) -> Compute:
         if unknown := {int(z) for z in configuration.numbers} - known:
             names = [", ".join(SYMBOLS[z] for z in sorted(some)) for some in (unknown, known)]
             raise LabelFailed(f"no parameters for {names[0]}: {path} has {names[1]}")
-        # Dipoles of MACE files are no derivatives of the energy, where there are any.
+        # Dipoles of MACE models are not derivatives of the energy.
         return {name: value for name, value in compute(configuration).items() if name != "dipole"}
 
     return checked
 
 
 def _so3lr(_: str) -> Compute:
-    import mace  # noqa: F401 (before e3nn: it sets what e3nn's constants need to be loaded)
+    import mace  # noqa: F401 (before e3nn: it allows e3nn to load its constants)
     from so3krates_torch.calculator.so3 import SO3LRCalculator
 
     return _with_ase(SO3LRCalculator(default_dtype="float64"))
@@ -93,7 +92,7 @@ def _torchani(name: str) -> Compute:
     try:
         model = getattr(torchani.models, {"ani1x": "ANI1x", "ani1ccx": "ANI1ccx", "ani2x": "ANI2x"}[name])()
     except Exception as error:
-        # Later versions look for the weights on the network at first use.
+        # Later versions download the weights at first use.
         raise ImportError(f"torchani {package_version('torchani')} has no weights of {name} here: {error}") from error
     return _with_ase(model.to(torch.float64).ase())
 
@@ -123,7 +122,7 @@ def _ani(elements: frozenset[int]) -> Kind:
 
 
 KINDS: Final = {
-    # 45 to 70 ms a frame on one thread, whatever the size below 30 atoms. Energies are relative to a zero of its own.
+    # 45 to 70 ms per frame on one thread below 30 atoms. Its energies have their own zero.
     "so3lr": Kind(
         package="so3krates_torch",
         distribution="so3krates-torch",
@@ -137,16 +136,16 @@ KINDS: Final = {
     "ani1ccx": _ani(_HCNO),
     "ani2x": _ani(_HCNO | {9, 16, 17}),
 }
-"""Potentials that a package brings with their weights."""
+"""Potentials whose package includes the weights."""
 
 MACE: Final = Kind(package="mace", distribution="mace-torch", load=_mace)
 AIMNET2: Final = Kind(package="torch", distribution="torch", load=_aimnet2, charged=True)
-"""Those of a file."""
+"""Potentials that are read from a file."""
 
 
 @dataclass(frozen=True)
 class PotentialLabeller:
-    """Labels of one potential, in a process of its own kind."""
+    """Labels of one potential."""
 
     level: LevelOfTheory
 
@@ -171,10 +170,10 @@ class PotentialLabeller:
         _loaded(self.level)
 
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
-        """One label; forces come with the energy, so only what is kept depends on ``forces``.
+        """One label; forces are always computed and dropped without ``forces``.
 
         Raises:
-            LabelFailed: for an element that the file has no parameters for.
+            LabelFailed: for an element without parameters in the file.
         """
         found = _loaded(self.level)(configuration)
         dipole = found.get("dipole")
@@ -196,7 +195,7 @@ class PotentialEngine(Engine):
         if not path.is_file():
             near = nearest(name.lower(), KINDS)
             remedy = f"did you mean '{near}'?" if near else f"write a model's path, or one of: {', '.join(KINDS)}"
-            raise InputError(f"it is no known potential, and there is no file {path}; {remedy}")
+            raise InputError(f"not a known potential, and there is no file {path}; {remedy}")
         return LevelOfTheory(str(path), engine=self.name)
 
     def capabilities(self, level: LevelOfTheory) -> Capabilities:
@@ -205,7 +204,7 @@ class PotentialEngine(Engine):
             properties=frozenset({"energy", "forces", "dipole"} if kind.dipole else {"energy", "forces"}),
             elements=kind.elements,
             charges=None if kind.charged else frozenset({0}),
-            # None of them knows a spin.
+            # None of them depends on the spin.
             multiplicities=frozenset({1}),
             seconds=kind.seconds,
             process="torch",
@@ -225,7 +224,7 @@ def _kind(level: LevelOfTheory) -> Kind:
 
 @cache
 def _kind_of_file(path: str) -> Kind:
-    """A TorchScript is an archive with code in it; models of MACE are pickled whole."""
+    """AIMNet2 for a TorchScript, which is an archive with code; else MACE, whose models are pickled."""
     try:
         with zipfile.ZipFile(path) as archive:
             return AIMNET2 if any("/code/" in name for name in archive.namelist()) else MACE
@@ -243,7 +242,7 @@ def _loaded(level: LevelOfTheory) -> Compute:
     import torch
 
     torch.set_num_threads(1)
-    # What a package prints is no part of our output.
+    # Output of a package must not mix with ours.
     with contextlib.redirect_stdout(sys.stderr):
         return _kind(level).load(level.method)
 

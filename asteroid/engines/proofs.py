@@ -1,9 +1,8 @@
-"""Which labels are offered: those whose numbers have been proved, and what proves them.
+"""Table of the levels whose labels are proved; :func:`asteroid.engines.check_supported` refuses all others.
 
-Every row is proved against finite differences of its own energy on distorted, asymmetric molecules, neutral and, where
-it says so, charged (``tests/physics/test_labels.py`` runs over this very table), and against numbers that another
-program published (``tests/physics/test_labels_published.py``). :func:`asteroid.engines.check_supported` refuses
-whatever has no row. Adding a method is a line here, once its tests pass.
+For each row, forces are compared with finite differences of the energy on distorted, asymmetric molecules, neutral and
+where stated charged (``tests/physics/test_labels.py`` runs over this table), and energies with published values of
+another program (``tests/physics/test_labels_published.py``). A new method is a row here, once its tests pass.
 """
 
 from collections.abc import Iterator
@@ -13,17 +12,17 @@ from typing import Final, Literal
 from asteroid.levels import METHODS, Dispersion, LevelOfTheory
 
 Reference = Literal["restricted", "unrestricted"]
-"""Of the electrons: restricted for singlets, unrestricted for all else. For GFN methods: closed or open shell."""
+"""Restricted for singlets, unrestricted for all others. For GFN methods: closed or open shell."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """One kind of label that is right.
+    """One kind of label that is proved.
 
     Args:
-        forces: proved, and so offered; otherwise energies alone are.
-        charged: ions too, not only neutral molecules.
-        published: whose numbers the tests compare with.
+        forces: whether forces are proved, or only energies.
+        charged: whether it is proved for ions, too.
+        published: source of the published values in the tests.
     """
 
     method: str
@@ -58,7 +57,7 @@ _BOTH: Final[dict[str, str]] = {
     "mp2": _SUITE,
     "ccsd": _SUITE,
 }
-"""Methods that are right for restricted and unrestricted references alike, and who says so."""
+"""Methods proved for restricted and unrestricted references, with the source of the published values."""
 
 
 def _rows() -> Iterator[Proof]:
@@ -71,9 +70,9 @@ def _rows() -> Iterator[Proof]:
             yield Proof(method, "restricted", published, dispersion)
             yield Proof(method, "unrestricted", published, dispersion)
     yield Proof("ccsd(t)", "restricted", _SUITE)
-    # pyscf.grad.uccsd_t is off by 6e-4 to 2e-3 hartree/bohr of its own energy's finite difference (HO2 in 6-31G).
+    # pyscf.grad.uccsd_t differs from the finite difference of its energy by 6e-4 to 2e-3 hartree/bohr (HO2, 6-31G).
     yield Proof("ccsd(t)", "unrestricted", _SUITE, forces=False)
-    # A force field knows no spin, and its charges on ions have not been looked at.
+    # A force field does not depend on spin, and its charges of ions have not been tested.
     yield Proof("gfn-ff", "restricted", "xtb's tests: one molecule", charged=False)
 
 
@@ -81,13 +80,13 @@ PROVED: Final[tuple[Proof, ...]] = tuple(_rows())
 
 
 def find_proof(level: LevelOfTheory, *, charge: int, multiplicity: int, forces: bool) -> Proof | None:
-    """The row that covers these labels, if there is one."""
+    """The row that covers these labels, None without one."""
     rows = (p for p in PROVED if p.method == level.method and p.dispersion == level.dispersion)
     return next((p for p in rows if _covers(p, charge, multiplicity, forces)), None)
 
 
 def nearest_proved(level: LevelOfTheory, *, charge: int, multiplicity: int, forces: bool) -> LevelOfTheory:
-    """The level most like this one that is proved for such molecules: of its kind, and next to it in cost."""
+    """The proved level that is most similar in kind and cost, for this charge and multiplicity."""
     order = list(METHODS)
 
     def distance(proof: Proof) -> tuple[bool, int, bool]:

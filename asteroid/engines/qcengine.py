@@ -1,8 +1,8 @@
-"""Programs that MolSSI's QCEngine drives, as levels ``program:method[/basis]``: ``psi4:b3lyp-d3bj/def2-svp``.
+"""Programs run by MolSSI's QCEngine, as levels ``program:method[/basis]``: ``psi4:b3lyp-d3bj/def2-svp``.
 
-A level is passed on as it is written: functionals, grids, frozen cores and density fitting are the program's, under the
-program's names, but for :data:`KEYWORDS`. ``qcengine:program:…`` means the same, and reaches a program whose name is
-that of another engine. A job that fails is a failed label with the program's last words.
+Method and basis go to the program as written. Grids, frozen cores and density fitting are the program's defaults,
+except for :data:`KEYWORDS`. ``qcengine:program:…`` means the same, for a program with the name of another engine. A job
+that fails is a failed label with the end of the program's message.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ from asteroid.levels import LevelOfTheory
 from asteroid.units import BOHR, HARTREE, HARTREE_PER_BOHR
 
 KEYWORDS: Final[dict[str, dict[str, Any]]] = {
-    # As asteroid's own labels: exact integrals, a frozen core, and converged to where forces are good to 1e-5 eV/Å.
+    # As asteroid's own labels: exact integrals, frozen core, forces converged to 1e-5 eV/Å.
     "psi4": {
         "scf_type": "pk",
         "mp2_type": "conv",
@@ -44,21 +44,21 @@ KEYWORDS: Final[dict[str, dict[str, Any]]] = {
         "tce__freeze": "atomic",
     },
 }
-"""By program; other programs have their own defaults."""
+"""Keywords by program; other programs use their defaults."""
 
 WITH_TORCH: Final = frozenset({"aimnet2", "mace", "orb", "torchani"})
-"""Programs that are potentials and load torch into the process that calls them."""
+"""Potentials that load torch into the calling process."""
 
 ATTEMPTS: Final = 2
-"""Times that a job is run whose failure QCEngine takes for chance."""
+"""Number of tries for a job that fails with what QCEngine calls a random error."""
 
-LAST_WORDS: Final = 200
-"""Characters of a failed job's message, which says what is wrong at its end."""
+MESSAGE_LENGTH: Final = 200
+"""Characters kept from the end of a failed job's message, where the cause stands."""
 
 
 @cache
 def program_names() -> frozenset[str]:
-    """What QCEngine can drive, installed or not; nothing where it is not installed itself."""
+    """Programs that QCEngine can run, installed or not; empty without QCEngine."""
     if importlib.util.find_spec("qcengine") is None:
         return frozenset()
     import qcengine
@@ -85,12 +85,12 @@ class QCEngineLabeller:
         return settings_hash({"keywords": KEYWORDS.get(self.program, {})})
 
     def load(self) -> None:
-        # A program that is not there says nothing about a frame.
+        # A missing program is not the fault of a frame.
         try:
             _version(self.program)
         except AsteroidError as error:
             raise ImportError(str(error)) from error
-        # Of the worker: what a program leaves where it runs (Psi4 a timer.dat) is thrown away with its scratch.
+        # Files that a program leaves in its folder (Psi4: timer.dat) are removed with the worker's scratch folder.
         os.chdir(tempfile.mkdtemp())
 
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
@@ -108,7 +108,7 @@ class QCEngineLabeller:
             geometry=configuration.positions / BOHR,
             molecular_charge=configuration.charge,
             molecular_multiplicity=configuration.multiplicity,
-            # The frame's own axes, in which forces are wanted, and its positions as they are: not rounded to 1e-8 bohr.
+            # Keep the frame's axes, for the forces, and do not round its positions to 1e-8 bohr.
             fix_com=True,
             fix_orientation=True,
             geometry_noise=13,
@@ -122,7 +122,7 @@ class QCEngineLabeller:
         done = qcengine.compute(job, program, task_config={"ncores": 1, "nnodes": 1, "retries": ATTEMPTS - 1})
         if not done.success:
             message = " ".join(str(done.error.error_message).split())
-            raise LabelFailed(f"{program}: {done.error.error_type}: {message[-LAST_WORDS:]}")
+            raise LabelFailed(f"{program}: {done.error.error_type}: {message[-MESSAGE_LENGTH:]}")
         gradient = np.array(done.return_result, dtype=np.float64).reshape(-1, 3) if forces else None
         return Result(
             energy=float(done.properties.return_energy if forces else done.return_result) * HARTREE,
@@ -138,16 +138,16 @@ class QCEngine(Engine):
         require("qcengine", "engines")
         program, _, model = str(level).removeprefix("qcengine:").lower().partition(":")
         if program not in program_names():
-            raise InputError(f"QCEngine drives no program '{program}'; {suggest(program, program_names())}")
+            raise InputError(f"QCEngine has no program '{program}'; {suggest(program, program_names())}")
         if not model or model.startswith("/") or model.endswith("/"):
-            raise InputError(f"it has no method; write {program}:method/basis, such as {program}:b3lyp/def2-svp")
+            raise InputError(f"no method given; write {program}:method/basis, such as {program}:b3lyp/def2-svp")
         return LevelOfTheory.parse(f"qcengine:{program}:{model}" if program in BUILT_IN else f"{program}:{model}")
 
     def capabilities(self, level: LevelOfTheory) -> Capabilities:
         program = _split(level)[0]
         return Capabilities(
             properties=frozenset({"energy", "forces"}),
-            # To start a program takes most of a second.
+            # Starting a program takes most of a second.
             seconds=lambda atoms: 1.0 + 0.02 * atoms**3,
             process="torch" if program in WITH_TORCH else "plain",
         )
@@ -170,17 +170,17 @@ def _split(level: LevelOfTheory) -> tuple[str, str, str | None]:
 
 @cache
 def _version(program: str) -> str:
-    """Of a program, asked in a folder that is thrown away: Psi4 leaves a ``timer.dat`` wherever it is asked."""
+    """Version of a program; run in a temporary folder, because Psi4 writes ``timer.dat``."""
     with tempfile.TemporaryDirectory(prefix="asteroid-version-") as folder:
         command = [sys.executable, "-c", _ASK, program]
         said = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if said.returncode != 0:
-        raise AsteroidError(f"{program} is not installed, or not where QCEngine looks for it")
+        raise AsteroidError(f"{program} is not installed, or QCEngine does not find it")
     return said.stdout.split()[-1]
 
 
 _ASK: Final = "import sys, qcengine; print(qcengine.get_program(sys.argv[1]).get_version())"
-"""Fails where the program is not found."""
+"""Fails when the program is not found."""
 
 
 ENGINE: Final = QCEngine()

@@ -1,6 +1,6 @@
-"""What a label costs, to the order of magnitude, from the size of a molecule and its basis set; nothing is computed.
+"""Rough cost of a label, from the size of a molecule and its basis set; nothing is computed.
 
-``asteroid check`` asks here whether a level can be meant; ``asteroid plan`` (:mod:`asteroid.plan`) measures.
+``asteroid check`` uses it to warn of levels that are too expensive; ``asteroid plan`` (:mod:`asteroid.plan`) measures.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from asteroid.levels import Family, LevelOfTheory
 
 @dataclass(frozen=True)
 class RoughCost:
-    """One label, with one thread.
+    """Cost of one label on one thread.
 
     Args:
-        core_seconds: right to a factor of about three for molecules of 3 to 30 atoms.
+        core_seconds: to within a factor of about three for molecules of 3 to 30 atoms.
         memory: MiB.
-        basis_functions: None where the method brings its own basis set.
+        basis_functions: None for methods with a built-in basis set.
     """
 
     core_seconds: float
@@ -40,7 +40,7 @@ class _Size:
 
 
 SMALLEST: Final = 0.3
-"""s: of a label by PySCF, however small the molecule."""
+"""s, of a PySCF label of the smallest molecules."""
 
 _SECONDS: Final[dict[Family, Callable[[_Size], float]]] = {
     "hf": lambda s: 5e-6 * s.n**3,
@@ -49,8 +49,8 @@ _SECONDS: Final[dict[Family, Callable[[_Size], float]]] = {
     "ccsd": lambda s: 2e-8 * s.o**2 * s.v**4,
     "ccsd(t)": lambda s: 2e-8 * s.o**2 * s.v**4 + 3e-9 * s.o**3 * s.v**4,
 }
-"""Core-seconds of energy and forces, restricted. The powers are the textbook's for the step that costs most, the
-factors are from methanol, formic acid and ethanol in 6-31G*, cc-pVDZ and cc-pVTZ."""
+"""Core-seconds of energy and forces, restricted. The powers are those of the most expensive step; the factors
+are fitted to methanol, formic acid and ethanol in 6-31G*, cc-pVDZ and cc-pVTZ."""
 
 _NUMBERS: Final[dict[Family, Callable[[_Size], float]]] = {
     "hf": lambda s: 100 * s.n**2,
@@ -59,26 +59,26 @@ _NUMBERS: Final[dict[Family, Callable[[_Size], float]]] = {
     "ccsd": lambda s: s.n**4,
     "ccsd(t)": lambda s: max(s.n**4, 7 * s.o * s.v**3),
 }
-"""Numbers of eight bytes that a label likes to hold: with less memory it takes several times as long. Mean fields keep
-their integrals only where there is room."""
+"""Eight-byte numbers in memory; with less, a label takes several times as long. Mean fields keep their integrals only
+where there is memory."""
 
 _MEMORY: Final[dict[ProcessKind, float]] = {"plain": 200.0, "torch": 1500.0}
-"""MiB, of an engine's process."""
+"""MiB, by kind of process."""
 
 _PROGRAM_MEMORY: Final = 200.0
 """MiB of PySCF itself."""
 
 _ENERGY_ALONE: Final = 0.3
 _UNRESTRICTED: Final = 3.0
-"""Costs relative to energy and forces of a closed shell."""
+"""Factors on the cost of energy and forces of a closed shell."""
 
 
 def rough_cost(level: LevelOfTheory, configuration: Configuration, *, forces: bool) -> RoughCost:
-    """The cost of one label of a molecule; its positions do not matter.
+    """Rough cost of one label of a molecule, independent of its geometry.
 
     Raises:
-        LabelFailed: when no electron would be left to correlate.
-        ImportError: if PySCF, which knows the basis sets, is not installed; not for methods that bring their own.
+        LabelFailed: when there are no valence electrons to correlate.
+        ImportError: when PySCF, which has the basis sets, is needed and not installed.
 
     >>> water = Configuration([8, 1, 1], [[0, 0, 0], [0, 0.76, 0.59], [0, -0.76, 0.59]])
     >>> rough_cost(LevelOfTheory.parse("ccsd(t)/cc-pvdz"), water, forces=True).basis_functions
@@ -92,7 +92,7 @@ def rough_cost(level: LevelOfTheory, configuration: Configuration, *, forces: bo
         return RoughCost(able.seconds(len(configuration.numbers)), _MEMORY[able.process], None)
     from asteroid.engines.pyscf.mean_field import make_molecule
 
-    # Far apart, so that nothing depends on where the atoms are.
+    # Far apart, so that the cost does not depend on the geometry.
     places = np.arange(len(configuration.numbers))[:, None] * np.array([[10.0, 0.0, 0.0]])
     molecule = make_molecule(level, configuration.with_positions(places))
     occupied = (molecule.nelectron + 1) // 2

@@ -1,8 +1,8 @@
 """GFN1-xTB and GFN2-xTB through tblite.
 
-A label takes about a millisecond, so every call builds its calculator anew: the label then depends on the frame alone,
-never on the frames before it. Atomic units end here. On many small molecules the program is an order of magnitude
-slower with several threads than with one: set ``OMP_NUM_THREADS=1``, or call it through a worker process.
+Every call makes a new calculator, so that a label never depends on earlier frames. Atomic units end here. For small
+molecules the program is ten times slower with several threads: set ``OMP_NUM_THREADS=1``, or call it through a worker
+process.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from asteroid.levels import LevelOfTheory
 from asteroid.units import BOHR, HARTREE, HARTREE_PER_BOHR
 
 ACCURACY: Final = 0.01
-"""Factor on the default convergence thresholds: forces to 1e-7 eV/Å for 20 % more time than the default."""
+"""Factor on the default convergence thresholds; forces converge to 1e-7 eV/Å in 20 % more time."""
 
 MAX_ITERATIONS: Final = 250
 ELECTRONIC_TEMPERATURE: Final = 300.0
@@ -29,8 +29,8 @@ RETRY_STEPS: Final = {"default": (0.4, MAX_ITERATIONS), "damped": (0.1, 2 * MAX_
 """Retry steps: damping of tblite's Broyden mixer, and the largest number of iterations.
 
 The damped step converges a third of the distorted molecules and ions that the default does not, nine of nine to the
-energy of xtb; doubly charged fragments may end in another state. The mixer keeps all its history: 500 iterations take
-seconds, 1000 already half a minute, whatever the molecule.
+energy of xtb; doubly charged fragments may end in another state. The mixer keeps its whole history: 500 iterations take
+seconds, 1000 half a minute, for any molecule.
 """
 
 _SETTINGS: Final = settings_hash(NUMERICAL | {"ladder": RETRY_STEPS})
@@ -55,10 +55,10 @@ class TbliteLabeller:
         import tblite.interface  # noqa: F401
 
     def compute(self, configuration: Configuration, *, forces: bool = True) -> Result:
-        """One label; the gradient costs less than the energy, so only what is kept depends on ``forces``.
+        """One label; the gradient costs less than the energy and is dropped without ``forces``.
 
         Raises:
-            LabelFailed: when the charges do not converge in any retry step, or atoms lie on each other.
+            LabelFailed: when the charges do not converge in any retry step, or atoms coincide.
         """
         from tblite.exceptions import TBLiteRuntimeError
         from tblite.interface import Calculator
@@ -99,7 +99,8 @@ def from_atomic_units(
     forces: bool,
     retry_steps: tuple[str, ...] = ("default",),
 ) -> Result:
-    """From atomic units; ``gradient`` (N, 3) hartree/bohr, ``dipole`` (3,) e·bohr."""
+    """Convert a result from atomic units: ``energy`` hartree, ``gradient`` (N, 3) hartree/bohr, ``dipole`` (3,)
+    e·bohr."""
     return Result(
         energy=float(energy) * HARTREE,
         forces=-np.array(gradient, dtype=np.float64) * HARTREE_PER_BOHR if forces else None,
@@ -123,7 +124,7 @@ class TbliteEngine(Engine):
 
 
 def semiempirical_capabilities(level: LevelOfTheory) -> Capabilities:
-    """Of any GFN method: what is proved stands in :mod:`asteroid.engines.proofs`."""
+    """Capabilities of a GFN method; :mod:`asteroid.engines.proofs` has the proved charges and multiplicities."""
     return Capabilities(
         properties=frozenset({"energy", "forces", "dipole"}),
         elements=frozenset(range(1, level.definition.max_number + 1)),

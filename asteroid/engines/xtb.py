@@ -26,8 +26,8 @@ from asteroid.levels import LevelOfTheory
 from asteroid.units import BOHR
 
 GENERIC_ROTATION: Final = np.array([[2.0, 3.0, 6.0], [3.0, -6.0, 2.0], [6.0, 2.0, -3.0]]) / 7.0
-"""Rotation that xtb sees molecules in. Its gradient is wrong, by 0.2 eV/Å for ASE's methanol, where two atoms share a
-Cartesian coordinate exactly (grimme-lab/xtb issues 492 and 986); after this rotation hardly any two do."""
+"""Rotation of all molecules. xtb's gradient is wrong where two atoms share a Cartesian coordinate exactly, by 0.2 eV/Å
+for ASE's methanol (grimme-lab/xtb issues 492 and 986); after this rotation hardly any two do."""
 
 _SETTINGS: Final = settings_hash(NUMERICAL)
 
@@ -36,9 +36,9 @@ _SETTINGS: Final = settings_hash(NUMERICAL)
 class XtbLabeller:
     """GFN1-xTB, GFN2-xTB and GFN-FF with xtb-python.
 
-    GFN-FF derives its topology and topology charges from the geometry itself: forces are exact for that topology, but
-    the energy jumps, by 1e-4 eV or so where a charge is rounded otherwise and by more where a bond breaks. A
-    computation changes the working directory for a moment (see :func:`_scratch_directory`): never run two in threads.
+    GFN-FF derives its topology and topology charges from the geometry. Forces are exact for that topology, but the
+    energy jumps by about 1e-4 eV where the rounding of a charge changes, and by more where a bond breaks. A calculation
+    temporarily changes the working directory (:func:`_scratch_directory`): never run two in threads.
     """
 
     level: LevelOfTheory
@@ -59,7 +59,7 @@ class XtbLabeller:
         """One label.
 
         Raises:
-            LabelFailed: when the charges do not converge, or atoms lie on each other.
+            LabelFailed: when the charges do not converge, or atoms coincide.
         """
         from xtb.interface import Param, XTBException
 
@@ -91,12 +91,12 @@ class XtbLabeller:
 
 @cache
 def _quiet_xtb() -> type[Any]:
-    """xtb-python's calculator, with what GFN-FF prints while it is set up sent to a file of the scratch directory."""
+    """xtb-python's calculator; the output of GFN-FF's setup goes to a file in the scratch directory."""
     from xtb.interface import Calculator
 
     class QuietCalculator(Calculator):  # type: ignore[misc]
         def _load(self, param: Any) -> None:
-            # Not /dev/null: xtb refuses a file that another of its units has open.
+            # Not /dev/null: xtb refuses a file that it has already open.
             self.set_output("xtb.out")
             self.set_verbosity("muted")
             super()._load(param)
@@ -106,10 +106,10 @@ def _quiet_xtb() -> type[Any]:
 
 @contextlib.contextmanager
 def _scratch_directory() -> Iterator[None]:
-    """Work in an empty directory for a moment.
+    """Work in an empty temporary directory.
 
-    GFN-FF writes ``gfnff_topo`` into the working directory and silently takes its topology from a file of that name
-    when it finds one, whatever molecule that was for.
+    GFN-FF writes ``gfnff_topo`` into the working directory, and silently reads its topology from such a file, even if
+    it is of another molecule.
     """
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="asteroid-xtb-") as scratch:

@@ -1,5 +1,5 @@
-"""Campaigns of labels: worker processes, attempts, retries, the audit of each label and the review of all together.
+"""Label campaigns: worker processes, attempts, the audit of each label and the search for outliers among all labels.
 
-What computes a label is an engine (:mod:`asteroid.engines`). :mod:`asteroid.labelling.attempt` runs, measures and
-audits one label, :mod:`asteroid.labelling.campaign` labels many on all cores.
+Labels are computed by engines (:mod:`asteroid.engines`). :mod:`asteroid.labelling.attempt` computes and audits one
+label, :mod:`asteroid.labelling.campaign` computes many on all cores.
 """

@@ -1,8 +1,7 @@
-"""A labeller in a process of its own, for callers that have torch in theirs.
+"""A labeller in its own process, for callers that use torch.
 
-Clashing OpenMP and BLAS libraries give wrong numbers where quantum chemistry and torch share a process. Campaigns
-(:mod:`asteroid.labelling.campaign`) label whole tables; this answers one configuration after another, for MD with a
-model that adds to a cheap level.
+Clashing OpenMP and BLAS libraries give wrong numbers where quantum chemistry and torch share a process. Unlike a
+campaign (:mod:`asteroid.labelling.campaign`), it computes one configuration at a time, as MD with a Δ-model needs.
 """
 
 from functools import partial
@@ -18,8 +17,8 @@ from asteroid.processes import CleanContext, describe_exit, die_with_parent, sin
 class LabellerApart:
     """A :class:`~asteroid.engines.Labeller` whose program runs in one child process.
 
-    The process starts with the first label. It ends when this object is collected, when it is closed, and at the latest
-    with its parent, also where that is killed.
+    The process starts with the first label. It ends when this object is closed or garbage-collected, and at the latest
+    with its parent, even if that is killed.
 
     Raises:
         InputError: for a level that no program computes.
@@ -27,7 +26,7 @@ class LabellerApart:
     """
 
     def __init__(self, level: LevelOfTheory, engine: str | None = None) -> None:
-        # It loads no program before its first label, which it never computes here.
+        # This one only supplies the names: it computes no label, so it loads no program.
         local = make_labeller(level, engine)
         self.level = level
         self.program, self.version, self.settings = local.program, local.version, local.settings
@@ -44,7 +43,7 @@ class LabellerApart:
 
         Raises:
             LabelFailed: when the calculation does not converge.
-            AsteroidError: when the process died; the next label starts another one.
+            AsteroidError: when the process died; the next label starts a new one.
         """
         connection = self._connection or self._start()
         try:
@@ -56,7 +55,7 @@ class LabellerApart:
             ended = describe_exit(self._process.exitcode)
             raise AsteroidError(f"the process that computes {self.level} {ended}") from None
         except BaseException:
-            # Interrupted while it waited: the answer that is still to come is not that of the next question.
+            # Interrupted while waiting: the next call must not receive this answer.
             self.close()
             raise
         if isinstance(answer, Exception):
@@ -64,7 +63,7 @@ class LabellerApart:
         return answer
 
     def close(self) -> None:
-        """Let the process end."""
+        """End the process."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -77,13 +76,13 @@ class LabellerApart:
             target=_serve, args=(theirs, self._make), name="asteroid-labeller-apart", daemon=True
         )
         self._process.start()
-        # The child's end must be open in the child alone: it closes when the child dies.
+        # Only the child may hold its end open, so that the pipe closes when the child dies.
         theirs.close()
         return self._connection
 
 
 def _serve(connection: Connection, make: partial[Labeller]) -> None:
-    """What runs in the process: answer one configuration after another until the parent closes the pipe or dies."""
+    """Loop of the child process: label configurations until the parent closes the pipe or dies."""
     die_with_parent()
     labeller = make()
     while True:

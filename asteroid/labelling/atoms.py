@@ -1,9 +1,8 @@
-"""Energies of free atoms in their ground state, the zero that reference energies are measured from.
+"""Ground-state energies of free atoms, the zero of the models' energies.
 
-An open-shell atom has several self-consistent solutions, and a single start may end in an excited one (Mn in UHF 4 eV
-up), so the mean field is solved from several initial guesses and the lowest energy is kept.
-:mod:`asteroid.stages.atoms` stores the results, :mod:`asteroid.training.baseline` reads them. Torch-free, as all of
-this package.
+An open-shell atom has several SCF solutions, and a single initial guess may end in an excited one (Mn in UHF: 4 eV
+higher). The SCF therefore starts from several guesses, and the lowest energy is kept. :mod:`asteroid.stages.atoms`
+stores the results, :mod:`asteroid.training.baseline` reads them.
 """
 
 import contextlib
@@ -27,11 +26,11 @@ from asteroid.usage import measure
 logger = logging.getLogger(__name__)
 
 GUESSES: Final = ("minao", "atom", "1e")
-"""PySCF's initial guesses: superposed atomic densities of two kinds, and the bare nucleus."""
+"""PySCF's initial guesses: two kinds of superposed atomic densities, and the core Hamiltonian."""
 
 SCF_ENERGY, SCF_GRADIENT = 1e-9, 1e-5
-"""hartree, and the norm of the orbital gradient, which energies feel in second order. On a grid the energy of an atom
-with an open p shell hardly depends on how that is turned: tighter gradients take minutes."""
+"""hartree, and the norm of the orbital gradient; the energy error is of second order in it. With DFT, the energy of an
+open p shell hardly depends on its orientation to the grid, and tighter gradients take minutes."""
 
 GUESS_CYCLES: Final = 50
 
@@ -39,7 +38,7 @@ LANTHANIDES: Final = range(57, 72)
 
 
 def can_compute_atoms(level: LevelOfTheory) -> bool:
-    """Whether asteroid computes this level at all, and its program is installed here."""
+    """Whether an engine computes this level and its program is installed."""
     try:
         return bool(engines_for(level)) and make_labeller(level) is not None
     except MissingDependencyError:
@@ -47,9 +46,9 @@ def can_compute_atoms(level: LevelOfTheory) -> bool:
 
 
 def ground_state_multiplicity(number: int, level: LevelOfTheory) -> int:
-    """2S + 1 of the ground state of a neutral atom, as the level's method sees it.
+    """2S + 1 of the ground state of a neutral atom.
 
-    GFN methods count the 4f electrons of a lanthanide to its core, which leaves one unpaired 5d electron.
+    GFN methods put the 4f electrons of a lanthanide into the core, which leaves one unpaired 5d electron.
 
     >>> [ground_state_multiplicity(z, LevelOfTheory.parse("hf/sto-3g")) for z in (1, 6, 7, 8, 9, 10)]
     [2, 3, 4, 3, 2, 1]
@@ -62,7 +61,7 @@ def ground_state_multiplicity(number: int, level: LevelOfTheory) -> int:
 
 
 def free_atom(level: LevelOfTheory, number: int, engine: str | None = None) -> dict[str, Any]:
-    """Energy of one free atom and what it cost, as a JSON record.
+    """Energy and cost of one free atom, as a JSON record.
 
     Args:
         engine: program for a semiempirical level, as in :func:`~asteroid.engines.make_labeller`.
@@ -82,7 +81,7 @@ def free_atom(level: LevelOfTheory, number: int, engine: str | None = None) -> d
         except Exception as error:
             if is_full(error):
                 raise
-            # As with labels, the programs raise anything; training has another zero to fall back on.
+            # The programs raise anything, as for labels. Training has a fallback for a missing atom.
             reason = one_line(f"{type(error).__name__}: {error}")
     return {
         "level": str(level),
@@ -100,10 +99,10 @@ def free_atom(level: LevelOfTheory, number: int, engine: str | None = None) -> d
 
 
 def _ab_initio(level: LevelOfTheory, atom: Configuration) -> float:
-    """eV, on one thread.
+    """Energy in eV, on one thread.
 
     Raises:
-        LabelFailed: when nothing converges.
+        LabelFailed: when no SCF converges.
         InputError: for a method whose energies are not proved.
     """
     from pyscf import lib
@@ -122,7 +121,7 @@ def _lowest(level: LevelOfTheory, atom: Configuration) -> Any:
     """The mean field of lowest energy from all guesses; retry steps are used only where none converges."""
     starts: list[Any] = [None] * len(GUESSES)
     if level.family == "dft":
-        # Functionals hop between equal orbitals of an open shell; from Hartree-Fock's choice among these they converge.
+        # DFT may oscillate between degenerate orbitals of an open shell; it converges from the Hartree-Fock density.
         starts = [_lowest(LevelOfTheory("hf", None, level.basis), atom).make_rdm1()]
     attempts = [_mean_field(level, atom, guess) for guess, _ in zip(GUESSES, starts, strict=False)]
     for attempt, start in zip(attempts, starts, strict=True):
@@ -146,9 +145,9 @@ def _mean_field(level: LevelOfTheory, atom: Configuration, guess: str) -> Any:
 
 
 def _is_correlated(mean_field: Any) -> bool:
-    """Whether there are two electrons to correlate and an empty orbital for either to go to.
+    """Whether there are two valence electrons and an empty orbital.
 
-    PySCF's coupled cluster stumbles over a hydrogen atom, whose correlation energy is zero.
+    PySCF's coupled cluster fails for a hydrogen atom, whose correlation energy is zero.
     """
     molecule = mean_field.mol
     alpha, beta = molecule.nelec

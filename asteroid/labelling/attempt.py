@@ -1,6 +1,6 @@
-"""One attempt: a labeller is run, measured and audited, and whatever happens becomes a row.
+"""Compute and audit one label; success and failure both become an attempt.
 
-Called in the processes of :mod:`asteroid.labelling.worker`, whose results go to :mod:`asteroid.store`.
+Runs in the processes of :mod:`asteroid.labelling.worker`; the attempts go to :mod:`asteroid.store`.
 """
 
 import datetime as dt
@@ -32,7 +32,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO,
 
 
 class _Computation(NamedTuple):
-    """What came of running a labeller, and what that took: a result, or the reason why there is none."""
+    """Result and cost of one calculation; a reason when there is no result."""
 
     configuration: Configuration
     result: Result | None
@@ -44,14 +44,14 @@ class _Computation(NamedTuple):
 
 
 def attempt(labeller: Labeller, configuration: Configuration, *, forces: bool = True) -> Attempt:
-    """Compute one label; every failure of the library becomes a failed attempt with a one-line reason.
+    """Compute one label; every failure of the program becomes a failed attempt with a one-line reason.
 
-    KeyboardInterrupt and SystemExit pass: they say something about this process, not about the frame.
+    KeyboardInterrupt and SystemExit are not caught: they do not concern the frame.
 
     Raises:
-        OSError: when the machine cannot hold a scratch file, which says nothing about the frame either.
+        OSError: when a scratch file cannot be written, which does not concern the frame either.
     """
-    return _judge(labeller, _compute(labeller, configuration, forces=forces))
+    return _audited(labeller, _compute(labeller, configuration, forces=forces))
 
 
 def label_table(
@@ -62,11 +62,11 @@ def label_table(
     memory_limit: float | None = None,
     on_start: Callable[[int], None] = lambda _row: None,
 ) -> pa.Table:
-    """Label a few frames.
+    """Label a table of frames.
 
     Args:
         frames: of :data:`~asteroid.labelling.wire.CONFIGURATION_SCHEMA`.
-        memory_limit: MiB, under which this process was put.
+        memory_limit: MiB, of this process; for messages.
         on_start: called with the number of each row before it is computed.
 
     Returns:
@@ -79,9 +79,9 @@ def label_table(
     for row, configuration in enumerate(list(table_to_configurations(frames))):
         on_start(row)
         computations.append(_compute(labeller, configuration, forces=forces, memory_limit=memory_limit))
-    # Judged together: each program drives our code out of the processor's caches, where it is three times as fast.
-    table = attempts_to_table([_judge(labeller, one) for one in computations])
-    # Read once for all of them: asking takes a hundredth of a cheap label's time.
+    # Audited together: three times as fast as one by one, because the programs fill the processor's cache.
+    table = attempts_to_table([_audited(labeller, one) for one in computations])
+    # Read once for all rows: reading takes 1 % of the time of a cheap label.
     memory = pa.array(np.full(table.num_rows, peak_memory()))
     column = LABEL_SCHEMA.get_field_index("peak_memory")
     return table.set_column(column, LABEL_SCHEMA.field(column), memory)
@@ -104,7 +104,7 @@ def _compute(
     except Exception as error:
         if is_full(error):
             raise
-        # The programs raise anything from LinAlgError to KeyError; the frame is failed and the campaign goes on.
+        # The programs raise anything from LinAlgError to KeyError; the campaign continues.
         reason = one_line(f"{type(error).__name__}: {error}")
     else:
         retry_steps = result.retry_steps
@@ -112,8 +112,8 @@ def _compute(
     return _Computation(configuration, result, reason, retry_steps, *elapsed, dt.datetime.now(dt.UTC))
 
 
-def _judge(labeller: Labeller, computation: _Computation) -> Attempt:
-    """Audit a computation."""
+def _audited(labeller: Labeller, computation: _Computation) -> Attempt:
+    """Audit a calculation."""
     result, reason = computation.result, computation.reason
     status: Status = "failed"
     if result is not None:
@@ -140,7 +140,7 @@ def _judge(labeller: Labeller, computation: _Computation) -> Attempt:
 
 
 def failed_attempt(labeller: Labeller, frame_id: str, reason: str, *, wall_seconds: float) -> Attempt:
-    """The attempt of a worker that did not live to report it."""
+    """The attempt of a worker that died."""
     return Attempt(
         frame_id=frame_id,
         status="failed",
@@ -155,13 +155,13 @@ def failed_attempt(labeller: Labeller, frame_id: str, reason: str, *, wall_secon
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether a scratch file could not be written or opened for want of room, or on a broken disk."""
-    # HDF5 puts the operating system's number into its message alone.
+    """Whether the error is a full or broken disk, or too many open files."""
+    # HDF5 gives the system's error only in its message.
     return isinstance(error, OSError) and (error.errno in _FULL or "No space left" in str(error))
 
 
 def one_line(text: str) -> str:
-    """Whatever a program said, on one line of bounded length.
+    """The text on one line of at most :data:`REASON_LENGTH` characters.
 
     >>> one_line("no \\n convergence")
     'no convergence'
@@ -175,10 +175,9 @@ def host() -> str:
 
 
 def peak_memory() -> float:
-    """MiB, largest resident size of this process so far.
+    """Peak resident memory of this process, MiB.
 
-    Linux passes ``ru_maxrss`` on to a spawned process from its parent, so a worker's own peak comes from ``/proc``
-    where that exists.
+    Read from ``/proc`` where it exists: on Linux a spawned process inherits ``ru_maxrss`` from its parent.
     """
     try:
         with PROCESS_STATUS.open("rb") as status:

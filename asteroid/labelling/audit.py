@@ -1,8 +1,8 @@
-"""The audit of a finished label: a number came out; can it be believed?
+"""Audit of a single label: geometry, ⟨S²⟩, finite forces, net force and net torque.
 
-An energy in vacuum does not change when the molecule is moved or turned, so net force and net torque vanish. A gradient
-that is not the derivative of its energy usually breaks this first. Called by :mod:`asteroid.labelling.attempt`; what
-only shows among many labels is left to :mod:`asteroid.labelling.review`.
+The energy of a molecule in vacuum is invariant under translation and rotation, so net force and net torque vanish. A
+gradient that is not the derivative of its energy usually violates this. Called by :mod:`asteroid.labelling.attempt`;
+:mod:`asteroid.labelling.review` finds outliers among many labels.
 """
 
 import math
@@ -28,27 +28,28 @@ NET_TOLERANCE: Final[dict[Family, float]] = {
 """Largest net force per atom (eV/Å) and net torque per atom (eV)."""
 
 LARGEST_FORCE: Final = 1000.0
-"""eV/Å. Atoms lie on each other long before; programs still return a number, and one such frame spoils a training."""
+"""eV/Å. Larger forces mean overlapping atoms, for which programs still return a number; one such label can ruin a
+training."""
 
 SPIN_CONTAMINATION: Final[dict[Family, float]] = {
-    # UHF: 0.01 in HO2, 0.04 in NO, 0.2 in allyl and vinyl, 0.4 in CN, where perturbation theory breaks down.
+    # UHF: 0.01 in HO2, 0.04 in NO, 0.2 in allyl and vinyl, 0.4 in CN, for which perturbation theory fails.
     "hf": 0.3,
     "mp2": 0.3,
-    # Singles and doubles repair most of it: CN is fine.
+    # Singles and doubles remove most of it; CN is accurate.
     "ccsd": 0.6,
     "ccsd(t)": 0.6,
-    # 0.05 in allyl (wB97X) and below 0.02 in other radicals; 0.2 where an electron is shared by two far fragments.
+    # 0.05 in allyl (wB97X) and below 0.02 in other radicals; 0.2 where two distant fragments share an electron.
     "dft": 0.1,
 }
-"""Largest deviation of ⟨S²⟩ from S(S+1), ħ², measured for cc-pVDZ: ten per cent is the usual rule for doublets (Young,
-Computational Chemistry, 2001, ch. 27). Beyond, the state is a mixture of multiplicities."""
+"""Largest deviation of ⟨S²⟩ from S(S+1), ħ², measured for cc-pVDZ. The usual rule for doublets is 10 %
+(Young, Computational Chemistry, 2001, ch. 27); beyond it the state is a mixture of multiplicities."""
 
 ECHO_TOLERANCE: Final = 1e-9
-"""Å, by which the program's geometry may differ from the one it was given: unit conversion, there and back."""
+"""Å, by which the program's geometry may differ from the requested one: rounding of the unit conversion."""
 
 
 def audit(level: LevelOfTheory, configuration: Configuration, result: Result) -> str | None:
-    """The figure that condemns a label, or None when nothing speaks against it.
+    """The failed check as a reason, or None when the label passes.
 
     >>> level = LevelOfTheory.parse("gfn2-xtb")
     >>> h2 = Configuration([1, 1], [[0, 0, 0], [0, 0, 0.74]])
@@ -60,7 +61,7 @@ def audit(level: LevelOfTheory, configuration: Configuration, result: Result) ->
     if result.positions is not None:
         moved = float(np.abs(result.positions - configuration.positions).max())
         if moved > ECHO_TOLERANCE:
-            return f"computed for another geometry: an atom is {moved:.3g} Å from where it was to be"
+            return f"computed for another geometry: an atom is off by {moved:.3g} Å"
     if result.spin_square is not None and level.family in SPIN_CONTAMINATION:
         spin, bound = (configuration.multiplicity - 1) / 2, SPIN_CONTAMINATION[level.family]
         if abs(result.spin_square - spin * (spin + 1)) > bound:
@@ -73,7 +74,7 @@ def audit(level: LevelOfTheory, configuration: Configuration, result: Result) ->
     if not np.isfinite(forces).all():
         return "forces are not finite"
     if (largest := float(np.abs(forces).max())) > LARGEST_FORCE:
-        return f"force of {largest:.3g} eV/Å, at most {LARGEST_FORCE:g} is believed"
+        return f"force of {largest:.3g} eV/Å, at most {LARGEST_FORCE:g} expected"
     atoms, limit = len(forces), NET_TOLERANCE[level.family]
     net_force = math.hypot(*forces.sum(axis=0)) / atoms
     if net_force > limit:

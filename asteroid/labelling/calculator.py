@@ -1,4 +1,4 @@
-"""An ASE calculator over a labeller: MD and geometry optimisation at the very level that will be labelled."""
+"""ASE calculator of a labeller, for MD and geometry optimisation at a level of theory."""
 
 from typing import Any, ClassVar
 

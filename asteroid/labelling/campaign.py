@@ -1,13 +1,12 @@
-"""Many labels on all cores: worker processes that may die, results that reach the store within seconds.
+"""Label many frames on all cores, in worker processes.
 
-:func:`run_campaign` takes from the store what is pending and writes attempts back; :func:`label_configurations` does
-the same for configurations at hand. Quantum chemistry always runs in workers, never in the caller's process, which may
-hold torch: a worker is ready in about half a second.
+:func:`run_campaign` labels the pending frames of the store; :func:`label_configurations` labels given configurations.
+Quantum chemistry always runs in workers, because the caller may have loaded torch; a worker starts in half a second.
 
-This process moves tables and waits: :mod:`asteroid.labelling.crew` sends rows to worker processes, in which
-:mod:`asteroid.labelling.attempt` computes, and :mod:`asteroid.store.locks` keeps a second campaign off the same frames.
-Workers are spawned without the caller's ``__main__`` (:class:`asteroid.processes.CleanContext`), so a calling script
-needs no ``if __name__ == "__main__"`` guard for them.
+:mod:`asteroid.labelling.crew` sends rows to the workers, :mod:`asteroid.labelling.attempt` computes labels in them, and
+:mod:`asteroid.store.locks` keeps a second campaign from the same frames. Workers are spawned without the caller's
+``__main__`` (:class:`asteroid.processes.CleanContext`), so a calling script needs no ``if __name__ == "__main__"``
+guard for them.
 """
 
 import time
@@ -33,7 +32,7 @@ from asteroid.store.tables import unique_name
 
 @dataclass(frozen=True)
 class CampaignSummary:
-    """What one run of a campaign did; frames labelled in earlier runs are not counted."""
+    """Outcomes and cost of one run of a campaign; frames labelled in earlier runs are not counted."""
 
     total: int
     ok: int
@@ -58,27 +57,28 @@ def run_campaign(
     flush_seconds: float = 30.0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> CampaignSummary:
-    """Label what is selected and has no attempt yet; run it again after a crash and it computes only what is missing.
+    """Label the selected frames that have no attempt yet.
 
-    A second campaign on the same frames waits for the first, wherever it runs, and then labels what is left.
+    After a crash, run it again: it labels only the missing frames. A second campaign on the same frames, on any
+    machine, waits for the first and then labels the rest.
 
     Args:
-        forces: or energies alone, as of frames that were chosen for these (:meth:`Store.energies_alone`).
+        forces: whether to compute forces; never for frames selected for energies only (:meth:`Store.energies_alone`).
         shard, shards: label the frames of one of several disjoint shards.
-        time_limit: s a label may take before it counts as failed.
-        memory_limit: MiB a label may take before it counts as failed; an equal share of the machine's when not given.
-        flush_seconds: finished attempts reach the store at least this often, and when the campaign is interrupted.
-        on_progress: called with (attempts made, attempts in all) at least once a second. When it raises, what is
-            finished is flushed and the campaign ends.
+        time_limit: s per label, after which it has failed.
+        memory_limit: MiB per worker; an equal share of the machine's memory when None.
+        flush_seconds: finished attempts are written at least this often, and when the campaign is interrupted.
+        on_progress: called with (attempts made, all attempts) at least once a second. When it raises, the campaign
+            writes the finished attempts and ends.
 
     Raises:
-        AsteroidError: when workers cannot be started, or have no room for temporary files, or when another run has
-            taken over because this one was not heard of for a while.
-        StoreError: when the store cannot be written; labels that it never took are then lost.
+        AsteroidError: when workers cannot be started or cannot write temporary files, or when this run has lost its
+            lock to another one.
+        StoreError: when the store cannot be written; labels not yet written are lost.
     """
     start = time.perf_counter()
     counts: Counter[str] = Counter()
-    core_seconds = 0.0
+    used = 0.0
     pending = partial(store.pending, molecule, level, forces=forces, shard=shard, shards=shards)
     total = len(pending())
 
@@ -88,7 +88,7 @@ def run_campaign(
 
     if total:
         with lock(store, f"labels {molecule} {level}", shard=shard, shards=shards, on_wait=follow) as held:
-            # What others have labelled meanwhile is theirs.
+            # Read again: another campaign may have labelled some while this one waited for the lock.
             frames = store.frame_table(molecule, ids=pending())
             before = total - frames.num_rows
             alone = pc.is_in(frames["frame_id"], value_set=store.energies_alone(molecule, level))
@@ -105,7 +105,7 @@ def run_campaign(
                     ):
                         ledger.add(finished)
                         counts.update(finished["status"].to_pylist())
-                        core_seconds += _core_seconds(finished)
+                        used += float(core_seconds(finished).sum())
                         if on_progress:
                             on_progress(before + counts.total(), total)
     return CampaignSummary(
@@ -113,13 +113,13 @@ def run_campaign(
         ok=counts["ok"],
         failed=counts["failed"],
         rejected=counts["rejected"],
-        core_seconds=core_seconds,
+        core_seconds=used,
         wall_seconds=time.perf_counter() - start,
     )
 
 
 class _Ledger:
-    """Finished attempts on their way into the store; what is left goes there when the context ends, however it ends."""
+    """Writes finished attempts to the store in batches; the rest is written when the context ends, also by an error."""
 
     def __init__(self, store: Store, molecule: str, level: LevelOfTheory, held: Lock, flush_seconds: float) -> None:
         self._store, self._molecule, self._level = store, molecule, level
@@ -144,7 +144,7 @@ class _Ledger:
         if self._tables:
             self._held.confirm()
             self._store.add_attempts(self._molecule, self._level, pa.concat_tables(self._tables), name=self._name)
-        # Only now: a store that could not be written gets another chance when the context ends, under the same name.
+        # Only after the write has succeeded: if it fails, it is tried again under the same name when the context ends.
         self._tables, self._name, self._flushed = [], unique_name(), time.monotonic()
 
 
@@ -158,7 +158,7 @@ def label_configurations(
     time_limit: float | None = None,
     memory_limit: float | None = None,
 ) -> Iterator[Attempt]:
-    """Attempts of these configurations, as they finish (not in their order: see ``Attempt.frame_id``).
+    """Label configurations; the attempts come in the order in which they finish, see ``Attempt.frame_id``.
 
     Raises:
         AsteroidError: as :func:`run_campaign`.
@@ -183,13 +183,13 @@ def label_in_order(
     forces: bool = True,
     on_label: Callable[[], object] = lambda: None,
 ) -> list[Attempt]:
-    """An attempt for each configuration, in their order; equal ones are computed once.
+    """Label configurations and return the attempts in the same order; equal ones are computed once.
 
     Args:
-        on_label: called whenever one is finished.
+        on_label: called after each label.
 
     Raises:
-        InputError: for a level that is not proved for one of them.
+        InputError: when the level is not supported for one of them.
         AsteroidError: as :func:`run_campaign`.
     """
     for one in configurations:
@@ -201,7 +201,3 @@ def label_in_order(
         found[attempt.frame_id] = attempt
         on_label()
     return [found[one.frame_id] for one in configurations]
-
-
-def _core_seconds(attempts: pa.Table) -> float:
-    return float(core_seconds(attempts).sum())

@@ -1,7 +1,7 @@
-"""Workers that compute labels side by side, and what is done about those that die or hang.
+"""Parallel label workers: distribute rows, and handle workers that die or exceed the time limit.
 
-:mod:`asteroid.labelling.queue` says which rows go to a worker next, :mod:`asteroid.labelling.worker` is one worker
-process. Called by :mod:`asteroid.labelling.campaign`.
+:mod:`asteroid.labelling.queue` chooses the next rows, :mod:`asteroid.labelling.worker` is one worker process. Called by
+:mod:`asteroid.labelling.campaign`.
 """
 
 import contextlib
@@ -24,18 +24,19 @@ from asteroid.labelling.worker import Death, Job, Worker
 from asteroid.processes import describe_exit, machine_memory, single_thread_environment
 from asteroid.store.rows import LABEL_SCHEMA, attempts_to_table
 
-# Why not pebble's pool: a call costs its parent 0.3 ms of CPU, a third of a cheap label, and a chunk hides its frame.
-TOLD_TO_END: Final = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
-"""Exit codes of a worker that somebody stopped: no fault of the frame."""
+# Why not pebble's pool: a call costs the parent 0.3 ms of CPU, a third of a cheap label, and the pool does not say at
+# which frame of a chunk a worker died.
+STOP_SIGNALS: Final = (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
+"""Exit codes of a worker that was stopped from outside, not by its frame."""
 
 HEARTBEAT: Final = 1.0
-"""s, how often the caller gets control back to flush although nothing is finished."""
+"""s between empty tables that return control to the caller, so that it can write its attempts."""
 
-LARGEST_BREAKDOWN: Final = 20
-"""Times in a row that workers may die between two frames before the machine is held responsible."""
+MAX_IDLE_DEATHS: Final = 20
+"""Consecutive deaths of workers between two frames after which the campaign fails."""
 
-CHANCES: Final = 3
-"""Times that a worker may be killed at the same frame before that is the frame's fault."""
+MAX_KILLS: Final = 3
+"""Kills (SIGKILL) of workers at the same frame after which the frame has failed."""
 
 
 def label_frames(
@@ -47,14 +48,15 @@ def label_frames(
     time_limit: float | None = None,
     memory_limit: float | None = None,
 ) -> Iterator[pa.Table]:
-    """Attempts of these frames, as they finish: rows of :data:`~asteroid.store.rows.LABEL_SCHEMA`, none at a heartbeat.
+    """Label frames; yields tables of :data:`~asteroid.store.rows.LABEL_SCHEMA` as they finish, empty ones at a
+    heartbeat.
 
     Args:
         frames: with the columns of :data:`~asteroid.labelling.wire.CONFIGURATION_SCHEMA`.
-        make: gives the labeller, in each worker anew; it must be picklable. A program of your own comes in here.
+        make: makes the labeller, in each worker; it must be picklable.
 
     Raises:
-        AsteroidError: when workers cannot be started, or have no room for temporary files.
+        AsteroidError: when workers cannot be started or cannot write temporary files.
     """
     if not frames.num_rows:
         return
@@ -65,7 +67,7 @@ def label_frames(
         try:
             scratch = stack.enter_context(scratch_folder())
         except OSError as error:
-            raise AsteroidError(f"there is no place for the temporary files of labelling: {error}") from error
+            raise AsteroidError(f"no folder for the temporary files of labelling: {error}") from error
         share = memory_limit or machine_memory() / workers
         crew = _Crew(frames, Job(make, forces, share, scratch), workers, time_limit)
         try:
@@ -75,25 +77,25 @@ def label_frames(
 
 
 class _Crew:
-    """Workers, the rows still to be labelled, and what is done about workers that die or hang."""
+    """The workers of a campaign and the rows that are still to be labelled."""
 
     def __init__(self, frames: pa.Table, job: Job, size: int, time_limit: float | None) -> None:
         self._frames = frames
         self._job = job
-        # Of the caller's process: it says who failed, and computes nothing.
+        # Names the program in failed attempts; computes nothing in this process.
         self._labeller = job.make()
         self._time_limit = time_limit
         self._workers: list[Worker | None] = [None] * size
         self._queue = Queue(frames.num_rows, size)
         self._kills: Counter[int] = Counter()
-        self._breakdowns = 0
+        self._idle_deaths = 0
 
     def work(self) -> Iterator[pa.Table]:
-        """Attempts as they finish. What is finished is given out, whatever ended the others."""
+        """Yield attempts as they finish; on an error, those that have finished are yielded before it is raised."""
         while busy := self._busy():
             finished = [LABEL_SCHEMA.empty_table()]
             interruption: AsteroidError | None = None
-            ready = wait([worker.connection for _, worker in busy], timeout=self._patience(busy))
+            ready = wait([worker.connection for _, worker in busy], timeout=self._timeout(busy))
             for slot, worker in busy:
                 try:
                     if worker.connection in ready:
@@ -104,10 +106,10 @@ class _Crew:
                         continue
                     if isinstance(outcome, Death):
                         self._workers[slot] = None
-                        finished += self._bury(worker.rows, outcome)
+                        finished += self._handle_death(worker.rows, outcome)
                     else:
                         self._queue.learn(pc.mean(outcome["wall_seconds"]).as_py())
-                        self._breakdowns = 0
+                        self._idle_deaths = 0
                         finished.append(outcome)
                 except AsteroidError as error:
                     interruption = error
@@ -116,19 +118,20 @@ class _Crew:
                 raise interruption
 
     def end(self) -> None:
+        """Kill all workers."""
         for worker in self._workers:
             if worker is not None:
                 worker.kill()
 
     def _busy(self) -> list[tuple[int, Worker]]:
-        """All workers that have something to do, after they were given it."""
+        """Give rows to idle workers and return all workers that have rows."""
         busy = []
         for slot, worker in enumerate(self._workers):
             if worker is None or not worker.rows:
                 rows = self._queue.take()
                 if not rows:
                     continue
-                # Workers are started, and replaced, when there is work for them.
+                # Workers are started, and replaced, only when there are rows for them.
                 worker = self._workers[slot] = worker or self._start()
                 worker.send(rows, self._frames.slice(rows.start, len(rows)))
             busy.append((slot, worker))
@@ -138,38 +141,38 @@ class _Crew:
         try:
             return Worker(self._job)
         except OSError as error:
-            # No memory, no room for a file, or too many files are open.
+            # Out of memory or disk space, or too many open files.
             raise AsteroidError(f"labelling workers cannot be started: {error}") from error
 
-    def _patience(self, busy: Sequence[tuple[int, Worker]]) -> float:
-        """s to wait for an answer: until the next heartbeat, or until a worker is overdue."""
+    def _timeout(self, busy: Sequence[tuple[int, Worker]]) -> float:
+        """s until the next heartbeat, or until a worker exceeds the time limit."""
         if self._time_limit is None:
             return HEARTBEAT
         left = min(self._time_limit - worker.seconds for _, worker in busy)
         return min(HEARTBEAT, max(left, 0.0))
 
-    def _bury(self, rows: range, death: Death) -> list[pa.Table]:
-        """Give back the rows of a dead worker, but for the one that it died of; that is a failed attempt.
+    def _handle_death(self, rows: range, death: Death) -> list[pa.Table]:
+        """Give back the rows of a dead worker, except the one it was computing, which becomes a failed attempt.
 
         Raises:
-            AsteroidError: when the death says something about the machine.
+            AsteroidError: when the cause is not the frame.
         """
         overdue = self._time_limit is not None and death.seconds > self._time_limit
-        if death.exit_code in TOLD_TO_END:
-            raise AsteroidError("the labelling workers were told to end; run again to go on")
+        if death.exit_code in STOP_SIGNALS:
+            raise AsteroidError("the labelling workers were stopped; run again to continue")
         if death.row is None:
             self._queue.give_back(rows)
-            self._breakdowns += 1
-            if self._breakdowns >= LARGEST_BREAKDOWN:
+            self._idle_deaths += 1
+            if self._idle_deaths >= MAX_IDLE_DEATHS:
                 raise AsteroidError(
-                    f"labelling workers cannot be kept alive: the last {describe_exit(death.exit_code)}"
+                    f"labelling workers keep dying between frames: the last {describe_exit(death.exit_code)}"
                 )
             return []
         self._queue.give_back(rows[: death.row - rows.start])
         self._queue.give_back(rows[death.row - rows.start + 1 :])
         self._kills[death.row] += death.exit_code == -signal.SIGKILL
-        if 0 < self._kills[death.row] < CHANCES and not overdue:
-            # The kernel kills what takes too much memory, but anybody can kill: once more, alone.
+        if 0 < self._kills[death.row] < MAX_KILLS and not overdue:
+            # The kernel kills a process that takes too much memory, but others can kill it too: so try once more.
             self._queue.give_back(range(death.row, death.row + 1))
             return []
         if overdue:

@@ -1,10 +1,10 @@
-"""Which rows are computed next, and how many a worker is sent at once."""
+"""Queue of rows to label, and the number of rows sent to a worker at once."""
 
 from collections import deque
 from typing import Final
 
 CHUNK_SECONDS: Final = 0.5
-"""Rows go to a worker in chunks of about this much work: sending costs a millisecond, as much as a cheap label."""
+"""Work in one chunk of rows: sending a chunk costs a millisecond, as much as a cheap label."""
 
 LARGEST_CHUNK: Final = 500
 
@@ -27,19 +27,19 @@ class Queue:
         self._chunk = 1
 
     def take(self) -> range:
-        """The next rows for a worker, none when all are given out."""
+        """The next rows for a worker; empty when none are left."""
         if self._returned:
             return self._returned.popleft()
-        # Near the end smaller chunks keep all workers busy to the last.
+        # Smaller chunks near the end keep all workers busy.
         size = max(1, min(self._chunk, len(self._fresh) // (2 * self._workers)))
         taken, self._fresh = self._fresh[:size], self._fresh[size:]
         return taken
 
     def give_back(self, rows: range) -> None:
-        """Rows that were taken and not computed go out first, as they are."""
+        """Return rows that were taken and not computed; they are taken next."""
         if rows:
             self._returned.append(rows)
 
     def learn(self, seconds: float) -> None:
-        """Choose the size of the next chunks from what a label took."""
+        """Choose the size of the next chunks from the time of a label."""
         self._chunk = max(1, min(int(CHUNK_SECONDS / max(seconds, 1e-6)), LARGEST_CHUNK))

@@ -1,12 +1,12 @@
-"""The audit across frames: labels that no population of one molecule in one electronic state would contain.
+"""Outliers among all labels of a molecule at one level, such as labels of another electronic state.
 
-:mod:`asteroid.labelling.audit` judges a label by itself; this module sees all labels of a molecule at a level, and
-those of the same frames at the cheap level. What stands far outside is withdrawn: a ``rejected`` row with the figure
-that condemned it follows the label in the store, and the frame has no label any more.
+:mod:`asteroid.labelling.audit` checks each label by itself; this module compares the labels with each other, and with
+those of the same frames at the cheap level. For an outlier, a ``rejected`` attempt with the failed check is added to
+the store, and the frame no longer has a label.
 
-Deviations are measured from the median in robust standard deviations (1.4826 times the median absolute deviation), so
-that the bad labels do not hide themselves. The limits are wide: sampling makes hot frames on purpose, and a good label
-thrown away is worse than a hot one kept.
+Deviations from the median are in robust standard deviations (1.4826 times the median absolute deviation), which
+outliers hardly change. The limits are wide, because sampling makes hot frames on purpose, and losing a good label is
+worse than keeping a hot one.
 """
 
 import dataclasses
@@ -30,13 +30,13 @@ log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
 
 FEWEST: Final = 20
-"""Labels that make a population; fewer are not judged by their likeness."""
+"""Smallest number of labels in which outliers are searched."""
 
 ENERGY_ABOVE: Final = 60.0
 ENERGY_BELOW: Final = 12.0
-"""Robust deviations. 3601 and 4001 formaldehydes sampled at up to 2000 K reach 6.9 and 16.9 above their median, 1150
-acetylacetones at 300 K 4.2. Below, the potential has a bottom: they reach 2.6. A harmonic molecule's bottom lies
-sqrt((3N - 6)/2) standard deviations below its mean energy; twice as much is believed where it is more than this."""
+"""Robust deviations. 3601 and 4001 frames of formaldehyde sampled at up to 2000 K reach 6.9 and 16.9 above their
+median, 1150 of acetylacetone at 300 K 4.2; below it they reach 2.6. The minimum of a harmonic molecule lies sqrt((3N -
+6)/2) standard deviations below the mean energy; the lower limit is at least twice that."""
 
 FORCE_ABOVE: Final = 30.0
 """Robust deviations of the largest force. The same sets reach 10.3."""
@@ -45,41 +45,42 @@ BIAS_AWAY: Final = 8.0
 BIAS_GROWTH: Final = 0.25
 """Robust deviations of accurate minus cheap energy, and how much wider they become with each robust deviation of the
 cheap energy: the bias of a cheap method grows with distortion. The same sets, with GFN2, MP2 and B3LYP as the cheap
-level, reach 5.3, and 200 random choices of 20 of their labels 7.7. Among 200 labels a shift of 1 eV is found in all
-formaldehydes and in four of five acetylacetones, whose bias varies more; among 20 in about half of the latter."""
+level, reach 5.3, and 200 random subsets of 20 labels 7.7. Among 200 labels, a shift of 1 eV is detected in all frames
+of formaldehyde and in 80 % of those of acetylacetone, whose bias varies more; among 20 labels in about half of the
+latter."""
 
 DISAGREEMENT_ABOVE: Final = 6.0
 DISAGREEMENT_GROWTH: Final = 0.1
-"""Robust deviations of the force disagreement, as a fraction of what is to be expected: the median disagreement and a
-tenth of the forces. The same sets reach 2.6; forces of the wrong sign give more in 70 % (formaldehyde, GFN2 as the
-cheap level) to all frames (MP2 as the cheap level; acetylacetone). The others hardly have forces."""
+"""Robust deviations of the force difference, relative to the median difference plus a tenth of the forces. The same
+sets reach 2.6. Forces of the wrong sign exceed the limit in 70 % (formaldehyde, GFN2 as the cheap level) to 100 % of
+the frames (MP2 as the cheap level; acetylacetone); the others have very small forces."""
 
 SMALLEST_ENERGY: Final = 0.01
 SMALLEST_BIAS: Final = 0.002
 SMALLEST_FORCE: Final = 0.05
 SMALLEST_FRACTION: Final = 0.02
-"""eV, eV, eV/Å and 1: no robust deviation is taken to be smaller, or frames that all but coincide condemn others."""
+"""eV, eV, eV/Å and 1: lower bounds of the robust deviations, for sets of nearly identical frames."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Withdrawn:
-    """A label that is believed no more."""
+    """A rejected label."""
 
     frame_id: str
     reason: str
 
 
 def review(store: Store, molecule: str, level: LevelOfTheory, *, cheap: LevelOfTheory | None = None) -> list[Withdrawn]:
-    """Withdraw the outliers among the labels of a molecule at a level; done again, it withdraws nothing more.
+    """Reject the outliers among the labels of a molecule at a level; a second call rejects nothing more.
 
     Args:
-        cheap: compare with the labels at this level, too.
+        cheap: level to compare with.
     """
     table = store.label_table(molecule, level)
-    # Those that judge a model (a minimum, displacements about it) are no sample of the molecule's geometries: many of
-    # them would make all others outliers.
-    judging = store.frame_table(molecule, split="certificate")["frame_id"].combine_chunks()
-    table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
+    # Frames of a certificate (a minimum, displacements about it) are no sample of geometries: many of them would make
+    # all others outliers.
+    certificate = store.frame_table(molecule, split="certificate")["frame_id"].combine_chunks()
+    table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=certificate)))
     other = None
     if cheap is not None and cheap != level and table.num_rows >= FEWEST:
         other = store.label_table(molecule, cheap)
@@ -90,12 +91,16 @@ def review(store: Store, molecule: str, level: LevelOfTheory, *, cheap: LevelOfT
     reasons = outliers(table, other, atoms=atoms)
     withdraw(store, molecule, level, table, reasons)
     if reasons:
-        log.warning("%s: %d labels at %s withdrawn as outliers", molecule, len(reasons), level)
+        log.warning("%s: %d labels at %s rejected as outliers", molecule, len(reasons), level)
     return [Withdrawn(table["frame_id"][row].as_py(), reason) for row, reason in sorted(reasons.items())]
 
 
 def withdraw(store: Store, molecule: str, level: LevelOfTheory, labels: pa.Table, reasons: dict[int, str]) -> None:
-    """Append a rejected row of no cost for each of these rows of a label table, with the reason."""
+    """Append a rejected attempt, at no cost, for each of these rows of a label table.
+
+    Args:
+        reasons: by row.
+    """
     if not reasons:
         return
     rows = labels.take(pa.array(sorted(reasons)))
@@ -113,14 +118,14 @@ def withdraw(store: Store, molecule: str, level: LevelOfTheory, labels: pa.Table
 
 
 def outliers(labels: pa.Table, cheap: pa.Table | None = None, *, atoms: int = 0) -> dict[int, str]:
-    """Rows of a label table that stand far outside the others, with the figure that condemns each.
+    """Outliers of a label table: the failed check by row.
 
-    The rest is judged again without them until nothing more stands out, which makes the verdict its own fixed point.
+    Repeated without the outliers found so far until there are no more, so that a second search finds none.
 
     Args:
-        labels: of one molecule at one level, as :meth:`~asteroid.store.Store.label_table` returns them.
+        labels: of one molecule at one level, from :meth:`~asteroid.store.Store.label_table`.
         cheap: of the same molecule at the level to compare with.
-        atoms: of the molecule; a large one's sampled energies lie far above its minimum.
+        atoms: number of atoms; sets how far an energy may lie below the median.
     """
     below = max(ENERGY_BELOW, 2 * max(1.5 * atoms - 3, 0.0) ** 0.5)
     reasons: dict[int, str] = {}
@@ -129,7 +134,7 @@ def outliers(labels: pa.Table, cheap: pa.Table | None = None, *, atoms: int = 0)
     while True:
         kept = np.ones(labels.num_rows, dtype=bool)
         kept[list(reasons)] = False
-        found = dict(_verdicts(energy, largest, pairs, kept, below))
+        found = dict(_find_outliers(energy, largest, pairs, kept, below))
         if not found:
             return reasons
         reasons |= found
@@ -140,10 +145,10 @@ class _Pairs:
     """Frames with a label at both levels.
 
     Args:
-        rows: (M,) of the label table.
+        rows: (M,) in the label table.
         bias: (M,) eV, accurate minus cheap energy.
         cheap: (M,) eV, cheap energy.
-        difference: (M,) eV/Å, root mean square of accurate minus cheap forces; NaN where one of them is not known.
+        difference: (M,) eV/Å, root mean square of accurate minus cheap forces; NaN where either is missing.
         size: (M,) eV/Å, mean of the root mean squares of accurate and of cheap forces; NaN likewise.
     """
 
@@ -154,19 +159,19 @@ class _Pairs:
     size: Floats
 
 
-def _verdicts(
+def _find_outliers(
     energy: Floats, largest: Floats, pairs: _Pairs | None, kept: npt.NDArray[np.bool_], below: float
 ) -> Iterator[tuple[int, str]]:
-    """Rows that stand out among those that are kept."""
+    """Outliers among the kept rows, each with its failed check."""
     rows = np.flatnonzero(kept)
     excess, score = _scores(energy[rows], SMALLEST_ENERGY)
     for i in np.flatnonzero((score > ENERGY_ABOVE) | (score < -below)):
         limits = f"-{below:.3g} to {ENERGY_ABOVE:g}"
-        yield int(rows[i]), f"energy {excess[i]:+.3g} eV from the median, {_believed(score[i], limits)}"
+        yield int(rows[i]), f"energy {excess[i]:+.3g} eV from the median, {_limits(score[i], limits)}"
     rows = np.flatnonzero(kept & np.isfinite(largest))
     _, score = _scores(largest[rows], SMALLEST_FORCE)
     for i in np.flatnonzero(score > FORCE_ABOVE):
-        reason = f"largest force {largest[rows[i]]:.3g} eV/Å, {_believed(score[i], f'{FORCE_ABOVE:g}')}"
+        reason = f"largest force {largest[rows[i]]:.3g} eV/Å, {_limits(score[i], f'{FORCE_ABOVE:g}')}"
         yield int(rows[i]), reason
     if pairs is None:
         return
@@ -176,7 +181,7 @@ def _verdicts(
     _, score = _scores(bias / (1 + BIAS_GROWTH * np.abs(excitation)), SMALLEST_BIAS)
     for i in np.flatnonzero(np.abs(score) > BIAS_AWAY):
         reason = (
-            f"energy {bias[i]:+.3g} eV from where the cheap level puts it, {_believed(score[i], f'±{BIAS_AWAY:g}')}"
+            f"energy {bias[i]:+.3g} eV from that expected from the cheap level, {_limits(score[i], f'±{BIAS_AWAY:g}')}"
         )
         yield int(pairs.rows[among[i]]), reason
     among = among[np.isfinite(pairs.difference[among])]
@@ -185,25 +190,26 @@ def _verdicts(
     _, score = _scores(difference / (usual + DISAGREEMENT_GROWTH * pairs.size[among]), SMALLEST_FRACTION)
     for i in np.flatnonzero(score > DISAGREEMENT_ABOVE):
         figure = f"forces {difference[i]:.3g} eV/Å from those of the cheap level, usually {usual:.3g}"
-        yield int(pairs.rows[among[i]]), f"{figure}, {_believed(score[i], f'{DISAGREEMENT_ABOVE:g}')}"
+        yield int(pairs.rows[among[i]]), f"{figure}, {_limits(score[i], f'{DISAGREEMENT_ABOVE:g}')}"
 
 
-def _believed(score: float, limit: str) -> str:
-    return f"{score:+.0f} robust deviations, {limit} are believed"
+def _limits(score: float, limit: str) -> str:
+    return f"{score:+.0f} robust deviations, {limit} allowed"
 
 
 def _scores(values: Floats, smallest: float) -> tuple[Floats, Floats]:
-    """Distances from the median, in their unit and in robust deviations; zeros where there are too few to judge by."""
+    """Differences from the median, in their unit and in robust deviations; zeros for fewer than :data:`FEWEST`
+    values."""
     if len(values) < FEWEST:
         return np.zeros(len(values)), np.zeros(len(values))
     away = values - np.median(values)
-    # A deviation estimated from few labels is itself uncertain.
+    # The deviation of few labels is uncertain.
     caution = 1 + FEWEST / (2 * len(values))
     return away, away / max(_deviation(values), smallest) / caution
 
 
 def _deviation(values: Floats) -> float:
-    """Robust standard deviation: what it is called in a normal distribution, and hardly touched by outliers."""
+    """Robust standard deviation: equal to the standard deviation of a normal distribution."""
     return 1.4826 * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
 
 
@@ -221,7 +227,7 @@ def _largest_force(forces: pa.ChunkedArray) -> Floats:
 
 
 def _matrix(forces: pa.ChunkedArray) -> Floats:
-    """(M, 3N) eV/Å: a molecule has the same atoms in each row."""
+    """(M, 3N) eV/Å; all rows have the same atoms."""
     return np.asarray(forces.combine_chunks().flatten().to_numpy()).reshape(len(forces), -1)
 
 

@@ -1,4 +1,4 @@
-"""Folders for the temporary files of label workers: gigabytes, and none is left for ever, whatever is killed."""
+"""Folders for the temporary files of label workers; those of killed campaigns are removed by the next one."""
 
 import contextlib
 import fcntl
@@ -11,15 +11,15 @@ from typing import IO, Final
 
 PREFIX: Final = "asteroid-labels-"
 LOCK: Final = "in-use"
-"""A file that the folder's owner keeps locked: the kernel unlocks it, however the owner ends."""
+"""File that the owner of the folder keeps locked; the kernel unlocks it when the owner ends."""
 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[str]:
-    """A folder that is removed afterwards; what killed processes have left is removed first.
+    """A folder that is removed afterwards; folders of killed processes are removed first.
 
     Raises:
-        OSError: when there is no place for it.
+        OSError: when it cannot be made.
     """
     _remove_abandoned()
     with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder, _hold(Path(folder)):
@@ -27,7 +27,7 @@ def scratch_folder() -> Iterator[str]:
 
 
 def _hold(folder: Path) -> AbstractContextManager[object]:
-    """Lock the folder's file. Another campaign that looks just before that takes the folder for abandoned."""
+    """Lock the folder's file. Until then another campaign may remove the folder as abandoned."""
     while True:
         folder.mkdir(mode=0o700, exist_ok=True)
         try:
@@ -35,14 +35,14 @@ def _hold(folder: Path) -> AbstractContextManager[object]:
         except FileNotFoundError:
             continue  # The other campaign has removed the folder.
         except OSError:
-            # File systems of some clusters have no locks. Nobody else can lock it either, so nobody removes it.
+            # Some file systems of clusters have no locks. Nobody else can lock the file either, so nobody removes it.
             return contextlib.nullcontext()
         if stream is not None and (folder / LOCK).exists():
             return stream
 
 
 def _locked(path: Path) -> IO[bytes] | None:
-    """The file, locked until it is closed; None where somebody else has locked it. Raises OSError without locks."""
+    """The file, locked until it is closed; None where another process has locked it. Raises OSError without locks."""
     stream = path.open("ab")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,7 +56,7 @@ def _locked(path: Path) -> IO[bytes] | None:
 
 def _remove_abandoned() -> None:
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
-        # Another user's, or one that somebody else removes as well.
+        # The folder may be another user's, or another process removes it, too.
         with contextlib.suppress(OSError):
             stream = _locked(lock)
             if stream is not None:

@@ -1,7 +1,7 @@
-"""Labels recomputed at random: is the energy the same again, and are the stored forces its derivative?
+"""Recompute labels: the energy must be reproducible and the stored forces must be its derivative.
 
-Forces are checked along one random direction d of unit length: −F·d against the fourth-order central difference of
-energies, so that a wrong term shows whatever program it came from. Worker processes compute five energies a label.
+Forces are checked along one random unit vector d: −F·d against the fourth-order central difference of energies. This
+takes five energies per label, computed in worker processes.
 """
 
 from collections import defaultdict
@@ -19,19 +19,20 @@ from asteroid.levels import LevelOfTheory
 from asteroid.store.rows import Attempt
 
 STEP: Final = 5e-3
-"""Å. The formula's own error is below 1e-6 eV/Å for covalent bonds, and energies converged to 1e-6 eV give 3e-4."""
+"""Å. The truncation error is below 1e-6 eV/Å for covalent bonds, and energies converged to 1e-6 eV give 3e-4."""
 
 FORCE_FIELD_STEP: Final = 2e-4
-"""Å, for GFN-FF: its energy jumps by 1e-4 eV wherever its topology charges round otherwise, and is smooth between."""
+"""Å, for GFN-FF: its energy jumps by 1e-4 eV where the rounding of its topology charges changes, and is smooth
+between."""
 
 FORCE_TOLERANCE: Final = 1e-3
-"""eV/Å along the direction; wrong gradients met so far were off by 1e-2 and more."""
+"""eV/Å along the direction; all wrong gradients found so far were off by at least 1e-2."""
 
 FORCE_FIELD_TOLERANCE: Final = 0.1
-"""eV/Å, for GFN-FF, whose next jump may lie within the step."""
+"""eV/Å, for GFN-FF, whose energy may jump within the step."""
 
 ENERGY_TOLERANCE: Final = 1e-4
-"""eV, against the same program computing the same frame again."""
+"""eV, between two calculations of the same frame with the same program."""
 
 _STENCIL: Final = {1: 8.0, -1: -8.0, 2: -1.0, -2: 1.0}
 """Fourth-order central difference, times 12 steps."""
@@ -39,12 +40,12 @@ _STENCIL: Final = {1: 8.0, -1: -8.0, 2: -1.0, -2: 1.0}
 
 @dataclass(frozen=True)
 class Check:
-    """What recomputing one label gave.
+    """Errors of one label, found by recomputing it.
 
     Args:
-        energy_error: eV, of the stored energy; None when it could not be computed again.
+        energy_error: eV, of the stored energy; None when it could not be recomputed.
         force_error: eV/Å along a random direction; None for an energy-only label or when an energy is missing.
-        reason: the figure that condemns the label, if one does.
+        reason: the failed check, None when the label passes.
     """
 
     frame_id: str
@@ -54,7 +55,7 @@ class Check:
 
 
 def force_tolerance(level: LevelOfTheory) -> float:
-    """eV/Å by which stored forces may miss the finite difference."""
+    """Largest accepted difference of stored forces from the finite difference, eV/Å."""
     return FORCE_FIELD_TOLERANCE if level.method == "gfn-ff" else FORCE_TOLERANCE
 
 
@@ -66,12 +67,12 @@ def spot_check(
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Check]:
-    """Recompute labels that one of our programs made, each with that program.
+    """Recompute labels, each with the program that made it.
 
     Args:
         labels: frames with their labels at this level.
         seed: of the directions.
-        on_progress: called with (energies computed, energies in all).
+        on_progress: called with (energies computed, all energies).
     """
     step = FORCE_FIELD_STEP if level.method == "gfn-ff" else STEP
     generator = np.random.default_rng(seed)
@@ -88,14 +89,14 @@ def spot_check(
             energies[attempt.frame_id] = attempt.energy if attempt.status == "ok" else None
             if on_progress:
                 on_progress(len(energies), total)
-    return [_judge(c, label, directions[c.frame_id], energies, level, step) for c, label in labels]
+    return [_compare(c, label, directions[c.frame_id], energies, level, step) for c, label in labels]
 
 
 def check_forces(configuration: Configuration, level: LevelOfTheory, *, engine: str | None = None) -> Check:
-    """Forces of a configuration against the finite difference of its energies, all computed now by one worker.
+    """Compute forces and compare them with the finite difference of energies, in one worker process.
 
     Raises:
-        AsteroidError: when a label does not come out.
+        AsteroidError: when a label fails.
     """
     step = FORCE_FIELD_STEP if level.method == "gfn-ff" else STEP
     direction = np.random.default_rng(0).normal(size=configuration.positions.shape)
@@ -105,14 +106,14 @@ def check_forces(configuration: Configuration, level: LevelOfTheory, *, engine: 
     if failed := [one for one in found.values() if one.status != "ok"]:
         raise AsteroidError(f"'{level}' gives no label of {configuration.formula}: {failed[0].reason}")
     energies = {frame_id: one.energy for frame_id, one in found.items()}
-    return _judge(configuration, found[configuration.frame_id], direction, energies, level, step)
+    return _compare(configuration, found[configuration.frame_id], direction, energies, level, step)
 
 
 def _displaced(configuration: Configuration, direction: np.ndarray, step: float) -> dict[int, Configuration]:
     return {n: configuration.with_positions(configuration.positions + n * step * direction) for n in _STENCIL}
 
 
-def _judge(
+def _compare(
     configuration: Configuration,
     label: Attempt,
     direction: np.ndarray,
@@ -131,9 +132,10 @@ def _judge(
             force_error = abs(slope + float((label.forces * direction).sum()))
     reason = None
     if energy_error is not None and energy_error > ENERGY_TOLERANCE:
-        reason = f"energy is off by {energy_error:.3g} eV when computed again, at most {ENERGY_TOLERANCE:g} is believed"
+        reason = f"energy is off by {energy_error:.3g} eV when computed again, at most {ENERGY_TOLERANCE:g} expected"
     elif force_error is not None and force_error > (limit := force_tolerance(level)):
         reason = (
-            f"forces miss the finite difference of energies by {force_error:.3g} eV/Å, at most {limit:g} is believed"
+            f"forces differ from the finite difference of energies by {force_error:.3g} eV/Å, "
+            f"at most {limit:g} expected"
         )
     return Check(configuration.frame_id, energy_error, force_error, reason)

@@ -1,7 +1,7 @@
-"""How frames and attempts travel between processes: as Arrow tables, whose columns are copied and never walked.
+"""Frames and attempts as Arrow tables, for sending them between processes.
 
-A cheap label takes half a millisecond; turning it into Python objects and back, twice, would take a good part of that.
-:mod:`asteroid.labelling.campaign` sends, :mod:`asteroid.labelling.worker` answers.
+A cheap label takes half a millisecond, and conversion to Python objects would add a good part of that. Used by
+:mod:`asteroid.labelling.campaign` and :mod:`asteroid.labelling.worker`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,7 +44,7 @@ def table_to_configurations(table: pa.Table) -> Iterator[Configuration]:
 
 
 def pack(table: pa.Table) -> bytes:
-    """A table as bytes; of a slice its own rows alone."""
+    """A table as bytes; of a slice, only its own rows."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

@@ -1,10 +1,8 @@
-"""One worker process that computes labels, as its parent holds it.
+"""One worker process that computes labels.
 
-Parent and worker share a pipe of their own and a clock, a piece of shared memory in which the worker notes which row it
-computes since when. The parent therefore knows of each dead or hanging worker which frame it was at; there is no queue
-that several processes read from, so none of them can take a task, a lock or half a message of another along with it.
-
-:mod:`asteroid.labelling.campaign` decides what to do about it.
+Each worker has its own pipe to the parent, and shared memory in which it notes the current row and its start time. So
+the parent knows at which frame a worker died or hangs, and a dying worker cannot affect others, as it could with a
+shared queue. :mod:`asteroid.labelling.crew` handles the deaths.
 """
 
 import contextlib
@@ -29,19 +27,19 @@ from asteroid.labelling.wire import pack, unpack
 from asteroid.processes import CleanContext, die_with_starting_thread
 
 PROGRAM_SHARE: Final = 0.8
-"""Part of the memory limit that PySCF plans with: it counts its large arrays, not everything."""
+"""Part of the memory limit that PySCF is told: it counts only its large arrays."""
 
 EXIT_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all labels of a campaign have in common.
+    """Settings of all labels of a campaign.
 
     Args:
-        make: the labeller; like every call that goes to another process it must be picklable.
-        memory_limit: MiB of data that a worker may have.
-        scratch: a folder for temporary files.
+        make: makes the labeller; must be picklable.
+        memory_limit: MiB of data of a worker.
+        scratch: folder for temporary files.
     """
 
     make: Callable[[], Labeller]
@@ -55,8 +53,8 @@ class Death:
     """How a worker ended.
 
     Args:
-        row: that it was computing, None when it was between two.
-        seconds: since when.
+        row: that it was computing; None between two rows.
+        seconds: since it began this row.
     """
 
     exit_code: int | None
@@ -71,21 +69,21 @@ class Worker:
         context = CleanContext()
         self.connection, theirs = context.Pipe()
         self.rows = range(0)
-        """What it has been sent and has not answered."""
-        # The row, counted from the first it was sent, and the time at which it was begun.
+        """Rows that were sent and not yet answered."""
+        # Index of the current row among these, and its start time.
         self._clock = context.RawArray("d", 2)
         self._process = context.Process(
             target=_serve, args=(theirs, self._clock, job), name="asteroid-label-worker", daemon=True
         )
         self._process.start()
-        # The worker's end must be open in the worker alone: it closes when the worker dies.
+        # Only the worker may hold its end open, so that the pipe closes when the worker dies.
         theirs.close()
 
     def send(self, rows: range, frames: pa.Table) -> None:
-        """Have these rows computed; ``frames`` are they."""
+        """Send rows, with their frames."""
         self.rows = rows
         self._clock[:] = (-1.0, math.inf)
-        # A worker that has died meanwhile cannot be sent anything; the next receive says so.
+        # Fails if the worker has died; the next receive reports that.
         with contextlib.suppress(OSError):
             self.connection.send_bytes(pack(frames))
 
@@ -93,12 +91,12 @@ class Worker:
         """Attempts of all rows sent, or how the worker died.
 
         Raises:
-            AsteroidError: when the worker says that this machine cannot do the work.
+            AsteroidError: when the worker reports that this machine cannot compute the labels.
         """
         try:
             answer = self.connection.recv()
         except (EOFError, OSError):
-            return self._autopsy()
+            return self._death()
         if isinstance(answer, AsteroidError):
             raise answer
         self.rows = range(0)
@@ -106,16 +104,16 @@ class Worker:
 
     @property
     def seconds(self) -> float:
-        """Since the row that it is computing was begun; negative when it is between two."""
+        """Seconds since it began the current row; negative between two rows."""
         return time.monotonic() - float(self._clock[1])
 
     def kill(self) -> Death:
-        """End it at once, and see what it was doing."""
+        """Kill the process and return what it was computing."""
         self._process.kill()
-        return self._autopsy()
+        return self._death()
 
-    def _autopsy(self) -> Death:
-        # Its end of the pipe closes a moment before it is gone; one that lives on without the pipe is of no use.
+    def _death(self) -> Death:
+        # The pipe closes shortly before the process ends.
         self._process.join(timeout=EXIT_SECONDS)
         self._process.kill()
         self._process.join()
@@ -126,14 +124,14 @@ class Worker:
 
 
 def _serve(connection: Connection, clock: Any, job: Job) -> None:
-    """What runs in the process: answer one table after another until the parent closes the pipe or dies."""
+    """Loop of the worker process: label tables until the parent closes the pipe or dies."""
     die_with_starting_thread()
     tempfile.tempdir = job.scratch
     os.environ["TMPDIR"] = os.environ["PYSCF_TMPDIR"] = job.scratch
     os.environ["PYSCF_MAX_MEMORY"] = str(int(PROGRAM_SHARE * job.memory_limit))
 
     def note(row: int) -> None:
-        # The time last: until it is set, the row counts as not begun.
+        # The time last: until it is set, the row has not begun.
         clock[1] = math.inf
         clock[0] = row
         clock[1] = time.monotonic()
@@ -156,7 +154,7 @@ def _serve(connection: Connection, clock: Any, job: Job) -> None:
 
 
 class _WithoutPandas(MetaPathFinder):
-    """pyarrow imports pandas for its first array if it can: a third of a worker's start, for nothing."""
+    """Keeps pyarrow from importing pandas with its first array, which takes a third of a worker's start."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
         if fullname == "pandas":
@@ -172,17 +170,17 @@ def _load(job: Job) -> Labeller:
     try:
         labeller.load()
     except (ImportError, OSError) as error:
-        # It says nothing about a frame: the campaign ends.
+        # Not the fault of a frame: the campaign ends.
         raise AsteroidError(f"{labeller.program} cannot be loaded on this machine: {one_line(str(error))}") from error
-    # RLIMIT_DATA counts what is allocated; RLIMIT_AS would count libraries and reservations that take no memory.
+    # RLIMIT_DATA counts allocations; RLIMIT_AS would count libraries and reservations that take no memory.
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    # torch takes a gigabyte before it computes anything: the limit is that of what is computed.
+    # torch allocates a gigabyte when it is loaded, which the limit must not count.
     limit = int((job.memory_limit + (_data_size() if with_torch else 0.0)) * 2**20)
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
     return labeller
 
 
 def _data_size() -> float:
-    """MiB of data that this process has, as RLIMIT_DATA counts it."""
+    """MiB of data of this process, as RLIMIT_DATA counts them."""
     with PROCESS_STATUS.open() as status:
         return next((int(line.split()[1]) / 1024 for line in status if line.startswith("VmData:")), 0.0)

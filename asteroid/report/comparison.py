@@ -1,7 +1,6 @@
 """Turn the JSON of ``asteroid compare`` into one self-contained HTML page.
 
-What was measured and how sure it is comes from the JSON; this module orders it and draws it. Errors are shown in meV
-and meV/Å, as people quote them.
+All figures and intervals come from the JSON. Errors are shown in meV and meV/Å.
 """
 
 import json
@@ -21,12 +20,12 @@ _UNITS = {"force_mae": "meV/Å", "energy_mae": "meV"}
 
 
 def render_comparison(data: Mapping[str, Any]) -> str:
-    """The page of one comparison: no script, no request, images inside.
+    """The page of one comparison, without scripts or requests and with its images embedded.
 
     Args:
-        data: what ``asteroid compare`` writes: ``results`` (a row for each arm, number of labels and seed), ``summary``
-            (a row for each arm and number of labels), ``sentences``, ``quantity`` (what arms are compared by),
-            ``settings`` and ``diagnostics``.
+        data: what ``asteroid compare`` writes: ``results`` (a row for each variant, number of labels and seed),
+            ``summary`` (a row for each variant and number of labels), ``sentences``, ``quantity`` (by which variants
+            are compared), ``settings`` and ``diagnostics``.
     """
     results, summary, quantity = data["results"], data["summary"], data["quantity"]
     counts = sorted({row["n_accurate"] for row in summary})
@@ -38,11 +37,11 @@ def render_comparison(data: Mapping[str, Any]) -> str:
         .render(
             **{name: results[0][name] for name in ("molecule", "cheap", "accurate")},
             data=data,
-            arms=[_arm(found, data) for found in data["sentences"]],
+            variants=[_variant(found, data) for found in data["sentences"]],
             counts=counts,
             seeds=sorted({row["seed"] for row in results}),
             rows={n: [row for row in summary if row["n_accurate"] == n] for n in counts},
-            best=best_arms(results, quantity),
+            best=best_variants(results, quantity),
             error_name=_NAMES[quantity],
             unit=_UNITS[quantity],
             baselines=_baselines(data),
@@ -57,11 +56,11 @@ def render_comparison(data: Mapping[str, Any]) -> str:
     )
 
 
-def best_arms(results: Sequence[Mapping[str, Any]], quantity: str) -> dict[int, str]:
-    """The arm with the smallest error at each number of labels, where the seeds suffice to say so.
+def best_variants(results: Sequence[Mapping[str, Any]], quantity: str) -> dict[int, str]:
+    """The variant with the smallest error at each number of labels, where the difference is significant.
 
-    It must be better than every other arm that stands alone, by a paired 95% interval over the seeds that both have. An
-    arm that needs the cheap method at run time is no rival: it solves an easier problem.
+    It must be better than every other variant by a paired 95% interval over the common seeds. Variants that need the
+    cheap method at run time are left out: they solve an easier problem.
     """
     best = {}
     for n in sorted({row["n_accurate"] for row in results}):
@@ -71,35 +70,35 @@ def best_arms(results: Sequence[Mapping[str, Any]], quantity: str) -> dict[int, 
                 errors.setdefault(row["arm"], {})[row["seed"]] = row[quantity]
         if len(errors) < 2:
             continue
-        means = {arm: sum(by_seed.values()) / len(by_seed) for arm, by_seed in errors.items()}
-        winner = min(means, key=lambda arm: means[arm])
-        if all(_surely_smaller(errors[winner], errors[arm]) for arm in errors if arm != winner):
+        means = {variant: sum(by_seed.values()) / len(by_seed) for variant, by_seed in errors.items()}
+        winner = min(means, key=lambda variant: means[variant])
+        if all(_surely_smaller(errors[winner], errors[variant]) for variant in errors if variant != winner):
             best[n] = winner
     return best
 
 
-def _arm(found: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page says of one arm, and its rows of the summary by number of labels."""
-    arm = found["arm"]
-    rows = [row for row in data["results"] if row["arm"] == arm]
+def _variant(found: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts of one variant, and its rows of the summary by number of labels."""
+    variant = found["arm"]
+    rows = [row for row in data["results"] if row["arm"] == variant]
     return {
-        "name": arm,
-        "how": how_an_arm_trains(arm, rows[0]["cheap"]),
-        "sentence": found["sentence"].removeprefix(arm).removeprefix(":").lstrip(),
+        "name": variant,
+        "how": how_an_arm_trains(variant, rows[0]["cheap"]),
+        "sentence": found["sentence"].removeprefix(variant).removeprefix(":").lstrip(),
         "needs": next((row["needs"] for row in rows if row["needs"]), None),
-        "rows": {row["n_accurate"]: row for row in data["summary"] if row["arm"] == arm},
+        "rows": {row["n_accurate"]: row for row in data["summary"] if row["arm"] == variant},
     }
 
 
 def _baselines(data: Mapping[str, Any]) -> list[str]:
-    """What other arms were held against."""
+    """Baselines that were compared."""
     return [name for name in BASELINES if any(row[f"ratio_to_{name}"] for row in data["summary"])]
 
 
 def _figures(data: Mapping[str, Any]) -> dict[str, bytes]:
-    """The images for which there are data, by the names that the template uses."""
+    """The images for which there are data, by their name in the template."""
     quantity = data["quantity"]
-    arms = [found["arm"] for found in data["sentences"]]
+    variants = [found["arm"] for found in data["sentences"]]
     known = [row for row in data["summary"] if row[quantity]]
     if not known:
         return {}
@@ -109,8 +108,10 @@ def _figures(data: Mapping[str, Any]) -> dict[str, bytes]:
         ("labels", "accurate labels", "n_accurate"),
         ("cost", "core-hours of labels and training", "core_hours"),
     ):
-        # Imported labels came without their cost, and zero is not on a logarithmic axis.
-        points = {arm: [_point(row, data, x) for row in known if row["arm"] == arm and row[x]] for arm in arms}
+        # Imported labels have no cost, and a logarithmic axis has no zero.
+        points = {
+            variant: [_point(row, data, x) for row in known if row["arm"] == variant and row[x]] for variant in variants
+        }
         if any(points.values()):
             images[name] = learning_curves(points, xlabel=xlabel, ylabel=label, counts=x == "n_accurate")
     for baseline in _baselines(data):
@@ -120,13 +121,13 @@ def _figures(data: Mapping[str, Any]) -> dict[str, bytes]:
                 ratio = Ratio(row["arm"], found["value"], found["low"], found["high"])
                 ratios.setdefault(f"{row['n_accurate']} labels", []).append(ratio)
         images[f"ratio_{baseline}"] = forest(
-            ratios, arms=arms, xlabel=f"{_NAMES[quantity]} MAE over that of {baseline}"
+            ratios, variants=variants, xlabel=f"{_NAMES[quantity]} MAE over that of {baseline}"
         )
     return images
 
 
 def _point(row: Mapping[str, Any], data: Mapping[str, Any], x: str) -> Point:
-    """A row of the summary in meV or meV/Å, against labels or core-hours."""
+    """A row of the summary in meV or meV/Å; ``x`` is labels or core-hours."""
     quantity = data["quantity"]
     error = row[quantity]
     seeds = [

@@ -1,7 +1,6 @@
-"""The figures of a comparison of strategies, each a PNG as bytes: learning curves, and ratios with their intervals.
+"""Figures of a comparison as PNG bytes: learning curves, and ratios with their intervals.
 
-Drawn from the JSON of ``asteroid compare``; :mod:`asteroid.report.comparison` puts them into the page. An arm has one
-colour and one marker in all of them.
+Used by :mod:`asteroid.report.comparison`. A variant has the same colour and marker in all figures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,16 +14,16 @@ LOOKS = (
     *((GREY, "s"), (ORANGE, "v"), (BLUE, "o"), (VERMILION, "D"), (GREEN, "^"), (PURPLE, "P")),
     *(("#56b4e9", "X"), ("#000000", "<"), ("#b8a900", ">"), ("#8b4513", "*")),
 )
-"""Colour and marker of each arm in turn: as many as there are strategies."""
+"""Colour and marker of each variant in turn; there are as many as strategies."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One arm at one number of accurate labels.
+    """One variant at one number of accurate labels.
 
     Args:
         x: accurate labels, or core-hours.
-        mean, low, high: of the error, with its interval; the ends are None with a single seed.
+        mean, low, high: error and its interval; the ends are None with a single seed.
         seeds: the error of each seed.
     """
 
@@ -37,7 +36,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Ratio:
-    """An arm's error over another's at the same number of labels, with a 95% interval."""
+    """Ratio of the errors of two variants at the same number of labels, with its 95% interval."""
 
     name: str
     value: float
@@ -45,30 +44,30 @@ class Ratio:
     high: float
 
 
-def looks(arms: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each arm."""
-    return {arm: LOOKS[index % len(LOOKS)] for index, arm in enumerate(arms)}
+def looks(variants: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each variant."""
+    return {variant: LOOKS[index % len(LOOKS)] for index, variant in enumerate(variants)}
 
 
 def learning_curves(curves: Mapping[str, Sequence[Point]], *, xlabel: str, ylabel: str, counts: bool) -> bytes:
     """Error against labels or cost, both logarithmic; single seeds are faint points.
 
     Args:
-        counts: whether x are numbers of labels, of which each gets a tick.
+        counts: whether x are numbers of labels; each then gets a tick.
     """
     figure, axes = new_axes(xlabel, ylabel, size=(5.6, 4.4))
     axes.set_xscale("log")
     axes.set_yscale("log")
     names = looks(list(curves))
-    for index, (arm, points) in enumerate(curves.items()):
+    for index, (variant, points) in enumerate(curves.items()):
         if not points:
             continue
-        colour, marker = names[arm]
-        # Error bars that stand at the same number of labels would hide each other.
+        colour, marker = names[variant]
+        # Shifted a little: error bars at the same number of labels would overlap.
         aside = 1.02 ** (index - (len(curves) - 1) / 2) if counts else 1.0
         points = [replace(point, x=point.x * aside) for point in points]
-        _draw_curve(axes, arm, sorted(points, key=lambda point: point.x), colour, marker)
-    # By the errors, not by their intervals: those of two seeds reach far out of any picture.
+        _draw_curve(axes, variant, sorted(points, key=lambda point: point.x), colour, marker)
+    # The axis spans the errors, not the intervals: those of two seeds are far too wide.
     errors = [error for points in curves.values() for point in points for error in (point.mean, *point.seeds)]
     axes.set_ylim(min(errors) / 1.25, max(errors) * 1.25)
     axes.margins(x=0.08)
@@ -79,17 +78,17 @@ def learning_curves(curves: Mapping[str, Sequence[Point]], *, xlabel: str, ylabe
     return to_png(figure)
 
 
-def forest(ratios: Mapping[str, Sequence[Ratio]], *, arms: Sequence[str], xlabel: str) -> bytes:
-    """Ratio to a baseline of every arm and number of labels; left of the dashed line, the arm is better.
+def forest(ratios: Mapping[str, Sequence[Ratio]], *, variants: Sequence[str], xlabel: str) -> bytes:
+    """Ratio to a baseline of every variant and number of labels; left of the dashed line, the variant is better.
 
     Args:
-        ratios: by the number of labels, as a heading.
-        arms: all of the comparison, so that each looks as in the other figures.
+        ratios: by heading, the number of labels.
+        variants: all of the comparison, for the same colours as in the other figures.
     """
     rows = sum(len(found) + 1 for found in ratios.values())
     figure, axes = new_axes(xlabel, "", size=(5.6, 0.9 + 0.27 * rows))
     axes.set_xscale("log")
-    names = looks(arms)
+    names = looks(variants)
     place = 0
     labels: list[tuple[int, str, bool]] = []
     for heading, found in ratios.items():
@@ -112,12 +111,12 @@ def forest(ratios: Mapping[str, Sequence[Ratio]], *, arms: Sequence[str], xlabel
     return to_png(figure)
 
 
-def _draw_curve(axes: Axes, arm: str, points: Sequence[Point], colour: str, marker: str) -> None:
+def _draw_curve(axes: Axes, variant: str, points: Sequence[Point], colour: str, marker: str) -> None:
     x, means = [point.x for point in points], [point.mean for point in points]
-    axes.plot(x, means, color=colour, marker=marker, markersize=5, linewidth=1.5, label=arm)
+    axes.plot(x, means, color=colour, marker=marker, markersize=5, linewidth=1.5, label=variant)
     for point in points:
         if point.low is not None and point.high is not None:
-            # An interval that reaches below zero leaves the picture at the bottom.
+            # An interval that reaches below zero is cut at the bottom of the figure.
             axes.plot([point.x, point.x], [max(point.low, 1e-12), point.high], color=colour, linewidth=1.2)
         axes.plot(
             [point.x] * len(point.seeds), point.seeds, ".", color=colour, alpha=0.35, markersize=5, markeredgewidth=0

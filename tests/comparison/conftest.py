@@ -46,7 +46,7 @@ def settings_with(**changes: Any) -> ComparisonSettings:
         "molecule": "water",
         "cheap": CHEAP,
         "accurate": ACCURATE,
-        "arms": ("scratch", "unweighted"),
+        "variants": ("scratch", "unweighted"),
         "n_accurate": (10,),
         "seeds": (0,),
         "training": tiny_settings(pretrain_steps=10, finetune_steps=10, evaluate_every=10),

@@ -46,7 +46,7 @@ RESULT = {
 def arguments(store: Store, folder: Path, **options: str) -> list[str]:
     chosen = {
         **{"store": store.url, "molecule": "water", "cheap": "gfn1-xtb", "accurate": "gfn2-xtb", "n-accurate": "10"},
-        **{"arms": "scratch,unweighted", "seeds": "0", "out": str(folder / "out.json"), "workers": "1"},
+        **{"variants": "scratch,unweighted", "seeds": "0", "out": str(folder / "out.json"), "workers": "1"},
         **{name.replace("_", "-"): value for name, value in options.items()},
     }
     return ["compare", *(word for name, value in chosen.items() for word in (f"--{name}", value))]
@@ -115,12 +115,15 @@ def test_a_comparison_that_is_stopped_by_the_keyboard_goes_on_when_run_again(
     ("options", "line"),
     [
         ({"molecule": "watre"}, "--molecule: the store has no 'watre'; did you mean 'water'?"),
-        ({"arms": "scratch,unwieghted"}, "--arms: unknown strategy 'unwieghted'; did you mean 'unweighted'?"),
+        ({"variants": "scratch,unwieghted"}, "--variants: unknown strategy 'unwieghted'; did you mean 'unweighted'?"),
         ({"n_accurate": "ten"}, "--n-accurate: found 'ten'; write whole numbers, separated by commas"),
         ({"seeds": "0;1"}, "--seeds: found '0;1'; write whole numbers, separated by commas"),
         ({"cheap": "not a level"}, "--cheap: 'not a level' is not a level of theory; write method/basis"),
         ({"n_accurate": "500"}, "--n-accurate: water has too few labels at gfn2-xtb for 500:"),
-        ({"out": "/nowhere/at/all.json"}, "--out: '/nowhere/at/all.json' cannot be written; write a file in a folder"),
+        (
+            {"out": "/nowhere/at/all.json"},
+            "--out: '/nowhere/at/all.json' cannot be written; write a file in an existing folder",
+        ),
         ({"manifest": "/nowhere.yaml"}, "/nowhere.yaml"),
     ],
 )

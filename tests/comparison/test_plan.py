@@ -34,7 +34,7 @@ def test_no_frame_has_two_roles_and_fewer_labels_are_a_part_of_more(store: Store
     changes["n_accurate"], changes["seeds"] = tuple(changes.pop("counts")), tuple(changes["seeds"])
     if any(n - round(n * (1 - changes["valid_fraction"])) < 1 for n in changes["n_accurate"]):
         return
-    plan = make_plan(store, settings_with(arms=("scratch", "delta", "unweighted"), **changes))
+    plan = make_plan(store, settings_with(variants=("scratch", "delta", "unweighted"), **changes))
     splits = {frame.frame_id: frame.split for frame in store.frames("water")}
     assert {splits[i] for i in plan.test} == {"test"}
     assert len(plan.test) == min(changes["test_frames"], 10)
@@ -45,7 +45,7 @@ def test_no_frame_has_two_roles_and_fewer_labels_are_a_part_of_more(store: Store
         assert len({*cell.train, *cell.valid}) == cell.n_accurate, "none twice, and as many as asked for"
         assert len(cell.cheap) == (changes["cheap_frames"] or 24)
         drawn = (cell.train, cell.valid, cell.cheap)
-        assert frames.setdefault((cell.seed, cell.n_accurate), drawn) == drawn, "every arm has the same frames"
+        assert frames.setdefault((cell.seed, cell.n_accurate), drawn) == drawn, "every variant has the same frames"
     for seed in changes["seeds"]:
         by_count = [frames[seed, n] for n in sorted(changes["n_accurate"])]
         for (train, valid, cheap), (more_train, more_valid, same_cheap) in itertools.pairwise(by_count):
@@ -56,7 +56,7 @@ def test_no_frame_has_two_roles_and_fewer_labels_are_a_part_of_more(store: Store
 
 
 def test_another_seed_draws_other_frames(store: Store) -> None:
-    one, other = make_plan(store, settings_with(arms=("scratch",), seeds=(0, 1))).cells
+    one, other = make_plan(store, settings_with(variants=("scratch",), seeds=(0, 1))).cells
     assert set(one.train) != set(other.train)
 
 
@@ -68,8 +68,8 @@ def test_a_draw_is_stable_when_frames_are_added(ids: set[str], seed: int) -> Non
 
 
 def test_teachers_are_trained_first(store: Store) -> None:
-    plan = make_plan(store, settings_with(arms=("weighted", "scratch"), seeds=(0, 1)))
-    assert [cell.arm for cell in plan.cells] == ["scratch", "scratch", "weighted", "weighted"]
+    plan = make_plan(store, settings_with(variants=("weighted", "scratch"), seeds=(0, 1)))
+    assert [cell.variant for cell in plan.cells] == ["scratch", "scratch", "weighted", "weighted"]
 
 
 def test_fewer_test_frames_than_asked_for_are_said(store: Store) -> None:
@@ -81,8 +81,8 @@ def test_fewer_test_frames_than_asked_for_are_said(store: Store) -> None:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"arms": ("scratch", "wieghted")}, "--arms: unknown strategy 'wieghted'; did you mean 'weighted'?"),
-        ({"arms": ()}, "--arms: found nothing; write one or several, separated by commas"),
+        ({"variants": ("scratch", "wieghted")}, "--variants: unknown strategy 'wieghted'; did you mean 'weighted'?"),
+        ({"variants": ()}, "--variants: found nothing; write one or several, separated by commas"),
         ({"seeds": (1, 2, 1)}, "--seeds: found 1 more than once; write it once"),
         ({"seeds": (-1,)}, "--seeds: found -1; write 0 or more"),
         (
@@ -93,7 +93,7 @@ def test_fewer_test_frames_than_asked_for_are_said(store: Store) -> None:
         ({"test_frames": 0}, "--test-frames: found 0; write 1 or more"),
         ({"cheap_frames": 1}, "--cheap-frames: found 1; write 2 or more"),
         ({"cheap": ACCURATE}, "--accurate: found 'gfn2-xtb', the cheap level too; write a more accurate one"),
-        ({"arms": ("foundation",)}, "--arms: foundation starts from a model that you have"),
+        ({"variants": ("foundation",)}, "--variants: foundation starts from an existing model"),
     ],
 )
 def test_what_cannot_be_compared_is_one_line(changes: dict[str, Any], line: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from asteroid.comparison import run
 from asteroid.comparison.cell import run_cell
-from asteroid.comparison.evaluate import measure, predict_arm
+from asteroid.comparison.evaluate import measure, predict_variant
 from asteroid.comparison.plan import Cell, make_plan
 from asteroid.comparison.result import Result
 from asteroid.configuration import Origin
@@ -48,7 +48,7 @@ def model_count(store: Store) -> int:
 
 @pytest.mark.long
 def test_a_comparison_that_was_interrupted_does_only_what_is_missing(water_store: Store, started: list[Cell]) -> None:
-    plan = make_plan(water_store, settings_with(arms=("scratch", "unweighted"), seeds=(0, 1)))
+    plan = make_plan(water_store, settings_with(variants=("scratch", "unweighted"), seeds=(0, 1)))
 
     def interrupt(done: int, total: int, note: str) -> None:
         if done == 2:
@@ -63,20 +63,20 @@ def test_a_comparison_that_was_interrupted_does_only_what_is_missing(water_store
     assert model_count(water_store) == 2
     started.clear()
     outcome = run.run_comparison(water_store, plan, workers=1)
-    assert [(cell.arm, cell.seed) for cell in started] == [("unweighted", 0), ("unweighted", 1)]
+    assert [(cell.variant, cell.seed) for cell in started] == [("unweighted", 0), ("unweighted", 1)]
     assert model_count(water_store) == 4
     assert kept < set(water_store.names("comparisons/water"))
     started.clear()
     again = run.run_comparison(water_store, plan, workers=1)
     assert started == []
     assert again.data["results"] == outcome.data["results"]
-    more = make_plan(water_store, settings_with(arms=("scratch", "unweighted"), seeds=(0, 1, 2)))
+    more = make_plan(water_store, settings_with(variants=("scratch", "unweighted"), seeds=(0, 1, 2)))
     run.run_comparison(water_store, more, workers=1)
-    assert [(cell.arm, cell.seed) for cell in started] == [("scratch", 2), ("unweighted", 2)]
+    assert [(cell.variant, cell.seed) for cell in started] == [("scratch", 2), ("unweighted", 2)]
 
 
 def test_weighted_takes_the_scratch_model_of_its_seed_for_its_teacher(store: Store, started: list[Cell]) -> None:
-    plan = make_plan(store, settings_with(arms=("weighted", "scratch"), seeds=(5,)))
+    plan = make_plan(store, settings_with(variants=("weighted", "scratch"), seeds=(5,)))
     before = model_count(store)
     data = run.run_comparison(store, plan, workers=1).data
     assert model_count(store) == before + 2
@@ -92,14 +92,16 @@ def test_weighted_takes_the_scratch_model_of_its_seed_for_its_teacher(store: Sto
 
 
 def test_costs_are_those_of_the_labels_that_a_model_learnt_from(store: Store, started: list[Cell]) -> None:
-    plan = make_plan(store, settings_with(arms=("scratch", "unweighted", "delta", "score-matching"), cheap_frames=20))
+    plan = make_plan(
+        store, settings_with(variants=("scratch", "unweighted", "delta", "score-matching"), cheap_frames=20)
+    )
     rows = {row["arm"]: row for row in run.run_comparison(store, plan, workers=1).data["results"]}
     # 0.01 core-hours an accurate label, 0.001 a cheap one.
     assert rows["scratch"]["label_core_hours"] == pytest.approx(0.1)
     assert rows["unweighted"]["label_core_hours"] == pytest.approx(0.1 + 20 * 0.001)
     assert rows["delta"]["label_core_hours"] == pytest.approx(0.1 + 10 * 0.001)
     assert rows["score-matching"]["label_core_hours"] == pytest.approx(0.1), "it reads no cheap label"
-    assert [rows[arm]["cheap_labels"] for arm in rows] == [0, 20, 10, 0]
+    assert [rows[variant]["cheap_labels"] for variant in rows] == [0, 20, 10, 0]
     for row in rows.values():
         assert row["core_hours"] == pytest.approx(row["label_core_hours"] + row["training_core_hours"])
         assert row["needs"] == ("gfn1-xtb" if row["arm"] == "delta" else None)
@@ -113,7 +115,7 @@ def test_a_strategy_that_the_data_does_not_allow_is_a_result_with_its_reason(
     cold.add_frames("water", frames, batch="all")
     for level in water_store.levels("water"):
         cold.add_attempts("water", level, water_store.attempts("water", level))
-    plan = make_plan(cold, settings_with(arms=("score-matching", "scratch")))
+    plan = make_plan(cold, settings_with(variants=("score-matching", "scratch")))
     outcome = run.run_comparison(cold, plan, workers=1)
     failed, scratch = outcome.data["results"]
     assert "drawn at a known temperature" in failed["reason"]
@@ -126,11 +128,11 @@ def test_a_strategy_that_the_data_does_not_allow_is_a_result_with_its_reason(
 def test_a_cell_that_broke_leaves_the_others_and_is_tried_again(
     store: Store, started: list[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make_plan(store, settings_with(arms=("scratch", "unweighted"), seeds=(8,)))
+    plan = make_plan(store, settings_with(variants=("scratch", "unweighted"), seeds=(8,)))
     call = run.call_in_process
 
     def out_of_memory(function: Any, *arguments: Any, **options: Any) -> Any:
-        if any(isinstance(a, Cell) and a.arm == "scratch" for a in arguments):
+        if any(isinstance(a, Cell) and a.variant == "scratch" for a in arguments):
             raise AsteroidError("the process was killed by SIGKILL (out of memory?)")
         return call(function, *arguments, **options)
 
@@ -143,9 +145,9 @@ def test_a_cell_that_broke_leaves_the_others_and_is_tried_again(
     assert run.run_comparison(store, plan, workers=1).data["results"][0]["reason"] is None
 
 
-def result_of(store: Store, arm: str) -> tuple[dict[str, Any], Result, list[Any]]:
-    """The card and the result of an arm, and the test frames in the plan's order."""
-    plan = make_plan(store, settings_with(arms=(arm,)))
+def result_of(store: Store, variant: str) -> tuple[dict[str, Any], Result, list[Any]]:
+    """The card and the result of a variant, and the test frames in the plan's order."""
+    plan = make_plan(store, settings_with(variants=(variant,)))
     ((cell,), (path,)) = plan.cells, run.result_paths(store, plan)
     found = Result.from_json(run_cell(store.url, plan.settings, cell, plan.test, path, on_progress=lambda *_: None))
     assert found.model_id is not None
@@ -154,7 +156,7 @@ def result_of(store: Store, arm: str) -> tuple[dict[str, Any], Result, list[Any]
 
 def test_errors_are_those_of_the_certificate(store: Store) -> None:
     card, found, frames = result_of(store, "unweighted")
-    energies, forces = predict_arm(store, card, frames)
+    energies, forces = predict_variant(store, card, frames)
     labels = store.labels("water", ACCURATE)
     reference = measure_errors(
         [frame.frame_id for frame in frames],
@@ -177,7 +179,7 @@ def test_errors_are_those_of_the_certificate(store: Store) -> None:
 
 def test_delta_is_judged_together_with_the_cheap_label_as_its_calculator_computes_it(store: Store) -> None:
     card, _, frames = result_of(store, "delta")
-    energies, forces = predict_arm(store, card, frames[:2])
+    energies, forces = predict_variant(store, card, frames[:2])
     calculator = load_calculator(store, "water", card.model_id, device="cpu")
     for frame, energy, force in zip(frames[:2], energies, forces, strict=True):
         atoms = frame.configuration.to_atoms()
@@ -190,7 +192,7 @@ def test_delta_is_judged_together_with_the_cheap_label_as_its_calculator_compute
 def test_accurate_energies_alone_are_judged_by_energies(water: Labels, tmp_path: Path, started: list[Cell]) -> None:
     bare = [dataclasses.replace(frame, forces=None) for frame in water.accurate]
     store = make_store(tmp_path / "store", Labels(water.cheap, bare))
-    plan = make_plan(store, settings_with(arms=("scratch", "delta")))
+    plan = make_plan(store, settings_with(variants=("scratch", "delta")))
     data = run.run_comparison(store, plan, workers=1).data
     assert data["quantity"] == "energy_mae"
     for row in data["results"]:

@@ -40,14 +40,14 @@ def test_a_paired_ratio_is_the_paired_t_test_of_logarithms(pairs: list[tuple[flo
     assert (found.seeds, found.over) == (len(pairs), "seeds")
 
 
-def test_what_a_lucky_draw_gives_to_both_arms_cancels() -> None:
+def test_what_a_lucky_draw_gives_to_both_variants_cancels() -> None:
     luck = {0: 0.1, 1: 1.0, 2: 10.0}
     found = paired_ratio({s: 0.5 * x * (1 + 0.01 * s) for s, x in luck.items()}, luck, {})
     assert found is not None
     assert 0.49 < found.low < 0.505 < found.high < 0.52
 
 
-def test_only_seeds_that_both_arms_have_are_compared() -> None:
+def test_only_seeds_that_both_variants_have_are_compared() -> None:
     assert paired_ratio({0: 1.0}, {1: 1.0}, {}) is None
     found = paired_ratio({0: 1.0, 1: 2.0, 2: 9.0}, {0: 2.0, 1: 4.0, 3: 1.0}, {})
     assert found is not None

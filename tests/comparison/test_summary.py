@@ -11,26 +11,26 @@ from asteroid.comparison.sentences import basis_sentence
 from asteroid.comparison.summary import summarise, summary_lines
 
 NOISE = {0: 1.0, 1: 1.1, 2: 0.95}
-"""What a seed does to the error of every arm."""
+"""What a seed does to the error of every variant."""
 
 
-def result(arm: str, n: int, seed: int, **values: Any) -> Result:
-    return Result("water", "gfn1-xtb", "gfn2-xtb", arm, n, seed, **values)
+def result(variant: str, n: int, seed: int, **values: Any) -> Result:
+    return Result("water", "gfn1-xtb", "gfn2-xtb", variant, n, seed, **values)
 
 
 def results(
-    arms: Mapping[str, float], counts: tuple[int, ...] = (25, 50, 100), seeds: tuple[int, ...] = (0, 1, 2)
+    variants: Mapping[str, float], counts: tuple[int, ...] = (25, 50, 100), seeds: tuple[int, ...] = (0, 1, 2)
 ) -> list[Result]:
-    """Errors that fall as 1/n, times a factor of the arm, almost the same with each seed."""
+    """Errors that fall as 1/n, times a factor of the variant, almost the same with each seed."""
     made = []
-    for arm, factor in arms.items():
+    for variant, factor in variants.items():
         for n in counts:
             for seed in seeds:
-                error = factor * NOISE[seed] * (1 + 0.01 * seed * (arm != "scratch")) / n
+                error = factor * NOISE[seed] * (1 + 0.01 * seed * (variant != "scratch")) / n
                 groups = tuple((error * size, 1) for size in (0.9, 1.0, 1.1))
                 made.append(
                     result(
-                        *(arm, n, seed),
+                        *(variant, n, seed),
                         **{"force_mae": error, "force_rmse": 2 * error, "energy_mae": error, "energy_rmse": error},
                         **{"label_core_hours": float(n), "training_core_hours": 1.0, "seconds": 60.0},
                         **{"model_id": "0" * 16, "force_groups": groups, "energy_groups": groups},
@@ -39,8 +39,8 @@ def results(
     return made
 
 
-def sentence(data: Mapping[str, Any], arm: str) -> str:
-    (found,) = (said["sentence"] for said in data["sentences"] if said["arm"] == arm)
+def sentence(data: Mapping[str, Any], variant: str) -> str:
+    (found,) = (said["sentence"] for said in data["sentences"] if said["arm"] == variant)
     return str(found)
 
 
@@ -85,17 +85,17 @@ def test_one_seed_is_said_to_be_one() -> None:
     assert "With one seed" in basis_sentence(summary_lines(results({"scratch": 1.0, "unweighted": 0.5}, seeds=(0,))))
     few = basis_sentence(summary_lines(results({"scratch": 1.0, "unweighted": 0.5})))
     assert "over 3 seeds" in few
-    assert "may not show" in few
+    assert "may hide a real difference" in few
 
 
 def test_energies_decide_where_no_test_frame_has_forces() -> None:
     energies = [
         result(
-            *(arm, 50, seed),
+            *(variant, 50, seed),
             **{"energy_mae": error * NOISE[seed], "energy_rmse": error},
             energy_groups=((error, 1), (error, 1)),
         )
-        for arm, error in (("scratch", 1.0), ("unweighted", 0.25))
+        for variant, error in (("scratch", 1.0), ("unweighted", 0.25))
         for seed in NOISE
     ]
     data = summarise(energies)

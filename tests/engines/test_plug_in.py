@@ -71,7 +71,7 @@ def test_a_manifest_asks_the_engine_about_elements_charge_and_forces(environment
     without_methane = manifest.read_text().replace("  - {name: methane, smiles: C}\n", "")
     manifest.write_text(without_methane)
     checked = asteroid("check", str(manifest), env=environment)
-    assert "cheap: 'morse:soft': charge -1 is none that it takes (0); write another level" in checked.stderr
+    assert "cheap: 'morse:soft': charge -1 is not supported (0 is); write another level" in checked.stderr
 
 
 @pytest.mark.long

@@ -112,9 +112,9 @@ def test_elements_charge_and_spin_are_asked_of_the_potential():
     with pytest.raises(InputError, match="no parameters for I"):
         check_elements(level, [1, 53])
     check_supported(level, charge=-1, multiplicity=1)
-    with pytest.raises(InputError, match=r"multiplicity 2 is none that it takes \(1\)"):
+    with pytest.raises(InputError, match=r"multiplicity 2 is not supported \(1 is\)"):
         check_supported(level, charge=0, multiplicity=2)
-    with pytest.raises(InputError, match=r"charge 1 is none that it takes \(0\)"):
+    with pytest.raises(InputError, match=r"charge 1 is not supported \(0 is\)"):
         check_supported(LevelOfTheory.parse("potential:ani1ccx"), charge=1, multiplicity=1)
 
 

@@ -75,7 +75,7 @@ def test_a_level_has_one_spelling():
     ("text", "said"),
     [
         ("psi5:hf/sto-3g", "unknown engine 'psi5'; did you mean 'psi4'?"),
-        ("qcengine:psi5:hf/sto-3g", "QCEngine drives no program 'psi5'; did you mean 'psi4'?"),
+        ("qcengine:psi5:hf/sto-3g", "QCEngine has no program 'psi5'; did you mean 'psi4'?"),
         ("qcengine:psi4", "write psi4:method/basis"),
         ("psi4:hf/", "write psi4:method/basis"),
         ("xtb:gfn2-xtb", "xtb has no levels of its own"),

@@ -42,7 +42,7 @@ def test_a_label_of_another_geometry_is_rejected():
     moved = FORMALDEHYDE.positions + np.array([[0, 0, 1e-6], [0, 0, 0], [0, 0, 0], [0, 0, 0]])
     assert audit(level("hf/sto-3g"), FORMALDEHYDE, Result(energy=-1.0, positions=FORMALDEHYDE.positions)) is None
     found = audit(level("hf/sto-3g"), FORMALDEHYDE, Result(energy=-1.0, positions=moved))
-    assert found == "computed for another geometry: an atom is 1e-06 Å from where it was to be"
+    assert found == "computed for another geometry: an atom is off by 1e-06 Å"
 
 
 OXYGEN = Configuration([8, 8], [[0, 0, 0], [0, 0, 1.21]], multiplicity=3)

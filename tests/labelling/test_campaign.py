@@ -11,7 +11,7 @@ import pytest
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import AsteroidError
 from asteroid.labelling.campaign import label_configurations, run_campaign
-from asteroid.labelling.crew import CHANCES, label_frames
+from asteroid.labelling.crew import MAX_KILLS, label_frames
 from asteroid.labelling.wire import configurations_to_table
 from asteroid.store import ENERGIES_ALONE, Store
 from tests.labelling import workers
@@ -131,11 +131,11 @@ def test_a_frame_whose_worker_is_killed_gets_another_chance(tmp_path):
 
 def test_a_frame_whose_worker_is_always_killed_fails_in_the_end(tmp_path):
     assert "was killed by SIGKILL" in the_one_failure(troubled("be_killed", tmp_path))
-    assert (tmp_path / "kills").read_text() == "x" * CHANCES
+    assert (tmp_path / "kills").read_text() == "x" * MAX_KILLS
 
 
 def test_workers_that_are_told_to_end_end_the_campaign(tmp_path):
-    with pytest.raises(AsteroidError, match="told to end; run again to go on"):
+    with pytest.raises(AsteroidError, match="were stopped; run again to continue"):
         troubled("be_told_to_end", tmp_path)
 
 
@@ -164,7 +164,7 @@ def test_workers_leave_no_temporary_files(tmp_path, monkeypatch):
 
 def test_without_a_place_for_temporary_files_a_campaign_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with pytest.raises(AsteroidError, match="no place for the temporary files of labelling"):
+    with pytest.raises(AsteroidError, match="no folder for the temporary files of labelling"):
         list(label_configurations(FINE, GFN2))
 
 

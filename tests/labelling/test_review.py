@@ -73,8 +73,8 @@ def excited_state(configuration):
 @pytest.mark.parametrize(
     ("spoil", "figure"),
     [
-        (lambda c, e, f: (e + 1.0, f), "eV from where the cheap level puts it"),
-        (lambda c, e, f: (e - 1.0, f), "eV from where the cheap level puts it"),
+        (lambda c, e, f: (e + 1.0, f), "eV from that expected from the cheap level"),
+        (lambda c, e, f: (e - 1.0, f), "eV from that expected from the cheap level"),
         (lambda c, e, f: (e, -f), "eV/Å from those of the cheap level"),
         (lambda c, e, f: (e, f[::-1]), "eV/Å from those of the cheap level"),
         (lambda c, e, f: excited_state(c), "the cheap level"),

@@ -37,7 +37,7 @@ def test_good_labels_pass_whatever_program_made_them():
 def test_a_wrong_energy_is_found():
     (pair,) = labelled("gfn2-xtb", WATER)
     (check,) = spot_check([changed(pair, energy=pair[1].energy + 0.01)], GFN2)
-    assert check.reason == "energy is off by 0.01 eV when computed again, at most 0.0001 is believed"
+    assert check.reason == "energy is off by 0.01 eV when computed again, at most 0.0001 expected"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_wrong_forces_are_found(wrong):
     (pair,) = labelled("gfn2-xtb", WATER)
     (check,) = spot_check([changed(pair, forces=wrong(pair[1].forces))], GFN2)
     assert check.force_error > FORCE_TOLERANCE
-    assert check.reason.startswith("forces miss the finite difference of energies by")
+    assert check.reason.startswith("forces differ from the finite difference of energies by")
 
 
 def test_an_energy_alone_is_checked_by_its_energy():

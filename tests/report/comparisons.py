@@ -11,13 +11,13 @@ from asteroid.comparison.summary import summarise
 COUNTS, SEEDS = (25, 50, 100), (0, 1, 2)
 
 LAWS = {"scratch": 2.0, "unweighted": 1.0, "weighted": 0.95, "corrected": 0.6, "delta": 0.4}
-"""Force error of each arm with 25 labels, in units of 50 meV/Å; it falls with the inverse of the number of labels."""
+"""Force error of each variant with 25 labels, in units of 50 meV/Å; it is proportional to 1/(number of labels)."""
 
 LEVELS = {"molecule": "formaldehyde", "cheap": "gfn2-xtb", "accurate": "ccsd(t)/cc-pvdz"}
 
 
-def make_result(arm: str, n: int, seed: int, **values: Any) -> Result:
-    return Result(**LEVELS, arm=arm, n_accurate=n, seed=seed, **values)
+def make_result(variant: str, n: int, seed: int, **values: Any) -> Result:
+    return Result(**LEVELS, variant=variant, n_accurate=n, seed=seed, **values)
 
 
 def make_comparison(
@@ -28,7 +28,7 @@ def make_comparison(
     more: tuple[Result, ...] = (),
     **changes: Any,
 ) -> dict[str, Any]:
-    """What ``asteroid compare`` writes for these arms.
+    """What ``asteroid compare`` writes for these variants.
 
     Args:
         noise: standard deviation of the logarithm of an error, from seed to seed.
@@ -36,21 +36,21 @@ def make_comparison(
     """
     rng = np.random.default_rng(3)
     results = []
-    for arm, law in laws.items():
+    for variant, law in laws.items():
         for n in COUNTS:
             for seed in seeds:
                 force = 0.05 * law * 25 / n * float(np.exp(rng.normal(0, noise)))
                 results.append(
                     make_result(
-                        *(arm, n, seed),
+                        *(variant, n, seed),
                         **{"force_mae": force, "force_rmse": 1.5 * force},
                         **{"energy_mae": force / 10, "energy_rmse": force / 7},
                         label_core_hours=0.02 * n,
-                        training_core_hours=0.1 if arm == "scratch" else 0.4,
+                        training_core_hours=0.1 if variant == "scratch" else 0.4,
                         seconds=100.0,
-                        cheap_labels=0 if arm == "scratch" else 1000,
+                        cheap_labels=0 if variant == "scratch" else 1000,
                         model_id="0123456789abcdef",
-                        needs="gfn2-xtb" if arm == "delta" else None,
+                        needs="gfn2-xtb" if variant == "delta" else None,
                         force_groups=tuple((force * k, 100) for k in (90, 100, 110)),
                     )
                 )

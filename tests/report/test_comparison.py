@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from asteroid.report.comparison import best_arms, render_comparison
+from asteroid.report.comparison import best_variants, render_comparison
 from tests.report.comparisons import COUNTS, make_comparison, make_result
 from tests.report.conftest import HOSTILE
 from tests.report.test_write import Page
@@ -25,7 +25,7 @@ def test_a_comparison_loads_nothing_from_anywhere():
     assert all(source.startswith("data:image/png;base64,") for source in images)
 
 
-def test_every_arm_has_its_numbers_and_its_sentence():
+def test_every_variant_has_its_numbers_and_its_sentence():
     data = make_comparison()
     text = page(data).text
     for found in data["sentences"]:
@@ -34,15 +34,15 @@ def test_every_arm_has_its_numbers_and_its_sentence():
     assert f"{1000 * mean:#.3g}".rstrip(".") in text
 
 
-def test_the_best_arm_is_marked_where_the_seeds_agree_and_never_the_one_that_needs_the_cheap_method():
-    assert best_arms(make_comparison()["results"], "force_mae") == dict.fromkeys(COUNTS, "corrected")
+def test_the_best_variant_is_marked_where_the_seeds_agree_and_never_the_one_that_needs_the_cheap_method():
+    assert best_variants(make_comparison()["results"], "force_mae") == dict.fromkeys(COUNTS, "corrected")
     assert page(make_comparison()).text.count(" best ") == len(COUNTS)
 
 
 @pytest.mark.parametrize("options", [{"noise": 0.5}, {"seeds": (0,)}], ids=["noisy seeds", "one seed"])
-def test_no_arm_is_the_best_where_the_seeds_cannot_show_it(options):
+def test_no_variant_is_the_best_where_the_seeds_cannot_show_it(options):
     data = make_comparison({"scratch": 1.0, "unweighted": 0.98, "weighted": 0.97}, **options)
-    assert best_arms(data["results"], "force_mae") == {}
+    assert best_variants(data["results"], "force_mae") == {}
     assert " best " not in page(data).text
 
 
@@ -75,8 +75,8 @@ def test_a_comparison_in_which_all_failed_still_has_a_page():
 
 def test_energies_are_compared_where_no_test_label_has_forces():
     results = tuple(
-        make_result(arm, n, seed, energy_mae=error / n, energy_rmse=error / n, model_id="m")
-        for arm, error in (("scratch", 2.0), ("unweighted", 1.0))
+        make_result(variant, n, seed, energy_mae=error / n, energy_rmse=error / n, model_id="m")
+        for variant, error in (("scratch", 2.0), ("unweighted", 1.0))
         for n in COUNTS
         for seed in (0, 1)
     )

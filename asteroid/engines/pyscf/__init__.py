@@ -16,7 +16,7 @@ class PyscfEngine(Engine):
         mean_field = level.family in ("hf", "dft")
         return Capabilities(
             properties=frozenset({"energy", "forces", "dipole"} if mean_field else {"energy", "forces"}),
-            # asteroid.engines.rough_cost knows better where the basis set and the molecule are known.
+            # asteroid.engines.rough_cost has a better estimate, from molecule and basis set.
             seconds=lambda _: 2.0 if level.family == "hf" else 10.0,
             proof="asteroid.engines.proofs",
         )

@@ -1,11 +1,10 @@
 """The accurate levels: HF, DFT, MP2, CCSD and CCSD(T) with PySCF.
 
-:class:`PyscfLabeller` joins a mean field (:mod:`asteroid.engines.pyscf.mean_field`) and the method that stands on it:
-:mod:`asteroid.engines.pyscf.density_functional` and :mod:`asteroid.engines.pyscf.correlation` where those are faster,
-else PySCF by itself (:mod:`asteroid.engines.pyscf.plain`), with which one label in many is compared. Atomic units end
-here. Every gradient offered equals the finite difference of its own energy (``tests/physics/test_labels.py``);
-combinations that do not are refused by :func:`asteroid.engines.check_supported`. Correlated methods keep the core
-frozen, as published labels do.
+:class:`PyscfLabeller` solves a mean field (:mod:`asteroid.engines.pyscf.mean_field`), then computes energy and gradient
+with the faster :mod:`asteroid.engines.pyscf.density_functional` and :mod:`asteroid.engines.pyscf.correlation`, or with
+PySCF's own functions (:mod:`asteroid.engines.pyscf.plain`), which also check one label in :data:`CHECKED`. Atomic units
+end here. Levels whose gradient differs from the finite difference of its energy (``tests/physics/test_labels.py``) are
+refused by :func:`asteroid.engines.check_supported`. Correlated methods freeze the core, as published labels do.
 """
 
 from collections.abc import Mapping
@@ -25,7 +24,7 @@ from asteroid.units import BOHR, HARTREE, HARTREE_PER_BOHR
 
 SETTINGS: Final[dict[str, Any]] = {
     "scf_energy": 1e-9,  # hartree
-    "scf_gradient": 3e-7,  # orbital gradient: forces are wrong in first order of it
+    "scf_gradient": 3e-7,  # orbital gradient: the force error is of first order in it
     "cc_energy": 1e-8,  # hartree
     "cc_amplitudes": 1e-6,
     "lambda": 1e-6,
@@ -37,15 +36,15 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 """Everything numerical that a level's name does not say.
 
-Each threshold by itself keeps the forces of formaldehyde and methanol, distorted by 0.1 Å in every coordinate, within
-4e-6 eV/Å of those at tight convergence.
+With each threshold by itself, forces of formaldehyde and methanol, distorted by 0.1 Å in every coordinate, are within
+4e-6 eV/Å of tight convergence.
 """
 
 CHECKED: Final = 200
-"""One frame in so many is labelled a second time, by PySCF alone, and the forces compared."""
+"""One frame in this many is labelled again by PySCF's own functions, and the forces are compared."""
 
 ALLOWANCE: Final = 1e-4
-"""eV/Å, largest difference from PySCF's own forces; beyond it PySCF's are the label."""
+"""eV/Å, largest accepted difference from PySCF's own forces; beyond it those become the label."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,9 @@ class PyscfLabeller:
 
         Raises:
             LabelFailed: when SCF, coupled cluster or lambda equations do not converge.
-            InputError: for a combination that is not proved.
+            InputError: for a level that is not proved for this charge and multiplicity.
         """
-        # The force on a single atom is zero whatever the method; PySCF's open-shell gradients stumble over some atoms.
+        # The force on a single atom is zero, and PySCF's open-shell gradients fail for some atoms.
         single = len(configuration.numbers) == 1
         derivative = forces and not single
         check_supported(
@@ -107,7 +106,7 @@ class PyscfLabeller:
         return Result(
             energy=found.energy * HARTREE,
             forces=None if gradient is None else -gradient * HARTREE_PER_BOHR,
-            # That of an ion depends on the origin.
+            # The dipole of an ion depends on the origin.
             dipole=None if found.dipole is None or configuration.charge else np.asarray(found.dipole) * BOHR,
             spin_square=float(mean_field.spin_square()[0]) if configuration.multiplicity > 1 else None,
             retry_steps=retry_steps,
@@ -116,7 +115,7 @@ class PyscfLabeller:
 
 
 def is_checked(configuration: Configuration) -> bool:
-    """Whether this frame is one of those that are labelled twice; which ones is drawn from their ids."""
+    """Whether this frame is labelled twice, decided by its id."""
     return int(configuration.frame_id[:8], 16) % CHECKED == 0
 
 
@@ -134,7 +133,7 @@ PLAIN: Final[dict[Family, Method]] = {
     "ccsd": plain.ccsd,
     "ccsd(t)": plain.ccsd_t,
 }
-"""Each family as PySCF computes it by itself."""
+"""PySCF's own functions, by family."""
 
 _FAST_OPEN_SHELL: Final[dict[Family, Method]] = {"dft": density_functional.energy_and_gradient}
 

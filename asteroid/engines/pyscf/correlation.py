@@ -1,8 +1,8 @@
 """Closed-shell MP2, CCSD and CCSD(T) with a frozen core: energy, gradient and dipole, faster than plain PySCF.
 
-Amplitudes come from PySCF, densities go to :mod:`asteroid.engines.pyscf.gradients`; the triples are those of
-:mod:`asteroid.engines.pyscf.triples`. Called by :mod:`asteroid.engines.pyscf.ab_initio`;
-:mod:`asteroid.engines.pyscf.plain` has the same functions as PySCF offers them.
+Amplitudes are PySCF's, gradients are from :mod:`asteroid.engines.pyscf.gradients`, triples from
+:mod:`asteroid.engines.pyscf.triples`. Called by :mod:`asteroid.engines.pyscf.ab_initio`. The same functions with PySCF
+alone are in :mod:`asteroid.engines.pyscf.plain`.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 
 
 def mp2(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
-    """The densities of MP2 are those of its amplitudes t(ia,jb) = (ia|jb) / (e_i − e_a + e_j − e_b)."""
+    """MP2, with densities from the amplitudes t(ia,jb) = (ia|jb) / (e_i − e_a + e_j − e_b)."""
     from pyscf import ao2mo, lib
 
     core = plain.frozen_core(mean_field.mol)
@@ -30,7 +30,7 @@ def mp2(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
     (n, every), o, v = orbitals.shape, occ.shape[1], vir.shape[1]
     if not forces or not _fit_into_memory(mean_field, 2 * o * v * every**2):
         return plain.mp2(mean_field, forces, thresholds)
-    # (ia|pq) for all p, q: the energy takes some of them, the Lagrangian the others.
+    # (ia|pq) for all p, q: for the energy and the Lagrangian.
     integrals = ao2mo.general(_integrals(mean_field), (occ, vir, orbitals, orbitals), verbose=0)
     integrals = lib.unpack_tril(np.asarray(integrals)).reshape(o, v, every, every)
     ovov = integrals[:, :, core:occupied, occupied:]
@@ -77,7 +77,7 @@ def ccsd_t(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
     """CCSD(T), its gradient with the lambda amplitudes of (T)."""
     from pyscf.cc import ccsd_lambda, ccsd_t_lambda
 
-    # The densities and their integrals, or before them seven arrays of triples with one occupied orbital fixed.
+    # Numbers in memory: the densities, or before them seven arrays of triples with one occupied orbital fixed.
     o, v = mean_field.mol.nelectron // 2, mean_field.mol.nao - mean_field.mol.nelectron // 2
     if forces and not _fit_into_memory(mean_field, max(mean_field.mol.nao**4, 7 * o * v**3)):
         return plain.ccsd_t(mean_field, forces, thresholds)
@@ -109,7 +109,7 @@ def ccsd_t(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
 
 
 def _cluster_gradient(cluster: Any, thresholds: Thresholds, triples: TriplesResponse | None) -> tuple[Array, Array]:
-    """Gradient and dipole of closed-shell CCSD, or of CCSD(T) with what triples add."""
+    """Gradient (N, 3) hartree/bohr and dipole (3,) e·bohr of closed-shell CCSD, or with ``triples`` of CCSD(T)."""
     from pyscf import lib
     from pyscf.cc import ccsd_rdm
     from pyscf.grad import ccsd as ccsd_gradient
@@ -157,12 +157,12 @@ def _cluster_lagrangian(mean_field: Any, two_particle: Any) -> Array:
 
 
 def _integrals(mean_field: Any) -> Any:
-    """The integrals that SCF kept in memory, or the molecule to compute them from where they do not fit."""
+    """The integrals that the SCF kept in memory; the molecule, to compute them from, where they do not fit."""
     return mean_field.mol if mean_field._eri is None else mean_field._eri
 
 
 def _fit_into_memory(mean_field: Any, numbers: int) -> bool:
-    """Whether so many numbers do; where they do not, PySCF by itself works in smaller pieces."""
+    """Whether this many numbers fit; if not, PySCF's own functions need less memory."""
     from pyscf import lib
 
     return bool(numbers * 8e-6 < mean_field.max_memory - lib.current_memory()[0])

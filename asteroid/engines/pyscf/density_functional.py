@@ -1,9 +1,9 @@
-"""DFT on two grids: most iterations on a coarse one, the numbers from the fine one.
+"""Faster DFT: most SCF iterations on a coarse grid, results from the fine grid.
 
-Nearly all the time of a DFT label of a small molecule goes into the exchange-correlation grid.
-:func:`solve_on_two_grids` goes over the fine grid three times instead of a dozen, to the same converged energy;
-:func:`energy_and_gradient` contracts the potential's derivatives with the density at once instead of making matrices of
-them. Called by :mod:`asteroid.engines.pyscf.mean_field` and :mod:`asteroid.engines.pyscf.ab_initio`.
+The exchange-correlation grid takes nearly all the time of a DFT label of a small molecule. :func:`solve_on_two_grids`
+evaluates the fine grid three times instead of a dozen, for the same converged energy. :func:`energy_and_gradient`
+contracts the potential's derivatives with the density directly, without matrices. Called by
+:mod:`asteroid.engines.pyscf.mean_field` and :mod:`asteroid.engines.pyscf.ab_initio`.
 """
 
 from collections.abc import Iterator
@@ -17,29 +17,30 @@ from asteroid.engines.pyscf.plain import Outcome, Thresholds
 Array = npt.NDArray[np.float64]
 
 COARSE_GRID: Final = 0
-"""PySCF's level, a tenth of the points of level 4. Level 1 saves a pass over the fine grid and costs more than that."""
+"""PySCF's grid level, with a tenth of the points of level 4. Level 1 saves one pass over the fine grid but costs
+more."""
 
 LARGEST_PASSES: Final = 6
-"""Over the fine grid; three are usual."""
+"""Largest number of passes over the fine grid; three are usual."""
 
 FIRST_GRADIENT: Final = 1e-4
-"""Orbital gradient of the first coarse solution: there the coarse and the fine grid differ by as much."""
+"""Threshold of the orbital gradient for the first coarse solution: the difference of the grids is of this size."""
 
 BLOCK: Final = 2_000_000
-"""Numbers that the basis functions and their derivatives take on one block of grid points."""
+"""Numbers in memory for the basis functions and their derivatives on one block of grid points."""
 
 
 def solve_on_two_grids(mean_field: Any) -> None:
-    """Converge ``mean_field`` on its own grid; ``mean_field.converged`` says whether it did.
+    """Converge ``mean_field`` on its own grid in place; sets ``mean_field.converged``.
 
-    The Fock matrix of the fine grid is that of the coarse grid and a difference that hardly changes with the density.
-    The difference is computed, the coarse problem solved with it held constant, and so on until the orbital gradient on
-    the fine grid is below ``conv_tol_grad``. Converged, nothing of the coarse grid is left.
+    The Fock matrices of the fine and the coarse grid differ by a term that hardly changes with the density. This term
+    is computed, the coarse problem is solved with it held constant, and so on until the orbital gradient on the fine
+    grid is below ``conv_tol_grad``. The converged result does not depend on the coarse grid.
     """
     coarse = mean_field.copy()
     coarse.grids = mean_field.grids.copy()
     coarse.grids.level = COARSE_GRID
-    # Held constant, the difference does work that the coarse energy does not know of: the gradient alone decides.
+    # The coarse energy lacks the constant term, so only the gradient decides about convergence.
     coarse.conv_tol, coarse.conv_tol_grad = 1.0, FIRST_GRADIENT
     coarse.conv_check = False
     coarse.kernel()
@@ -61,16 +62,16 @@ def solve_on_two_grids(mean_field: Any) -> None:
             mean_field.e_tot = mean_field.energy_tot(density, core, potential)
             mean_field.converged = True
             return
-        # In place of the core Hamiltonian, to which the coarse potential is added.
+        # Takes the place of the core Hamiltonian, to which the coarse potential is added.
         shifted = fock - coarse.get_veff(dm=density)
         coarse.get_fock = lambda _, *arguments, shifted=shifted, **options: plain_fock(shifted, *arguments, **options)
         coarse.kernel(dm0=density)
 
 
 def keep_long_range_integrals(mean_field: Any) -> None:
-    """Let a range-separated hybrid keep its long-range integrals in memory, as PySCF keeps the others.
+    """Keep the long-range integrals of a range-separated hybrid in memory.
 
-    It computes them again in each iteration otherwise.
+    PySCF computes them again in each iteration.
     """
     from pyscf import scf
 
@@ -98,7 +99,7 @@ def keep_long_range_integrals(mean_field: Any) -> None:
 
 
 def energy_and_gradient(mean_field: Any, forces: bool, _: Thresholds) -> Outcome:
-    """The gradient has the response of the grid to moving atoms."""
+    """Energy, gradient with grid response, and dipole, in atomic units."""
     dipole = mean_field.dip_moment(unit="AU", verbose=0)
     if not forces:
         return Outcome(float(mean_field.e_tot), dipole=dipole)
@@ -148,7 +149,8 @@ def _exchange_correlation(mean_field: Any) -> Array:
                 [_basis_forces(basis, one, weighted) for one, weighted in zip(transformed, potential, strict=True)],
                 axis=0,
             )
-            # Moving an atom moves its basis functions against the grid, and its grid against all basis functions.
+            # Moving an atom moves its basis functions relative to the grid, and its grid relative to all basis
+            # functions.
             np.subtract.at(result, owners, 2 * forces.T)
             result[atom] += 2 * forces.sum(axis=1)
             result += weight_derivatives[:, :, part] @ (energy * rho[:, 0].sum(axis=0))
@@ -182,11 +184,12 @@ def _densities(basis: Array, transformed: Array, kind: str) -> Array:
 
 
 SECOND: Final = ((4, 5, 6), (5, 7, 8), (6, 8, 9))
-"""Where the second derivative xx, xy … zz stands among the basis functions' derivatives."""
+"""Index of the second derivatives xx, xy … zz among the derivatives of the basis functions."""
 
 
 def _basis_forces(basis: Array, transformed: Array, potential: Array) -> Array:
-    """(3, n) Σ over the grid of ∂φ(i)/∂x, weighted with the potential, times what the density makes of it."""
+    """(3, n) force contribution of each basis function: ∂φ(i)/∂x times weighted potential and density, over the
+    grid."""
     first = potential[0] * transformed[0]
     for x in (1, 2, 3):
         first += potential[x] * transformed[x]

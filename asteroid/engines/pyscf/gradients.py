@@ -1,10 +1,9 @@
 """Forces of closed-shell MP2, CCSD and CCSD(T) from their density matrices.
 
 The equations are those of ``pyscf.grad.mp2`` and ``pyscf.grad.ccsd`` (J. Chem. Phys. 95, 2639 (1991),
-doi:10.1063/1.460916). What is faster here: the relaxed density is known before the derivative integrals are computed,
-so that each of these is contracted once, with the reference and the correlated density together; and the atom with most
-basis functions needs none, for no integral changes when all atoms move together. Called by
-:mod:`asteroid.engines.pyscf.correlation`.
+doi:10.1063/1.460916). Two things are faster here: each derivative integral is contracted only once, with the reference
+and the relaxed correlated density together; and the atom with the most basis functions needs no derivative integrals,
+because of translational invariance. Called by :mod:`asteroid.engines.pyscf.correlation`.
 """
 
 import ctypes
@@ -33,14 +32,14 @@ def correlated_gradient(
     two_particle: Callable[[int, int], Array],
     response_tolerance: float,
 ) -> tuple[Array, Array]:
-    """(N, 3) hartree/bohr, the derivative of the energy whose densities these are; the core is frozen.
+    """Gradient (N, 3) hartree/bohr of the energy with these densities and a frozen core, and dipole (3,) e·bohr.
 
-    And (3,) e·bohr, the dipole of the relaxed density, which is the derivative of that energy by an electric field.
+    The dipole is that of the relaxed density, the derivative of the energy with respect to an electric field.
 
     Args:
         mean_field: converged RHF.
         doo, dvv: (o, o), (v, v) unrelaxed one-particle density of correlated occupied and of virtual orbitals, half of
-            the symmetric one, as PySCF has them.
+            the symmetric one, as in PySCF.
         lagrangian: (n, n), −Σ (pr|st) Γ(qr,st) over all orbitals r, s, t, with PySCF's Γ.
         two_particle: rows first to last of Γ in the atomic basis, (last − first, n, n(n+1)/2), symmetric in each pair,
             the diagonal of the second pair halved.
@@ -85,7 +84,7 @@ def correlated_gradient(
 
 
 def _relax(mean_field: Any, relaxed: Array, lagrangian: Array, occupied: int, tolerance: float) -> None:
-    """Add the orbital response to the density, in place."""
+    """Add the orbital response to the density in place."""
     from pyscf import lib
 
     orbitals = mean_field.mo_coeff
@@ -102,8 +101,8 @@ def _relax(mean_field: Any, relaxed: Array, lagrangian: Array, occupied: int, to
 
     source = -potential(orbitals @ relaxed @ orbitals.T)
     source -= (lagrangian[:occupied, occupied:].T - lagrangian[occupied:, :occupied]) / gaps
-    # The solver gives up when a trial vector's squared norm falls below its limit for linear dependence, whatever
-    # tolerance is asked for: with the default limit forces are off by up to 6e-5 eV/Å.
+    # The solver stops when the squared norm of a trial vector falls below its limit for linear dependence, even above
+    # the tolerance: with the default limit forces are off by up to 6e-5 eV/Å.
     rotation = lib.krylov(
         response, source.ravel(), tol=tolerance, max_cycle=RESPONSE_CYCLES, lindep=LINEAR_DEPENDENCE
     ).reshape(gaps.shape)

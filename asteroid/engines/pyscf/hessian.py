@@ -1,6 +1,6 @@
-"""Analytic second derivatives where PySCF has them and they are proved: Hartree–Fock and common functionals.
+"""Analytic Hessians with PySCF, for Hartree–Fock and common functionals.
 
-Other levels take finite differences of forces (:mod:`asteroid.stages.hessians`). Torch-free, as all of this package.
+Other levels use finite differences of forces (:mod:`asteroid.stages.hessians`).
 """
 
 import time
@@ -13,7 +13,7 @@ from asteroid.levels import LevelOfTheory
 from asteroid.units import BOHR, HARTREE
 
 PROVED: Final = frozenset({"hf", "pbe", "blyp", "pbe0", "b3lyp", "b3lyp5"})
-"""Methods whose analytic frequencies of water are those of finite differences to 1 cm⁻¹. Dispersion has none."""
+"""Methods whose analytic frequencies of water agree with finite differences to 1 cm⁻¹; not with dispersion."""
 
 
 def has_analytic_hessian(level: LevelOfTheory) -> bool:
@@ -21,7 +21,7 @@ def has_analytic_hessian(level: LevelOfTheory) -> bool:
 
 
 def analytic_hessian(configuration: Configuration, level: LevelOfTheory) -> dict[str, Any]:
-    """``hessian``, (3N, 3N) eV/Å² as an array, and the ``core_seconds`` that it took.
+    """``hessian``, (3N, 3N) eV/Å², and its cost in ``core_seconds``.
 
     Raises:
         LabelFailed: when the mean field does not converge.
@@ -32,5 +32,5 @@ def analytic_hessian(configuration: Configuration, level: LevelOfTheory) -> dict
     solve(mean_field)
     size = 3 * len(configuration.numbers)
     second = mean_field.Hessian().kernel().transpose(0, 2, 1, 3).reshape(size, size) * HARTREE / BOHR**2
-    # Symmetric but for the grid.
+    # Not exactly symmetric because of the grid.
     return {"hessian": 0.5 * (second + second.T), "core_seconds": time.process_time() - began}

@@ -1,8 +1,7 @@
-"""What PySCF computes by itself: energy and gradient of one method on a converged mean field, in atomic units.
+"""Energy and gradient from a converged mean field with PySCF's own functions, in atomic units.
 
-Open shells of MP2 and CCSD are labelled with these functions; for all else they are what the faster ones
-(:mod:`asteroid.engines.pyscf.correlation`, :mod:`asteroid.engines.pyscf.density_functional`) are compared with, in
-tests and, for one label in many, while labelling.
+Used for open-shell MP2 and CCSD, and to check the faster functions (:mod:`asteroid.engines.pyscf.correlation`,
+:mod:`asteroid.engines.pyscf.density_functional`) in tests and for a few labels of each campaign.
 """
 
 import contextlib
@@ -19,12 +18,12 @@ from asteroid.errors import LabelFailed
 
 
 class Outcome(NamedTuple):
-    """What a method gives, in atomic units.
+    """Result of a method, in atomic units.
 
     Args:
         energy: hartree.
         gradient: (N, 3) hartree/bohr; None when only the energy was asked for.
-        dipole: (3,) e·bohr, of a relaxed density that was at hand; None where it would be a calculation of its own.
+        dipole: (3,) e·bohr, of the relaxed density; None where it would need an extra calculation.
     """
 
     energy: float
@@ -37,7 +36,7 @@ CC_CYCLES: Final = 100
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where the iterations of correlated methods end.
+    """Convergence thresholds of correlated methods.
 
     Args:
         energy: hartree, of coupled cluster.
@@ -52,7 +51,7 @@ class Thresholds:
 
 
 Method = Callable[[Any, bool, Thresholds], Outcome]
-"""From a converged mean field, whether forces are wanted, and thresholds."""
+"""Arguments: a converged mean field, whether to compute forces, and thresholds."""
 
 
 def mean_field(mean_field: Any, forces: bool, _: Thresholds) -> Outcome:
@@ -62,8 +61,7 @@ def mean_field(mean_field: Any, forces: bool, _: Thresholds) -> Outcome:
         return Outcome(float(mean_field.e_tot), dipole=dipole)
     method = mean_field.nuc_grad_method()
     if hasattr(method, "grid_response"):
-        # Without it the force is not the derivative of the energy on the moving grid: the net force of formaldehyde is
-        # 1e-4 eV/Å at our grid, 3e-3 with r2SCAN.
+        # Without grid response the net force of formaldehyde is 1e-4 eV/Å on our grid, 3e-3 with r2SCAN.
         method.grid_response = True
     return Outcome(float(mean_field.e_tot), method.kernel(), dipole)
 
@@ -90,7 +88,7 @@ def ccsd(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
 def ccsd_t(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
     """CCSD(T), its gradient with the lambda amplitudes of (T).
 
-    ``pyscf.grad.ccsd_t.Gradients(cc).kernel()`` on its own takes those of CCSD and is silently wrong by up to 0.1 eV/Å.
+    ``pyscf.grad.ccsd_t.Gradients(cc).kernel()`` uses those of CCSD and is silently wrong by up to 0.1 eV/Å.
     """
     from pyscf.cc import ccsd_t_lambda
     from pyscf.grad import ccsd_t
@@ -115,7 +113,7 @@ def ccsd_t(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
 
 
 def solve_ccsd(mean_field: Any, thresholds: Thresholds) -> tuple[Any, Any]:
-    """Converged amplitudes and the transformed integrals, which every later step uses again.
+    """Converged CCSD and its transformed integrals.
 
     Raises:
         LabelFailed: when the amplitudes do not converge.
@@ -134,7 +132,7 @@ def solve_ccsd(mean_field: Any, thresholds: Thresholds) -> tuple[Any, Any]:
 
 
 def solve_lambda(cluster: Any, integrals: Any, thresholds: Thresholds) -> None:
-    """The lambda amplitudes of CCSD, into ``cluster``.
+    """Solve the lambda equations of CCSD; the amplitudes are stored in ``cluster``.
 
     Raises:
         LabelFailed: when they do not converge.
@@ -146,7 +144,7 @@ def solve_lambda(cluster: Any, integrals: Any, thresholds: Thresholds) -> None:
 
 
 def triples_energy(cluster: Any, integrals: Any) -> float:
-    """hartree"""
+    """(T) correction, hartree."""
     if not cluster.mol.spin:
         return float(cluster.ccsd_t(eris=integrals))
     from pyscf.cc import uccsd_t
@@ -155,17 +153,17 @@ def triples_energy(cluster: Any, integrals: Any) -> float:
 
 
 def quiet() -> Any:
-    """A logger for functions of PySCF that print their result unless given one."""
+    """A silent logger, for functions of PySCF that print their result."""
     from pyscf.lib import logger
 
     return logger.Logger(io.StringIO(), 0)
 
 
 def frozen_core(molecule: Any) -> int:
-    """Number of core orbitals as PySCF counts them: those of the noble gas before each atom.
+    """Number of frozen core orbitals: those of the noble gas before each atom, as in PySCF.
 
     Raises:
-        LabelFailed: when no electron would be left to correlate.
+        LabelFailed: when there are no valence electrons to correlate.
     """
     from pyscf.data import elements
 
@@ -177,10 +175,10 @@ def frozen_core(molecule: Any) -> int:
 
 @contextlib.contextmanager
 def tight_response(thresholds: Thresholds) -> Iterator[None]:
-    """Let PySCF converge the orbital response of correlated gradients.
+    """Make PySCF converge the orbital response of correlated gradients.
 
-    Its Krylov solver gives up when a trial vector's squared norm falls below 1e-13, whatever tolerance was asked for:
-    forces are then off by up to 6e-5 eV/Å for closed shells and 3e-4 for open ones (HO2 in 6-31G).
+    Its Krylov solver stops when the squared norm of a trial vector falls below 1e-13, even above the tolerance. Forces
+    are then off by up to 6e-5 eV/Å for closed shells and 3e-4 for open shells (HO2 in 6-31G).
     """
     from pyscf import lib
 

@@ -1,10 +1,9 @@
-"""The (T) correction in the lambda equations and density matrices of closed-shell CCSD(T), from one pass over triples.
+"""(T) terms of the lambda equations and density matrices of closed-shell CCSD(T), from one pass over the triples.
 
-PySCF builds the triples three times (lambda equations, one- and two-particle densities), each time without their
-permutational symmetry: nine tenths of a CCSD(T) force. Here they are built once for each pair of occupied orbitals and
-contracted with everything that needs them. The equations are those of ``pyscf.cc.ccsd_t_lambda_slow`` and
-``ccsd_t_rdm_slow`` (J. Chem. Phys. 147, 044104 (2017), doi:10.1063/1.4994918), with which the tests compare.
-Called by :mod:`asteroid.engines.pyscf.correlation`.
+PySCF builds the triples three times (lambda equations, one- and two-particle densities) without permutational symmetry,
+which takes 90 % of the time of CCSD(T) forces. Here they are built once for each pair of occupied orbitals. The
+equations are those of ``pyscf.cc.ccsd_t_lambda_slow`` and ``ccsd_t_rdm_slow`` (J. Chem. Phys. 147, 044104 (2017),
+doi:10.1063/1.4994918), with which the tests compare. Called by :mod:`asteroid.engines.pyscf.correlation`.
 """
 
 import ctypes
@@ -19,11 +18,11 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class TriplesResponse:
-    """What (T) adds, in orbitals i, j (occupied, o) and a, b (virtual, v); names and order of indices as in PySCF.
+    """(T) terms in orbitals i, j (occupied, o) and a, b (virtual, v); names and order of indices as in PySCF.
 
     Args:
         l1, l2: (o, v) and (o, o, v, v), constant terms of the lambda equations.
-        doo, dvv: (o, o), (v, v), one-particle density; the relaxed one needs no more.
+        doo, dvv: (o, o), (v, v), one-particle density.
         dovov, dooov, dovvv: two-particle density.
     """
 
@@ -100,7 +99,7 @@ def _add_pair(
     j: int,
     k: int,
 ) -> None:
-    """Contract the triples of one pair j, k with all that needs them, and those of k, j unless it is the same."""
+    """Add the contributions of the triples of the pairs (j, k) and, if different, (k, j)."""
     o, v = t1.shape
     times = 1 if j == k else 2
     w_symmetric = _spin_adapted(w)
@@ -121,7 +120,7 @@ def _add_pair(
     symmetric = _spin_adapted(m)
     rows = symmetric.reshape(o * v, v * v)
     added.dooov[j] -= (rows @ t2[:, k].reshape(o, v * v).T).reshape(o, v, o).transpose(2, 0, 1)
-    # dovvv is gathered as (i, a, b, f) and m's share of l2 as (i, a, e, j).
+    # dovvv is summed as (i, a, b, f), the part of m in l2 as (i, a, e, j).
     added.dovvv[:] += (symmetric.reshape(o * v * v, v) @ t2[k, j]).reshape(o, v, v, v).transpose(0, 1, 3, 2)
     lambda_m = _lambda_adapted(m)
     exchange = ovvv[k].transpose(2, 0, 1).reshape(v * v, v)  # (bc, e) of (kc|eb)
@@ -143,7 +142,7 @@ def _spin_adapted(triples: Array) -> Array:
 
 
 def _lambda_adapted(triples: Array) -> Array:
-    """2 abc − acb − cba, in which PySCF writes the closed-shell lambda equations."""
+    """2 abc − acb − cba, as in PySCF's closed-shell lambda equations."""
     return _symmetrised(triples, b"2-1000-1")
 
 
