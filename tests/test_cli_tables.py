@@ -72,7 +72,7 @@ def test_a_plan_fits() -> None:
         molecule=MOLECULE, stage="certificate labels", detail=LEVEL, count=123_456, unit="labels",
         core_seconds=3600 * 12345.678, least_core_seconds=0.0, wall_seconds=3600 * 40.5,
         spent_core_seconds=3600 * 1234.5,
-        memory=123_456.0, processes=16, disk=12345.6, source="123 s a label (200 computed now)",
+        memory=123_456.0, processes=16, disk=12345.6, source="123 s per label (200 computed now)",
     )  # fmt: skip
     quote = Quote(lines=(line,), workers=16, overhead=12.0, growth=())
     found = words(rendered(plan._table(quote, MOLECULE)))

@@ -1,1 +1,1 @@
-"""Structures: from SMILES and files, their bonds and parts, their small motions, and what holds a cluster together."""
+"""Structures from SMILES and files, their bonds, fragments and vibrations, and the wall around a cluster in MD."""

@@ -1,7 +1,6 @@
-"""Which atoms of a structure are bonded: the one rule by which sampling and validation tell a molecule from its debris.
+"""Which atoms of a structure are bonded.
 
-How far a bond may stretch is decided where the geometries come from: :mod:`asteroid.sampling.screening` and
-:mod:`asteroid.validation.dynamics`.
+:mod:`asteroid.sampling.screening` and :mod:`asteroid.validation.dynamics` decide how far a bond may stretch.
 """
 
 from collections import deque
@@ -12,11 +11,11 @@ import numpy.typing as npt
 from asteroid.configuration import Configuration
 
 BONDED = 1.25
-"""Atoms nearer than this times the sum of their covalent radii are bonded in a structure at rest."""
+"""Atoms nearer than this times the sum of their covalent radii are bonded in an optimised structure."""
 
 
 def bonded(configuration: Configuration) -> npt.NDArray[np.bool_]:
-    """(N, N) whether two atoms are bonded; no atom is bonded to itself.
+    """(N, N) whether two atoms are bonded; False on the diagonal.
 
     >>> bonded(Configuration([1, 1], [[0, 0, 0], [0, 0, 0.74]])).tolist()
     [[False, True], [True, False]]
@@ -35,15 +34,15 @@ def radius_sums(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def distances(positions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(N, N) Å"""
+    """(N, N) Å, interatomic distances."""
     return np.asarray(np.linalg.norm(positions[:, None] - positions[None, :], axis=-1))
 
 
 def turning_side(bonds: npt.NDArray[np.bool_], fixed: int, turning: int) -> npt.NDArray[np.bool_]:
-    """(N,) atoms on the turning atom's side of the bond to the fixed one, itself included.
+    """(N,) whether each atom is on the turning atom's side of the bond to the fixed one; True for the turning atom.
 
     Args:
-        bonds: (N, N) of :func:`bonded`.
+        bonds: (N, N) from :func:`bonded`.
 
     >>> chain = np.array([[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]], dtype=bool)
     >>> turning_side(chain, 1, 2).tolist()

@@ -1,8 +1,8 @@
-"""The parts of a cluster, and whether they are in contact: molecules and ions that no bond holds together.
+"""Fragments of a cluster (molecules and ions without bonds between them), and whether they are in contact.
 
-A fragment is what the bonds of a structure at rest connect. :mod:`asteroid.sampling.clusters` places fragments,
-:mod:`asteroid.sampling.screening` drops geometries whose fragments have drifted apart, :mod:`asteroid.chemistry.wall`
-keeps MD from evaporating a cluster, :mod:`asteroid.validation.distributions` judges the distances between fragments.
+:mod:`asteroid.sampling.clusters` places fragments, :mod:`asteroid.sampling.screening` drops geometries whose fragments
+have drifted apart, :mod:`asteroid.chemistry.wall` keeps a cluster together in MD, and
+:mod:`asteroid.validation.distributions` compares distances between fragments.
 """
 
 import numpy as np
@@ -13,11 +13,11 @@ from asteroid.configuration import Configuration
 
 CONTACT = 1.5
 """Fragments whose closest atoms are within this times the sum of their van der Waals radii are in contact: 4.1 Å for
-H···O, where less than a tenth of a hydrogen bond is left. At a minimum the ratio is 0.7 (hydrogen bond) to 1.1."""
+H···O, where a hydrogen bond has lost 90 % of its energy. At a minimum the ratio is 0.7 (hydrogen bond) to 1.1."""
 
 
 def fragments(configuration: Configuration) -> npt.NDArray[np.int64]:
-    """(N,) the number of the fragment that each atom belongs to, counted from 0 in the order of the atoms.
+    """(N,) index of the fragment of each atom, from 0 in the order of the atoms.
 
     A hydrogen between two heavy atoms (a shared proton) belongs to the nearer one.
 
@@ -47,13 +47,13 @@ def contact_sums(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def in_contact(positions: npt.NDArray[np.float64], sums: npt.NDArray[np.float64]) -> bool:
-    """Whether contacts within :data:`CONTACT` connect all atoms, directly or over others.
+    """Whether contacts within :data:`CONTACT` connect all atoms, directly or through others.
 
-    No matter which atoms are bonded: a proton may change its partner, but nothing may leave.
+    Bonds do not matter: a proton may move to another fragment, but no fragment may leave.
 
     Args:
         positions: (N, 3) Å.
-        sums: (N, N) Å of :func:`contact_sums`.
+        sums: (N, N) Å from :func:`contact_sums`.
     """
     return not _connected(distances(positions) < CONTACT * sums).any()
 

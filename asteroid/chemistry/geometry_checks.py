@@ -1,7 +1,6 @@
-"""Can these coordinates be a molecule in Å: what is refused in a geometry file, and what is only doubted.
+"""Plausibility of coordinates in a file: which are refused, and which give a warning.
 
-One place for the limits that files of geometries (:mod:`asteroid.chemistry.geometry_files`) and labelled files
-(:mod:`asteroid.exchange.checks`) share. Which atoms are bonded is :mod:`asteroid.chemistry.bonds`' question.
+Used for geometry files (:mod:`asteroid.chemistry.geometry_files`) and labelled files (:mod:`asteroid.exchange.checks`).
 """
 
 from typing import Final
@@ -12,26 +11,27 @@ import numpy.typing as npt
 from asteroid.chemistry.bonds import distances, radius_sums
 
 CLOSEST: Final = 0.3
-"""Å: nuclei nearer than this are a mistake in a file, not a molecule."""
+"""Å, smallest accepted distance of two nuclei."""
 
 FARTHEST: Final = 1e6
-"""Å from the origin: beyond, squares of distances lose all that distinguishes geometries, and then overflow."""
+"""Å, largest accepted coordinate: beyond, squares of distances lose their precision, and then overflow."""
 
 SHORTEST_BOND: Final = 0.65
 LONGEST_BOND: Final = 1.6
-"""Of the sum of covalent radii. Å taken for bohr makes bonds half as long, bohr taken for Å nearly twice as long."""
+"""Times the sum of covalent radii. Å read as bohr makes bonds half as long, bohr read as Å nearly twice as long."""
 
 WIDE_GAP: Final = 5.0
-"""Å between two parts of a structure: molecules in contact are at most 4 Å apart, and a model's cutoff is about 5."""
+"""Å between two parts of a structure that gives a warning: molecules in contact are at most 4 Å apart, and a model's
+cutoff is about 5 Å."""
 
 WIDEST_GAP: Final = 10.0
-"""Å: nothing that a model can learn acts across it."""
+"""Å between two parts that is refused: a model can learn no interaction across it."""
 
 Floats = npt.NDArray[np.float64]
 
 
 def reason_to_refuse(numbers: npt.NDArray[np.int64], positions: Floats) -> str | None:
-    """Why coordinates cannot be a molecule in Å, with what to write instead; None where they can.
+    """Why coordinates cannot be a molecule in Å, with a remedy; None where they can.
 
     Args:
         numbers: (N,) atomic numbers, N ≥ 2.
@@ -61,7 +61,7 @@ def reason_to_refuse(numbers: npt.NDArray[np.int64], positions: Floats) -> str |
 
 
 def reasons_to_doubt(numbers: npt.NDArray[np.int64], positions: Floats) -> list[str]:
-    """What is probably a mistake in coordinates that :func:`reason_to_refuse` lets pass; arguments as there.
+    """Probable mistakes in coordinates that :func:`reason_to_refuse` accepts; arguments as there.
 
     >>> reasons_to_doubt(np.array([1, 1]), np.array([[0.0, 0, 0], [0, 0, 1.4]]))
     ['atoms are 2.3 times a covalent bond from their neighbours, as in coordinates in bohr; write coordinates in Å']
@@ -76,17 +76,17 @@ def reasons_to_doubt(numbers: npt.NDArray[np.int64], positions: Floats) -> list[
     gap = largest_gap(positions)
     if gap > WIDE_GAP:
         found.append(
-            f"two parts are {gap:.1f} Å apart, farther than molecules in contact and about as far as a model sees; "
+            f"two parts are {gap:.1f} Å apart, farther than molecules in contact and about the cutoff of a model; "
             "write them nearer"
         )
     return found
 
 
 def neighbours_in_bonds(numbers: npt.NDArray[np.int64], positions: Floats) -> float:
-    """Distance of the typical atom to its nearest neighbour, over the sum of their covalent radii: about 1.
+    """Median distance of an atom to its nearest neighbour, over the sum of their covalent radii: about 1.
 
     Args:
-        positions: (N, 3) or, for the typical atom of M frames, (M, N, 3) Å.
+        positions: (N, 3) Å, or (M, N, 3) Å for the median over M frames.
     """
     apart = np.linalg.norm(positions[..., :, None, :] - positions[..., None, :, :], axis=-1) / radius_sums(numbers)
     apart[..., *np.diag_indices(len(numbers))] = np.inf
@@ -94,7 +94,7 @@ def neighbours_in_bonds(numbers: npt.NDArray[np.int64], positions: Floats) -> fl
 
 
 def largest_gap(positions: Floats) -> float:
-    """Å, largest distance by which one part of a structure, an atom or more, is apart from all the rest.
+    """Å, largest distance of one part of a structure, an atom or more, from the rest.
 
     >>> largest_gap(np.array([[0.0, 0, 0], [0, 0, 1], [0, 0, 4], [0, 0, 5]]))
     3.0

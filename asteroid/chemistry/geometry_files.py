@@ -1,9 +1,9 @@
-"""Geometry files that ASE reads: their frames, and the charge and multiplicity that they carry.
+"""Read geometry files with ASE: frames, charge and multiplicity.
 
-A frame's charge is its entry ``charge`` or ``total_charge``, its multiplicity (2S + 1) ``spin``, ``multiplicity`` or
-``total_spin``: what asteroid's own exports, MACE and other potentials under ASE write. Charges and magnetic moments of
-atoms are not read, as their sums need not be whole numbers. What a file says counts where nothing else is said, and
-must agree with what is.
+The charge of a frame is its entry ``charge`` or ``total_charge``, its multiplicity (2S + 1) ``spin``, ``multiplicity``
+or ``total_spin``, as asteroid, MACE and other potentials under ASE write them. Charges and magnetic moments of atoms
+are not read, as their sums need not be integers. A file's values are used where none are given, and must agree with
+given ones.
 """
 
 from collections.abc import Mapping
@@ -23,22 +23,22 @@ CHARGE_KEYS: Final = ("charge", "total_charge")
 MULTIPLICITY_KEYS: Final = ("spin", "multiplicity", "total_spin")
 
 MOST_BYTES: Final = 100 * 2**20
-"""Of a geometry file, unpacked: a thousand frames of a thousand atoms."""
+"""Largest size of a geometry file, unpacked: a thousand frames of a thousand atoms."""
 
 MOST_STRUCTURES: Final = 200
-"""Starting structures of one molecule: each is optimised at the cheap level."""
+"""Largest number of starting structures of one molecule; each is optimised at the cheap level."""
 
 
 def read_structures(path: Path, *, charge: int | None = None, multiplicity: int | None = None) -> list[Configuration]:
-    """The structures of one molecule in a file that ASE reads, one a frame.
+    """Structures of one molecule, one per frame of a file.
 
     Args:
-        charge: e; None for what the file says, else 0.
-        multiplicity: 2S + 1; None for what the file says, else the lowest.
+        charge: e; None for the file's, or 0.
+        multiplicity: 2S + 1; None for the file's, or the lowest.
 
     Raises:
         InputError: when the file is absent, not readable, periodic, holds different molecules or none, or contradicts
-            the charge and multiplicity that are given.
+            the given charge or multiplicity.
         MissingDependencyError: if ASE is not installed.
     """
     frames = read_frames(path)
@@ -70,10 +70,10 @@ def read_structures(path: Path, *, charge: int | None = None, multiplicity: int 
 
 
 def configuration_of(atoms: Any, *, charge: int | None = None, multiplicity: int | None = None) -> Configuration:
-    """ASE's atoms with the charge and multiplicity that they carry, or that are given.
+    """Configuration of ASE atoms, with their charge and multiplicity or the given ones.
 
     Raises:
-        InputError: for entries that contradict each other or what is given, and for what no molecule can have.
+        InputError: for entries that contradict each other or the given values, or are impossible.
     """
     carried = carried_by(atoms.info)
     charge = _agreed("charge", carried.charge, charge)
@@ -93,17 +93,17 @@ def configuration_of(atoms: Any, *, charge: int | None = None, multiplicity: int
 
 @dataclass(frozen=True)
 class Carried:
-    """Charge (e) and multiplicity (2S + 1) that a frame carries; None where it does not say."""
+    """Charge (e) and multiplicity (2S + 1) in the entries of a frame; None where absent."""
 
     charge: int | None
     multiplicity: int | None
 
 
 def carried_by(info: Mapping[str, Any]) -> Carried:
-    """What the entries of a frame say.
+    """Charge and multiplicity in the entries of a frame.
 
     Raises:
-        InputError: for what is not a whole number, and for two entries that differ.
+        InputError: for a value that is not an integer, and for two entries that differ.
 
     >>> carried_by({"charge": 1, "spin": 2})
     Carried(charge=1, multiplicity=2)
@@ -115,7 +115,7 @@ def carried_by(info: Mapping[str, Any]) -> Carried:
 
 
 def entries_of(info: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    """Those of these keys that a frame has."""
+    """The entries of a frame with these keys."""
     return {key: info[key] for key in keys if info.get(key) is not None}
 
 
@@ -150,7 +150,7 @@ def _agreed(name: str, carried: int | None, given: int | None) -> int | None:
 
 
 def read_frames(path: Path) -> list[Any]:
-    """Molecules of a file as ASE's atoms, every frame.
+    """All frames of a file as ASE atoms.
 
     Raises:
         InputError: when the file is absent, empty, too large, not readable, or periodic.
@@ -163,10 +163,10 @@ def read_frames(path: Path) -> list[Any]:
     except ImportError:
         raise MissingDependencyError("ase", "label") from None
 
-    _check_claims(path)
+    _check_size(path)
     try:
         frames = ase.io.read(path, index=":", do_not_split_by_at_sign=True)
-    # ASE has some eighty readers, each failing in its own way on a broken file.
+    # ASE's eighty readers raise anything on a broken file.
     except Exception as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise InputError(f"found '{path}', which ASE cannot read ({reason}); write a file such as an .xyz") from None
@@ -177,14 +177,14 @@ def read_frames(path: Path) -> list[Any]:
     return list(frames)
 
 
-def _check_claims(path: Path) -> None:
-    """Raise InputError for a file that would keep ASE busy for minutes: too large, or promising atoms it lacks."""
+def _check_size(path: Path) -> None:
+    """Raise InputError for a file that ASE would read for minutes: too large, or with fewer atoms than announced."""
     from ase.io.formats import open_with_compression
 
     try:
         with open_with_compression(str(path), "rb") as stream:
             data = stream.read(MOST_BYTES + 1)
-    # Broken archives fail in many ways.
+    # Broken archives raise anything.
     except Exception as error:
         raise InputError(f"found '{path}', which cannot be read ({' '.join(str(error).split())[:100]})") from None
     if len(data) > MOST_BYTES:
@@ -197,15 +197,15 @@ def _check_claims(path: Path) -> None:
 
 
 def frame_lines(text: str, *, most_atoms: int | None = None) -> tuple[int, ...]:
-    """The lines of an xyz file, from 1 on, in which frames begin: a number of atoms, a comment, and the atoms.
+    """Line numbers, from 1, at which the frames of an xyz file begin: number of atoms, comment, atoms.
 
-    ASE looks for every line that is announced, without end for a number that is too large.
+    ASE would look for all announced lines, however many.
 
     Args:
         most_atoms: of a frame.
 
     Raises:
-        InputError: for the first frame that is not written like this, or too large.
+        InputError: for the first frame that is malformed or too large.
     """
     rows = text.rstrip().split("\n") if text.strip() else []
     starts = []

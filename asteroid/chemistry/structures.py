@@ -1,7 +1,7 @@
-"""What a molecule consists of, by the SMILES that people write; :mod:`asteroid.chemistry.geometry_files` reads files.
+"""Composition of a molecule from its SMILES; :mod:`asteroid.chemistry.geometry_files` reads files.
 
-The manifest asks here before anything is computed; :mod:`asteroid.sampling.conformers` builds the three-dimensional
-structure. RDKit is imported only when there is something to read.
+Used to check manifests; :mod:`asteroid.sampling.conformers` builds three-dimensional structures. RDKit is imported only
+when needed.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError, MissingDependencyError, plural
 
 MOST_ATOMS = 1000
-"""More are a slip of the keyboard: no method here labels them."""
+"""Largest number of atoms of a molecule."""
 
 
 @dataclass(frozen=True)
 class Composition:
-    """What a SMILES stands for.
+    """Composition of a molecule.
 
     Args:
-        numbers: atomic numbers, hydrogens included, in the order of the atoms.
+        numbers: atomic numbers, including hydrogens, in the order of the atoms.
         charge: e.
-        unpaired: electrons without a partner.
+        unpaired: number of unpaired electrons.
     """
 
     numbers: tuple[int, ...]
@@ -30,17 +30,17 @@ class Composition:
 
     @property
     def multiplicity(self) -> int:
-        """The multiplicity that the SMILES means, else the lowest that the number of electrons allows."""
+        """2S + 1 from the unpaired electrons of the SMILES, or if that is impossible the lowest."""
         lowest = 1 + (sum(self.numbers) - self.charge) % 2
         meant = self.unpaired + 1
         return meant if (meant - lowest) % 2 == 0 else lowest
 
 
 def parse_smiles(smiles: str) -> Any:
-    """The RDKit molecule of a SMILES, hydrogens added.
+    """The RDKit molecule of a SMILES, with hydrogens.
 
     Raises:
-        InputError: for what is not a SMILES or not a molecule of at least two atoms of known elements.
+        InputError: for an invalid SMILES, fewer than two atoms, or unknown elements.
         MissingDependencyError: if RDKit is not installed.
     """
     try:
@@ -48,7 +48,7 @@ def parse_smiles(smiles: str) -> Any:
     except ImportError:
         raise MissingDependencyError("rdkit", "label") from None
 
-    # RDKit explains itself on stderr; the user gets one line instead.
+    # Without RDKit's messages on stderr: the user gets one line instead.
     with rdBase.BlockLogs():
         molecule = Chem.MolFromSmiles(smiles) if smiles.strip() and "\0" not in smiles else None
         if molecule is None:
@@ -73,7 +73,7 @@ def read_smiles(smiles: str) -> Composition:
 
 
 def check_numbers(numbers: list[int], found: str) -> None:
-    """Raise InputError unless these atomic numbers can be a molecule's; ``found`` says what has them."""
+    """Raise InputError unless these can be the atomic numbers of a molecule; ``found`` describes the input."""
     if len(numbers) < 2:
         raise InputError(f"found {found}, which has {plural(len(numbers), 'atom')}; write a molecule of at least two")
     if len(numbers) > MOST_ATOMS:

@@ -1,7 +1,7 @@
-"""Small motions of a molecule about a geometry: its Hessian, its rigid motions and its normal modes.
+"""Hessian, rigid motions and normal modes of a molecule.
 
-Sampling displaces conformers along the modes of the cheap level (:mod:`asteroid.sampling.normal_modes`); validation
-judges the modes of a model (:mod:`asteroid.validation.minimum`) and keeps rigid motions out of starting velocities.
+Sampling displaces conformers along normal modes (:mod:`asteroid.sampling.normal_modes`); validation compares the modes
+of a model (:mod:`asteroid.validation.minimum`) and removes rigid motions from starting velocities.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,12 +16,12 @@ from asteroid.units import angular_frequency_to_wavenumber
 Floats = npt.NDArray[np.float64]
 
 STEP = 0.005
-"""Å, displacement of the finite differences: their error is of order step², 1e-4 of a stretching mode, and
-what they measure is far above the noise of tight SCF."""
+"""Å, displacement of the finite differences: the error is of order step², 1e-4 of a stretching mode, and the difference
+of forces is far above the noise of a tight SCF."""
 
 RIGID = 1e-3
-"""A rotation that moves atoms less than this, relative to the largest rigid motion, is none: a linear molecule's about
-its own axis stays below 1e-6 even where an optimiser left it slightly bent, a bent molecule's is above 0.01."""
+"""Smallest size of a rotation, relative to the largest rigid motion. For a linear molecule the rotation about its axis
+is below 1e-6 even if an optimiser left it slightly bent; for a bent molecule it is above 0.01."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class NormalModes:
 
     @property
     def wavenumbers(self) -> Floats:
-        """(M,) cm⁻¹"""
+        """(M,) cm⁻¹, negative where imaginary."""
         return self.frequencies * angular_frequency_to_wavenumber(1.0)
 
 
@@ -55,7 +55,7 @@ def hessian(forces: Callable[[Configuration], Floats], configuration: Configurat
 
 
 def displacements(configuration: Configuration, *, step: float = STEP) -> list[Configuration]:
-    """The 6N geometries whose forces make a Hessian: each coordinate forth and back.
+    """The 6N geometries for a Hessian: ± displacement along each coordinate.
 
     Args:
         step: Å.
@@ -91,7 +91,7 @@ def normal_modes(configuration: Configuration, second: Floats) -> NormalModes:
     masses = np.asarray(atomic_masses, dtype=np.float64)[configuration.numbers]
     root = np.repeat(np.sqrt(masses), 3)
     internal = internal_modes(configuration.positions, masses)
-    # In the basis of internal motions no rotation can mix into a soft mode.
+    # In the basis of internal motions, rotations cannot mix into soft modes.
     values, vectors = np.linalg.eigh(internal.T @ (second / np.outer(root, root)) @ internal)
     frequencies = np.sign(values) * np.sqrt(np.abs(values))
     return NormalModes(frequencies, (internal @ vectors).T.reshape(len(values), len(masses), 3), masses)
@@ -102,7 +102,7 @@ def external_modes(positions: npt.ArrayLike, masses: npt.ArrayLike) -> Floats:
 
     Args:
         positions: (N, 3) Å.
-        masses: (N,) u; the basis is of mass-weighted motions, with ones of plain ones.
+        masses: (N,) u; motions are mass-weighted; give ones for Cartesian motions.
 
     >>> external_modes([[0, 0, 0], [0, 0, 0.74]], [1, 1]).shape
     (6, 5)
@@ -111,7 +111,7 @@ def external_modes(positions: npt.ArrayLike, masses: npt.ArrayLike) -> Floats:
 
 
 def internal_modes(positions: npt.ArrayLike, masses: npt.ArrayLike) -> Floats:
-    """Orthonormal motions that neither move nor turn the molecule, (3N, 3N − k): what :func:`external_modes` leaves."""
+    """Orthonormal internal motions, (3N, 3N − k): the complement of :func:`external_modes`."""
     return _motions(positions, masses)[1]
 
 
@@ -124,6 +124,6 @@ def _motions(positions: npt.ArrayLike, masses: npt.ArrayLike) -> tuple[Floats, F
     rigid = [np.broadcast_to(axis, centred.shape) * weights for axis in np.eye(3)]
     rigid += [np.cross(axis, centred) * weights for axis in np.eye(3)]
     vectors, sizes, _ = np.linalg.svd(np.array([motion.ravel() for motion in rigid]).T, full_matrices=True)
-    # Linear molecules and atoms have fewer rotations: the sizes of the others are zero.
+    # Linear molecules and atoms have fewer rotations; the sizes of the others are zero.
     rank = int((sizes > RIGID * sizes[0]).sum())
     return np.asarray(vectors[:, :rank]), np.asarray(vectors[:, rank:])

@@ -1,10 +1,9 @@
-"""A soft spherical wall about the centre of mass of a cluster, so that hot MD does not evaporate it.
+"""A soft spherical wall about the centre of mass of a cluster, against evaporation in MD.
 
-Single molecules in a vacuum leave a cluster within picoseconds at a few hundred kelvin, in reality too: without a wall
-there would be little to sample and no ensemble to judge. Within the wall the energy is untouched, so frames there are
-Boltzmann distributed (restricted to the sphere); those where the wall acts are not. The same wall stands in the cheap
-level's MD (:mod:`asteroid.sampling.dynamics`) and in a model's (:mod:`asteroid.simulation`), so that their ensembles
-can be compared.
+At a few hundred kelvin, molecules leave a cluster in vacuum within picoseconds. Inside the wall the energy is
+unchanged, so frames there are Boltzmann distributed (restricted to the sphere); frames where the wall acts are not. MD
+with the cheap level (:mod:`asteroid.sampling.dynamics`) and with a model (:mod:`asteroid.simulation`) use the same
+wall, so that their ensembles can be compared.
 """
 
 from collections.abc import Sequence
@@ -20,10 +19,10 @@ from asteroid.configuration import Configuration
 Floats = npt.NDArray[np.float64]
 
 ROOM = 1.0
-"""Å between the outermost atom of the conformers and the wall: two fragments can come 2 Å farther apart than at rest,
-about as far as :data:`asteroid.chemistry.fragments.CONTACT` calls a contact."""
+"""Å between the outermost atom of the conformers and the wall: two fragments can move 2 Å farther apart than in a
+conformer, about to the end of a contact (:data:`asteroid.chemistry.fragments.CONTACT`)."""
 STIFFNESS = 1.0
-"""eV/Å² for each atom: at 600 K an atom enters the wall by 0.2 Å, at no more than 500 cm⁻¹."""
+"""eV/Å² per atom: at 600 K an atom enters the wall by 0.2 Å, and vibrates there at most at 500 cm⁻¹."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ class Wall:
 
     @classmethod
     def around(cls, conformers: Sequence[Configuration]) -> Self | None:
-        """The wall of these conformers; None where they are single molecules, which need none."""
+        """The wall for these conformers; None for single molecules."""
         from ase.data import atomic_masses
 
         if not any(is_cluster(conformer) for conformer in conformers):
@@ -55,7 +54,7 @@ class Wall:
         return np.asarray((self._from_centre(positions)[1] > self.radius).any(axis=-1))
 
     def push(self, positions: Floats) -> tuple[Floats, Floats]:
-        """Energies (…) eV and forces (…, N, 3) eV/Å of the wall, which neither move nor turn the whole.
+        """Energies (…) eV and forces (…, N, 3) eV/Å of the wall, without net force or torque.
 
         Args:
             positions: (…, N, 3) Å.

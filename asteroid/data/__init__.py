@@ -1,1 +1,1 @@
-"""What models learn from: which frames, of which molecules, at which levels."""
+"""Training sets: frames, molecules and levels that a model learns from."""

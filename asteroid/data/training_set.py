@@ -1,7 +1,7 @@
-"""The training set of a model: which labelled frames of which molecules train it, stop its training and judge it.
+"""The training set of a model: labelled training, held-out and test frames of its molecules.
 
-Made from the store in one place (:mod:`asteroid.stages.models`), and what every training is given. It is kept in the
-store (:func:`write_training_set`), so that a model's card can say exactly what the model has seen.
+:mod:`asteroid.stages.models` makes it from the store. It is stored (:func:`write_training_set`), and the model's card
+refers to it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,24 +21,25 @@ SCHEMA = pa.schema(
         pa.field("level", pa.string(), metadata={"unit": "level of theory of the label"}),
         pa.field("role", pa.string(), metadata={"unit": "of the level: accurate, cheap or between"}),
         pa.field("split", pa.string(), metadata={"unit": "train, valid, calibration or test"}),
-        pa.field("energy", pa.float64(), metadata={"unit": "eV, total: tells one label of a frame from another"}),
+        pa.field("energy", pa.float64(), metadata={"unit": "eV, total; identifies the label of the frame"}),
         pa.field("has_forces", pa.bool_()),
     ]
 )
-"""Weights are no part of it: ``weighted`` computes them in its training, and its card holds them."""
+"""Without weights: ``weighted`` computes them during training, and its card has them."""
 
 
 @dataclass(frozen=True)
 class TrainingFrames:
-    """Frame ids of one molecule; each has an accepted label.
+    """Ids of labelled frames of one molecule.
 
     Args:
-        train: with accurate labels to learn from.
-        valid: with accurate labels, held out: they stop trainings and choose between models.
-        test: with accurate labels that only judge.
-        cheap: with cheap labels to learn from.
-        calibration: held out as well, and used for neither; empty where there are too few, or no loop of rounds.
-        elements: atomic numbers that occur in them.
+        train: accurate labels for training.
+        valid: accurate labels held out for early stopping and the choice between models.
+        test: accurate labels for testing only.
+        cheap: cheap labels for training.
+        calibration: accurate labels held out for calibrating uncertainties; empty where there are too few, or no
+            rounds.
+        elements: atomic numbers in these frames.
     """
 
     train: tuple[str, ...] = ()
@@ -54,17 +55,17 @@ class TrainingFrames:
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """Those by which uncertainties are calibrated and rounds are judged: if possible, not those that stop."""
+        """Held-out frames for calibration and round errors: not those of early stopping, if possible."""
         return self.calibration or self.valid
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a model learns from.
+    """Frames and levels that a model learns from.
 
     Args:
-        cheap, accurate: levels of its labels.
-        molecules: frames by name of the molecule, sorted by name.
+        cheap, accurate: levels of the labels.
+        molecules: frames by molecule, sorted by name.
         between: levels between cheap and accurate, the lowest first.
     """
 
@@ -94,23 +95,23 @@ class TrainingSet:
 
     @property
     def train_ids(self) -> list[str]:
-        """Frames whose accurate labels train, of all molecules."""
+        """Training frames with accurate labels, of all molecules."""
         return [i for frames in self.molecules.values() for i in frames.train]
 
     @property
     def valid_ids(self) -> list[str]:
-        """Frames whose accurate labels stop a training, of all molecules."""
+        """Held-out frames for early stopping, of all molecules."""
         return [i for frames in self.molecules.values() for i in frames.valid]
 
     def table(self, store: Store) -> pa.Table:
-        """A row for each label, as :data:`SCHEMA`."""
+        """One row per label, as :data:`SCHEMA`."""
         rows = [row for name, frames in self.molecules.items() for row in self._rows(store, name, frames)]
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
     def _rows(self, store: Store, molecule: str, frames: TrainingFrames) -> Iterator[dict[str, object]]:
         accurate = {split: getattr(frames, split) for split in ("train", "valid", "calibration", "test")}
         yield from _labelled(store, molecule, self.accurate, "accurate", accurate)
-        # Cheap labels of held-out frames measure the bias and the correction; they never train.
+        # Cheap labels of held-out frames only measure the bias and the correction.
         cheap = {"train": (*frames.cheap, *frames.train), "valid": frames.valid}
         yield from _labelled(store, molecule, self.cheap, "cheap", cheap)
         for level in self.between:
@@ -136,7 +137,7 @@ def _labelled(
 
 
 def write_training_set(store: Store, model: str, data: TrainingSet) -> str:
-    """Keep a training set under the hash of its rows, and return that hash."""
+    """Store a training set under the hash of its rows, and return the hash."""
     table = data.table(store)
     name = digest(table.to_pylist())
     path = paths.training_set(model, name)

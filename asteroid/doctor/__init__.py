@@ -1,8 +1,7 @@
-"""Is this machine fit to run asteroid: a list of live checks, each with what was found and what to do about it.
+"""Live checks of whether this machine can run asteroid, each with its finding and advice.
 
-:func:`examine` runs them all in under half a minute. Whatever a check raises becomes its one line; packages of other
-extras that are absent are no fault. The check of Prefect stands in :mod:`flows.doctor`, found by the entry point
-``asteroid.doctor``.
+:func:`examine` runs them all in under half a minute. An error in a check becomes its finding; missing packages of other
+extras are skipped. The check of Prefect is in :mod:`flows.doctor`, found by the entry point ``asteroid.doctor``.
 """
 
 import importlib.util
@@ -22,7 +21,7 @@ Checks = Callable[[], list[Check]]
 
 
 def examine(store: str) -> Iterator[Check]:
-    """Run every check, two at a time, and give each as it is done.
+    """Run all checks, two at a time, and yield each as it finishes.
 
     Args:
         store: folder or URL that should be writable.
@@ -45,7 +44,7 @@ def examine(store: str) -> Iterator[Check]:
 
 
 def check_prefect() -> list[Check]:
-    """The server and its deployments, as :mod:`flows` sees them."""
+    """Check the Prefect server and its deployments."""
     if importlib.util.find_spec("prefect") is None:
         return [skipped("Prefect", "prefect", "flows")]
     found = list(entry_points(group="asteroid.doctor"))
@@ -57,7 +56,7 @@ def check_prefect() -> list[Check]:
 def _guarded(name: str, checks: Checks) -> list[Check]:
     try:
         return checks()
-    # A check that cannot be made is a finding, too; nobody is helped by a traceback.
+    # A check that fails to run is a finding, too.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         return [Check(name, "failed", f"the check itself failed: {type(error).__name__}: {reason}", "report this")]

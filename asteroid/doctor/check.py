@@ -8,10 +8,10 @@ Status = Literal["ok", "warning", "failed", "skipped"]
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, what was found, and what to do about it.
+    """One check: name, status, finding and advice.
 
     Args:
-        advice: None where there is nothing to do.
+        advice: what to do; None for nothing.
     """
 
     name: str
@@ -21,7 +21,7 @@ class Check:
 
 
 def skipped(name: str, package: str, extra: str) -> Check:
-    """A check that needs a package of another extra."""
+    """A check that needs a missing package of an extra."""
     return Check(
         name, "skipped", f"{package} is not installed", f"to use it: pip install 'asteroid-forcefields[{extra}]'"
     )

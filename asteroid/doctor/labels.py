@@ -1,4 +1,4 @@
-"""Label workers: what is loaded in them, and one live label of each program against a published energy."""
+"""Check label workers: loaded libraries, and one label of each program against a published energy."""
 
 import importlib.util
 import sys
@@ -44,11 +44,11 @@ TBLITE_EXAMPLE = Configuration(
 
 @dataclass(frozen=True)
 class Published:
-    """An energy that others have published.
+    """A published energy.
 
     Args:
         energy: hartree.
-        tolerance: hartree; how far both are converged.
+        tolerance: hartree, from the convergence of both.
     """
 
     engine: str
@@ -64,7 +64,7 @@ _SUITE = "the QC standard suite (Cfour, Gaussian, Psi4; frozen core)"
 
 PUBLISHED = (
     Published("tblite", "gfn2-xtb", TBLITE_EXAMPLE, -31.716159156026254, 1e-6, _TBLITE),
-    # The other program of the same method stops its charges at another accuracy.
+    # xtb converges its charges to another accuracy.
     Published("xtb", "gfn2-xtb", TBLITE_EXAMPLE, -31.716159156026254, 1e-5, _TBLITE),
     Published("pyscf", "hf/cc-pvdz", HYDROGEN_FLUORIDE, -100.0194112690227, 1e-7, _SUITE),
     Published("pyscf", "ccsd(t)/cc-pvdz", HYDROGEN_FLUORIDE, -100.22814697383868, 1e-7, _SUITE),
@@ -72,12 +72,12 @@ PUBLISHED = (
 
 
 def check_engines() -> list[Check]:
-    """One live label of each program, in a worker, against a published energy."""
+    """Compute one label with each program, in a worker, and compare it with a published energy."""
     return [check_label(published) for published in PUBLISHED] + check_plug_ins()
 
 
 def check_plug_ins() -> list[Check]:
-    """Whether the engines that other packages bring can be loaded; each level is checked on its first molecule."""
+    """Check that engines of other packages can be loaded; their levels are checked on their first molecule."""
     from asteroid.engines import BUILT_IN, engine_names, find_engine
 
     checks = []
@@ -86,7 +86,7 @@ def check_plug_ins() -> list[Check]:
             found = f"{type(find_engine(name)).__module__}: a level's forces are checked before its first labels"
             checks.append(Check(f"engine: {name}", "ok", found))
         except AsteroidError as error:
-            checks.append(Check(f"engine: {name}", "failed", str(error), "reinstall the package that brings it"))
+            checks.append(Check(f"engine: {name}", "failed", str(error), "reinstall its package"))
     return checks
 
 
@@ -111,13 +111,13 @@ def check_label(published: Published) -> Check:
 
 @dataclass(frozen=True)
 class Worker:
-    """What a label worker has loaded once it has labelled.
+    """What is loaded in a label worker after a label.
 
     Args:
         torch: modules of torch.
-        blas: that numpy was built with.
-        libraries: BLAS and OpenMP libraries in its memory.
-        threads: that PySCF would use; None without PySCF.
+        blas: BLAS of NumPy.
+        libraries: loaded BLAS and OpenMP libraries.
+        threads: of PySCF; None without PySCF.
     """
 
     torch: list[str]
@@ -128,11 +128,11 @@ class Worker:
 
 OPENMP = ("libgomp", "libiomp5", "libomp")
 LIBRARIES = ("openblas", "mkl_rt", "blis", *OPENMP)
-"""BLAS and OpenMP, as parts of the names of their files."""
+"""Parts of the file names of BLAS and OpenMP libraries."""
 
 
 def check_workers() -> list[Check]:
-    """A label worker must not hold torch, and must use one thread."""
+    """Check that a label worker has not loaded torch and uses one thread."""
     engines = [e for e in ("tblite", "xtb", "pyscf") if importlib.util.find_spec(e)]
     if not engines:
         return [skipped("label workers", "no program that labels", "label")]
@@ -158,7 +158,7 @@ def check_workers() -> list[Check]:
 
 
 def describe_worker(engines: list[str]) -> Worker:
-    """Label with every program in this process, and look at what that loaded."""
+    """Compute a label with each program in this process, and list what was loaded."""
     from asteroid.engines import make_labeller
 
     hydrogen = Configuration(np.array([1, 1]), np.array([[0, 0, 0], [0, 0, 0.74]]))

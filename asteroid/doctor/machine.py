@@ -1,4 +1,4 @@
-"""The machine as it is: versions, threads, memory, disk, and a store that can be written."""
+"""Check the machine: versions, threads, memory, disk, and access to the store."""
 
 import importlib.metadata
 import os
@@ -19,17 +19,17 @@ PACKAGES = {
     "flows": ("prefect", "fastapi"),
     "report": ("matplotlib",),
 }
-"""What each extra brings, as far as its version explains anything."""
+"""Packages of each extra whose version is shown."""
 
 MEMORY = 1.0
-"""GiB for each core, below which coupled cluster of a small molecule may not fit."""
+"""GiB per core; with less, coupled cluster of a small molecule may not fit."""
 
 DISK = 1.0
-"""GB, below which a store may fill its disk."""
+"""GB; with less, a store may fill its disk."""
 
 
 def check_versions() -> list[Check]:
-    """The version of every package that makes or moves numbers, extra by extra."""
+    """Versions of the packages of each extra."""
     core = f"asteroid {__version__}, Python {platform.python_version()}"
     core += "".join(f", {name} {importlib.metadata.version(name)}" for name in ("numpy", "pyarrow", "pandas"))
     checks = [Check("versions", "ok", core)]
@@ -49,7 +49,7 @@ def check_versions() -> list[Check]:
 
 
 def check_threads() -> list[Check]:
-    """Whether processes and their threads fit the cores that this process may use."""
+    """Check that processes and threads do not exceed the cores of this process."""
     cores = len(os.sched_getaffinity(0))
     processes = os.environ.get("ASTEROID_CORES", "")
     threads = os.environ.get("OMP_NUM_THREADS", "")
@@ -62,19 +62,19 @@ def check_threads() -> list[Check]:
 
 
 def check_memory() -> list[Check]:
-    """What is free now, against the cores that will share it."""
+    """Check the free memory per core."""
     lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     total = machine_memory() / 1024
     free = min(total, int(lines["MemAvailable"].split()[0]) / 2**20)
     cores = len(os.sched_getaffinity(0))
-    found = f"{free:.1f} of {total:.1f} GiB free, {free / cores:.1f} GiB a core"
+    found = f"{free:.1f} of {total:.1f} GiB free, {free / cores:.1f} GiB per core"
     if free < MEMORY * cores:
         return [Check("memory", "warning", found, "end other programs, or set ASTEROID_CORES lower")]
     return [Check("memory", "ok", found)]
 
 
 def check_disk(store: str) -> list[Check]:
-    """What is free where the store lies, and where programs keep their scratch files."""
+    """Check the free disk space of the store and of temporary files."""
     local = Store(store).local_path("")
     places = {"temporary files": Path(os.environ.get("TMPDIR", "/tmp"))}
     if local:
@@ -84,34 +84,36 @@ def check_disk(store: str) -> list[Check]:
         free = shutil.disk_usage(place).free / 1e9
         found = f"{free:.1f} GB free at {place}"
         if free < DISK:
-            checks.append(Check(f"disk: {name}", "warning", found, "make room, or write another place"))
+            checks.append(Check(f"disk: {name}", "warning", found, "free some space, or write another path"))
         else:
             checks.append(Check(f"disk: {name}", "ok", found))
     return checks
 
 
 def check_store(url: str) -> list[Check]:
-    """Write a file into the store, read it back and remove it; a store that is not there yet is not created."""
+    """Write a file to the store, read it back and remove it; a store that does not exist is not created."""
     store = Store(url)
     local = store.local_path("")
     where = store.location("").rstrip("/")
     if local and not local.exists():
         parent = _nearest(local)
         if parent.is_dir() and os.access(parent, os.W_OK):
-            return [Check("store", "ok", f"{where} is not there yet; {parent} is writable")]
-        return [Check("store", "failed", f"{parent} is no folder that can be written", "write another --store")]
+            return [Check("store", "ok", f"{where} does not exist yet; {parent} is writable")]
+        return [Check("store", "failed", f"{parent} is not a writable folder", "write another --store")]
     path, content = f"doctor-{uuid.uuid4().hex[:8]}.json", {"written by": "asteroid doctor"}
     try:
         store.write_json(path, content)
         same = store.read_json(path) == content
         store.remove(path)
     except (AsteroidError, OSError) as error:
-        return [Check("store", "failed", " ".join(str(error).split())[:200], "write another --store, or mend this one")]
+        return [
+            Check("store", "failed", " ".join(str(error).split())[:200], "write another --store, or repair this one")
+        ]
     if not same:
-        return [Check("store", "failed", f"{where} gives back something else than was written", "do not use it")]
+        return [Check("store", "failed", f"{where} returns other content than was written", "do not use it")]
     return [Check("store", "ok", f"{where} can be written and read")]
 
 
 def _nearest(path: Path) -> Path:
-    """The path itself, or its nearest parent that exists."""
+    """The path itself, or its nearest existing parent."""
     return next(place for place in (path, *path.parents) if place.exists())

@@ -1,7 +1,7 @@
-"""Training: which device it would use, and whether a frame's weight reaches the loss.
+"""Check training: its device, and whether weights of frames reach the loss.
 
-MACE ignores weights in some of its losses and divides by the count in others; a strategy of ours stands on them. So the
-gradient of a real training step is compared with the weighted sum of those of its frames.
+Some losses of MACE ignore weights or normalise them away. So the gradient of a training step is compared with the
+weighted sum of the gradients of its frames.
 """
 
 import copy
@@ -16,19 +16,19 @@ from asteroid.processes import call_in_process
 from asteroid.stages.common import import_mace
 
 WEIGHTS = (0.5, 1.5)
-"""Of two frames; their mean is 1, as training scales them."""
+"""Weights of two frames, with mean 1 as in training."""
 
 TOLERANCE = 1e-9
-"""Relative; sums in double precision."""
+"""Relative, for sums in double precision."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a training process found.
+    """Result of the check of training.
 
     Args:
-        deviation: of the weighted gradient from the weighted sum of both frames', relative to it.
-        effect: of the weights on the gradient, relative to it.
+        deviation: relative, of the gradient with weights from the weighted sum of the gradients of both frames.
+        effect: relative change of the gradient by the weights.
     """
 
     device: str
@@ -37,7 +37,7 @@ class Training:
 
 
 def check_training() -> list[Check]:
-    """The device of a training, and one live check that weights count."""
+    """Check the training device, and that weights have an effect."""
     if importlib.util.find_spec("mace") is None:
         return [skipped("training", "mace-torch", "train")]
     found = call_in_process(examine_training)
@@ -51,7 +51,7 @@ def check_training() -> list[Check]:
 
 
 def examine_training() -> Training:
-    """Take one step of our own training loop on two frames, and on each of them alone. Needs torch."""
+    """Run one training step on two frames, and on each of them alone. Needs torch."""
     import_mace()
     import torch
     from mace.modules import ScaleShiftMACE

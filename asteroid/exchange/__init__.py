@@ -1,9 +1,9 @@
-"""Labels that come from elsewhere and go elsewhere: ``asteroid import`` and ``asteroid export``.
+"""Import and export of labels: ``asteroid import`` and ``asteroid export``.
 
-:func:`import_files` reads labelled files (:mod:`~asteroid.exchange.reading`), judges them
-(:mod:`~asteroid.exchange.checks`), finds the frames that the store has already (:mod:`~asteroid.exchange.matching`) and
-adds the rest; :func:`export_labels` writes a molecule's labels at a level for other programs. What is exported and
-imported again is bit for bit the same.
+:func:`import_files` reads labelled files (:mod:`~asteroid.exchange.reading`), checks them
+(:mod:`~asteroid.exchange.checks`), finds frames that the store already has (:mod:`~asteroid.exchange.matching`) and
+adds the rest. :func:`export_labels` writes the labels of a molecule at a level for other programs. Labels that are
+exported and imported again are bitwise equal.
 """
 
 from asteroid.exchange.exporting import EXPORT_FORMATS, Exported, export_labels

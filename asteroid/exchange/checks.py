@@ -1,7 +1,7 @@
-"""Judges imported labels by what every energy and its forces obey, before anything of a file is stored.
+"""Physical checks of imported labels, before anything of a file is stored.
 
-Each frame is judged by itself, as :mod:`asteroid.labelling.audit` judges our own labels, with tolerances that leave
-room for published figures; :func:`check_consistency` judges a file as a whole, where a wrong unit or sign shows.
+Each frame is checked by itself as in :mod:`asteroid.labelling.audit`, with wider tolerances for published data.
+:func:`check_consistency` checks a whole file for wrong units and signs.
 """
 
 from collections.abc import Iterator
@@ -17,19 +17,20 @@ from asteroid.exchange.labelled import LabelledFile
 from asteroid.labelling.audit import LARGEST_FORCE
 
 NET_TOLERANCE: Final = 0.01
-"""Largest net force per atom (eV/Å) and net torque per atom (eV). Published sets of formaldehyde reach 5e-5,
-acetylacetone with a density functional's grid 2e-3; forces in another orientation than positions give 0.1 and more."""
+"""Largest net force per atom (eV/Å) and net torque per atom (eV). Published sets of formaldehyde reach 5e-5, of
+acetylacetone with DFT 2e-3; forces in another orientation than positions give at least 0.1."""
 
 _CHUNK: Final = 2_000_000
-"""Distances that are held at once."""
+"""Distances in memory at once."""
 
 
 def geometry_problems(file: LabelledFile) -> dict[int, str]:
-    """Frames whose geometry cannot be stored: positions that are not finite, far off, or nuclei on each other."""
+    """Frames whose geometry cannot be stored, with the reason: positions not finite or too large, or nuclei too
+    close."""
     problems = dict.fromkeys(_rows(~np.isfinite(file.positions).all(axis=(1, 2))), "positions are not finite")
     farthest = np.abs(file.positions).max(axis=(1, 2))
     for row in _rows(farthest > FARTHEST):
-        problems.setdefault(row, f"an atom is at {farthest[row]:.3g} Å, at most {FARTHEST:g} is believed")
+        problems.setdefault(row, f"an atom is at {farthest[row]:.3g} Å, at most {FARTHEST:g} expected")
     pairs = np.triu_indices(len(file.numbers), k=1)
     if not len(pairs[0]):
         return problems
@@ -46,7 +47,7 @@ def geometry_problems(file: LabelledFile) -> dict[int, str]:
 
 
 def label_problems(file: LabelledFile) -> dict[int, str]:
-    """Frames whose energy or forces cannot be believed, with the figure that condemns each."""
+    """Frames whose energy or forces fail a check, with the reason."""
     problems = {i: f"energy is {file.energies[i]}" for i in _rows(~np.isfinite(file.energies))}
     forces, atoms = file.forces, len(file.numbers)
     finite = np.isfinite(forces).all(axis=(1, 2))
@@ -54,11 +55,11 @@ def label_problems(file: LabelledFile) -> dict[int, str]:
     with np.errstate(all="ignore"):
         largest = np.abs(forces).max(axis=(1, 2))
         net = np.linalg.norm(forces.sum(axis=1), axis=1) / atoms
-        arms = file.positions - file.positions.mean(axis=1, keepdims=True)
-        torque = np.linalg.norm(np.cross(arms, forces).sum(axis=1), axis=1) / atoms
-    # Of several reasons, the first that was found stays.
+        centred = file.positions - file.positions.mean(axis=1, keepdims=True)
+        torque = np.linalg.norm(np.cross(centred, forces).sum(axis=1), axis=1) / atoms
+    # The first of several reasons is kept.
     for row in _rows(largest > LARGEST_FORCE):
-        found = f"force of {largest[row]:.3g} eV/Å, at most {LARGEST_FORCE:g} is believed; are the units right?"
+        found = f"force of {largest[row]:.3g} eV/Å, at most {LARGEST_FORCE:g} expected; are the units right?"
         problems.setdefault(row, found)
     for row in _rows(net > NET_TOLERANCE):
         problems.setdefault(row, f"net force {net[row]:.3g} eV/Å per atom, at most {NET_TOLERANCE:g} expected")
@@ -68,27 +69,27 @@ def label_problems(file: LabelledFile) -> dict[int, str]:
 
 
 FEWEST_PAIRS: Final = 20
-MOST_JUDGED: Final = 4000
-"""Frames, the first ones: they tell as much as all, and neighbours are slow to find among many atoms."""
+MOST_CHECKED: Final = 4000
+"""Largest number of frames in the check; finding neighbours is slow with many atoms."""
 
 CORRELATED: Final = 0.9
 FACTOR: Final = 2.0
-"""Of work and energy difference: below this correlation nothing is said, within this factor their ratio is right."""
+"""Work and energy difference: smallest correlation for a verdict, and largest accepted factor between them."""
 
 
 def check_consistency(file: LabelledFile, rows: npt.NDArray[np.int64]) -> None:
-    """Compare energy differences between neighbouring frames with the work that the forces do along the way.
+    """Compare energy differences between neighbouring frames with the work of the forces along the path.
 
-    In right units their ratio is 1: 0.95 to 1.05 in formaldehyde sets from 20 to 4001 frames. Where neighbours are far
-    apart, or turned against each other, the two do not correlate, and nothing can be said.
+    With correct units their ratio is 1: 0.95 to 1.05 in formaldehyde sets of 20 to 4001 frames. Where neighbours are
+    far apart or rotated, the two do not correlate, and nothing is checked.
 
     Args:
-        rows: frames to judge; others are left out.
+        rows: frames to check.
 
     Raises:
-        InputError: when the forces have the wrong sign, or another unit than the energies.
+        InputError: when the sign or the unit of the forces does not fit the energies.
     """
-    rows = rows[file.has_forces[rows]][:MOST_JUDGED]
+    rows = rows[file.has_forces[rows]][:MOST_CHECKED]
     if len(rows) < FEWEST_PAIRS:
         return
     positions, forces, energies = file.positions[rows], file.forces[rows], file.energies[rows]
@@ -112,10 +113,10 @@ def check_consistency(file: LabelledFile, rows: npt.NDArray[np.int64]) -> None:
 
 
 def bond_warning(file: LabelledFile, rows: npt.NDArray[np.int64]) -> str | None:
-    """What to tell where atoms are much farther from their neighbours than a bond is long, as in a noble gas.
+    """A warning where neighbouring atoms are much farther apart than a covalent bond, as in a noble gas.
 
     Raises:
-        InputError: where they are much nearer, as in no molecule.
+        InputError: where they are much closer.
     """
     if len(file.numbers) < 2 or not len(rows):
         return None

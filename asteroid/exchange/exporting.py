@@ -1,8 +1,8 @@
-"""Writes a molecule's accepted labels at one level for other programs.
+"""Write the labels of a molecule at one level for other programs.
 
-``extxyz`` is what ASE reads: ``energy`` and ``forces``. ``mace`` is what ``mace_run_train`` takes as it is: one file a
-split with ``REF_energy`` and ``REF_forces``. ``parquet`` is one flat table with units. Every number is written so that
-it reads back to the last bit, and :mod:`asteroid.exchange.reading` reads all three.
+``extxyz`` is for ASE: ``energy`` and ``forces``. ``mace`` is for ``mace_run_train``: one file per split with
+``REF_energy`` and ``REF_forces``. ``parquet`` is one flat table with units. All numbers read back bitwise equal, and
+:mod:`asteroid.exchange.reading` reads all three.
 """
 
 import contextlib
@@ -26,11 +26,11 @@ from asteroid.store.rows import FRAME_SCHEMA, LABEL_SCHEMA, Attempt
 
 @dataclass(frozen=True)
 class Exported:
-    """One file that was written.
+    """One written file.
 
     Args:
-        labels: in it.
-        energy_only: how many of these have no forces.
+        labels: number of labels.
+        energy_only: number of these without forces.
     """
 
     file: Path
@@ -44,12 +44,12 @@ Labelled = tuple[Frame, Attempt]
 def export_labels(
     store: Store, molecule: str, level: LevelOfTheory, *, format: str, out: Path, split: str | None = None
 ) -> list[Exported]:
-    """Write the accepted labels of a molecule at a level, in the order of the store's frames.
+    """Write the labels of a molecule at a level, in the order of frames in the store.
 
     Args:
         format: one of :data:`EXPORT_FORMATS`.
-        out: the file to write; for ``mace`` a folder. What is there is replaced.
-        split: frames of this one alone.
+        out: file to write; for ``mace`` a folder. Existing files are replaced.
+        split: only frames of this split.
 
     Raises:
         InputError: when the store has no such labels, or the file cannot be written.
@@ -96,7 +96,7 @@ def _extxyz(out: Path, labelled: list[Labelled], molecule: str, level: LevelOfTh
 
 
 def _mace(out: Path, labelled: list[Labelled], molecule: str, level: LevelOfTheory) -> Iterator[Part]:
-    """One file a split. The energies are total: without isolated atoms, MACE takes ``--E0s average``."""
+    """One file per split. Energies are total and there are no isolated atoms, so MACE needs ``--E0s average``."""
 
     def information(frame: Frame, label: Attempt) -> dict[str, str]:
         configuration = frame.configuration
@@ -119,7 +119,7 @@ def _mace(out: Path, labelled: list[Labelled], molecule: str, level: LevelOfTheo
 def _text(
     labelled: Iterable[Labelled], forces_name: str, information: Callable[[Frame, Attempt], Mapping[str, str]]
 ) -> bytes:
-    """Frames as extended xyz; ``repr`` of a float is the shortest text that reads back to the same bits."""
+    """Frames as extended xyz; ``repr`` of a float reads back bitwise equal."""
     lines = []
     for frame, label in labelled:
         configuration = frame.configuration
@@ -147,7 +147,7 @@ EXPORT_SCHEMA: Final = pa.schema(
         *(LABEL_SCHEMA.field(name) for name in _LABEL_COLUMNS),
     ]
 )
-"""Columns of an exported table, units in the metadata of each."""
+"""Columns of an exported table, with units in their metadata."""
 
 
 def _parquet(out: Path, labelled: list[Labelled], molecule: str, level: LevelOfTheory) -> Iterator[Part]:
@@ -180,11 +180,11 @@ EXPORT_FORMATS: dict[str, Callable[[Path, list[Labelled], str, LevelOfTheory], I
     "mace": _mace,
     "parquet": _parquet,
 }
-"""(where to, what, molecule, level) -> files with what is in each."""
+"""(out, labelled frames, molecule, level) -> files, each with its frames and content."""
 
 
 def _write(path: Path, data: bytes) -> None:
-    """A file that appears whole or not at all."""
+    """Write a file atomically."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""What labelled files of each format hold, in their own units: extxyz, npz with the keys N, Z, R, E, F, and Parquet.
+"""Read labelled files of each format, in their own units: extxyz, npz with the keys N, Z, R, E, F, and Parquet.
 
-Nothing in a file is trusted: pickles are not loaded, types are checked, and whatever cannot be read is one line that
-says where. :mod:`asteroid.exchange.reading` makes one molecule's arrays of it.
+Files are not trusted: pickles are not loaded and types are checked; every problem is one line with its place.
+:mod:`asteroid.exchange.reading` converts the content to arrays of one molecule.
 """
 
 import io
@@ -19,17 +19,17 @@ from asteroid.exchange.labelled import Conventions, Floats, frame_place
 from asteroid.problems import printable
 
 MOST_PROBLEMS: Final = 5
-"""Lines that are shown for one file."""
+"""Largest number of problems shown for one file."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Content:
-    """What a file holds, in its own units; one entry a frame.
+    """Content of a file in its own units, one entry per frame.
 
     Args:
-        numbers: (N,) of each frame.
-        forces: None for a frame without.
-        charges, multiplicities, splits, levels: as far as the file says.
+        numbers: (N,) atomic numbers of each frame.
+        forces: (N, 3) of each frame; None for a frame without forces.
+        charges, multiplicities, splits, levels: empty where the file has none.
     """
 
     numbers: Sequence[npt.NDArray[Any]]
@@ -45,13 +45,14 @@ class Content:
 
 
 def refuse(path: Path, content: Content, problems: Iterable[tuple[int, str]]) -> None:
+    """Raise InputError if there are problems, each with the number of its frame."""
     found = [f"{frame_place(path, index, content.lines)}: {problem}" for index, problem in problems]
     if found:
         raise InputError(shortened(found))
 
 
 def shortened(problems: Sequence[str]) -> list[str]:
-    """The first few problems, and how many more there are."""
+    """The first few problems, and the number of further ones."""
     more = len(problems) - MOST_PROBLEMS
     return [*problems[:MOST_PROBLEMS], *([f"and {more} more such problems"] if more > 0 else [])]
 
@@ -60,9 +61,9 @@ def shortened(problems: Sequence[str]) -> list[str]:
 
 
 def _read_npz(path: Path, data: bytes, conventions: Conventions) -> Content:
-    """Keys Z (M, A) or (A,), R (M, A, 3), E (M,), and where there are any N (M,), F (M, A, 3), Q (M,).
+    """Keys Z (M, A) or (A,), R (M, A, 3), E (M,), and optionally N (M,), F (M, A, 3), Q (M,).
 
-    Arrays of frames are padded with zeros to A atoms; N says how many there are.
+    Frames are padded with zeros to A atoms; N is the number of atoms.
     """
     arrays = _npz_arrays(path, data)
     if missing := [key for key in "ZRE" if key not in arrays]:
@@ -99,7 +100,7 @@ def _npz_arrays(path: Path, data: bytes) -> dict[str, npt.NDArray[Any]]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {key: archive[key] for key in ("N", "Z", "R", "E", "F", "Q") if key in archive.files}
-    # Broken zip archives and headers fail in a dozen ways, and numpy's own advice is to load pickles.
+    # Broken archives raise anything, and NumPy would advise to load pickles.
     except Exception:
         raise InputError(
             f"{path}: not an npz archive of plain arrays, or cut short; write one with numpy.savez and keys Z, R, E, F"
@@ -107,7 +108,7 @@ def _npz_arrays(path: Path, data: bytes) -> dict[str, npt.NDArray[Any]]:
 
 
 def _broadcast(path: Path, key: str, array: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Whole numbers, one row for all frames or one a frame."""
+    """Integers, one row for all frames or one per frame."""
     if array.shape not in (shape, shape[1:], (1, *shape[1:])):
         raise InputError(f"{path}: {key} has shape {array.shape}; write {shape}")
     wide = array.astype(np.float64)
@@ -122,8 +123,8 @@ _KEYS: Final = (("REF_energy", "REF_forces"), ("energy", "forces"))
 
 
 def _read_extxyz(path: Path, data: bytes, conventions: Conventions) -> Content:
-    """Energies from the comment lines, forces from the columns; charge and multiplicity by the
-    entries that :mod:`asteroid.chemistry.geometry_files` knows, ``split`` and ``level_of_theory``, too."""
+    """Energies from the comment lines, forces from columns; charge and multiplicity as in
+    :mod:`asteroid.chemistry.geometry_files`, also ``split`` and ``level_of_theory``."""
     text = _decode(path, data)
     try:
         lines = frame_lines(text)
@@ -131,7 +132,7 @@ def _read_extxyz(path: Path, data: bytes, conventions: Conventions) -> Content:
         raise InputError(f"{path}: {error}") from None
     frames = _ase_frames(path, text)
     if len(frames) != len(lines):
-        raise InputError(f"{path}: ASE reads {len(frames)} frames where {len(lines)} are written")
+        raise InputError(f"{path}: ASE reads {len(frames)} frames, but the file has {len(lines)}")
     energy_key, forces_key = _choose_keys(frames[0] if frames else None, conventions)
     energies, problems = [], []
     for index, atoms in enumerate(frames):
@@ -183,20 +184,20 @@ def _ase_frames(path: Path, text: str) -> list[Any]:
         raise MissingDependencyError("ase", "label") from None
     try:
         return list(ase.io.iread(io.StringIO(text), index=":", format="extxyz"))
-    # ASE's reader fails in many ways on a broken file.
+    # ASE's reader raises anything on a broken file.
     except Exception as error:
         raise InputError(f"{path}: ASE cannot read it as extxyz ({_one_line(error)})") from None
 
 
 def _choose_keys(first: Any, conventions: Conventions) -> tuple[str, str]:
-    """An energy and its forces come from one pair of keys: two pairs may be two levels of theory."""
+    """Keys of energy and forces, from one pair: two pairs may be two levels of theory."""
     there = [pair for pair in _KEYS if first is not None and _entry(first, pair[0], first.info) is not None]
     energy_key, forces_key = there[0] if there else _KEYS[-1]
     return conventions.energy_key or energy_key, conventions.forces_key or forces_key
 
 
 def _entry(atoms: Any, key: str, where: Any) -> Any:
-    """ASE puts the keys that it knows into the results of a calculator, all others where they stood."""
+    """An entry of a frame; ASE moves known keys to the results of a calculator."""
     results = atoms.calc.results if atoms.calc is not None else {}
     found = where.get(key)
     return results.get(key) if found is None else found
@@ -215,8 +216,8 @@ def _number(value: Any) -> float | None:
 
 
 def _read_parquet(path: Path, data: bytes, conventions: Conventions) -> Content:
-    """Columns ``numbers``, ``positions`` and ``energy``, and where there are any ``forces``, ``charge``,
-    ``multiplicity``, ``split`` and ``level``; positions and forces as flat or nested lists."""
+    """Columns ``numbers``, ``positions`` and ``energy``, and optionally ``forces``, ``charge``, ``multiplicity``,
+    ``split`` and ``level``; positions and forces are flat or nested lists."""
     columns = _parquet_columns(path, data)
     needed = ("numbers", "positions", "energy")
     if missing := [name for name in needed if name not in columns]:
@@ -262,7 +263,7 @@ def _parquet_columns(path: Path, data: bytes) -> dict[str, list[Any]]:
         there = [name for name in wanted if name in file.schema_arrow.names]
         table = file.read(columns=there)
         return {name: table[name].to_pylist() for name in there}
-    # Arrow says which page is broken in its own way.
+    # Arrow raises anything on a broken file.
     except Exception as error:
         raise InputError(f"{path}: not a Parquet file that Arrow can read ({_one_line(error)})") from None
 
@@ -280,7 +281,7 @@ def _by_threes(array: Floats) -> Floats:
 
 
 def _one_line(error: Exception) -> str:
-    """What a library said, on one short line."""
+    """The message of an error on one short line."""
     text = "".join(c if c.isprintable() else " " for c in str(error))
     return " ".join(text.split())[:150] or type(error).__name__
 
@@ -291,4 +292,4 @@ READERS: dict[str, Callable[[Path, bytes, Conventions], Content]] = {
     ".extxyz": _read_extxyz,
     ".parquet": _read_parquet,
 }
-"""(path, its bytes, conventions) -> what it holds, by the ending of the name."""
+"""(path, bytes, conventions) -> content, by file extension."""

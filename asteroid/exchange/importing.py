@@ -1,7 +1,7 @@
-"""Adds labelled files to a store: everything is checked before anything is written, and nothing is added twice.
+"""Add labelled files to a store: all files are checked before anything is written, and nothing is added twice.
 
-Files become frames (those that the store does not have), accepted labels, and a selection that makes pipeline and
-status count them. Killed between these three and called again, it adds what is missing.
+A file becomes new frames, labels, and a selection, which pipeline and status count. After a kill in between, a second
+call adds what is missing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,11 +21,11 @@ from asteroid.store.rows import Attempt, table_to_attempts
 
 
 def import_files(store: Store, paths: Sequence[Path], settings: ImportSettings) -> list[Imported]:
-    """Add the labels of some files, all at one level, to a molecule of a store.
+    """Add the labels of files, all at one level, to a molecule of a store.
 
     Raises:
-        InputError: with up to a few lines, when a file cannot be read or is inconsistent in itself, with the files
-            before it or with the store; nothing has been written then.
+        InputError: with up to a few lines, when a file cannot be read or is inconsistent in itself, with earlier files
+            or with the store; nothing is written then.
     """
     check_names(store, [settings.molecule])
     known = KnownFrames.of(store, settings.molecule)
@@ -45,9 +45,9 @@ def import_files(store: Store, paths: Sequence[Path], settings: ImportSettings) 
 
 
 def check_names(store: Store, names: Iterable[str]) -> None:
-    """Raise InputError for new molecules whose names differ from those of the store in case alone.
+    """Raise InputError for new molecules whose name differs from one in the store only in case.
 
-    On file systems that do not tell case apart they would be one folder.
+    On case-insensitive file systems they would share a folder.
     """
     there = store.molecules()
     by_lower = {name.lower(): name for name in there}
@@ -60,7 +60,7 @@ def check_names(store: Store, names: Iterable[str]) -> None:
 
 
 def check_same_atoms(store: Store, molecule: MoleculeSettings) -> None:
-    """Raise InputError when the frames that were imported under a molecule's name have other atoms than it has."""
+    """Raise InputError when the imported frames of a molecule have other atoms than the manifest."""
     table = store.frame_table(molecule.name)
     imported = table.filter(pc.equal(table["origin"], "import")).slice(0, 1)
     if not imported.num_rows:
@@ -68,7 +68,7 @@ def check_same_atoms(store: Store, molecule: MoleculeSettings) -> None:
     if molecule.smiles is not None:
         numbers = read_smiles(molecule.smiles).numbers
     else:
-        assert molecule.geometry is not None, "a molecule has one or the other"
+        assert molecule.geometry is not None, "a molecule has a SMILES or a geometry"
         asked = {"charge": molecule.charge, "multiplicity": molecule.multiplicity}
         numbers = tuple(read_structures(molecule.geometry, **asked)[0].numbers)
     row = imported.to_pylist()[0]
@@ -81,7 +81,7 @@ def check_same_atoms(store: Store, molecule: MoleculeSettings) -> None:
 
 
 def _stored_labels(store: Store, settings: ImportSettings) -> dict[str, Attempt]:
-    """Each frame's accepted label, or the latest that was rejected."""
+    """The label of each frame, or its latest rejected attempt, by frame id."""
     attempts = store.attempts(settings.molecule, settings.level)
     rejected = attempts.filter(pc.equal(attempts["status"], "rejected"))
     return {a.frame_id: a for a in table_to_attempts(rejected)} | store.labels(settings.molecule, settings.level)

@@ -1,6 +1,6 @@
-"""A labelled file in the units of asteroid, and the conventions in which it was written.
+"""A labelled file in eV and Å, and the conventions of its numbers.
 
-:mod:`asteroid.exchange.reading` fills it; checks, matching and import read it.
+Made by :mod:`asteroid.exchange.reading`; used by checks, matching and import.
 """
 
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ ENERGY_UNITS = {
     "kcal/mol": units.KILOCALORIE_PER_MOLE,
     "kJ/mol": units.KILOJOULE_PER_MOLE,
 }
-"""eV"""
+"""Energy units in eV."""
 
 LENGTH_UNITS = {"Å": 1.0, "angstrom": 1.0, "bohr": units.BOHR}
-"""Å"""
+"""Length units in Å."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conventions:
-    """How the numbers of a file are meant, where the file does not say it itself.
+    """Units and conventions of a file, where the file does not define them.
 
     Args:
         energy_unit: one of :data:`ENERGY_UNITS`; forces are in this unit over ``length_unit``.
         length_unit: one of :data:`LENGTH_UNITS`.
-        gradients: what the file calls forces is +dE/dR.
-        charge: e; None for what the file says, else 0.
-        multiplicity: 2S + 1; None for what the file says, else the lowest.
-        energy_key, forces_key: of extxyz; None for ``REF_energy`` and ``REF_forces``, else ``energy`` and ``forces``.
+        gradients: whether the forces of the file are gradients, +dE/dR.
+        charge: e; None for the file's, or 0.
+        multiplicity: 2S + 1; None for the file's, or the lowest.
+        energy_key, forces_key: of extxyz; None for ``REF_energy`` and ``REF_forces``, or ``energy`` and ``forces``.
 
     Raises:
         InputError: for an unknown unit.
@@ -61,27 +61,27 @@ class Conventions:
 
     @property
     def energy_factor(self) -> float:
-        """eV"""
+        """Energy unit in eV."""
         return ENERGY_UNITS[self.energy_unit]
 
     @property
     def length_factor(self) -> float:
-        """Å"""
+        """Length unit in Å."""
         return LENGTH_UNITS[self.length_unit]
 
     @property
     def forces_factor(self) -> float:
-        """eV/Å, with the sign that turns what the file holds into forces."""
+        """Unit of the file's forces in eV/Å; negative for gradients."""
         factor = self.energy_factor / self.length_factor
         return -factor if self.gradients else factor
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LabelledFile:
-    """The M labelled geometries of one molecule of N atoms that a file holds.
+    """M labelled geometries of one molecule of N atoms, from a file.
 
     Args:
-        sha256: of the file's bytes.
+        sha256: of the file.
         numbers: (N,) atomic numbers.
         positions: (M, N, 3) Å.
         energies: (M,) eV.
@@ -89,10 +89,10 @@ class LabelledFile:
         has_forces: (M,) whether the file gives forces.
         charge: e.
         multiplicity: 2S + 1.
-        splits: (M,) as the file says, None where it does not say.
-        lines: (M,) in which a frame begins, of a text file.
-        keys: which entries of the file were taken, in words.
-        gradients: whether its forces were given as gradients.
+        splits: (M,), None where the file has none.
+        lines: (M,) first line of each frame, in a text file.
+        keys: entries of the file that were read, in words.
+        gradients: whether the file has gradients.
     """
 
     path: Path
@@ -113,7 +113,7 @@ class LabelledFile:
         return len(self.energies)
 
     def where(self, index: int) -> str:
-        """A frame in words: its file, its number from 0 on, and its line."""
+        """Place of a frame: file, number from 0, and line."""
         return frame_place(self.path, index, self.lines)
 
 

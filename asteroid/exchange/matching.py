@@ -1,7 +1,7 @@
-"""Finds the stored frame that a geometry of a file is, so that labels of two levels meet on one frame.
+"""Match geometries of a file to stored frames, so that labels of two levels belong to the same frame.
 
-Equal means: the same atoms in the same order, and no coordinate farther away than a tolerance. Nothing is turned or
-shifted, because forces belong to an orientation. Where two frames could be meant, none is taken.
+Frames match if they have the same atoms in the same order and all coordinates agree within a tolerance. Geometries are
+not rotated or shifted, because forces depend on the orientation. A geometry near two frames is an error.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,15 +17,15 @@ from asteroid.exchange.labelled import Floats, LabelledFile
 from asteroid.store import Store
 
 TOLERANCE: Final = 1e-4
-"""Å. Published coordinates are rounded at 1e-5 to 1e-8 Å; the nearest of 4001 formaldehydes are 1e-3 Å apart."""
+"""Å. Published coordinates are rounded to 1e-5 to 1e-8 Å; the nearest of 4001 formaldehyde frames differ by 1e-3 Å."""
 
 
 class KnownFrames:
-    """Frames of one molecule: those of the store, then those of the files that were read before.
+    """Frames of one molecule: those of the store, then those of earlier files.
 
     Args:
-        configurations: all of the same atoms in the same order.
-        splits: of each.
+        configurations: with the same atoms in the same order.
+        splits: of each configuration.
     """
 
     def __init__(self, configurations: Sequence[Configuration], splits: Sequence[Split]) -> None:
@@ -43,21 +43,21 @@ class KnownFrames:
         self.splits |= {c.frame_id: split for c, split in zip(configurations, splits, strict=True)}
 
     def check_atoms(self, file: LabelledFile) -> None:
-        """Raise InputError when the file is about another molecule, or one with its atoms in another order."""
+        """Raise InputError when the file has other atoms, or another order of atoms."""
         if not self.configurations:
             return
         first = self.configurations[0]
         found = describe(file.numbers, file.charge, file.multiplicity)
         if found != (there := describe(first.numbers, first.charge, first.multiplicity)):
-            raise InputError(f"{file.path}: is {found}, where the store has {there}; write another --molecule")
+            raise InputError(f"{file.path}: is {found}, but the store has {there}; write another --molecule")
 
     def match(
         self, configurations: Mapping[int, Configuration], tolerance: float
     ) -> tuple[dict[int, str], dict[int, str]]:
-        """For each row its frame's id where there is one, and the rows that are ambiguous with the reason.
+        """Frame ids of matching rows, and reasons of ambiguous rows, both by row.
 
         Args:
-            configurations: by row of a file, no two of them equal to the last bit.
+            configurations: by row of a file, without duplicates.
             tolerance: Å, for each coordinate.
         """
         found = {row: c.frame_id for row, c in configurations.items() if c.frame_id in self.splits}
@@ -88,11 +88,11 @@ class KnownFrames:
 
 
 def describe(numbers: Iterable[int], charge: int, multiplicity: int) -> str:
-    """Atoms in their order, charge and multiplicity: what all frames of a molecule share."""
+    """Atoms in order, charge and multiplicity, in words."""
     return f"{' '.join(SYMBOLS[z] for z in numbers)} of charge {charge} and multiplicity {multiplicity}"
 
 
 def _points(configurations: Sequence[Configuration]) -> Floats:
-    """(M, 3N) Å"""
+    """(M, 3N) Å, positions."""
     points: npt.NDArray[np.float64] = np.array([c.positions.ravel() for c in configurations])
     return points

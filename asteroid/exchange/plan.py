@@ -1,6 +1,6 @@
-"""What importing a file would add: everything that can be wrong with it is found here, and nothing is written.
+"""Plan the import of a file: find all problems, and what to add; nothing is written.
 
-:mod:`asteroid.exchange.importing` carries plans out.
+:mod:`asteroid.exchange.importing` executes plans.
 """
 
 import datetime as dt
@@ -26,28 +26,27 @@ from asteroid.store.rows import Attempt
 
 ENERGY_AGREES: Final = 1e-5
 FORCES_AGREE: Final = 1e-4
-"""eV and eV/Å: labels of one frame at one level that differ by less are the same label, rounded elsewhere."""
-
+"""eV and eV/Å, largest differences of equal labels of one frame at one level."""
 
 MOST_CORE_SECONDS: Final = 1e8
-"""Of one label: three years of a core."""
+"""Largest cost of one label: three years of a core."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSettings:
-    """Where labels belong, and how their files are to be read.
+    """Settings of an import.
 
     Args:
-        tolerance: Å, by which each coordinate may differ from a stored frame's.
-        split: of all new frames; None for what the file says, else blocks of frames that take turns.
-        frames_per_group: neighbouring frames that share a split: more than a trajectory's memory.
-        temperature: K, where the frames were drawn from a Boltzmann distribution.
-        core_seconds: what each label cost.
-        reject_bad: store labels that cannot be believed as rejected, and leave geometries that cannot be stored out,
-            instead of refusing their file.
+        tolerance: Å, largest difference of each coordinate from a stored frame.
+        split: of all new frames; None for the file's splits, or alternating blocks of frames.
+        frames_per_group: neighbouring frames that share a split: more than the correlation length of a trajectory.
+        temperature: K, if the frames are Boltzmann distributed.
+        core_seconds: cost of each label.
+        reject_bad: store labels that fail a check as rejected, and skip geometries that cannot be stored, instead of
+            refusing the file.
 
     Raises:
-        InputError: for values that cannot be used.
+        InputError: for invalid values.
     """
 
     molecule: str
@@ -79,19 +78,19 @@ class ImportSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What became of one file.
+    """Result of the import of one file, as numbers.
 
     Args:
         frames: in the file.
         new_frames: added to the store, by split.
-        labels: added as accepted.
-        energy_only: how many of these have no forces.
-        known: labels that were there before.
-        rejected: added as rejected.
+        labels: added and accepted.
+        energy_only: accepted labels without forces.
+        known: labels that the store had before.
+        rejected: labels added as rejected.
         left_out: frames whose geometry cannot be stored.
-        copies: frames that repeat an earlier one of the file.
-        keys: which entries of the file were taken.
-        notes: what else a person should know.
+        copies: duplicates of earlier frames of the file.
+        keys: entries of the file that were read.
+        notes: warnings.
     """
 
     file: Path
@@ -109,10 +108,10 @@ class Imported:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is to be written for one file.
+    """What to write to the store for one file.
 
     Args:
-        frames: new ones.
+        frames: new frames.
         attempts: new labels, accepted or rejected.
         frame_ids: of all frames of the file.
     """
@@ -126,16 +125,16 @@ class Plan:
 def plan_import(
     file: LabelledFile, known: KnownFrames, labels: Mapping[str, Attempt], settings: ImportSettings
 ) -> Plan:
-    """What to write for a file.
+    """Plan what to write for a file.
 
     Args:
-        known: frames of the store and of the files before.
-        labels: by frame_id, those at this level that are known, accepted or rejected.
+        known: frames of the store and of earlier files.
+        labels: known labels at this level by frame id, accepted or rejected.
 
     Raises:
-        InputError: with up to a few lines, each with the place of a frame and what is wrong with it.
+        InputError: with up to a few lines, each with the place of a frame and its problem.
     """
-    misplaced, doubtful = _judge(file, settings)
+    misplaced, doubtful = _check(file, settings)
     good = np.array([row for row in range(len(file)) if row not in misplaced and row not in doubtful], dtype=np.int64)
     check_consistency(file, good)
     configurations = {
@@ -175,8 +174,8 @@ def plan_import(
     )
 
 
-def _judge(file: LabelledFile, settings: ImportSettings) -> tuple[dict[int, str], dict[int, str]]:
-    """Rows whose geometry, and rows whose label cannot be believed; raises unless they are to be sorted out."""
+def _check(file: LabelledFile, settings: ImportSettings) -> tuple[dict[int, str], dict[int, str]]:
+    """Rows with a bad geometry and rows with a bad label, with reasons; raises unless ``reject_bad``."""
     misplaced, doubtful = geometry_problems(file), label_problems(file)
     if not settings.reject_bad:
         _refuse(file, doubtful | misplaced, remedy="; correct it, or write --reject-bad")
@@ -189,21 +188,21 @@ def _refuse(file: LabelledFile, problems: Mapping[int, str], *, remedy: str = ""
 
 
 def _drop_copies(file: LabelledFile, configurations: dict[int, Configuration], doubtful: dict[int, str]) -> int:
-    """Remove rows that repeat an earlier geometry with the same label; returns how many.
+    """Remove rows that repeat an earlier geometry with the same label; returns their number.
 
     Raises:
-        InputError: when the label is another one.
+        InputError: when the labels differ.
     """
     first: dict[str, int] = {}
     conflicts, copies = {}, []
-    # A label that can be believed goes before one that cannot.
+    # Labels that pass the checks go first.
     for row in sorted(configurations, key=lambda row: row in doubtful):
         earlier = first.setdefault(configurations[row].frame_id, row)
         if earlier == row:
             continue
         copies.append(row)
         if row not in doubtful and (difference := _difference(_label(file, row), _label(file, earlier))):
-            conflicts[row] = f"has the geometry of frame {earlier} and another label: {difference}"
+            conflicts[row] = f"has the geometry of frame {earlier} but another label: {difference}"
     _refuse(file, conflicts)
     for row in copies:
         del configurations[row]
@@ -218,7 +217,7 @@ def _new_attempts(
     labels: Mapping[str, Attempt],
     settings: ImportSettings,
 ) -> tuple[list[Attempt], dict[int, str]]:
-    """Labels that the store lacks, and the rows whose label is not the one that it has."""
+    """Labels that the store lacks, and the rows whose label differs from the stored one."""
     now = dt.datetime.now(dt.UTC)
     attempts, conflicts = [], {}
     for row, frame_id in ids.items():
@@ -230,9 +229,9 @@ def _new_attempts(
             if there.status == "ok" and not reason and difference:
                 conflicts[row] = (
                     f"the store's label of frame {frame_id} at {settings.level} ({there.program} {there.version}) "
-                    f"is another one: {difference}"
+                    f"differs: {difference}"
                 )
-            # What has been rejected is not brought back by the same numbers; what is accepted may gain its forces.
+            # A rejected label is not added again with the same numbers; an accepted one may gain forces.
             gains_forces = there.status == "ok" and not reason and forces is not None and there.forces is None
             if not gains_forces and (there.status == "ok" or not difference):
                 continue
@@ -254,7 +253,7 @@ def _new_attempts(
 
 
 def _label(file: LabelledFile, row: int) -> tuple[float | None, Floats | None]:
-    """Energy and forces of a row, None for what is not there or no number."""
+    """Energy and forces of a row; None where missing or not finite."""
     energy, forces = float(file.energies[row]), file.forces[row]
     if not np.isfinite(energy):
         return None, None
@@ -262,7 +261,7 @@ def _label(file: LabelledFile, row: int) -> tuple[float | None, Floats | None]:
 
 
 def _difference(one: tuple[float | None, Floats | None], other: tuple[float | None, Floats | None]) -> str | None:
-    """By how much two labels of one frame differ, None when they agree; what only one of them has is no difference."""
+    """How two labels of one frame differ; None when they agree, or where only one has forces."""
     (energy, forces), (other_energy, other_forces) = one, other
     if (energy is None) != (other_energy is None):
         return "one has no energy"
@@ -278,7 +277,7 @@ def _difference(one: tuple[float | None, Floats | None], other: tuple[float | No
 def _new_frames(
     file: LabelledFile, new: Mapping[int, Configuration], known: KnownFrames, settings: ImportSettings
 ) -> tuple[list[Frame], list[str]]:
-    """Frames that the store lacks, with their splits, and what to tell about these."""
+    """Frames that the store lacks, with their splits, and notes about these."""
     if not new:
         return [], []
     configurations = list(new.values())
@@ -297,11 +296,11 @@ def _new_frames(
     if settings.split is None and file.splits is None:
         splits = together
         if moved:
-            notes.append(f"{moved} frames went to the split of a frame that they nearly copy")
+            notes.append(f"{moved} frames moved to the split of a frame of which they are near copies")
     else:
         splits = wanted
         if moved:
-            notes.append(f"{moved} frames nearly copy a frame of another split: errors measured there are too small")
+            notes.append(f"{moved} frames are near copies of a frame in another split: test errors will be too small")
     batch = name_of(c.frame_id for c in configurations)
     frames = [
         Frame(
@@ -322,16 +321,16 @@ def _new_frames(
 def _changed_splits(
     file: LabelledFile, found: Mapping[int, str], known: KnownFrames, settings: ImportSettings
 ) -> list[str]:
-    """What to tell when frames are asked into another split than the one they have been in."""
+    """A note when known frames keep their split although another one is asked for."""
     if settings.split is None and file.splits is None:
         return []
     kept = sum(
         known.splits[frame_id] != (settings.split or (file.splits and file.splits[row]))
         for row, frame_id in found.items()
     )
-    return [f"{kept} frames were there before and keep the split that they had"] if kept else []
+    return [f"{kept} frames were in the store before and keep their split"] if kept else []
 
 
 def name_of(ids: Iterable[str]) -> str:
-    """Of a batch or selection, says what it holds: the same frames have the same name."""
+    """Name of a batch or selection, a hash of its frame ids."""
     return "import-" + hashlib.sha256("".join(ids).encode()).hexdigest()[:16]

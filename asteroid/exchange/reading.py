@@ -1,6 +1,6 @@
-"""Reads a labelled file of any format as one molecule's arrays in eV and Å, or says what is inconsistent about it.
+"""Read a labelled file of any format as arrays of one molecule, in eV and Å.
 
-:mod:`asteroid.exchange.formats` knows what stands where in a file; :mod:`asteroid.exchange.plan` judges the labels.
+:mod:`asteroid.exchange.formats` reads each format; :mod:`asteroid.exchange.plan` checks the labels.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ def read_labelled(path: Path, conventions: Conventions, level: LevelOfTheory) ->
     """Read one file.
 
     Args:
-        level: at which the labels are meant to be; a file that names another one is refused.
+        level: of the labels; a file that names another one is refused.
 
     Raises:
         InputError: with up to :data:`MOST_PROBLEMS` lines, when the file is absent, cannot be read or is inconsistent.
@@ -50,7 +50,7 @@ def read_labelled(path: Path, conventions: Conventions, level: LevelOfTheory) ->
 def _assemble(
     path: Path, sha256: str, content: Content, conventions: Conventions, level: LevelOfTheory
 ) -> LabelledFile:
-    """Frames of one molecule as arrays in eV and Å, or what is inconsistent about them."""
+    """Frames of one molecule as arrays in eV and Å; raises InputError where they are inconsistent."""
     _check_shapes(path, content)
     for found in _distinct(content.levels):
         if str(found) != str(level):
@@ -68,7 +68,7 @@ def _assemble(
     has_forces = np.array([force is not None for force in content.forces])
     if has_forces.any():
         forces[has_forces] = np.array([f for f in content.forces if f is not None], dtype=np.float64)
-    with np.errstate(over="ignore"):  # what is not finite is found by the checks
+    with np.errstate(over="ignore"):  # infinities are found by the checks
         return LabelledFile(
             path=path,
             sha256=sha256,
@@ -87,7 +87,7 @@ def _assemble(
 
 
 def _check_shapes(path: Path, content: Content) -> None:
-    """Raise InputError unless every frame has the atoms of the first, and a position and force for each."""
+    """Raise InputError unless all frames have the same atoms, with positions and forces of matching shape."""
     first = np.asarray(content.numbers[0])
     refuse(path, content, _shape_problems(first, content))
 
@@ -118,9 +118,10 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 
 
 def _one(path: Path, name: str, found: Sequence[Any], given: int | None, default: int) -> int:
-    """A whole number that all frames share: as the file says, as given on the command line, or the default.
+    """An integer that all frames share: from the file, from the command line, or the default.
 
-    What is given must agree with the file; it only replaces what is no whole number, such as a sum of partial charges.
+    A given value must agree with the file; it only replaces values that are not integers, such as sums of partial
+    charges.
     """
     values = _distinct(found)
     numbers = {whole_number(value) for value in values}

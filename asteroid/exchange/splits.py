@@ -1,7 +1,7 @@
-"""Splits of imported frames: blocks of neighbouring frames stay together, and near copies never cross.
+"""Splits of imported frames: blocks of neighbouring frames, and near copies, stay in one split.
 
-A file may be a trajectory, whose neighbouring frames resemble each other, or a set of random displacements of which a
-few happen to coincide. Both would put what a model has learned into the frames that judge it.
+Neighbouring frames of a trajectory are similar, and random displacements may coincide. In different splits, they would
+make test errors too small.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _HELD_OUT_FIRST: tuple[Split, ...] = ("certificate", "test", "valid", "train")
 
 
 def blocks(count: int, frames_per_group: int) -> list[int]:
-    """The block of each of ``count`` frames in their order; small files have smaller blocks, so that all splits occur.
+    """Block of each of ``count`` frames; blocks of small files are smaller, so that all splits occur.
 
     >>> blocks(5, 2)
     [0, 1, 2, 3, 4]
@@ -29,7 +29,7 @@ def blocks(count: int, frames_per_group: int) -> list[int]:
 
 
 def split_of_block(block: int) -> Split:
-    """70 % train, 10 % valid, 20 % test, as sampling does it."""
+    """70 % train, 10 % valid, 20 % test, as in sampling."""
     return SPLIT_PATTERN[block % len(SPLIT_PATTERN)]
 
 
@@ -39,12 +39,12 @@ def keep_copies_together(
     known: Sequence[Configuration],
     known_splits: Sequence[Split],
 ) -> list[Split]:
-    """The split of each new frame: that of the frames that it nearly copies, else the one that is wanted.
+    """Split of each new frame: that of its near copies, or the wanted one.
 
-    Frames that are linked by near copies share one split: that of a known frame among them, which cannot change any
-    more, else one that holds them out.
+    Frames linked by near copies share one split: that of a known frame among them, which cannot change, or else the one
+    of their wanted splits that holds them out first.
     """
-    # Two atoms have one distance: a few hundred frames fill its whole range, and all would be near copies.
+    # Two atoms have only one distance: with a few hundred frames all would be near copies.
     if not new or len(new[0].numbers) <= 2:
         return list(wanted)
     points = sorted_distances([*new, *known])

@@ -1,7 +1,6 @@
-"""The manifest: one YAML file of defaults, molecules and models, checked before anything is spent.
+"""The manifest: one YAML file of defaults, molecules and models, checked before anything is computed.
 
-A manifest is data from outside, so this is where plain-language errors live. Text comes in through
-:mod:`asteroid.manifest.strict_yaml`, the blocks of settings through :mod:`asteroid.settings`.
+:mod:`asteroid.manifest.strict_yaml` reads the file, :mod:`asteroid.settings` defines the blocks of settings.
 """
 
 from asteroid.manifest.reading import check_manifest, load_manifest

@@ -1,4 +1,4 @@
-"""Small rules for entries of a manifest, whether molecules or models: how they are named in problems and merged."""
+"""Name entries of a manifest (molecules and models) in problems, and merge them with defaults."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +7,13 @@ from asteroid.problems import printable
 
 
 def entry_label(index: int, raw: object, key: str = "molecules") -> str:
+    """An entry in problems, such as ``molecules[0] (water)``."""
     name = raw.get("name") if isinstance(raw, dict) else None
     return f"{key}[{index}] ({printable(name)})" if isinstance(name, str) else f"{key}[{index}]"
 
 
 def check_duplicates(entries: list[Any], key: str) -> list[str]:
-    """Names that differ only in case are one folder on some file systems."""
+    """Problems of repeated names, also in another case, which share a folder on some file systems."""
     seen: dict[str, int] = {}
     problems = []
     for index, raw in enumerate(entries):

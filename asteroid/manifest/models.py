@@ -1,6 +1,6 @@
-"""The block ``models``: models of several molecules, each with the settings of its molecules.
+"""Read the block ``models``: models of several molecules.
 
-Molecules are read again with the model's training in place of their own, by :mod:`asteroid.manifest.molecules`.
+:mod:`asteroid.manifest.molecules` reads their molecules again, with the training settings of the model.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from asteroid.problems import validate
 def read_models(
     file: FileEntry, molecules: Sequence[MoleculeSettings], folder: Path
 ) -> tuple[list[MoleculeSettings], list[str]]:
-    """Every molecule with its model: those of ``models``, and one of its own for a molecule that none of them names."""
+    """All molecules with their models; a molecule that no entry of ``models`` names has its own model."""
     problems = check_duplicates(file.models, "models")
     found: list[MoleculeSettings] = []
     for index, raw in enumerate(file.models):
@@ -36,7 +36,7 @@ def read_models(
 def _read_model(
     raw: object, file: FileEntry, molecules: Sequence[MoleculeSettings], folder: Path
 ) -> tuple[ModelPlan | None, list[str]]:
-    """One entry of ``models``, or what is wrong with it."""
+    """One entry of ``models``, or its problems."""
     if not isinstance(raw, dict):
         return None, [f"found {str(raw)[:40]!r}; write keys and values, for example name: and molecules:"]
     below: dict[str, Any] = {key: file.defaults[key] for key in ("training", "acquisition") if key in file.defaults}
@@ -68,7 +68,7 @@ def _read_model(
         if ignored := sorted({"training", "acquisition"} & written.keys()):
             problems.append(f"molecule '{name}' has {ignored[0]}: of its own; write it at the model")
         entry = {key: value for key, value in written.items() if key not in ("training", "acquisition")}
-        # No round buys anything of a molecule that only judges.
+        # Rounds buy no labels of a molecule that only validates the model.
         given = {**above, "acquisition": None} if name in judge else above
         settings, found_here = read_molecule({**entry, **given}, file.defaults, folder)
         problems += [f"with molecule '{name}': {problem}" for problem in found_here]
@@ -94,14 +94,14 @@ def _read_model(
 
 
 def _elements(molecule: MoleculeSettings) -> set[int]:
-    """Atomic numbers."""
+    """Atomic numbers of a molecule."""
     if molecule.geometry is not None:
         return {int(number) for number in read_structures(molecule.geometry)[0].numbers}
     return set(read_smiles(molecule.smiles or "").numbers)
 
 
 def _check_members(members: Sequence[MoleculeSettings]) -> list[str]:
-    """One model has labels of the same kinds from all its molecules."""
+    """Problems of molecules of one model whose levels or kinds of labels differ."""
     first, problems = members[0], []
     for other in members[1:]:
         for key in ("cheap", "accurate"):

@@ -1,7 +1,6 @@
-"""One entry of ``molecules`` with the defaults under it: read, completed from its structure, and checked.
+"""Read and check one entry of ``molecules``, with defaults, and charge and multiplicity from its structure.
 
-Whether a program can treat a level with unpaired electrons is the engines' knowledge and is asked there
-(``asteroid.engines.check_supported``).
+Charges and multiplicities that a level does not support are refused later (``asteroid.engines.check_supported``).
 """
 
 import logging
@@ -26,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple[MoleculeSettings | None, list[str]]:
-    """One entry of ``molecules`` with the defaults under it, or what is wrong with it."""
+    """One entry of ``molecules``, merged with the defaults, or its problems."""
     if not isinstance(raw, dict):
         found = "nothing" if raw is None else f"{str(raw)[:40]!r}"
         return None, [f"found {found}; write keys and values, for example name: and smiles:"]
@@ -70,7 +69,7 @@ def read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple[
         except InputError as error:
             problems.append(f"{key}: found {error}")
         except MissingDependencyError as error:
-            # A machine that trains or serves need not have the quantum chemistry; the one that labels asks again.
+            # A machine that only trains may lack the programs; the one that labels checks again.
             logger.warning("%s: the basis set of %s is not checked here: %s", entry.name, level, error)
     if problems:
         return None, problems
@@ -97,7 +96,7 @@ def read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple[
 
 
 def _composition(entry: MoleculeEntry, geometry: Path | None) -> tuple[tuple[int, ...], int, int]:
-    """Atomic numbers, charge and multiplicity, as written or as the structure implies."""
+    """Atomic numbers, charge and multiplicity, as written or from the structure."""
     if entry.smiles is not None and geometry is not None:
         raise InputError("smiles and geometry: found both; write one of them")
     if entry.smiles is not None:
@@ -108,7 +107,7 @@ def _composition(entry: MoleculeEntry, geometry: Path | None) -> tuple[tuple[int
         return composition.numbers, *_spin(entry, composition)
     if geometry is None:
         raise InputError("smiles: found neither smiles nor geometry; write one of them")
-    # Only what is written can contradict the file.
+    # Only written values can contradict the file.
     given = entry.model_dump(include={"charge", "multiplicity"}, exclude_unset=True)
     try:
         start = read_structures(geometry, **given)[0]
@@ -118,7 +117,7 @@ def _composition(entry: MoleculeEntry, geometry: Path | None) -> tuple[tuple[int
 
 
 def _spin(entry: MoleculeEntry, composition: Composition) -> tuple[int, int]:
-    """Charge and multiplicity, as written or as the SMILES implies."""
+    """Charge and multiplicity, as written or from the SMILES."""
     charge = composition.charge
     if "charge" in entry.model_fields_set and entry.charge != charge:
         raise InputError(f"charge: found {entry.charge}, but the SMILES has {charge}; write one that agrees")
@@ -148,7 +147,7 @@ def _check_budget(sampling: SamplingSettings, budget: BudgetSettings) -> list[st
 
 
 def _check_acquisition(entry: MoleculeEntry) -> list[str]:
-    """Whether a loop of rounds can begin, and can judge its models."""
+    """Problems of the settings of rounds."""
     rounds, budget = entry.acquisition, entry.budget
     if rounds is None:
         return []
@@ -177,7 +176,7 @@ def _check_acquisition(entry: MoleculeEntry) -> list[str]:
 
 
 def _check_chain(entry: MoleculeEntry) -> list[str]:
-    """Whether the levels in between can be chosen, or were given with their numbers of labels."""
+    """Problems of the levels in between: of ``chain: auto``, and of their numbers of labels."""
     problems, between = [], entry.training.ladder
     if not isinstance(entry.budget.ladder, int) and len(entry.budget.ladder) != len(between):
         problems.append(
@@ -201,6 +200,7 @@ def _check_chain(entry: MoleculeEntry) -> list[str]:
 
 
 def check_levels(raw: Mapping[str, Any], folder: Path) -> list[str]:
+    """Problems of the levels ``cheap`` and ``accurate``."""
     problems = []
     for key in ("cheap", "accurate"):
         if isinstance(raw.get(key), str):

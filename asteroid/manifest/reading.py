@@ -1,4 +1,4 @@
-"""A manifest from its file: every problem found, one line each, or a :class:`~asteroid.manifest.schema.Manifest`."""
+"""Read a manifest file: a :class:`~asteroid.manifest.schema.Manifest`, or all its problems."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from asteroid.manifest.strict_yaml import read_yaml
 from asteroid.problems import printable, validate
 
 LONGEST_PROBLEM = 600
-"""Characters: a problem quotes what was written, whatever that is."""
+"""Largest number of characters of a problem, which may quote the manifest."""
 STORE_SCHEMES = ("file", "s3", "gs", "gcs", "abfs", "abfss", "hdfs")
 
 

@@ -1,7 +1,7 @@
-"""What a manifest comes to once it has passed every check, and the entries that it is written in.
+"""A checked manifest with its molecules and models, and the entries of the YAML file.
 
-Molecules, models and the manifest are frozen settings that the rest of asteroid trusts; the entries below them are read
-from YAML by pydantic. The blocks of settings in both are :mod:`asteroid.settings`'.
+The dataclasses are checked settings for the rest of asteroid; pydantic reads the entries below them. Blocks of settings
+are in :mod:`asteroid.settings`.
 """
 
 from collections.abc import Callable
@@ -33,17 +33,17 @@ ACCURATE = LevelOfTheory("ccsd(t)", None, "cc-pvdz")
 
 @dataclass(frozen=True, kw_only=True)
 class MoleculeSettings:
-    """Everything that the manifest says about one molecule, the defaults merged in.
+    """Settings of one molecule, merged with the defaults.
 
     Args:
         name: names its folders in the store.
         smiles, geometry: exactly one of them; ``geometry`` is an absolute path.
         charge: e.
         multiplicity: 2S + 1.
-        engine: that computes the levels which several engines compute; None for the default of the level.
-        chain: ``auto``: levels between the cheap and the accurate one, and labels at each, are chosen after a pilot.
-        acquisition: how accurate labels are bought in rounds; None where all are chosen before any model is trained.
-        model: the model that the molecule trains or judges, where that is one of several molecules.
+        engine: for levels that several engines compute; None for the default engine.
+        chain: ``auto``: a pilot chooses the levels between cheap and accurate, and the labels at each.
+        acquisition: settings of rounds of accurate labels; None where all labels are chosen before training.
+        model: the model of several molecules that this one trains or validates; None for its own model.
     """
 
     name: str
@@ -65,7 +65,7 @@ class MoleculeSettings:
 
     @property
     def model_name(self) -> str:
-        """The molecule's own name, unless its model is one of several molecules."""
+        """Name of the model: that of the molecule, unless it is a model of several molecules."""
         return self.model.name if self.model else self.name
 
     @property
@@ -74,17 +74,17 @@ class MoleculeSettings:
         return self.model.molecules if self.model else (self,)
 
     def with_change(self, change: "Callable[[MoleculeSettings], MoleculeSettings]") -> "MoleculeSettings":
-        """This molecule with a change made to it and to all that train its model."""
+        """This molecule with a change applied to it and to all molecules that train its model."""
         model = self.model and replace(self.model, molecules=tuple(map(change, self.model.molecules)))
         return replace(change(self), model=model)
 
     @property
     def is_only_judged(self) -> bool:
-        """Whether the model is judged on this molecule and has never seen it."""
+        """Whether this molecule only validates the model, without training it."""
         return all(member.name != self.name for member in self.trained_on)
 
     def accurate_labels(self, split: Split) -> int:
-        """How many accurate labels are bought for a split; none to learn from of a molecule that only judges."""
+        """Number of accurate labels of a split; a molecule that only validates has only test labels."""
         counts = {"train": self.budget.train, "valid": self.budget.valid, "test": self.budget.test}
         return 0 if self.is_only_judged and split != "test" else counts[split]
 
@@ -95,13 +95,13 @@ class MoleculeSettings:
 
     @property
     def ladder_labels(self) -> dict[LevelOfTheory, int]:
-        """Labels that are bought at each level between cheap and accurate."""
+        """Number of labels at each level between cheap and accurate."""
         counts = self.budget.ladder
         counts = (counts,) * len(self.ladder) if isinstance(counts, int) else counts
         return dict(zip(self.ladder, counts, strict=True))
 
     def label_settings(self, level: LevelOfTheory) -> LabelSettings:
-        """How labels are computed at one of this molecule's two levels."""
+        """Labelling settings of a level of this molecule."""
         if level in self.ladder and level not in (self.cheap, self.accurate):
             return self.labelling.accurate.model_copy(update={"forces": True})
         return self.labelling.cheap if level == self.cheap else self.labelling.accurate
@@ -117,8 +117,8 @@ class ModelPlan:
     """A model of several molecules.
 
     Args:
-        molecules: those that train it, and judge it as well.
-        judge: those that judge it alone. Nothing but test labels and evidence is bought of them.
+        molecules: those that train and validate it.
+        judge: those that only validate it; they get only test labels and labels for the certificate.
     """
 
     name: str
@@ -128,12 +128,12 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest that has passed every check.
+    """A checked manifest.
 
     Args:
-        path: the file.
-        store: where everything is kept, as written: a folder (relative to the working directory) or a URL.
-        molecules: each with its model; a molecule of several models is there once for each.
+        path: of the file.
+        store: as written: a folder (relative to the working directory) or a URL.
+        molecules: each with its model; a molecule of several models occurs once for each.
     """
 
     path: Path
@@ -142,7 +142,7 @@ class Manifest:
 
     @property
     def models(self) -> dict[str, tuple[MoleculeSettings, ...]]:
-        """The molecules that train or judge each model, by its name."""
+        """The molecules that train or validate each model, by name of the model."""
         names = dict.fromkeys(molecule.model_name for molecule in self.molecules)
         return {name: tuple(m for m in self.molecules if m.model_name == name) for name in names}
 
@@ -177,7 +177,7 @@ class ModelEntry(Settings):
 
 
 class FileEntry(Settings):
-    """The outermost keys; what stands below ``molecules`` and ``models`` is read one by one."""
+    """The top-level keys; entries of ``molecules`` and ``models`` are read one by one."""
 
     store: str = "./store"
     defaults: dict[str, Any] = Field(default_factory=dict)

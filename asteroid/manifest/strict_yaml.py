@@ -1,8 +1,7 @@
-"""YAML 1.2 as a manifest needs it: the plain subset, read strictly, every problem one line with its line number.
+"""Read the subset of YAML 1.2 for manifests; every problem is one line with its line number.
 
-ruamel.yaml reads it: ``NO`` is nitric oxide and not false, ``1e5`` is a number, a key written twice is an error. Here,
-keys and dates are text, tags do not exist, and anchors may be used but cannot blow a small file up.
-:mod:`asteroid.manifest` gives meaning to what comes out.
+With ruamel.yaml, ``NO`` is nitric oxide and not false, ``1e5`` is a number, and a repeated key is an error. Here, keys
+and dates are text, tags are refused, and the number of values after expanding anchors is limited.
 """
 
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ from asteroid.errors import InputError
 
 MAX_BYTES = 2**20
 MAX_NODES = 200_000
-"""Values in a file once its anchors are written out: ten thousand molecules of twenty values."""
+"""Largest number of values after expanding anchors: ten thousand molecules of twenty values."""
 MAX_DEPTH = 30
 MAX_NUMBER_LENGTH = 40
 
@@ -27,7 +26,7 @@ _CORE = "tag:yaml.org,2002:"
 _STR, _MERGE = _CORE + "str", _CORE + "merge"
 _NUMBERS = (_CORE + "int", _CORE + "float")
 _TEXT = (_MERGE, _CORE + "timestamp", _CORE + "value")
-"""What ruamel.yaml gives a meaning of its own as a value, and YAML 1.2 does not; nor has it numbers such as 1_000."""
+"""Tags that ruamel.yaml resolves although YAML 1.2 does not; they are read as text, like numbers such as 1_000."""
 _KNOWN = {*_NUMBERS, *_TEXT, *(_CORE + name for name in ("map", "seq", "str", "null", "bool"))}
 
 
@@ -35,7 +34,7 @@ def read_yaml(path: Path) -> Any:
     """Read one YAML document as dicts, lists, text, whole numbers, floats, booleans and None.
 
     Raises:
-        InputError: when there is no such file, or for the first thing in it that cannot be read.
+        InputError: when there is no such file, or for the first invalid value.
     """
     text = _read_text(path)
     reader = YAML(typ="safe", pure=True)
@@ -93,10 +92,10 @@ def _read_text(path: Path) -> str:
 
 
 def _checked(node: Node, inside: tuple[Node, ...] = ()) -> Iterator[Node]:
-    """A node and all in it, as often as anchors repeat them; makes keys text.
+    """A node and all its descendants, repeated as anchors repeat them; converts keys to text.
 
     Raises:
-        MarkedYAMLError: for what a manifest may not have.
+        MarkedYAMLError: for YAML that a manifest may not contain.
     """
     if node in inside:
         raise _error(node, "an anchor that contains itself")

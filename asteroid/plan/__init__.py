@@ -1,9 +1,8 @@
-"""What a manifest will cost, before it is spent: ``asteroid plan``.
+"""Cost estimate of a manifest, before the run: ``asteroid plan``.
 
-A quote is counts times timed samples: :mod:`~asteroid.plan.counts` counts what the store still lacks,
-:mod:`~asteroid.plan.labels` and :mod:`~asteroid.plan.machine` measure what one of each costs here (what the store knows
-is not measured again), :mod:`~asteroid.plan.estimate` multiplies. Measuring only reads the store;
-:mod:`asteroid.stages.kept_quotes` keeps the quote there for the report.
+:mod:`~asteroid.plan.counts` counts what the store lacks, :mod:`~asteroid.plan.labels` and :mod:`~asteroid.plan.machine`
+measure the cost of one label or step on this machine unless the store has it, and :mod:`~asteroid.plan.estimate`
+multiplies. :mod:`asteroid.stages.kept_quotes` stores the estimate for the report.
 """
 
 from asteroid.plan.estimate import quote

@@ -1,8 +1,8 @@
-"""What a run still has to do, as counts: arithmetic on the settings and on what the store holds. Needs no torch.
+"""Count what a run still has to do, from the settings and the store.
 
-Sampling, labels and the certificate are counted for each molecule, trainings and rounds for each model. Counts are the
-most that a run may need: sampling may drop frames, early stopping may end a training, and the accurate minimum is often
-found before its last label. :mod:`asteroid.plan.labels` and :mod:`asteroid.plan.machine` say what one of each costs.
+Sampling, labels and certificate are counted per molecule, trainings and rounds per model. Counts are upper bounds:
+sampling may drop frames, trainings may stop early, and the accurate minimum is often found before its last label.
+:mod:`asteroid.plan.labels` and :mod:`asteroid.plan.machine` measure the costs.
 """
 
 import math
@@ -36,10 +36,10 @@ RELAXATION_STEPS = 40
 molecules of 3 to 20 atoms."""
 
 HESSIAN = 1
-"""Labels for each atom that cost as much as an analytic Hessian: 0.9 of HF/6-31G* of water."""
+"""Cost of an analytic Hessian per atom, in labels: 0.9 for HF/6-31G* of water."""
 
 JUDGED_EVERY = {"nve": 1.0, "spectrum": 2.0, "nvt": 5.0, "exploration": 10.0}
-"""fs between two frames of a model's MD that are recorded and judged."""
+"""fs between two recorded frames of a model's MD."""
 
 SCAN_GRADIENTS = 24 * 15
 """Gradients of a torsion scan: 24 points, each relaxed in some 15 steps."""
@@ -47,11 +47,11 @@ SCAN_GRADIENTS = 24 * 15
 
 @dataclass(frozen=True)
 class Sampling:
-    """Gradients of the cheap level that are left.
+    """Remaining gradients of the cheap level.
 
     Args:
-        search: of conformers, one after another in one process.
-        gradients: of all groups, side by side.
+        search: for conformers, in one process.
+        gradients: of all groups, in parallel.
     """
 
     search: int
@@ -62,7 +62,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class MD:
-    """A batch of trajectories of a model: so many replicas and steps, and steps between two frames that are judged."""
+    """A batch of trajectories of a model: replicas, steps, and steps between two recorded frames."""
 
     replicas: int
     steps: int
@@ -71,13 +71,14 @@ class MD:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What judging a model on one molecule still takes.
+    """Remaining work for the certificate of a model on one molecule.
 
     Args:
-        times: certificates at most: one, and one after each round that a failed one may order. All else is of one.
-        minimum: accurate labels on the way to the accurate minimum, each of which waits for the one before.
-        evidence: further accurate labels, of the model's own MD, torsions and vibrations.
-        hessian: labels that cost as much as the analytic Hessian, see :data:`HESSIAN`.
+        times: largest number of certificates: one, and one after each round that a failed one orders. The other counts
+            are for one certificate.
+        minimum: accurate labels of the search for the accurate minimum, one after another.
+        evidence: further accurate labels: of the model's own MD, torsions and vibrations.
+        hessian: cost of the analytic Hessian in labels, see :data:`HESSIAN`.
         gradients: of the model, one by one, for torsion scans.
     """
 
@@ -91,14 +92,14 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Training:
-    """What is left to train for one model.
+    """Remaining trainings of one model.
 
     Args:
-        phases: of all its trainings, the baseline's and each round's; ``optional`` where none is sure to come.
-        kernels, sure_kernels: fitted to the accurate labels of one molecule, at most and at least.
-        members: phases of the committees of its rounds.
-        gradients: of each round's model, one by one, for its minimum and its Hessian.
-        md: that explores.
+        phases: of all trainings, including the baseline and all rounds; ``optional`` where not certain.
+        kernels, sure_kernels: largest and smallest number of kernels for the accurate labels of one molecule.
+        members: phases of the committees of all rounds.
+        gradients: of the model of each round, one by one, for its minimum and Hessian.
+        md: of exploration.
     """
 
     phases: tuple[Phase, ...]
@@ -110,7 +111,7 @@ class Training:
 
 
 def count_sampling(store: Store, molecule: MoleculeSettings, atoms: int) -> Sampling:
-    """What is left to sample; a group is sampled as a whole."""
+    """Remaining sampling; groups are sampled as a whole."""
     from asteroid.sampling.plan import missing_groups, stored_conformers
 
     settings = molecule.sampling
@@ -131,14 +132,14 @@ def _trajectory_steps(settings: SamplingSettings, frames: int) -> int:
 
 
 def count_labels(store: Store, molecule: MoleculeSettings, to_sample: int) -> dict[LevelOfTheory, int]:
-    """Labels that are left by level, those of the certificate left out.
+    """Remaining labels by level, without those of the certificate.
 
     Args:
-        to_sample: frames that are still to be sampled, each of which gets a cheap label.
+        to_sample: number of frames that are still to be sampled; each gets a cheap label.
     """
     stored = [frame for frame in store.frames(molecule.name) if frame.split != "certificate"]
     ids = {frame.frame_id for frame in stored}
-    # All frames are labelled at the cheap level, chosen for it already or not.
+    # All frames are labelled at the cheap level, selected or not.
     wanted = {molecule.cheap: to_sample + (len(stored) or molecule.sampling.conformers)}
     wanted |= {level: n for level, n in molecule.ladder_labels.items() if level.family != "imported"}
     wanted |= dict.fromkeys(pilot_levels(store, molecule)[1:], FRAMES)
@@ -154,7 +155,7 @@ def count_labels(store: Store, molecule: MoleculeSettings, to_sample: int) -> di
 
 
 def missing_atoms(store: Store, molecule: MoleculeSettings, level: LevelOfTheory, numbers: Iterable[int]) -> list[int]:
-    """Elements of a molecule whose free atoms are still to be computed; those of a ladder's levels never are."""
+    """Elements of a molecule whose free atoms are missing; none are needed for levels in between."""
     if level.family == "imported" or level not in (molecule.cheap, molecule.accurate):
         return []
     there = store.atoms(level)
@@ -162,7 +163,7 @@ def missing_atoms(store: Store, molecule: MoleculeSettings, level: LevelOfTheory
 
 
 def count_certificate(store: Store, molecule: MoleculeSettings, atoms: int) -> Certificate:
-    """What is left until the model's certificate on this molecule."""
+    """Remaining work for the model's certificate on this molecule."""
     if is_certified(store, molecule):
         return Certificate()
     settings, models = molecule.validation, trained_models(store, molecule)
@@ -188,7 +189,7 @@ def count_certificate(store: Store, molecule: MoleculeSettings, atoms: int) -> C
 
 
 def _minimum_labels(store: Store, molecule: MoleculeSettings, models: Models | None) -> int:
-    """Accurate labels that the search for the accurate minimum may still take; it needs their forces."""
+    """Largest number of remaining accurate labels in the search for the accurate minimum, which needs forces."""
     if not molecule.label_settings(molecule.accurate).forces:
         return 0
     if models is None:
@@ -202,7 +203,7 @@ def _minimum_labels(store: Store, molecule: MoleculeSettings, models: Models | N
 def _evidence_labels(
     store: Store, molecule: MoleculeSettings, models: Models | None, bonds: int, displaced: int
 ) -> int:
-    """Accurate labels that the certificate may still ask for beside those of the minimum.
+    """Largest number of remaining accurate labels of the certificate, without those of the minimum.
 
     Args:
         displaced: of a Hessian by finite differences.
@@ -223,15 +224,15 @@ def _rotatable_bonds(molecule: MoleculeSettings) -> int:
     try:
         return len(rotatable_bonds(starting_configuration(molecule), molecule.smiles))
     except ValueError:
-        # The pipeline then asks for none.
+        # The pipeline then needs none.
         return 0
 
 
 def count_training(store: Store, model: MoleculeSettings, atoms: int) -> Training:
-    """What is left to train; a training that was interrupted counts from its start.
+    """Remaining trainings; an interrupted training counts from its start.
 
     Args:
-        atoms: of its molecules together.
+        atoms: of all molecules together.
     """
     training, rounds_of, models = model.training, model.acquisition, trained_models(store, model)
     strategy, baseline = strategy_named(training.strategy), [*strategy_named(BASELINE).phases(training)]
@@ -243,10 +244,10 @@ def count_training(store: Store, model: MoleculeSettings, atoms: int) -> Trainin
         found += [] if strategy.is_baseline else strategy.phases(training)
     if rounds_of is not None:
         later = training_settings(model, start="the model of the round before") if trains_on(model) else training
-        # The baseline is trained for each certificate, and in each round where it is a teacher.
+        # The baseline is trained for each certificate, and as a teacher in each round.
         each = [*(baseline if strategy.needs_teacher else []), *strategy.phases(later)]
         again = baseline * (2 if model.validation.curve else 1) * _further_certificates(store, model)
-        # Any round may be the last, so none of the further ones is sure.
+        # Any round may be the last, so further rounds are optional.
         found += [replace(phase, optional=True) for phase in (*each * (rounds - 1), *again)]
         committee = [replace(phase, optional=True) for phase in MEMBER.phases(training)]
         members = committee * rounds_of.committee * (rounds - 1)
@@ -264,7 +265,7 @@ def count_training(store: Store, model: MoleculeSettings, atoms: int) -> Trainin
 
 
 def _rounds(store: Store, model: MoleculeSettings, *, trained: bool) -> int:
-    """Trainings that are still to come, at most: one, or one in each round, those included that certificates order."""
+    """Largest number of remaining trainings: one, or one per round, including rounds ordered by certificates."""
     settings = model.acquisition
     if settings is None:
         return 0 if trained else 1
@@ -274,7 +275,7 @@ def _rounds(store: Store, model: MoleculeSettings, *, trained: bool) -> int:
 
 
 def _further_certificates(store: Store, model: MoleculeSettings) -> int:
-    """Rounds that failed certificates may still order, each of which has a certificate of its own."""
+    """Number of rounds that failed certificates may still order, each with its own certificate."""
     if model.acquisition is None:
         return 0
     ordered = sum(read_step(store, model, Further, n) is not None for n in range(len(read_rounds(store, model))))
@@ -282,20 +283,20 @@ def _further_certificates(store: Store, model: MoleculeSettings) -> int:
 
 
 def _exploration(model: MoleculeSettings) -> tuple[MD, ...]:
-    """MD that explores in one round."""
+    """MD of the exploration in one round."""
     settings, step = model.acquisition, model.sampling.timestep
     if settings is None:
         return ()
     replicas = settings.replicas * len(settings.temperatures)
     every = max(1, round(JUDGED_EVERY["exploration"] / step))
-    # The committee judges each recorded frame.
+    # The committee evaluates each recorded frame.
     return (MD(replicas, round(1000 * settings.ps / step * (1 + settings.committee / every)), every),)
 
 
 def _has_baseline(store: Store, model: MoleculeSettings) -> bool:
-    """Whether a model of these settings was trained on the accurate labels alone before the pipeline was stopped."""
+    """Whether the store has a baseline of these settings, from an interrupted run."""
     data = training_set(store, model)
-    # It starts from random weights, whatever the manifest's strategy starts from.
+    # The baseline always starts from random weights.
     settings = {**model.training.model_dump(mode="json"), "strategy": BASELINE, "foundation": None}
     wanted = settings, str(model.accurate), sorted(data.train_ids), sorted(data.valid_ids)
     return wanted in (
@@ -305,7 +306,7 @@ def _has_baseline(store: Store, model: MoleculeSettings) -> bool:
 
 
 def _needs_curve(store: Store, model: MoleculeSettings, models: Models | None) -> bool:
-    """Whether a model of half the accurate labels alone will be trained."""
+    """Whether the baseline will be trained with half of the accurate labels, for the learning curve."""
     if not model.validation.curve or model.training.strategy == BASELINE:
         return False
     if models is None:

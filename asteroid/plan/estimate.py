@@ -1,4 +1,4 @@
-"""From a manifest and a store to a quote: what is left, counted, times what one of each costs on this machine."""
+"""Cost estimate: remaining work times its measured cost on this machine."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,19 +17,20 @@ from asteroid.store.models import read_cards
 from asteroid.store.rows import core_seconds
 
 Note = Callable[[str], None]
-"""Told what is being measured."""
+"""Called with a text about the current measurement."""
 
 RUN_SECONDS = 16.0
-"""Core-seconds of a run besides its stages: imports, of which torch's are the longest, and reading the store."""
+"""Core-seconds of a run besides its stages: imports, mostly of torch, and reading the store."""
 
 WORKER_SECONDS = 1.0
-"""Until the workers of a labelling stage are ready."""
+"""Start of the workers of a labelling stage."""
 
 REPORT_SECONDS = 8.0
-"""To judge what was simulated, and to draw and write a report."""
+"""Analysis of the MD, figures and report."""
 
 ROW_BYTES, COORDINATE_BYTES, FILE_BYTES, REPORT_BYTES = 150, 24, 9000, 800_000
-"""Of a row in Parquet besides its coordinates; of those of an atom; of schema and statistics in a file; of a report."""
+"""Bytes of a row in Parquet without coordinates, of the coordinates of an atom, of schema and statistics of a file, and
+of a report."""
 
 
 def quote(
@@ -40,15 +41,15 @@ def quote(
     cores: int,
     note: Note = lambda text: None,
 ) -> Quote:
-    """Quote what a run would still spend on these molecules.
+    """Estimate the remaining cost of these molecules.
 
     Args:
         workers: label workers of the run, one core each.
-        cores: processes that may be started here and now to measure with.
-        note: called before each measurement with what it is.
+        cores: largest number of processes for measurements now.
+        note: called before each measurement.
 
     Raises:
-        AsteroidError: when no label comes out at a level.
+        AsteroidError: when all labels at a level fail.
     """
     lines: list[Line] = []
     known: dict[LevelOfTheory, list[tuple[Configuration, float]]] = {}
@@ -56,7 +57,7 @@ def quote(
     models, names = set[str](), set[str]()
     for molecule in molecules:
         left = _Left(store, molecule, workers, min(workers, cores), note, atoms)
-        # What several models share is quoted with the first, and a model with the first of its molecules.
+        # Shared work counts with the first model, and a model with the first of its molecules.
         lines += left.lines(labels=molecule.name not in names, training=molecule.model_name not in models)
         names.add(molecule.name)
         models.add(molecule.model_name)
@@ -69,18 +70,18 @@ def quote(
                 points += [(frame.configuration, stored.core_seconds) for frame in frames]
     grown = []
     for level, points in known.items():
-        note(f"how the cost of {level} grows")
+        note(f"growth of the cost of {level}")
         grown.append(growth(level, points, workers=min(workers, cores)))
     overhead = RUN_SECONDS if any(line.count for line in lines) else 0.0
     return Quote(lines=tuple(lines), workers=workers, overhead=overhead, growth=tuple(grown))
 
 
 class _Left:
-    """What is left of one molecule and of its model: counts times prices.
+    """Remaining cost of one molecule and its model: counts times prices.
 
     Args:
-        processes: that may measure at once.
-        atoms: free atoms that are quoted already, which molecules share; those of this one are added.
+        processes: number of processes for measurements.
+        atoms: free atoms that are already counted; those of this molecule are added.
     """
 
     def __init__(
@@ -103,10 +104,10 @@ class _Left:
         self._training = count_training(store, molecule, size)
 
     def lines(self, *, labels: bool, training: bool) -> list[Line]:
-        """In the order in which the pipeline does them.
+        """Lines in the order of the pipeline.
 
         Args:
-            labels, training: whether sampling and labels of the molecule, and the training of its model, are quoted.
+            labels, training: whether to include sampling and labels of the molecule, and the training of its model.
         """
         molecule, judged = self._molecule, self._certificate
         minimum, evidence = judged.times * judged.minimum, judged.times * judged.evidence
@@ -119,7 +120,7 @@ class _Left:
         if training:
             lines.append(self._training_line())
             lines += [self._exploration_line()] if molecule.acquisition else []
-        # The model's minimum must be labelled to be judged.
+        # At least the model's minimum is labelled.
         lines.append(self._label_line("minimum", molecule.accurate, minimum, min(1, minimum)))
         hessians = judged.times * judged.hessian
         lines.append(
@@ -129,7 +130,7 @@ class _Left:
         return lines
 
     def _line(self, stage: Stage, detail: str, count: int, unit: str, spent: float = 0.0) -> Line:
-        """A line of which nothing is left but what has been spent."""
+        """A line without remaining cost."""
         return Line(self._molecule.name, stage, detail, count, unit, spent_core_seconds=spent)
 
     def _charged(self, stage: account.Stage) -> float:
@@ -152,15 +153,15 @@ class _Left:
             memory=price.memory,
             processes=processes,
             disk=self._megabytes(left.frames, left.groups),
-            source=f"{1000 * price.step:.3g} ms a step of MD",
+            source=f"{1000 * price.step:.3g} ms per step of MD",
         )
 
     def _label_line(self, stage: Stage, level: LevelOfTheory, count: int, sure: int, *, worth: int = 0) -> Line:
         """Labels at a level.
 
         Args:
-            sure: how many at least.
-            worth: labels that would cost as much as what is computed beside them.
+            sure: smallest number of labels.
+            worth: further work at this level, in labels.
         """
         line, atoms = self._line(stage, str(level), count, "labels"), 0.0
         if stage in ("cheap labels", "accurate labels"):
@@ -171,7 +172,7 @@ class _Left:
         price = self._price(level, measure=count > 0)
         if price is None or not count:
             return line
-        # Each geometry of a minimum follows from the label before.
+        # Each geometry of the search depends on the label before.
         processes = 1 if stage == "minimum" else min(self._workers, count)
         beside = atoms + worth * price.core_seconds
         return replace(
@@ -186,7 +187,7 @@ class _Left:
         )
 
     def _price(self, level: LevelOfTheory, *, measure: bool) -> LabelPrice | None:
-        """Of a label at a level, if it is known or to be measured."""
+        """Price of a label at a level; None if it is neither known nor to be measured."""
         if level not in self.prices:
             forces = self._molecule.label_settings(level).forces
             price = ledger_price(self._store, self._molecule.name, level, forces=forces)
@@ -198,7 +199,7 @@ class _Left:
         return self.prices.get(level)
 
     def _atoms(self, level: LevelOfTheory) -> float:
-        """Core-seconds of the free atoms that no molecule before needs."""
+        """Core-seconds of the free atoms that are not yet counted."""
         missing = missing_atoms(self._store, self._molecule, level, self.start.numbers.tolist())
         new = [number for number in missing if (level, number) not in self._free_atoms]
         self._free_atoms.update((level, number) for number in new)
@@ -227,7 +228,7 @@ class _Left:
         least = minima + left.sure_kernels * kernel
         for phase in left.phases:
             if not phase.optional:
-                # Held-out frames of its level may stop it.
+                # It may stop early by its held-out frames.
                 least += price.training(phase, min(phase.steps, patience) if phase.accurate else phase.steps)
         steps = {phase.batch_size: price.phases[phase][1] for phase in left.phases}
         return replace(
@@ -237,7 +238,7 @@ class _Left:
             wall_seconds=most,
             memory=price.memory,
             disk=2 * price.model_bytes / 1e6,
-            source="; ".join(f"{1000 * each:.3g} ms a step of {size}" for size, each in steps.items()),
+            source="; ".join(f"{1000 * each:.3g} ms per step of {size}" for size, each in steps.items()),
         )
 
     def _exploration_line(self) -> Line:
@@ -248,7 +249,7 @@ class _Left:
             return line
         members = sum(self._model.training(phase, phase.steps) for phase in left.members)
         seconds = members + sum(map(self._model.simulation, left.md))
-        # Any round may be the last, so that none of it is sure.
+        # Any round may be the last, so the smallest cost is zero.
         return replace(line, core_seconds=seconds, wall_seconds=seconds, memory=self._model.memory)
 
     def _validation_line(self) -> Line:
@@ -266,7 +267,7 @@ class _Left:
             wall_seconds=left.times * once,
             memory=price.memory,
             disk=left.times * REPORT_BYTES / 1e6,
-            source=f"{1000 * price.md[largest][1]:.3g} ms a step of {largest.replicas} replicas",
+            source=f"{1000 * price.md[largest][1]:.3g} ms per step of {largest.replicas} replicas",
         )
 
     def _megabytes(self, rows: int, files: int) -> float:
@@ -274,7 +275,7 @@ class _Left:
 
 
 def _start(store: Store, molecule: MoleculeSettings) -> Configuration:
-    """The lowest conformer where the store has one, else the structure that sampling would start from."""
+    """The lowest conformer in the store, or the starting structure of sampling."""
     from asteroid.sampling import starting_configuration
     from asteroid.sampling.plan import stored_conformers
 

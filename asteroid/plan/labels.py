@@ -1,6 +1,6 @@
-"""What a label costs: by the ledger where the store has labels, else by a few computed now; and how that grows.
+"""Cost of a label, from the ledger or from a few labels computed now, and its growth with molecular size.
 
-Labels computed here are not kept: their geometries are nobody's frames.
+Labels computed here are not stored.
 """
 
 import math
@@ -24,29 +24,29 @@ from asteroid.store import Store
 from asteroid.store.rows import Attempt, core_seconds
 
 ENOUGH = 3
-"""Labels in the ledger from which their mean is taken as it is."""
+"""Smallest number of labels in the ledger for a mean."""
 
 MOST, SPEND, PRECISION = 200, 10.0, 0.05
-"""Labels computed for an estimate, core-seconds spent on it by each worker, and standard error of the mean relative to
-it: where one of these is reached, no further label is computed, once each worker has made two."""
+"""Limits of a measurement: labels, core-seconds per worker, and relative standard error of the mean. It ends at the
+first of these, once each worker has computed two labels."""
 
 AMPLITUDE = 0.05
-"""Å, of random displacements: about what a bond does at room temperature."""
+"""Å, standard deviation of random displacements: about that of a bond at room temperature."""
 
 REFERENCES, SMALLER = ("CH3OH", "H2O"), 0.7
-"""Molecules that show how a level's cost grows where a manifest has one size only, the first that is smaller than this
-part of it: costs of sizes that are closer differ by little more than noise."""
+"""Reference molecules for the growth of the cost where a manifest has only one size. The first one below this fraction
+of it is used: closer sizes differ by little more than noise."""
 
 
 @dataclass(frozen=True)
 class LabelPrice:
-    """What one label of a molecule costs.
+    """Cost of one label of a molecule.
 
     Args:
-        core_seconds: mean, of CPU time.
+        core_seconds: mean CPU time.
         memory: MiB, peak of a worker.
-        labels: how many were averaged.
-        measured: whether they were computed now; otherwise they are in the store.
+        labels: number of labels in the mean.
+        measured: whether they were computed now or are in the store.
     """
 
     core_seconds: float
@@ -56,17 +56,17 @@ class LabelPrice:
 
     def __str__(self) -> str:
         where = "computed now" if self.measured else "in the store"
-        return f"{self.core_seconds:.3g} s a label ({self.labels} {where})"
+        return f"{self.core_seconds:.3g} s per label ({self.labels} {where})"
 
 
 @dataclass(frozen=True)
 class Growth:
-    """A level's cost as a power of molecular size, ``core_seconds = factor · size**exponent``.
+    """Cost of a level as a power of molecular size, ``core_seconds = factor · size**exponent``.
 
     Args:
-        measure: what size counts: ``basis functions``, or ``electrons`` where the method brings its own basis.
-        points: formula, size and core-seconds of what was fitted, the smallest first.
-        exponent: None when all sizes are about the same.
+        measure: of size: ``basis functions``, or ``electrons`` for methods with a built-in basis.
+        points: formula, size and core-seconds of the fitted molecules, the smallest first.
+        exponent: None when all sizes are similar.
     """
 
     level: str
@@ -75,25 +75,25 @@ class Growth:
     exponent: float | None
 
     def at(self, size: float) -> float | None:
-        """Core-seconds of a label of another size, from the largest molecule that was measured."""
+        """Core-seconds of a label of another size, extrapolated from the largest measured molecule."""
         _, largest, seconds = self.points[-1]
         return None if self.exponent is None else float(seconds * (size / largest) ** self.exponent)
 
 
 def displaced(configuration: Configuration, count: int, seed: int = 0) -> list[Configuration]:
-    """Distinct geometries near one; their labels cost what those of sampled frames do."""
+    """Random displacements of a geometry; their labels cost as much as those of sampled frames."""
     noise = np.random.default_rng(seed).normal(scale=AMPLITUDE, size=(count, *configuration.positions.shape))
     return [configuration.with_positions(configuration.positions + step) for step in noise]
 
 
 def ledger_price(store: Store, molecule: str, level: LevelOfTheory, *, forces: bool = True) -> LabelPrice | None:
-    """The mean cost of the labels in the store, failed ones included; None where they are too few.
+    """Mean cost of the labels in the store, including failed ones; None for fewer than :data:`ENOUGH`.
 
     Args:
-        forces: of labels with forces, or of energies alone: for coupled cluster one costs several times the other.
+        forces: of labels with forces or of energies only, which cost much less with coupled cluster.
     """
     ledger = store.attempts(molecule, level)
-    # Imported labels cost nothing here, and a row that only withdraws a label is no label.
+    # Without imported labels and rows that only reject a label.
     ledger = ledger.filter(pc.is_in(ledger["program"], pa.array(programs_for(level), pa.string())))
     ledger = ledger.filter((pc.field("status") == "failed") | (pc.field("forces").is_valid() == forces))
     seconds = core_seconds(ledger)
@@ -106,10 +106,10 @@ def ledger_price(store: Store, molecule: str, level: LevelOfTheory, *, forces: b
 def measure_price(
     store: Store, molecule: MoleculeSettings, level: LevelOfTheory, start: Configuration, *, workers: int
 ) -> LabelPrice:
-    """What a label costs, computed now for stored frames, or for geometries near ``start``.
+    """Cost of a label, measured now with stored frames, or displacements of ``start``.
 
     Raises:
-        AsteroidError: when no label comes out.
+        AsteroidError: when all labels fail.
     """
     frames = [frame.configuration for frame in store.frames(molecule.name, split="train")][:MOST]
     settings = molecule.label_settings(level)
@@ -119,7 +119,7 @@ def measure_price(
 
 
 def time_atoms(molecule: MoleculeSettings, level: LevelOfTheory, numbers: Sequence[int]) -> float:
-    """Core-seconds of the energies of these free atoms, which are computed for it."""
+    """Core-seconds of these free atoms, which are computed to measure it."""
     return call_in_process(_time_atoms, level, numbers, engine_for(level, molecule.engine))
 
 
@@ -134,13 +134,13 @@ def _time_atoms(level: LevelOfTheory, numbers: Sequence[int], engine: str | None
 def _measure(
     configurations: Sequence[Configuration], level: LevelOfTheory, *, workers: int, **options: Any
 ) -> LabelPrice:
-    """Label until the mean cost is known or enough has been spent; all workers are kept busy."""
+    """Label until the mean cost is known or a limit is reached."""
     from asteroid.labelling.campaign import label_configurations
 
     made: list[Attempt] = []
     for attempt in label_configurations(configurations, level, workers=workers, **options):
         made.append(attempt)
-        # The first label of each worker loads its program; among expensive ones that does not show.
+        # Without the first label of each worker, if there are others: it loads the program.
         seconds = [one.core_seconds for one in made[workers:] or made]
         mean = statistics.mean(seconds)
         spread = statistics.stdev(seconds) / math.sqrt(len(seconds)) if len(seconds) >= 2 * ENOUGH else math.inf
@@ -148,14 +148,14 @@ def _measure(
         if len(made) >= 2 * workers and (spent > SPEND * workers or spread < PRECISION * mean):
             break
     if not any(attempt.status == "ok" for attempt in made):
-        raise AsteroidError(f"{configurations[0].formula}: no label came out at {level}: {made[0].reason}")
+        raise AsteroidError(f"{configurations[0].formula}: all labels at {level} failed: {made[0].reason}")
     return LabelPrice(mean, max(attempt.peak_memory for attempt in made), len(made), measured=True)
 
 
 def growth(level: LevelOfTheory, points: Sequence[tuple[Configuration, float]], *, workers: int) -> Growth:
     """Fit ``log(core-seconds) = a + b·log(size)`` by least squares over molecules of this level.
 
-    Where all are of about one size, a smaller reference molecule is labelled to compare with, if there is one.
+    Where all have a similar size, a smaller reference molecule is labelled, too.
 
     Args:
         points: molecules and the core-seconds of one label of each.

@@ -1,4 +1,4 @@
-"""A quote as data: one line for each stage of each molecule, the totals, and one sentence."""
+"""A cost estimate: one line per stage and molecule, totals, and one sentence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,19 +20,20 @@ Stage = Literal[
 
 @dataclass(frozen=True)
 class Line:
-    """What is left of one stage of one molecule, at most.
+    """Remaining work of one stage of one molecule, as upper bounds.
 
     Args:
         detail: level or strategy.
-        count: of ``unit`` still to do.
-        core_seconds: to spend.
-        least_core_seconds: if trainings stop at the earliest and no more accurate labels are needed for the minimum.
-        wall_seconds: with the machine to itself.
-        spent_core_seconds: what the store's ledger, model cards and account say has been spent.
+        count: remaining number of ``unit``.
+        core_seconds: remaining cost.
+        least_core_seconds: remaining cost if trainings stop as early as possible and the minimum needs no further
+            label.
+        wall_seconds: on an idle machine.
+        spent_core_seconds: spent so far, from ledger, model cards and account.
         memory: MiB, of one process.
-        processes: side by side.
+        processes: in parallel.
         disk: MB, added to the store.
-        source: what the figures rest on.
+        source: measurement that the estimate is based on.
     """
 
     molecule: str
@@ -51,13 +52,13 @@ class Line:
 
     @property
     def labels(self) -> bool:
-        """Whether label workers do it: all of them, one stage after another."""
+        """Whether label workers do this stage."""
         return self.unit in ("labels", "frames")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quote:
-    """What a manifest will cost on so many workers.
+    """Cost estimate of a manifest for a number of workers.
 
     Args:
         overhead: core-seconds of the run itself.
@@ -83,14 +84,15 @@ class Quote:
 
     @property
     def wall_seconds(self) -> float:
-        """Of the whole run: molecules go side by side, their labelling stages one after another, on so many cores."""
+        """Of the whole run: molecules in parallel, but labelling stages one after another, since each uses all
+        workers."""
         longest = max((sum(one.wall_seconds for one in self.of(m)) for m in self.molecules), default=0.0)
         labelling = sum(line.wall_seconds for line in self.lines if line.labels)
         return self.overhead + max(longest, labelling, (self.core_seconds - self.overhead) / self.workers)
 
     @property
     def memory(self) -> float:
-        """MiB, of the trainings that run side by side, or of a labelling stage beside those of other molecules."""
+        """MiB, of parallel trainings, or of a labelling stage in parallel with trainings of other molecules."""
         labelling = max((line.memory * line.processes for line in self.lines if line.labels), default=0.0)
         trainings = [max((one.memory for one in self.of(m) if not one.labels), default=0.0) for m in self.molecules]
         beside = sorted(trainings, reverse=True)[: self.workers]
@@ -98,7 +100,7 @@ class Quote:
 
     @property
     def disk(self) -> float:
-        """MB"""
+        """MB, added to the store."""
         return sum(line.disk for line in self.lines)
 
     @property
@@ -122,7 +124,7 @@ class Quote:
         workers = "1 worker" if self.workers == 1 else f"{self.workers} workers"
         return (
             f"About {duration(self.wall_seconds)} on {workers}, {core_hours(self.core_seconds)}, of which "
-            f"{_largest_share(self.lines)}; {self.worker_memory / 1024:.1f} GB a label worker, "
+            f"{_largest_share(self.lines)}; {self.worker_memory / 1024:.1f} GB per label worker, "
             f"{self.memory / 1024:.1f} GB at once; {self.disk:.0f} MB on disk.{spent}"
         )
 

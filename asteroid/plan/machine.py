@@ -1,8 +1,8 @@
-"""How fast this machine samples, trains and simulates: a few steps of each, timed in processes like the pipeline's.
+"""Speed of sampling, training and MD on this machine, from a few timed steps of each.
 
-All seconds are CPU seconds (of a GPU, wall time), so that what else runs here now does not count. The pipeline's own
-functions run with the settings of the run and are stopped after a few steps. Steps cost the same whatever the labels
-are, so the model that is timed learns zeros. Only :func:`time_model` needs torch, which it imports in its own process.
+All times are CPU time (wall time for a GPU), so that other processes do not count. The pipeline's own functions run
+with the settings of the run, and are stopped after a few steps. The timed model is trained on zeros, which takes the
+same time. Only :func:`time_model` needs torch, in its own process.
 """
 
 import contextlib
@@ -25,21 +25,21 @@ from asteroid.stages.common import TORCH_IMPORTS, import_mace
 from asteroid.strategies import Phase, strategy_named
 
 SECONDS = 2.0
-"""Spent on one measurement after its first interval, at least one more interval long."""
+"""Duration of one measurement after its first interval, at least one further interval."""
 
 INTERVALS = 10
-"""At most, of which the median is taken: nothing that comes between two of them shows."""
+"""Largest number of intervals; their median is taken, against outliers."""
 
 SAMPLING_STEPS, TRAINING_STEPS = 10, 25
-"""In an interval. Evaluations on held-out frames come more often here, which makes a step some 2 % dearer."""
+"""Steps per interval. Held-out frames are evaluated more often here, which makes a step some 2 % slower."""
 
 KERNEL_FRAMES = 12
-"""Frames of the kernel that is timed; the time of a fit grows with the square of their number."""
+"""Frames of the timed kernel; the time of a fit grows with the square of their number."""
 
 
 @dataclass(frozen=True)
 class SamplingPrice:
-    """Of a worker at the cheap level: s until its first step, s a step (a gradient and what MD does around it), MiB."""
+    """Cost of a worker at the cheap level: s until its first step, s per MD step, and memory in MiB."""
 
     start: float
     step: float
@@ -48,10 +48,10 @@ class SamplingPrice:
 
 @dataclass(frozen=True)
 class ModelPrice:
-    """Of a process that trains, simulates and judges a model.
+    """Cost of training a model and of its MD.
 
     Args:
-        phases, md: s before the first step and s a step, of each phase and each batch of trajectories.
+        phases, md: s before the first step and s per step, of each phase and each batch of trajectories.
         gradient: s, of the finished model, one geometry at a time.
         kernel: s, of the fit of one kernel, and of its prediction for one frame.
         memory: MiB, peak of the process.
@@ -66,7 +66,7 @@ class ModelPrice:
     model_bytes: int
 
     def training(self, phase: Phase, steps: int) -> float:
-        """Seconds of so many steps of a phase."""
+        """Seconds of this number of steps of a phase."""
         first, each = self.phases[phase]
         return first + steps * each if steps else 0.0
 
@@ -80,7 +80,7 @@ def time_sampling(molecule: MoleculeSettings, start: Configuration) -> SamplingP
     """Time a little MD at the cheap level.
 
     Raises:
-        AsteroidError: when the level finds no forces.
+        AsteroidError: when the level fails.
     """
     return call_in_process(_time_sampling, molecule, start)
 
@@ -145,7 +145,7 @@ def _time_model(
         frames[:held_out],
         elements,
         checkpoints=_NoCheckpoints(),
-        # Its first call comes before the first step.
+        # The first call is before the first step.
         on_progress=lambda _, step, *__: watch.tick() if step else None,
     )
     if session.device.type != "cpu":
@@ -153,7 +153,7 @@ def _time_model(
     model = session.new_model(frames)
 
     def train(phase: Phase) -> tuple[float, float]:
-        # No shorter than a few intervals; whether its steps are traced depends on their number.
+        # At least a few intervals, without changing whether the steps are traced.
         steps = max(phase.steps, 3 * TRAINING_STEPS if phase.steps < TRACE_FROM else 0)
         timed = replace(phase, name=repr(phase), steps=steps, accurate=False)
         first, each = watch.time(lambda: session.fit(timed, model, frames, learning_rate=settings.learning_rate))
@@ -204,7 +204,7 @@ def _time_model(
 
 
 def _time_kernel(start: Configuration, labels: int) -> tuple[float, float]:
-    """Seconds of the fit of a kernel to so many labels, and of its prediction for one frame."""
+    """Seconds of the fit of a kernel to this number of labels, and of its prediction for one frame."""
     from asteroid.training.dataset import LabelledFrame
     from asteroid.training.kernel import CHOICE_NUMBERS, MOST_NUMBERS, KernelModel
 
@@ -220,7 +220,7 @@ def _time_kernel(start: Configuration, labels: int) -> tuple[float, float]:
     kernel.predict(geometries)
     times.append(time.process_time())
     choice, fit, prediction = np.diff(times).tolist()
-    # The hyperparameters are chosen with the first of many labels alone.
+    # Hyperparameters are chosen with the first labels only.
     chosen = min(labels, max(8, CHOICE_NUMBERS // numbers))
     seconds = choice * (chosen / len(frames)) ** 2 + fit * (labels - chosen) * (labels + chosen) / len(frames) ** 2
     return seconds, prediction * labels / len(frames) ** 2
@@ -238,11 +238,11 @@ class _NoCheckpoints:
 
 
 class _Enough(Exception):
-    """Ends what is timed."""
+    """Stops a timed function."""
 
 
 class _Stopwatch:
-    """Times something that calls :meth:`tick` after each of its intervals."""
+    """Times a function that calls :meth:`tick` after each interval."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -254,7 +254,7 @@ class _Stopwatch:
             raise _Enough
 
     def time(self, run: Callable[[], object]) -> tuple[float, float]:
-        """Seconds that the first interval takes beyond the others, and the median of those."""
+        """Extra seconds of the first interval, and median of the others."""
         self._times = [self._clock()]
         with contextlib.suppress(_Enough):
             run()

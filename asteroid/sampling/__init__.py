@@ -1,7 +1,7 @@
-"""Configurations of a molecule at its cheap level: conformers, normal modes, dynamics, and which of them to label.
+"""Sample configurations at the cheap level (conformers, normal modes, MD) and choose which to label.
 
-:func:`sample` fills the store with frames, :func:`choose_cheap` and :func:`choose_accurate` select those that
-:mod:`asteroid.labelling` labels next.
+:func:`sample` adds frames to the store; :func:`choose_cheap` and :func:`choose_accurate` select those that
+:mod:`asteroid.labelling` labels.
 """
 
 from asteroid.sampling.choose import choose_accurate, choose_cheap

@@ -1,7 +1,6 @@
-"""One batch of sampling, as a worker process runs it: a conformer search, a Hessian, or one group of frames.
+"""Sampling tasks of worker processes: a conformer search, a Hessian, or one batch of frames.
 
-:mod:`asteroid.sampling.plan` decides which batches there are and writes what comes back; nothing here touches the
-store.
+:mod:`asteroid.sampling.plan` plans the batches and stores the results.
 """
 
 from collections import Counter
@@ -28,7 +27,7 @@ from asteroid.sampling.normal_modes import compute_hessian, displace
 from asteroid.sampling.screening import APART, Screen
 
 PATIENCE = 3
-"""Times the frames wanted of a cluster that are tried at most."""
+"""Largest number of tries per wanted frame of a cluster."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -37,8 +36,8 @@ class Batch:
 
     Args:
         name: of the file in the store.
-        group_name: of the group that its frames belong to.
-        parameters: what the frames' origins say, plain values.
+        group_name: group of its frames.
+        parameters: for the origin of the frames, plain values.
         hessian: (3N, 3N) eV/Å² of the conformer, for normal modes.
         wall: about a cluster, for MD; None for a single molecule.
     """
@@ -57,10 +56,10 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Frames of one batch, and how many were dropped for which reason.
+    """Frames of one batch, and the number of dropped geometries by reason.
 
     Args:
-        finished: False when the batch ended before it could say what it has; it is then not stored.
+        finished: False when the worker died; the batch is then not stored.
     """
 
     frames: list[Frame]
@@ -74,7 +73,7 @@ def cheap_labeller(molecule: MoleculeSettings) -> Labeller:
 
 
 def cheap_engine(molecule: MoleculeSettings) -> str | None:
-    """The manifest's engine where there is a choice: GFN-FF and the ab initio levels have one program each."""
+    """The manifest's engine for the cheap level, None where only one engine computes it."""
     return engine_for(molecule.cheap, molecule.engine)
 
 
@@ -109,10 +108,10 @@ def hessian_of(molecule: MoleculeSettings, configuration: Configuration) -> npt.
 
 
 def make_batch(batch: Batch) -> Outcome:
-    """Sample one group; what is no longer the molecule is dropped, and ends a trajectory.
+    """Sample one group. Geometries that are no longer the molecule are dropped, and end a trajectory.
 
-    Fragments of a cluster that have drifted apart meet again: other geometries are tried in their place, as many as
-    :data:`PATIENCE` allows.
+    Fragments of a cluster that drift apart come back, so a cluster's trajectory continues, up to :data:`PATIENCE` times
+    the wanted frames.
     """
     labeller = make_labeller(batch.level, batch.engine)
     screen = Screen.of(batch.conformer)
@@ -139,8 +138,8 @@ def make_batch(batch: Batch) -> Outcome:
         dropped[f"the cheap level failed: {error}"] += wanted - len(kept)
     frames = []
     for positions in kept:
-        # Displacements are only nearly Boltzmann distributed, and frames where a wall acts are not at all: their
-        # temperature stands in the parameters alone.
+        # Displacements along normal modes, and frames where a wall acts, are not Boltzmann distributed: their origin
+        # has no temperature, only their parameters.
         drawn = batch.group.method == "md" and not (batch.wall and batch.wall.acts(positions))
         own = replace(origin, temperature=batch.group.temperature if drawn else None)
         frames.append(Frame(batch.conformer.with_positions(positions), own, batch.group_name, batch.group.split))
@@ -160,7 +159,7 @@ def _geometries(batch: Batch, labeller: Labeller, count: int) -> Iterable[npt.ND
             seed=batch.seed,
             wall=batch.wall,
         )
-    assert batch.hessian is not None, "the plan gives normal-mode batches their Hessian"
+    assert batch.hessian is not None, "normal-mode batches have a Hessian"
     return displace(
         batch.conformer,
         normal_modes(batch.conformer, batch.hessian),

@@ -1,7 +1,7 @@
-"""Which sampled frames are labelled at which level: everything cheaply, a diverse few accurately.
+"""Select frames for labels: all at the cheap level, a few diverse ones at the accurate level.
 
-The choices are recorded in the store as selections, which the labellers work off. They are made once: a larger budget,
-more frames, or labels that failed add a selection that begins with the earlier one.
+Selections are stored and never changed: after a larger budget, more frames or failed labels, a new selection begins
+with the earlier one.
 """
 
 import hashlib
@@ -17,18 +17,18 @@ from asteroid.sampling.select import pick_diverse
 from asteroid.store import Store
 
 MOST_TRIED = 2
-"""Times the budget that is tried at most: where every second label fails, more of them are not the remedy."""
+"""Largest number of selected frames, in budgets: if every second label fails, more frames do not help."""
 
 logger = logging.getLogger(__name__)
 
 Choice = Callable[[Sequence[Frame], int, int, Sequence[Frame]], list[Frame]]
-"""(frames to choose from, how many, seed, frames chosen before) -> frames, best first"""
+"""(candidates, number, seed, earlier frames) -> frames, best first"""
 
 
 def choose_cheap(store: Store, molecule: MoleculeSettings) -> None:
     """Select every frame for the cheap level.
 
-    Held-out frames too: the bias at the accurately labelled ones is cheap minus accurate.
+    Held-out frames, too: their cheap labels show the bias.
     """
     chosen = set(store.selected(molecule.name, molecule.cheap))
     frames = store.frames(molecule.name)
@@ -39,31 +39,31 @@ def choose_cheap(store: Store, molecule: MoleculeSettings) -> None:
 
 
 def choose_accurate(store: Store, molecule: MoleculeSettings) -> None:
-    """Select frames for the accurate level: diverse ones to learn from, random ones to measure the error with.
+    """Select frames for the accurate level: diverse ones for training, random ones for testing.
 
-    Frames that have an accurate label already, imported ones say, come first: they cost nothing.
-    Called again after labelling, it replaces frames whose label failed or was rejected by others of their split, until
-    the budget is met in labels that can be used or :data:`MOST_TRIED` times the budget has been chosen.
+    Frames that already have an accurate label, such as imported ones, come first. Called again after labelling, it adds
+    frames of the same split for failed or rejected labels, until there are as many labels as the budget says or
+    :data:`MOST_TRIED` times as many selected frames.
     """
     level = molecule.accurate
     pending = store.pending(molecule.name, level, forces=molecule.label_settings(level).forces)
     known = set(store.labels(molecule.name, level))
-    # Chosen before, and the label failed or was rejected.
+    # Selected before, and the label failed or was rejected.
     lost = set(store.selected(molecule.name, level)) - set(pending) - known
     known -= set(pending)
     _choose(store, molecule, "train", "diverse", known, lost)
-    # Rounds are stopped by the error on the held-out frames, which is to be that of the sampled distribution.
+    # Rounds stop by the error on held-out frames, so these must follow the sampled distribution.
     _choose(store, molecule, "valid", "random" if molecule.acquisition else "diverse", known, lost)
-    # Diverse test frames would be outliers; a random subset estimates the error over the sampled distribution.
+    # Random test frames estimate the error over the sampled distribution; diverse ones would be outliers.
     _choose(store, molecule, "test", "random", known, lost)
 
 
 def choose_ladder(store: Store, molecule: MoleculeSettings) -> None:
     """Select frames for each level between cheap and accurate: those of the level above, then diverse others.
 
-    A level that asteroid does not compute has the labels that were imported.
+    Nothing is selected for an imported level.
     """
-    # All accurate ones, whatever the budget: a label without one below it corrects nothing.
+    # All accurate ones, even beyond the budget: a label needs one at the level below to correct it.
     above = chosen_accurate(store, molecule, "train")
     for level, count in reversed(molecule.ladder_labels.items()):
         earlier = store.selected(molecule.name, level)
@@ -84,7 +84,7 @@ def choose_ladder(store: Store, molecule: MoleculeSettings) -> None:
 
 
 def chosen_accurate(store: Store, molecule: MoleculeSettings, split: Split) -> list[str]:
-    """Frame ids of a split that :func:`choose_accurate` has selected, in the order in which they were chosen."""
+    """Frame ids of a split that :func:`choose_accurate` has selected, in the order of selection."""
     prefix = f"accurate-{split}-"
     names = store.selections(molecule.name, molecule.accurate)
     counts = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
@@ -95,7 +95,7 @@ def chosen_accurate(store: Store, molecule: MoleculeSettings, split: Split) -> l
 def extend_accurate(
     store: Store, molecule: MoleculeSettings, split: Split, frame_ids: Sequence[str], *, criterion: str, round: int
 ) -> None:
-    """Choose these frames of a split, too, after those that are chosen already; done again, it adds nothing."""
+    """Select further frames of a split, after those selected before; a second call adds nothing."""
     earlier = chosen_accurate(store, molecule, split)
     ids = list(dict.fromkeys([*earlier, *frame_ids]))
     if len(ids) > len(earlier):
@@ -119,8 +119,7 @@ def _choose(
     by_id = {frame.frame_id: frame for frame in store.frames(molecule.name, split=split)}
     if missing_ids := [frame_id for frame_id in earlier_ids if frame_id not in by_id]:
         raise StoreError(
-            f"{molecule.name}: {len(missing_ids)} frames that were chosen for {level} are not in the store; "
-            "import them again"
+            f"{molecule.name}: {len(missing_ids)} frames selected for {level} are not in the store; import them again"
         )
     taken = lost | set(earlier_ids)
     rest = [frame for frame in _usable(store, molecule, split) if frame.frame_id not in taken]
@@ -132,7 +131,7 @@ def _choose(
             picked += choose(candidates, missing, molecule.sampling.seed, [*earlier, *picked])
     total = len(earlier) + len(picked)
     if total < wanted:
-        logger.warning("%s: %d %s frames are there of %d wanted at %s", molecule.name, total, split, wanted, level)
+        logger.warning("%s: %d of %d %s frames selected at %s", molecule.name, total, wanted, split, level)
     if picked:
         ids = [*earlier_ids, *(frame.frame_id for frame in picked)]
         reason = criterion if len(earlier) < budget else "replacement"
@@ -140,7 +139,7 @@ def _choose(
 
 
 def _usable(store: Store, molecule: MoleculeSettings, split: Split) -> list[Frame]:
-    """Frames of a split but for geometries that a model found and that have no cheap label which is believed."""
+    """Frames of a split, without explored frames that have no cheap label."""
     cheap = store.labels(molecule.name, molecule.cheap)
     frames = store.frames(molecule.name, split=split)
     return [frame for frame in frames if frame.origin.method != EXPLORED or frame.frame_id in cheap]
@@ -152,7 +151,7 @@ def _diverse(frames: Sequence[Frame], count: int, seed: int, earlier: Sequence[F
 
 
 def _random(frames: Sequence[Frame], count: int, seed: int, earlier: Sequence[Frame]) -> list[Frame]:
-    """The frames whose hash with the seed is lowest: as good as a draw, and stable when more frames have come."""
+    """The frames with the lowest hash of id and seed: a random choice that is stable when frames are added."""
 
     def lot(frame: Frame) -> str:
         return hashlib.sha256(f"{seed} {frame.frame_id}".encode()).hexdigest()

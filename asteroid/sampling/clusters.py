@@ -1,8 +1,8 @@
 """Starting structures of clusters: fragments in contact, in several relative orientations.
 
-RDKit embeds each fragment of a SMILES by itself; together it would put them hundreds of Å apart. Here they are turned
-at random and pushed together from random directions until the closest atoms touch. Which of these structures are
-minima is decided at the cheap level by :mod:`asteroid.sampling.conformers`.
+RDKit embeds each fragment by itself; together it would place them hundreds of Å apart. Here they are rotated at random
+and moved together along random directions until the closest atoms touch. :mod:`asteroid.sampling.conformers` optimises
+these structures at the cheap level.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,7 @@ def place(fragments: Sequence[tuple[npt.NDArray[np.int64], Sequence[Floats]]], *
     """Positions of each fragment, (n, 3) Å, so that each touches one that was placed before it.
 
     Args:
-        fragments: of each, its atomic numbers (n,) and the positions (n, 3) Å of its conformers, one of which is drawn.
-        seed: another one gives another arrangement.
+        fragments: atomic numbers (n,) of each, and positions (n, 3) Å of its conformers, one of which is drawn.
 
     >>> first, second = place([(np.array([2]), [np.zeros((1, 3))])] * 2, seed=0)
     >>> round(float(np.linalg.norm(first - second)), 2)  # 0.9 times twice the radius of helium, 1.43 Å
@@ -47,12 +46,12 @@ def place(fragments: Sequence[tuple[npt.NDArray[np.int64], Sequence[Floats]]], *
 
 
 def _touching(there: Floats, coming: Floats, sums: Floats, rng: np.random.Generator) -> Floats:
-    """``coming`` moved along a random line through its place, from outside until a pair of atoms is ``sums`` apart."""
+    """``coming`` moved inwards along a random line until the first pair of atoms is ``sums`` apart."""
     apart = coming[None, :] - there[:, None]
     while True:
         direction = rng.standard_normal(3)
         direction /= np.linalg.norm(direction)
-        # Of each pair, the farther of the two places where a line passes through a sphere.
+        # For each pair, the farther intersection of a line and a sphere.
         along = apart @ direction
         under = along**2 - (apart**2).sum(axis=-1) + sums**2
         if (under >= 0).any():

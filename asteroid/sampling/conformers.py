@@ -1,8 +1,8 @@
-"""Starting structures: from a SMILES or a file to distinct minima of the cheap level.
+"""Conformers: distinct minima of the cheap level, from a SMILES or a file.
 
-RDKit proposes (ETKDG and a force field; fragments of a cluster are placed by :mod:`asteroid.sampling.clusters`), the
-cheap level decides: each proposal is optimised there, what is no longer the molecule or the same as another is dropped.
-The minima are frames like others and the start of every trajectory.
+Structures from RDKit (ETKDG and a force field; :mod:`asteroid.sampling.clusters` places the fragments of a cluster) are
+optimised at the cheap level. Duplicates, and structures that are no longer the molecule, are dropped. The minima are
+frames, and the start of all trajectories.
 """
 
 import logging
@@ -30,17 +30,17 @@ FORCE = 0.01
 """eV/Å, largest force left in a minimum."""
 STEPS = 500
 PROPOSALS = 2
-"""Structures embedded for each conformer wanted: some collapse into the same minimum."""
+"""Structures embedded per wanted conformer: some lead to the same minimum."""
 ARRANGEMENTS = 4
-"""Of a cluster, so many more: most orientations of two waters find the hydrogen bond, but not all."""
+"""Additional structures of a cluster: not all orientations of two waters lead to the hydrogen bond."""
 SAME_ENERGY = 0.002
 """eV"""
 SAME_DISTANCES = 0.1
-"""Å: minima whose sorted distances differ less are one; so are mirror images, whose energies are equal by symmetry."""
+"""Å, largest difference of the sorted distances of equal minima; mirror images are equal."""
 
 
 def starting_configuration(molecule: MoleculeSettings) -> Configuration:
-    """The molecule as RDKit builds it from its SMILES, or as its file has it.
+    """The structure from the molecule's file, or built by RDKit from its SMILES.
 
     Raises:
         InputError: when the file cannot be read.
@@ -53,7 +53,7 @@ def find_conformers(molecule: MoleculeSettings, labeller: Labeller) -> list[tupl
     """Distinct minima of the cheap level and their energies (eV), lowest first; at most ``sampling.conformers``.
 
     Raises:
-        AsteroidError: when the cheap level keeps none of the structures together.
+        AsteroidError: when no structure stays intact at the cheap level.
     """
     wanted = molecule.sampling.conformers
     proposals = _proposals(molecule, PROPOSALS * wanted)
@@ -89,7 +89,7 @@ def _proposals(molecule: MoleculeSettings, count: int) -> list[Configuration]:
     """All structures of the molecule's file, or up to ``count`` that RDKit builds from its SMILES."""
     if molecule.geometry is not None:
         return read_structures(molecule.geometry, charge=molecule.charge, multiplicity=molecule.multiplicity)
-    assert molecule.smiles is not None, "MoleculeSettings has one of the two"
+    assert molecule.smiles is not None, "MoleculeSettings has a SMILES or a geometry"
     return [
         Configuration(numbers, positions, molecule.charge, molecule.multiplicity)
         for numbers, positions in _structures(molecule.smiles, count, molecule.sampling.seed)
@@ -142,7 +142,7 @@ def _embed(structure: Any, smiles: str, count: int, seed: int) -> list[Any]:
 
 
 def _relax(labeller: Labeller, configuration: Configuration) -> tuple[Configuration, float]:
-    # Not above: it takes half a second to import, and most who ask the sampler have nothing sampled.
+    # Not at the top: the import takes half a second.
     from ase.optimize import BFGS
 
     atoms: ase.Atoms = configuration.to_atoms()

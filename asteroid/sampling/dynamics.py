@@ -1,4 +1,4 @@
-"""Langevin molecular dynamics at the cheap level: frames drawn from its Boltzmann distribution.
+"""Langevin dynamics at the cheap level: frames from its Boltzmann distribution.
 
 A cluster is kept together by :mod:`asteroid.chemistry.wall`.
 """
@@ -19,8 +19,8 @@ from asteroid.errors import LabelFailed
 from asteroid.labelling.calculator import LabellerCalculator
 
 FRICTION = 0.02
-"""1/fs: memory is lost in 50 fs, so that 200 fs equilibrate, while bonds (10 to 20 fs a period) still
-vibrate freely."""
+"""1/fs: velocities decorrelate in 50 fs, so 200 fs equilibrate, while bonds (period 10 to 20 fs) still vibrate
+freely."""
 
 
 def trajectory(
@@ -36,8 +36,8 @@ def trajectory(
 ) -> Iterator[npt.NDArray[np.float64]]:
     """Geometries along an endless trajectory, (N, 3) Å each, about their centre of mass.
 
-    It starts with velocities of the Maxwell–Boltzmann distribution without linear and angular momentum; the first
-    geometry comes after ``equilibration``, the others ``interval`` apart.
+    Starting velocities are Maxwell–Boltzmann without linear and angular momentum. The first geometry is yielded after
+    ``equilibration``, the others at every ``interval``.
 
     Args:
         temperature: K.
@@ -45,9 +45,9 @@ def trajectory(
         wall: of a cluster.
 
     Raises:
-        LabelFailed: when the level finds no forces on the way, or the atoms fly apart.
+        LabelFailed: when a calculation fails or positions become infinite.
     """
-    # Not above: they take half a second to import.
+    # Not at the top: the imports take half a second.
     from ase.md.langevin import Langevin
     from ase.md.velocitydistribution import Stationary, ZeroRotation
 
@@ -59,7 +59,7 @@ def trajectory(
     atoms.set_momenta(widths[:, None] * random.standard_normal((len(atoms), 3)))
     Stationary(atoms)
     ZeroRotation(atoms)
-    # The centre of mass is left to diffuse: ASE's fixcm samples small molecules a little wrong (it says so itself).
+    # The centre of mass may diffuse: ASE's fixcm samples small molecules slightly wrong, as its documentation says.
     dynamics = Langevin(
         atoms, timestep * units.fs, temperature_K=temperature, friction=FRICTION / units.fs, fixcm=False, rng=random
     )
@@ -78,7 +78,7 @@ def trajectory(
 
 
 class _Walled(Calculator):  # type: ignore[misc]
-    """A calculator whose energy and forces have those of a wall added."""
+    """A calculator plus a wall."""
 
     implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
 

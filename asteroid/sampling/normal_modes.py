@@ -1,7 +1,7 @@
-"""Displacements along normal modes, drawn from the classical Boltzmann distribution of the harmonic oscillators.
+"""Displacements along normal modes, from the classical Boltzmann distribution of harmonic oscillators.
 
-Cheap and uncorrelated, they cover the stiff directions that short trajectories visit slowly. A harmonic surface is not
-the real one, so these frames are near, but not of, a Boltzmann distribution of the cheap level.
+They are cheap and uncorrelated, and cover stiff directions that short trajectories sample slowly. The harmonic
+distribution only approximates the Boltzmann distribution of the cheap level.
 """
 
 import numpy as np
@@ -14,8 +14,8 @@ from asteroid.errors import LabelFailed
 from asteroid.units import BOLTZMANN, angular_frequency_to_wavenumber
 
 SOFTEST = 100.0
-"""cm⁻¹: softer modes (torsions, mostly) are treated as if they were this stiff, for along a straight
-line their harmonic amplitude would tear the molecule apart. Imaginary modes count by their magnitude."""
+"""cm⁻¹, lower limit of frequencies: along a straight line, the harmonic amplitude of softer modes (mostly torsions)
+would break the molecule. Imaginary modes count by their magnitude."""
 
 
 def compute_hessian(labeller: Labeller, configuration: Configuration) -> npt.NDArray[np.float64]:
@@ -39,8 +39,8 @@ def displace(
 ) -> npt.NDArray[np.float64]:
     """Geometries drawn from the harmonic Boltzmann distribution at ``temperature`` (K): (count, N, 3) Å.
 
-    Each mode's amplitude in mass-weighted coordinates is normal with variance k_B T / ω². The first frames are the same
-    whatever ``count`` is.
+    Each mode's amplitude in mass-weighted coordinates is normal with variance k_B T / ω². The first frames do not
+    depend on ``count``.
     """
     softest = SOFTEST / angular_frequency_to_wavenumber(1.0)
     widths = np.sqrt(BOLTZMANN * temperature) / np.maximum(np.abs(modes.frequencies), softest)

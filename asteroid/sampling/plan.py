@@ -1,9 +1,8 @@
-"""Carries out a sampling plan: batch after batch in worker processes, each written to the store once.
+"""Execute a sampling plan: batches in worker processes, each stored once.
 
-The plan (:func:`asteroid.groups.plan_groups`) follows from the settings alone. A batch's name is a hash of all that its
-frames depend on, so a run after a kill, or with more frames asked for, computes only the batches that are missing.
-Held-out batches come first: a training frame that nearly copies one of their frames is dropped before it is ever
-stored.
+The plan (:func:`asteroid.groups.plan_groups`) follows from the settings. The name of a batch is a hash of everything
+its frames depend on, so a run after a kill, or with more frames, computes only missing batches. Held-out batches come
+first: training frames that are near copies of their frames are dropped before they are stored.
 """
 
 import hashlib
@@ -40,13 +39,13 @@ NEAR_COPY = "near copy of a frame in another split"
 
 @dataclass(frozen=True)
 class SamplingSummary:
-    """What one call of :func:`sample` did; frames that were there before do not count.
+    """Result of one call of :func:`sample`, without frames sampled before.
 
     Args:
-        batches: written now.
-        frames: asked of these batches.
-        kept: written to the store.
-        dropped: how many were dropped, by reason.
+        batches: number of new batches.
+        frames: requested from them.
+        kept: frames written to the store.
+        dropped: number of dropped frames by reason.
     """
 
     batches: int
@@ -62,14 +61,14 @@ def sample(
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SamplingSummary:
-    """Bring the store's frames of a molecule up to its sampling settings.
+    """Sample the frames of a molecule that the store lacks.
 
     Args:
-        workers: single-threaded processes.
-        on_progress: is told how many batches of the plan are done, and of how many.
+        workers: number of single-threaded processes.
+        on_progress: called with (finished batches, all batches).
 
     Raises:
-        AsteroidError: when the cheap level cannot hold the molecule together, or the store cannot be written.
+        AsteroidError: when no conformer is intact at the cheap level, or the store cannot be written.
     """
     groups = plan_groups(molecule.sampling)
     if on_progress:
@@ -90,7 +89,7 @@ def sample(
             apart = _Apart(store.frames(molecule.name) if missing else [])
             batches = kept = 0
             dropped: Counter[str] = Counter()
-            # Results come in the order of the plan, whichever worker was first: what is dropped is then reproducible.
+            # In the order of the plan, so that dropped near copies are reproducible.
             for batch, outcome in zip(missing, _outcomes(pool, missing, entry), strict=True):
                 dropped += outcome.dropped
                 frames = apart.admit(outcome.frames, batch.group.split)
@@ -109,10 +108,10 @@ def sample(
 
 
 def identity(molecule: MoleculeSettings) -> dict[str, Any]:
-    """What makes it this molecule and no other: structure, charge and multiplicity.
+    """Structure, charge and multiplicity of a molecule, as plain values.
 
     Raises:
-        InputError: when its geometry file cannot be read here.
+        InputError: when its geometry file cannot be read.
     """
     start: dict[str, Any] = {"smiles": molecule.smiles}
     if molecule.geometry is not None:
@@ -126,7 +125,7 @@ def identity(molecule: MoleculeSettings) -> dict[str, Any]:
 
 
 def conformer_batch(molecule: MoleculeSettings) -> str:
-    """Name of the batch that holds the conformers of these settings, the lowest in energy first."""
+    """Name of the batch of conformers with these settings."""
     return _conformer_batch(molecule, {} if _in_one_piece(molecule) else {"placed": "in contact"})
 
 
@@ -183,9 +182,9 @@ def _conformers(store: Store, molecule: MoleculeSettings, pool: ProcessPool, ent
 def _missing(
     store: Store, molecule: MoleculeSettings, groups: Iterable[Group], conformers: list[Configuration]
 ) -> Iterator[Batch]:
-    """Batches that are not in the store yet, held-out ones first."""
+    """Batches that the store lacks, held-out ones first."""
     wall = Wall.around(conformers)
-    # A group may be there with fewer frames than are wanted now, or with more.
+    # The store may have a group with fewer or more frames than wanted.
     there: dict[str, int] = {}
     for name in store.frame_batches(molecule.name):
         group_name, _, frames = name.rpartition("-")
@@ -199,7 +198,7 @@ def _missing(
 
 def _batch(molecule: MoleculeSettings, group: Group, conformers: list[Configuration], wall: Wall | None) -> Batch:
     settings = molecule.sampling
-    # The second term keeps conformers from falling into step with the splits, whose pattern repeats every ten turns.
+    # The second term decorrelates conformers from splits, whose pattern repeats every ten turns.
     conformer_index = (group.turn + group.turn // 10) % len(conformers)
     conformer = conformers[conformer_index]
     seed = int(np.random.SeedSequence([settings.seed, group.index]).generate_state(1)[0])
@@ -214,7 +213,7 @@ def _batch(molecule: MoleculeSettings, group: Group, conformers: list[Configurat
         }
     else:
         parameters |= {"softest": SOFTEST}
-    # The number of frames is left out: a longer group begins with the frames of a shorter one.
+    # Without the number of frames: a longer group begins with the frames of a shorter one.
     identity = {
         **parameters,
         "conformer": conformer.frame_id,
@@ -245,7 +244,7 @@ def _hessians(
     conformers: list[Configuration],
     entry: Entry,
 ) -> dict[str, npt.NDArray[np.float64]]:
-    """Hessians, by frame_id, of the conformers that a missing batch displaces; each is computed once and stored."""
+    """Hessians by frame id of the conformers of missing normal-mode batches; computed once and stored."""
     needed = {batch.conformer.frame_id for batch in missing if batch.group.method == "normal-modes"}
     found, running = {}, {}
     for conformer in conformers:
@@ -277,7 +276,7 @@ def _enter_worker() -> None:
 
 
 def _measured(function: Callable[..., Any], *args: Any) -> tuple[Any, Usage]:
-    """In a worker: what a function returns, and what that took."""
+    """Run a function in a worker; returns its result and computing time."""
     with measure() as used:
         result = function(*args)
     return result, used
@@ -293,7 +292,8 @@ def _result(future: ProcessFuture, task: str, entry: Entry) -> Any:
 
 
 def _outcomes(pool: ProcessPool, batches: list[Batch], entry: Entry) -> Iterator[Outcome]:
-    """Results in the order of the batches; a worker that dies loses only its own, which a later run tries again."""
+    """Results in the order of the batches; the batch of a dead worker is not finished, and a later run tries it
+    again."""
     if not batches:
         return
     results = pool.map(partial(_measured, make_batch), batches, chunksize=1).result()
@@ -309,7 +309,7 @@ def _outcomes(pool: ProcessPool, batches: list[Batch], entry: Entry) -> Iterator
 
 
 class _Apart:
-    """Keeps splits apart: knows the stored frames and refuses a near copy of one in another split."""
+    """Refuses near copies of stored frames of another split."""
 
     def __init__(self, frames: Iterable[Frame]) -> None:
         self._known: dict[Split, list[npt.NDArray[np.float64]]] = {}
@@ -320,8 +320,8 @@ class _Apart:
             self._known[split] = [sorted_distances([frame.configuration for frame in members])]
 
     def admit(self, frames: list[Frame], split: Split) -> list[Frame]:
-        """Those frames that are near no frame of another split; they are known from now on."""
-        # Two atoms have one distance: a few hundred frames fill its whole range, and all would be near copies.
+        """The frames that are no near copies of frames in another split; they are remembered."""
+        # Two atoms have only one distance: with a few hundred frames all would be near copies.
         if not frames or len(frames[0].configuration.numbers) == 2:
             return frames
         points = sorted_distances([frame.configuration for frame in frames])

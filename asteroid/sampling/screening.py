@@ -1,10 +1,10 @@
-"""Which sampled geometries are still the molecule: nothing broken, nothing fused, no nuclei on each other.
+"""Whether a sampled geometry is still the molecule: no bond broken or formed, no clashing atoms.
 
-A cluster is intact when each of its fragments is and contacts connect them all. A hydrogen may move from a heavy atom
-of one fragment to one of another: that is what acids and bases do, and which side it is on is a matter of the level.
+A cluster is intact when its fragments are and contacts connect them all. A hydrogen may move from one fragment to a
+heavy atom of another: where a proton sits depends on the level.
 
-Hot trajectories and wide displacements now and then leave the molecule. Such frames cost an accurate label each and
-teach a model of the molecule little, so they are dropped here and counted by reason.
+Hot trajectories and wide displacements sometimes break the molecule. Such frames are of little use for training, and
+are dropped.
 """
 
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ from asteroid.configuration import Configuration
 from asteroid.units import BOLTZMANN
 
 FORMED = 1.1
-"""Atoms that were not bonded have fused below this; far enough below a hydrogen bond's 1.7."""
+"""Below this a new bond has formed; a hydrogen bond has 1.7."""
 BROKEN = 1.6
-"""A bond is broken beyond this; at 600 K a bond to hydrogen reaches 1.3."""
+"""Beyond this a bond is broken; at 600 K a bond to hydrogen reaches 1.3."""
 CLASHING = 0.6
-"""No two atoms come nearer than this; the shortest bonds stay above 0.8."""
+"""Below this two atoms clash; the shortest bonds stay above 0.8. All three are distances over sums of covalent
+radii."""
 ANHARMONIC = 1.25
-"""Times the harmonic energy that is believed of a real molecule."""
-
+"""Factor on the harmonic energy, for anharmonicity."""
 
 APART = "fragments apart"
-"""The reason for a cluster that is not one any more: its fragments may meet again."""
+"""Reason for a cluster whose fragments are not in contact; they may come back."""
 
 
 @dataclass(frozen=True, eq=False)
 class Screen:
-    """The bonds of a molecule or cluster, and a test of other geometries against them.
+    """Bonds of a molecule or cluster, to test other geometries against.
 
     Args:
         bonds: (N, N) whether two atoms are bonded.
@@ -50,21 +50,21 @@ class Screen:
 
     @classmethod
     def of(cls, configuration: Configuration) -> Self:
-        """The screen of a molecule or cluster at rest."""
+        """The screen of an optimised molecule or cluster."""
         numbers, fragment = configuration.numbers, fragments(configuration)
         exchange = np.not_equal.outer(fragment, fragment) & (numbers[:, None] == 1) & (numbers[None, :] > 1)
         contacts = contact_sums(numbers) if fragment.any() else None
         return cls(bonded(configuration), radius_sums(numbers), exchange, contacts)
 
     def reason_to_drop(self, positions: npt.NDArray[np.float64]) -> str | None:
-        """Why a geometry, (N, 3) Å, is not this molecule any more; None if it is."""
+        """Why a geometry, (N, 3) Å, is no longer this molecule; None if it is."""
         ratio = distances(positions) / self.sums
         np.fill_diagonal(ratio, np.inf)
         if (ratio < CLASHING).any():
             return "atoms too close"
         either = self.exchange | self.exchange.T
         broken = self.bonds & ~either & (ratio > BROKEN)
-        # A hydrogen that now sits on another fragment has only changed its partner.
+        # A hydrogen that has moved to another fragment has broken no bond.
         moved = np.asarray((self.exchange & (ratio < BONDED)).any(axis=1))
         if (broken & ~moved[:, None] & ~moved[None, :]).any():
             return "bond broken"
@@ -76,10 +76,10 @@ class Screen:
 
 
 def highest_energy(atoms: int, temperature: float) -> float:
-    """eV above the minimum that a geometry may have: what hardly a frame of MD at this temperature (K) exceeds.
+    """Energy limit in eV above the minimum, which hardly any frame of MD at this temperature (K) exceeds.
 
-    The energy of n harmonic vibrations in units of k_B T has a gamma distribution of shape n / 2; all but one in ten
-    thousand lie below, and anharmonic ones (:data:`ANHARMONIC`) not far above.
+    The potential energy of n harmonic vibrations in units of k_B T has a gamma distribution of shape n / 2. The limit
+    is its 99.99 % quantile times :data:`ANHARMONIC`.
     """
     from scipy.stats import gamma
 

@@ -1,7 +1,7 @@
-"""Telling configurations apart: a diverse subset of many, and near copies across splits.
+"""Choose a diverse subset of configurations, and find near copies.
 
-Both look at a configuration as its interatomic distances, sorted within each pair of elements: a rotated molecule, or
-one with two hydrogens exchanged, is the same. Nothing here needs a model, and nothing imports torch.
+Configurations are compared by their interatomic distances, sorted within each pair of elements: invariant under
+rotation and under permutation of equal atoms.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +13,8 @@ import numpy.typing as npt
 from asteroid.configuration import Configuration
 
 NEAR = 0.003
-"""Å: two frames with no distance farther apart than this are near copies. Thermal motion is ten times
-wider at least, and labels differ by some 0.1 eV/Å across it."""
+"""Å, largest difference of the sorted distances of near copies. Thermal motion is at least ten times larger, and forces
+differ by some 0.1 eV/Å across it."""
 
 
 def sorted_distances(configurations: Sequence[Configuration]) -> npt.NDArray[np.float64]:
@@ -40,15 +40,15 @@ def sorted_distances(configurations: Sequence[Configuration]) -> npt.NDArray[np.
 def pick_diverse(
     configurations: Sequence[Configuration], n: int, seed: int, already: Sequence[Configuration] = ()
 ) -> list[int]:
-    """Indices of ``n`` configurations that differ much from each other and from ``already``, best first.
+    """Indices of ``n`` configurations that differ from each other and from ``already``, most different first.
 
-    Farthest-point selection on inverse sorted distances: each pick is the one whose nearest neighbour among all earlier
-    picks is farthest, so the picks for a smaller ``n`` are a prefix. The first is drawn by ``seed`` when nothing is
-    there yet. Fewer come back when the rest are copies of what has been picked.
+    Farthest-point selection on inverse sorted distances: each pick is the one farthest from its nearest earlier pick,
+    so the picks for a smaller ``n`` are a prefix. The first is drawn by ``seed`` if ``already`` is empty. Fewer are
+    returned when the rest are copies of earlier picks.
     """
     if not configurations or n < 1:
         return []
-    # Inverse distances weigh near atoms most, whose motion changes the forces most.
+    # Inverse distances weight close atoms most, whose motion changes the forces most.
     points = 1 / sorted_distances([*configurations, *already])
     order = farthest_first(points[: len(configurations)], points[len(configurations) :], seed)
     return [pick for pick, _ in takewhile(lambda each: each[1] > 0, islice(order, n))]
@@ -57,11 +57,11 @@ def pick_diverse(
 def farthest_first(
     candidates: npt.NDArray[np.float64], known: npt.NDArray[np.float64], seed: int
 ) -> Iterator[tuple[int, float]]:
-    """All candidates, each time the one farthest from what is known or came before, with that distance.
+    """All candidates in farthest-first order, each with its distance from the known and earlier ones.
 
     Args:
         candidates: (M, D)
-        known: (K, D); where nothing is, ``seed`` draws the first candidate.
+        known: (K, D); if empty, ``seed`` draws the first candidate.
     """
     nearest = np.full(len(candidates), np.inf)
     for point in known:
@@ -71,7 +71,7 @@ def farthest_first(
         pick = int(np.random.default_rng(seed).integers(len(candidates))) if first else int(nearest.argmax())
         yield pick, float(nearest[pick])
         nearest = np.minimum(nearest, np.linalg.norm(candidates - candidates[pick], axis=1))
-        # Below all distances, also among copies: nothing is picked twice.
+        # Below all distances, so that it is not picked again.
         nearest[pick] = -1.0
 
 
@@ -88,8 +88,8 @@ def near_copies(
 
     found = np.zeros(len(candidates), dtype=bool)
     if len(candidates) and len(others):
-        # The tree is built over the few and asked about the many. Sorting never widens the largest difference, so no
-        # near copy is missed whichever atoms were exchanged.
+        # The tree is built from the smaller set. Sorting never increases the largest difference, so no near copy is
+        # missed if atoms are permuted.
         for hits in cKDTree(candidates).query_ball_point(others, tolerance, p=np.inf):
             found[hits] = True
     return found

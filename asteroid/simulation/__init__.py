@@ -1,10 +1,10 @@
 """Molecular dynamics of many replicas of a molecule at once, with one model.
 
-:mod:`asteroid.validation` judges models by it, :mod:`asteroid.acquisition` explores with it.
+Used for validation (:mod:`asteroid.validation`) and exploration (:mod:`asteroid.acquisition`).
 
-- :mod:`~asteroid.simulation.run`: ``simulate``, all replicas from their starts to their ends;
-- :mod:`~asteroid.simulation.replicas`: what it returns, and the rule by which a replica ends early;
-- :mod:`~asteroid.simulation.potentials`: energies and forces of all replicas in one pass, as TorchSim asks for them;
-- :mod:`~asteroid.simulation.integrators`: starting velocities and one step in time;
-- :mod:`~asteroid.simulation.trajectories`: replicas as files.
+- :mod:`~asteroid.simulation.run`: ``simulate``, which runs all replicas;
+- :mod:`~asteroid.simulation.replicas`: its result, and the type of the function that may end a replica early;
+- :mod:`~asteroid.simulation.potentials`: energies and forces of all replicas in one pass, for TorchSim;
+- :mod:`~asteroid.simulation.integrators`: starting velocities and one time step;
+- :mod:`~asteroid.simulation.trajectories`: replicas in Parquet files.
 """

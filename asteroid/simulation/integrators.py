@@ -1,8 +1,7 @@
-"""Starting velocities, and one step of all replicas in time.
+"""Starting velocities, and one time step of all replicas.
 
-States and steps are TorchSim's. Its Langevin thermostat draws from torch's global generator, so that one replica's path
-would depend on how many others there are and on who else draws; here each replica has a generator of its own.
-:mod:`asteroid.simulation.run` steps with this.
+States and steps are TorchSim's. Its Langevin thermostat uses torch's global random generator, so that a replica would
+depend on the number of others; here each replica has its own generator. Used by :mod:`asteroid.simulation.run`.
 """
 
 from collections.abc import Sequence
@@ -19,13 +18,13 @@ from asteroid.units import BOLTZMANN
 Floats = npt.NDArray[np.float64]
 
 FRICTION = 0.01
-"""1/fs, of the Langevin thermostat: it equilibrates within the first tenth of a picosecond or two."""
+"""1/fs, of the Langevin thermostat: it equilibrates within 0.1 to 0.2 ps."""
 
 
 def thermal_momenta(
     positions: Floats, masses: Floats, temperature: float, rng: np.random.Generator
 ) -> tuple[Floats, int]:
-    """Momenta (N, 3) of exactly this temperature in K, at rest as a whole, and their degrees of freedom.
+    """Momenta (N, 3) of exactly this temperature in K without rigid motion, and their degrees of freedom.
 
     Args:
         positions: (N, 3) Å.
@@ -33,7 +32,7 @@ def thermal_momenta(
     """
     roots = np.repeat(np.sqrt(masses), 3)
     external = external_modes(positions, masses)
-    # In mass-weighted coordinates the rigid motions are a linear space, so what is left after projection has none.
+    # In mass-weighted coordinates, rigid motions are a linear space and can be projected out.
     momenta = rng.standard_normal(roots.size)
     momenta -= external @ (external.T @ momenta)
     freedom = int(roots.size - external.shape[1])
@@ -45,7 +44,7 @@ def thermal_momenta(
 
 
 def verlet_step(state: MDState, model: ModelInterface, *, dt: torch.Tensor) -> None:
-    """One step of velocity Verlet, which conserves energy up to the square of the time step.
+    """One step of velocity Verlet; the energy error is of order dt².
 
     Args:
         dt: Å·sqrt(u/eV).
@@ -69,9 +68,9 @@ def langevin_step(
 
     Args:
         dt: Å·sqrt(u/eV).
-        kept: part of the momenta that friction leaves in a step.
-        thermal: (atoms, 1) what the noise adds instead, as a standard deviation.
-        generators: of each replica.
+        kept: factor of friction on the momenta per step.
+        thermal: (atoms, 1) standard deviation of the random momenta.
+        generators: one per replica.
     """
     momentum_step(state, dt / 2)
     position_step(state, dt / 2)

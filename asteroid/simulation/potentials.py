@@ -1,8 +1,8 @@
-"""Energies and forces of all replicas of a molecule in one pass, as TorchSim's integrators ask for them.
+"""Energies and forces of all replicas of a molecule in one pass, for TorchSim's integrators.
 
-A MACE model of the architecture that :mod:`asteroid.training.lean` knows is computed by it: every atom is a neighbour
-of every other, so that shapes never change and the pass can be traced. Another MACE model goes through TorchSim's own
-wrapper, and whatever else ASE can calculate (a model that adds to a cheap method) one replica after another.
+MACE models of a suitable architecture use :mod:`asteroid.training.lean`: all atoms are neighbours of each other, so
+that shapes never change and the pass can be traced. Other MACE models use TorchSim's wrapper, and other ASE calculators
+(such as a Δ-model) compute one replica after another.
 """
 
 import logging
@@ -25,15 +25,16 @@ from asteroid.training.traced import Function, trace
 logger = logging.getLogger(__name__)
 
 TRACE_FROM = 500
-"""Steps for which tracing pays: it takes 2 to 4 s and saves 8 to 20 ms a step (1 to 64 replicas, one thread)."""
+"""Number of steps from which tracing pays: it takes 2 to 4 s and saves 8 to 20 ms per step (1 to 64 replicas, one
+thread)."""
 
 
 class Potential(ModelInterface):  # type: ignore[misc]  # torch_sim has no types
-    """Energies and forces of replicas of one molecule, which stand one after another in TorchSim's state.
+    """Energies and forces of replicas of one molecule, which are consecutive in TorchSim's state.
 
     Attributes:
-        failures: why the last pass had no result, by replica; their energies and forces are not numbers.
-        fixed: whether it is for one number of replicas, and costly to make again for another.
+        failures: reasons of failures in the last pass, by replica; their energies and forces are NaN.
+        fixed: whether another number of replicas needs a new, costly potential.
     """
 
     fixed = False
@@ -46,15 +47,15 @@ class Potential(ModelInterface):  # type: ignore[misc]  # torch_sim has no types
 
 
 class LeanPotential(Potential):
-    """A MACE model as :class:`~asteroid.training.lean.LeanMACE` computes it.
+    """A MACE model computed by :class:`~asteroid.training.lean.LeanMACE`.
 
     Args:
         numbers: (N,) atomic numbers of the molecule.
-        replicas: how many there are at once.
+        replicas: number of replicas.
         traced: whether to trace the pass.
 
     Raises:
-        Unsupported: for another architecture, and for single atoms.
+        Unsupported: for other architectures and for single atoms.
     """
 
     def __init__(self, module: torch.nn.Module, numbers: Sequence[int], *, replicas: int, traced: bool) -> None:
@@ -87,15 +88,15 @@ class LeanPotential(Potential):
 
     def _trace(self, positions: torch.Tensor) -> None:
         try:
-            # The tracer takes a method for a function of one argument more.
+            # Not the bound method: the tracer would count self as an argument.
             self._run = trace(lambda x: self._pass(x), positions.clone().requires_grad_(True))
-        except Exception as error:  # torch's tracers raise anything, and a simulation can do without them
+        except Exception as error:  # torch's tracers raise anything, and tracing is optional
             self._traced = self.fixed = False
-            logger.info("MD steps are not traced, which makes them slower: %s", str(error).partition("\n")[0])
+            logger.info("MD steps are not traced, so they are slower: %s", str(error).partition("\n")[0])
 
 
 class ModulePotential(Potential):
-    """A MACE model as TorchSim computes it: several times slower, for any architecture."""
+    """A MACE model of any architecture with TorchSim's wrapper; several times slower."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         like = next(module.parameters())
@@ -111,7 +112,7 @@ class CalculatorPotential(Potential):
     """An ASE calculator, called for one replica after another in double precision.
 
     Args:
-        molecule: its charge and multiplicity are the calculator's business.
+        molecule: for its atoms; charge and multiplicity are those of the calculator.
     """
 
     def __init__(self, calculator: Any, molecule: Configuration) -> None:
@@ -127,11 +128,11 @@ class CalculatorPotential(Potential):
         for replica, positions in enumerate(state.positions.numpy().reshape(-1, len(self._atoms), 3)):
             energy, force = np.nan, np.full(positions.shape, np.nan)
             try:
-                # Earlier failures leave positions that are not numbers, which some calculators never return from.
+                # After a failure positions are NaN, for which some calculators never return.
                 if np.isfinite(positions).all():
                     self._atoms.positions = positions
                     energy, force = float(self._atoms.get_potential_energy()), self._atoms.get_forces()
-            # What calculators raise at an absurd geometry: an SCF or a neighbour list that fails.
+            # Errors of calculators at absurd geometries: a failed SCF or neighbour list.
             except (CalculatorError, RuntimeError, ValueError, ArithmeticError) as error:
                 words = " ".join(str(error).split()) or type(error).__name__
                 self.failures[replica] = f"the calculator failed: {words}"
@@ -144,7 +145,7 @@ class CalculatorPotential(Potential):
 
 
 class WalledPotential(Potential):
-    """Another potential with a wall about each replica."""
+    """A potential plus a wall around each replica."""
 
     def __init__(self, inner: Potential, wall: Wall) -> None:
         super().__init__(inner.device, inner.dtype)
@@ -152,7 +153,7 @@ class WalledPotential(Potential):
 
     def forward(self, state: Any, **_: Any) -> dict[str, torch.Tensor]:
         output = self._inner(state)
-        # Numbers in the potential's place, for a trajectory that has failed has none.
+        # Energies and forces of failed replicas remain NaN.
         positions = state.positions.detach().double().cpu().numpy().reshape(-1, len(self._wall.masses), 3)
         energies, forces = (torch.from_numpy(one).to(output["energy"]) for one in self._wall.push(positions))
         self.failures, self.fixed = self._inner.failures, self._inner.fixed
@@ -160,10 +161,10 @@ class WalledPotential(Potential):
 
 
 def make_potential(model: Any, molecule: Configuration, *, replicas: int, steps: int) -> Potential:
-    """The fastest way to compute a model for so many replicas and steps.
+    """The fastest potential of a model for these numbers of replicas and steps.
 
     Args:
-        model: a MACE module or its calculator, or any other ASE calculator.
+        model: a MACE module or its calculator, or another ASE calculator.
         molecule: any geometry of the molecule.
     """
     if isinstance(model, MACECalculator) and len(model.models) == 1:
@@ -174,5 +175,5 @@ def make_potential(model: Any, molecule: Configuration, *, replicas: int, steps:
         numbers = molecule.numbers.tolist()
         return LeanPotential(model, numbers, replicas=replicas, traced=steps >= TRACE_FROM)
     except Unsupported as reason:
-        logger.info("TorchSim's own MACE, several times slower, is used for %s", reason)
+        logger.info("TorchSim's MACE, several times slower, is used for %s", reason)
         return ModulePotential(model)

@@ -1,4 +1,4 @@
-"""One replica's trajectory, and what may end it early: plain arrays, without torch.
+"""Trajectory of one replica, in NumPy arrays.
 
 :mod:`asteroid.simulation.run` makes replicas, :mod:`asteroid.simulation.trajectories` stores them.
 """
@@ -13,26 +13,26 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ensemble = Literal["nve", "nvt"]
 Progress = Callable[[int, int], None]
-"""Called with the steps done and the steps in all."""
+"""Called with (steps done, all steps)."""
 
 Judge = Callable[[Floats], Sequence[str | None]]
-"""Given the positions (R, N, 3) Å of the replicas that are still running, why each must end here, or None."""
+"""From the positions (R, N, 3) Å of running replicas: the reason to end each of them, or None."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Replica:
-    """One trajectory, recorded at intervals from its start to its end.
+    """One trajectory, recorded at intervals.
 
     Args:
         ensemble: ``nve`` (velocity Verlet) or ``nvt`` (Langevin).
         temperature: K, of the thermostat, or of the starting velocities.
         timestep: fs.
         seed: of the velocities and the thermostat.
-        start: frame_id of the configuration it started from.
-        times: (K,) fs, the start and the last step included.
+        start: frame id of the starting configuration.
+        times: (K,) fs, including start and last step.
         positions: (K, N, 3) Å.
         potential_energies, total_energies: (K,) eV.
-        temperatures: (K,) K, of the kinetic energy.
+        temperatures: (K,) K, from the kinetic energy.
         reason: why it ended early; None for a replica that reached its planned end.
         survived, requested: ps.
     """

@@ -1,7 +1,7 @@
-"""All replicas of a simulation from their starts to their ends, in one batch, resumable bit for bit.
+"""Run all replicas of a simulation in one batch; resuming from a checkpoint gives bitwise the same result.
 
-At every interval the state is recorded and judged. A replica that ends early stays in the batch at rest until half of
-the batch has ended, because another number of replicas is another traced pass; then the batch shrinks.
+At every interval the state is recorded and checked. A replica that ends early stays in the batch at rest until half of
+the batch has ended, because a smaller batch must be traced again.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from asteroid.store.checkpoints import CheckpointKeeper
 from asteroid.units import BOLTZMANN, FEMTOSECOND
 
 with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-    # What these print on import does not belong on a standard output that may be read by machines.
+    # Output on import must not mix with machine-readable standard output.
     warnings.simplefilter("ignore")
     from torch_sim.integrators.md import MDState
 
@@ -35,7 +35,8 @@ with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
     from asteroid.simulation.potentials import Potential, WalledPotential, make_potential
 
 RUNAWAY = 5.0
-"""The temperature ran away when it stays above this times its target for RUNAWAY_TIME: noise that large never lasts."""
+"""A temperature above this times its target for RUNAWAY_TIME ends a replica; thermal fluctuations of this size are
+short."""
 RUNAWAY_TIME = 50.0
 """fs"""
 
@@ -45,7 +46,7 @@ CHECKPOINT_EVERY = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """What is simulated: everything that decides the result, apart from model and judge."""
+    """Everything that determines the result, except model and judge."""
 
     starts: tuple[Configuration, ...]
     ensemble: Ensemble
@@ -89,24 +90,23 @@ def simulate(
 ) -> list[Replica]:
     """Run replicas of one molecule at once, each from Maxwell–Boltzmann velocities without rigid motion.
 
-    A replica ends early where energy or forces are not finite, where its temperature runs away, and where the judge
-    says so; that is part of the result. Equal arguments give equal results on one machine.
+    A replica ends early when energy or forces are not finite, when its temperature runs away, or when the judge gives a
+    reason. Equal arguments give equal results on one machine.
 
     Args:
         model: a MACE module on its device or its calculator, computed in its own precision, or any ASE calculator.
-        starts: of each replica: geometries of one molecule, atoms in one order.
+        starts: one per replica: geometries of one molecule, with the same order of atoms.
         ensemble: ``nve`` (velocity Verlet) or ``nvt`` (Langevin).
         temperatures: (R,) K.
         timestep: fs.
         duration: ps.
-        interval: fs between the frames that are recorded and judged.
-        seeds: (R,) of the velocities and the thermostat of each replica.
-        judge: called at every interval with all replicas that are running.
+        interval: fs between recorded frames.
+        seeds: (R,) of velocities and thermostat of each replica.
+        judge: called at every interval with the running replicas.
         wall: of a cluster; its energy counts as potential energy.
-        checkpoints: where to resume from, of this model and this judge. The caller clears them once it has kept the
-            result.
+        checkpoints: of this model and this judge, to resume from. The caller clears them after storing the result.
         checkpoint_every: s.
-        on_progress: called with the steps done and the steps in all.
+        on_progress: called with (steps done, all steps).
     """
     plan = _Plan(
         starts=tuple(starts),
@@ -121,7 +121,7 @@ def simulate(
     if not len(plan.starts) == len(plan.temperatures) == len(plan.seeds) > 0:
         raise ValueError(f"{len(starts)} starts, {len(temperatures)} temperatures and {len(seeds)} seeds")
     if any((start.numbers != plan.starts[0].numbers).any() for start in plan.starts):
-        raise ValueError("the starts are not one molecule with its atoms in one order")
+        raise ValueError("the starts are not of one molecule with the same order of atoms")
     run = _Run(plan, model, judge)
     if checkpoints is None or not run.restore(checkpoints.load()):
         run.begin()
@@ -163,13 +163,13 @@ class _Run:
         return np.array([reason is None for reason in self._reasons])
 
     def begin(self) -> None:
-        """Give velocities, and record the start."""
+        """Draw velocities and record the start."""
         momenta = np.empty_like(self._starts)
         drawn = zip(self._starts, self._plan.temperatures, self._generators, strict=True)
         for index, (positions, temperature, rng) in enumerate(drawn):
             momenta[index], self._freedom[index] = thermal_momenta(positions, self._masses, temperature, rng)
         if self._plan.ensemble == "nvt":
-            # The thermostat warms up all degrees of freedom: holding the molecule at rest samples a wrong distribution.
+            # The thermostat acts on all degrees of freedom; removing rigid motion would sample a wrong distribution.
             self._freedom[:] = self._starts[0].size
         self._load(self._starts, momenta)
         output = self._potential(self._state)
@@ -194,7 +194,7 @@ class _Run:
         )
 
     def _load(self, positions: Floats, momenta: Floats, energies: Any = None, forces: Any = None) -> None:
-        """Make the state of the replicas in the batch, from arrays of these."""
+        """Make the state of the replicas in the batch from arrays."""
         size, atoms = len(self._batch), len(self._masses)
         self._potential: Potential = make_potential(
             self._model, self._plan.starts[0], replicas=size, steps=self._plan.steps
@@ -224,14 +224,14 @@ class _Run:
         self._thermal = torch.tensor(spread[:, None], **options)
 
     def _arrays(self) -> dict[str, Floats]:
-        """The state of the replicas in the batch, one replica a row."""
+        """The state of the replicas in the batch, one row per replica."""
         shape = (len(self._batch), len(self._masses), 3)
         found = {name: getattr(self._state, name) for name in ("positions", "momenta", "forces", "energy")}
         plain = {name: tensor.detach().double().cpu().numpy().copy() for name, tensor in found.items()}
         return {name: a if name == "energy" else a.reshape(shape) for name, a in plain.items()}
 
     def _record(self, passed: float) -> None:
-        """Keep this moment of every running replica, end those that must, and shrink the batch where it pays.
+        """Record every running replica, end those with a reason, and shrink the batch where it pays.
 
         Args:
             passed: fs since the last record.
@@ -256,7 +256,7 @@ class _Run:
             self._batch = self._batch[running]
             self._load(*(now[name][running] for name in ("positions", "momenta", "energy", "forces")))
             return
-        # At rest where it once started, so that a failure cannot grow into numbers that slow others down.
+        # Ended replicas rest at their start, so that a failure cannot slow down the others.
         atoms = torch.from_numpy(np.repeat(~running, len(self._masses))).to(self._potential.device)
         starts = torch.from_numpy(self._starts[self._batch].reshape(-1, 3)).to(self._state.positions)
         self._state.positions = torch.where(atoms[:, None], starts, self._state.positions)
@@ -280,11 +280,11 @@ class _Run:
             self._reasons[index] = f"temperature ran away: above {limits[index]:.0f} K for {RUNAWAY_TIME:.0f} fs"
 
     def _kelvin(self, kinetic: Floats) -> Floats:
-        """Temperatures of kinetic energies (…, R); a molecule without degrees of freedom has none."""
+        """Temperatures (…, R) K of kinetic energies; 0 without degrees of freedom."""
         return np.where(self._freedom > 0, 2 * kinetic / (np.maximum(self._freedom, 1) * BOLTZMANN), 0.0 * kinetic)
 
     def replicas(self) -> list[Replica]:
-        """What was recorded of each replica, as far as it consists of numbers."""
+        """The recorded replicas, truncated at the first non-finite frame."""
         positions, potential, kinetic = (np.stack(series) for series in zip(*self._frames, strict=True))
         times, temperatures = np.array(self._times), self._kelvin(kinetic)
         found = []
@@ -311,7 +311,7 @@ class _Run:
         return found
 
     def checkpoint(self) -> bytes:
-        """Everything that the rest of the simulation and its result depend on."""
+        """The complete state, as bytes."""
         positions, potential, kinetic = (np.stack(series) for series in zip(*self._frames, strict=True))
         rest = {
             "plan": self._plan.digest,
@@ -336,7 +336,7 @@ class _Run:
         return buffer.getvalue()
 
     def restore(self, checkpoint: bytes | None) -> bool:
-        """Go on from a checkpoint; False where there is none, or one of another simulation."""
+        """Resume from a checkpoint; False without one, or if it is of another simulation."""
         if checkpoint is None:
             return False
         stored = np.load(io.BytesIO(checkpoint))

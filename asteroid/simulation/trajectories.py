@@ -1,7 +1,7 @@
-"""Replicas as files: Parquet, one row a frame.
+"""Replicas in Parquet files, one row per frame.
 
-:mod:`asteroid.simulation.run` makes the replicas. :class:`StoredTrajectories` keeps those of one judgement in the
-store, finished ones as Parquet and the running one as a checkpoint, so that a killed run goes on where it was.
+:mod:`asteroid.simulation.run` makes the replicas. :class:`StoredTrajectories` stores finished ones as Parquet and the
+running one as a checkpoint, so that a killed run resumes.
 """
 
 import io
@@ -23,14 +23,14 @@ _UNITS = {
     "positions": "Å, x y z of one atom after another",
     "potential_energy": "eV",
     "total_energy": "eV",
-    "temperature": "K, of the kinetic energy",
+    "temperature": "K, from the kinetic energy",
 }
 _SETTINGS = ("ensemble", "temperature", "timestep", "seed", "start", "reason", "survived", "requested")
 _SETTINGS_KEY = b"asteroid.replicas"
 
 
 def to_parquet(replicas: Sequence[Replica], numbers: Sequence[int]) -> bytes:
-    """Replicas of one molecule as a Parquet file; their settings and ends are in the schema's metadata.
+    """Replicas of one molecule as a Parquet file; settings and reasons are in the schema's metadata.
 
     Args:
         numbers: (N,) atomic numbers.
@@ -80,10 +80,10 @@ def from_parquet(content: bytes) -> tuple[list[Replica], list[int]]:
 
 
 class StoredTrajectories:
-    """Trajectories of one judgement of one model in the store.
+    """Trajectories of one model in a folder of the store.
 
     Args:
-        folder: where the finished ones lie, ``NAME.parquet`` each.
+        folder: of the finished ones, ``NAME.parquet`` each.
         numbers: (N,) atomic numbers of the molecule.
     """
 
@@ -91,17 +91,17 @@ class StoredTrajectories:
         self._store, self._folder, self._numbers = store, folder, numbers
 
     def load(self, name: str) -> list[Replica] | None:
-        """Finished trajectories, None where there are none yet."""
+        """Finished trajectories; None without them."""
         path = self._path(name)
         return from_parquet(self._store.read(path))[0] if self._store.exists(path) else None
 
     def save(self, name: str, replicas: Sequence[Replica]) -> None:
-        """Keep finished trajectories, in place of the checkpoints of their simulation."""
+        """Store finished trajectories and remove the checkpoints of their simulation."""
         self._store.write(self._path(name), to_parquet(replicas, self._numbers))
         self.checkpoints(name).clear()
 
     def checkpoints(self, name: str) -> StoredCheckpoints:
-        """Where :func:`~asteroid.simulation.run.simulate` keeps what it has not finished."""
+        """Checkpoints for :func:`~asteroid.simulation.run.simulate`."""
         return StoredCheckpoints(self._store, paths.checkpoints(f"{self._folder}/{name}"))
 
     def _path(self, name: str) -> str:

@@ -1,7 +1,7 @@
-"""The store: every file, row and record, and where each of them lies.
+"""The store: Parquet tables and JSON records in a folder or an object store.
 
-:class:`Store` is what other packages use. :mod:`~asteroid.store.paths` says what lies where,
-:mod:`~asteroid.store.records` what each JSON record holds, :mod:`~asteroid.store.rows` what each column does.
+Other packages use :class:`Store`. :mod:`~asteroid.store.paths` has the layout, :mod:`~asteroid.store.records` the
+fields of JSON records, :mod:`~asteroid.store.rows` the columns of tables.
 """
 
 from asteroid.store.store import ENERGIES_ALONE, Store

@@ -1,8 +1,7 @@
-"""The account of work that has no other record of its cost: sampling, exploration, MD, scans, minima, starting up.
+"""Computing time of work without another record of its cost: sampling, exploration, MD, scans, minima, start-up.
 
-Labels have their rows in the ledger and trainings their cards; everything else that a process of a stage uses is
-charged here, so that the sum is the bill (:mod:`asteroid.report.cost`). Each process has one small file, which it
-writes anew as it goes on: a kill loses what was used since.
+Labels have their cost in the ledger and trainings in their cards; :mod:`asteroid.report.cost` adds everything up. Each
+process rewrites one small file as it runs; a kill loses the time since the last write.
 """
 
 import time
@@ -21,20 +20,20 @@ Stage = Literal["sampling", "training", "exploration", "validation"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 SAVE_SECONDS = 10.0
-"""Between two writings of a running entry."""
+"""Seconds between two writes of a running entry."""
 
 LEAST_SECONDS = 0.01
-"""Less is not written down: looking that everything is there costs as much."""
+"""Smaller entries are not written: checking that nothing is missing costs as much."""
 
 Progress = Callable[[str, int, int], None]
 
 
 class Entry:
-    """What one process has used for a stage.
+    """Computing time of one process for a stage.
 
     Args:
-        model_id: of the model that it was used for, where it is for one alone.
-        used: of this process; :meth:`add` what child processes report.
+        model_id: of the model it was used for, if it was a single one.
+        used: by this process; :meth:`add` the time of child processes.
     """
 
     def __init__(self, files: Files, molecule: str, stage: Stage, used: Usage, *, own: bool) -> None:
@@ -45,15 +44,15 @@ class Entry:
         self._saved = time.monotonic()
 
     def add(self, used: Usage) -> None:
-        """Charge what a child process has used."""
+        """Add the computing time of a child process."""
         self.used.add_earlier(used.wall, used.cpu, used.gpu)
 
     def use_device(self, device: str) -> None:
-        """From now on, work runs on this device."""
+        """Count time on this device from now on."""
         self.used.update().device = device
 
     def save(self) -> None:
-        """Write down what was used until now."""
+        """Write the entry."""
         self._saved = time.monotonic()
         used = self.used.update() if self._own else self.used
         if max(used.cpu, used.gpu) < LEAST_SECONDS:
@@ -68,12 +67,12 @@ class Entry:
         self._files.write_json(self._path, content)
 
     def save_sometimes(self) -> None:
-        """Call it often: it writes every :data:`SAVE_SECONDS`."""
+        """Write the entry if the last write was :data:`SAVE_SECONDS` ago."""
         if time.monotonic() - self._saved >= SAVE_SECONDS:
             self.save()
 
     def following(self, on_progress: Progress | None) -> Progress:
-        """A progress callback that writes the entry too."""
+        """A progress callback that also writes the entry."""
 
         def follow(note: str, done: int, of: int) -> None:
             self.save_sometimes()
@@ -85,17 +84,17 @@ class Entry:
 
 @contextmanager
 def charge(files: Files, molecule: str, stage: Stage, *, own: bool = True) -> Iterator[Entry]:
-    """Charge what a ``with`` block uses to a stage; measurements within it (of trainings) have their own records.
+    """Charge the computing time of a ``with`` block to a stage, except trainings, which have their own records.
 
     Args:
-        own: False where only what child processes report is to be charged, as this process does other things as well.
+        own: False to charge only the time of child processes.
     """
     with measure() as used:
         entry = Entry(files, molecule, stage, used if own else Usage(), own=own)
         try:
             yield entry
         except BaseException:
-            # The account must not hide what went wrong.
+            # Failing to write must not hide the error.
             with suppress(StoreError):
                 entry.save()
             raise
@@ -103,7 +102,7 @@ def charge(files: Files, molecule: str, stage: Stage, *, own: bool = True) -> It
 
 
 def spent(files: Files, molecule: str) -> list[tuple[Stage, str | None, Usage]]:
-    """All entries of a molecule: stage, id of the model that it was for, and what was used."""
+    """All entries of a molecule: stage, id of the model or None, and computing time."""
     folder = paths.costs(molecule)
     entries = [files.read_json(f"{folder}/{name}") for name in files.names(folder)]
     return [

@@ -1,4 +1,4 @@
-"""Checkpoints of trainings and simulations in the store: numbered files in a folder of their own, the newest counts."""
+"""Checkpoints of trainings and simulations: numbered files in one folder each; the newest is used."""
 
 import hashlib
 from typing import Final, Protocol
@@ -10,7 +10,7 @@ SUFFIX: Final = ".checkpoint"
 
 
 class CheckpointKeeper(Protocol):
-    """Keeps the newest checkpoint of one training or simulation."""
+    """Stores the newest checkpoint of one training or simulation."""
 
     def load(self) -> bytes | None: ...
 
@@ -20,27 +20,27 @@ class CheckpointKeeper(Protocol):
 
 
 class StoredCheckpoints:
-    """Immutable numbered files, an older one removed only once the newer one is in place.
+    """Immutable numbered files; an older one is removed once the newer one is written.
 
     Args:
-        folder: of this training or simulation alone, below the root of the store.
+        folder: of this training or simulation, below the root of the store.
     """
 
     def __init__(self, files: Files, folder: str) -> None:
         self._files, self._folder = files, folder
 
     def load(self) -> bytes | None:
-        """The newest checkpoint; None where there is none.
+        """The newest checkpoint; None without one.
 
         Raises:
-            StoreError: when it is not what was written: a training would go on from it, to other weights.
+            StoreError: when its checksum is wrong.
         """
         names = self._files.names(self._folder)
         if not names:
             return None
         path = f"{self._folder}/{names[-1]}"
         checkpoint = self._files.read(path)
-        # Those of earlier versions have no hash in their names.
+        # Checkpoints of earlier versions have no hash in their name.
         _, _, expected = names[-1].removesuffix(SUFFIX).partition("-")
         if expected and expected != _digest(checkpoint):
             raise self._files.damaged(path, "its SHA-256 is not the one in its name")
@@ -54,8 +54,8 @@ class StoredCheckpoints:
             self._files.remove(f"{self._folder}/{name}")
 
     def clear(self) -> None:
-        """Remove them all, and what a process that was killed had begun to write."""
-        # Oldest first: a kill in between leaves the newest one, never an outdated one.
+        """Remove all checkpoints, and the unfinished files of killed processes."""
+        # Oldest first: a kill in between leaves the newest one.
         for name in self._files.names(self._folder):
             self._files.remove(f"{self._folder}/{name}")
         self._files.remove_unfinished(self._folder)

@@ -1,7 +1,6 @@
-"""Compaction: the rows of many small files copied into few large ones, and folders of version 0.1 mended.
+"""Compaction: copy the rows of many small files into few large ones, and repair folders of version 0.1.
 
-Called by :mod:`asteroid.store`; :mod:`asteroid.store.tables` reads what it writes and says why members are never
-removed.
+Called by :mod:`asteroid.store`; :mod:`asteroid.store.tables` reads the copies and explains why small files are kept.
 """
 
 from collections.abc import Iterable
@@ -30,13 +29,13 @@ from asteroid.store.tables import (
 
 
 def compact(files: Files, folder: str, schema: pa.Schema, *, size: int = COMPACTED_BYTES) -> None:
-    """Copy small members into few large files; may be killed, and may run beside writers, readers and its like.
+    """Copy small members into few large files. It may be killed, and may run beside writers, readers and compactions.
 
     Args:
-        size: bytes at which a member counts as large.
+        size: bytes of a large file.
 
     Raises:
-        StoreError: as :func:`read`, and when the store cannot be written.
+        StoreError: as :func:`~asteroid.store.tables.read`, and when the store cannot be written.
     """
     _mend(files, folder, schema)
     own = files.sizes(folder, SUFFIX)
@@ -71,9 +70,9 @@ def compact(files: Files, folder: str, schema: pa.Schema, *, size: int = COMPACT
 
 
 def _mend(files: Files, folder: str, schema: pa.Schema) -> None:
-    """Leave each row once in a folder that was compacted by version 0.1: in the first compacted file that has it.
+    """Remove duplicate rows from a folder that version 0.1 compacted; the first compacted file with a row keeps it.
 
-    Whoever mends at the same time keeps the same rows. Each step takes rows away that are elsewhere.
+    Two processes that do this at once keep the same rows. Each step removes only rows that are elsewhere, too.
     """
     seen: set[str] = set()
     for path in compacted_files(files, folder):
@@ -98,13 +97,13 @@ def _mend(files: Files, folder: str, schema: pa.Schema) -> None:
 
 
 def _has_any(files: Files, folder: str, contents: list[Member]) -> bool:
-    """Whether small files of these members are still there; they may go only after the compacted one is found whole."""
+    """Whether small files of these members still exist; they are removed only once the compacted file is readable."""
     own = files.sizes(folder, SUFFIX)
     return any(member.name in own for member in contents)
 
 
 def _small(sizes: dict[str, int], large: int) -> Iterable[list[str]]:
-    """Names of small files in groups, each of which makes one large file."""
+    """Groups of names of small files; each group becomes one large file."""
     group: list[str] = []
     total = 0
     for name, size in sizes.items():

@@ -1,6 +1,6 @@
-"""Files of a store, in a local folder or an object store: they appear whole, and every failure names the place.
+"""Files of a store, in a local folder or an object store: atomic writes, and errors that name the file.
 
-What the files mean is said above: rows of Parquet in :mod:`asteroid.store.tables`, everything in :mod:`asteroid.store`.
+:mod:`asteroid.store.tables` keeps Parquet tables in them, :mod:`asteroid.store` everything.
 """
 
 import os
@@ -19,16 +19,16 @@ from asteroid.errors import InputError, StoreError
 from asteroid.store import json_records
 
 UNFINISHED: Final = ".unfinished"
-"""Folder of tables that are being written: Polars reads every file of a folder, hidden or not."""
+"""Folder of tables that are being written: Polars reads all files of a folder, even hidden ones."""
 
 ABANDONED: Final = 3600.0
-"""s after which nobody writes any more to a file that has not been finished."""
+"""s after which an unfinished file is taken for abandoned."""
 
 LISTINGS: Final = 10
-"""Times that a folder is listed which comes or goes at that moment."""
+"""Number of tries to list a folder that appears or disappears at that moment."""
 
 ATTEMPTS: Final = 3
-"""Retries of the first request to an object store."""
+"""Number of tries of the first request to an object store."""
 
 
 class Files:
@@ -54,9 +54,9 @@ class Files:
                 f"store '{self.url}' cannot be opened ({error}); write a folder or s3://bucket/prefix"
             ) from None
         if not self._root.strip("/") or not self.url.strip():
-            raise InputError(f"store '{self.url}' has no place in it; write a folder or s3://bucket/prefix")
+            raise InputError(f"store '{self.url}' has no path; write a folder or s3://bucket/prefix")
         self._answered = False
-        self._first = _impatient(self._patient)
+        self._first = _short_timeout(self._patient)
         if isinstance(self._patient, fs.LocalFileSystem):
             self._local = Path(self._root)
             if self._local.is_file():
@@ -66,33 +66,33 @@ class Files:
         return f"{type(self).__name__}({self.url!r})"
 
     def __reduce__(self) -> tuple[type["Files"], tuple[str]]:
-        # Another process opens it anew, by its URL.
+        # Another process opens the store by its URL.
         return type(self), (self.url,)
 
     def local_path(self, path: str) -> Path | None:
-        """Where a file lies on this machine; None in an object store."""
+        """Path of a file on this machine; None in an object store."""
         return self._local / path if self._local else None
 
     @property
     def _fs(self) -> fs.FileSystem:
-        """One that gives up soon until the store has answered once, then one that bears with it."""
+        """The file system with a short timeout until the store has answered once, then the one with a long timeout."""
         return self._patient if self._answered else self._first
 
     def location(self, path: str) -> str:
-        """What to tell a person: an absolute path, or a URL without keys that may stand in it."""
+        """Path for messages: absolute, or a URL without access keys."""
         if self._local:
             return str(self._local / path)
         scheme, _, place = self.url.partition("?")[0].rstrip("/").partition("://")
         return f"{scheme}://{place.rpartition('@')[2]}/{path}"
 
     def write(self, path: str, data: bytes) -> None:
-        """Put a file that appears whole or not at all, and survives a power cut once this returns."""
+        """Write a file atomically; once this returns, it survives a power cut."""
         with self._accessing("write", path):
             if self._local:
                 _write_local(self._local / path, data, self._local / UNFINISHED)
             else:
-                # An upload that is closed is completed, with whatever had been written. In a thread, Ctrl-C cannot
-                # come between opening and writing; leaving the context waits until the object is whole.
+                # Closing an upload completes it, even half written. In a thread, Ctrl-C cannot interrupt it, and
+                # leaving the context waits for its end.
                 with ThreadPoolExecutor(1) as pool:
                     pool.submit(self._upload, path, data).result()
 
@@ -101,12 +101,12 @@ class Files:
             stream.write(data)
 
     def read(self, path: str) -> bytes:
-        """Raises FileNotFoundError when there is no such file."""
+        """Content of a file. Raises FileNotFoundError when there is no such file."""
         with self._accessing("read", path), self._fs.open_input_stream(f"{self._root}/{path}") as stream:
             return bytes(stream.read())
 
     def open(self, path: str) -> pa.NativeFile:
-        """A file to read here and there. Raises FileNotFoundError when there is no such file."""
+        """Open a file for random access. Raises FileNotFoundError when there is no such file."""
         with self._accessing("read", path):
             return self._fs.open_input_file(f"{self._root}/{path}")
 
@@ -114,36 +114,36 @@ class Files:
         return bool(self._info(path).type == fs.FileType.File)
 
     def modified(self, path: str) -> float:
-        """When a file was written: s since 1970 by the clock of the store. Raises FileNotFoundError without it."""
+        """Time of the last write, s since 1970 by the clock of the store. Raises FileNotFoundError without the file."""
         info = self._info(path)
         if info.type != fs.FileType.File:
             raise FileNotFoundError(path)
         return float(info.mtime_ns) / 1e9
 
     def names(self, folder: str) -> list[str]:
-        """Names directly below a folder, sorted; unfinished files (a leading dot) left out."""
+        """Sorted names directly below a folder, without unfinished files (leading dot)."""
         return sorted(info.base_name for info in self._entries(folder))
 
     def sizes(self, folder: str, suffix: str) -> dict[str, int]:
-        """Files directly below a folder whose names end so, sorted by name, with their sizes in bytes."""
+        """Sizes in bytes, by sorted name, of the files directly below a folder whose name has this suffix."""
         found = (info for info in self._entries(folder) if info.type == fs.FileType.File)
         return dict(sorted((info.base_name, info.size) for info in found if info.base_name.endswith(suffix)))
 
     def remove(self, path: str) -> None:
-        """Remove a file if it is there: checkpoints of a finished training, and files that were compacted."""
+        """Remove a file if it exists: checkpoints of a finished training, compacted files."""
         with self._accessing("remove", path):
             if self.exists(path):
-                # Somebody else may remove it at the same moment.
+                # Another process may remove it at the same moment.
                 with suppress(FileNotFoundError):
                     self._fs.delete_file(f"{self._root}/{path}")
 
     def remove_unfinished(self, folder: str, *, older_than: float = 0.0) -> None:
-        """Remove what killed processes had begun to write directly below a folder.
+        """Remove unfinished files of killed processes directly below a folder.
 
-        An object store keeps such pieces out of sight, until the bucket's own rules for unfinished uploads end them.
+        In an object store they are hidden, and removed by the bucket's rules for unfinished uploads.
 
         Args:
-            older_than: s; younger files may still be written to.
+            older_than: s; younger files may still be in use.
         """
         if self._local:
             with self._accessing("clean", folder):
@@ -153,11 +153,11 @@ class Files:
                             path.unlink()
 
     def write_json(self, path: str, content: dict[str, Any]) -> None:
-        """Write a record; its schema and a hash of its content go with it (:mod:`asteroid.store.json_records`)."""
+        """Write a JSON record with its schema and a hash (:mod:`asteroid.store.json_records`)."""
         self.write(path, json_records.to_bytes(_kind(path), content))
 
     def read_json(self, path: str) -> dict[str, Any]:
-        """The content of a record, as it was written.
+        """The content of a JSON record.
 
         Raises:
             FileNotFoundError: when there is no such file.
@@ -172,10 +172,10 @@ class Files:
             raise self.damaged(path, str(error)) from error
 
     def damaged(self, path: str, what: str) -> StoreError:
-        """The error for a file that is cut short, or that something else wrote."""
+        """The error for a damaged or foreign file."""
         return StoreError(
             f"{self.location(path)} is damaged or foreign ({_one_line(what)}); "
-            "move it out of the store and run again: what it held is then made again"
+            "move it out of the store and run again: its content is then made again"
         )
 
     def _info(self, path: str) -> fs.FileInfo:
@@ -190,7 +190,7 @@ class Files:
                     found = self._fs.get_file_info(selector)
                     break
                 except FileNotFoundError:
-                    # Arrow did not find it, looked again whether it is there, and found it: it has just been made.
+                    # The folder was made between two look-ups of Arrow.
                     if not left:
                         raise
         return [info for info in found if not info.base_name.startswith(".")]
@@ -206,11 +206,11 @@ class Files:
             raise StoreError(f"cannot {verb} {self.location(path)}: {_one_line(str(error))}") from error
 
 
-def _impatient(system: fs.FileSystem) -> fs.FileSystem:
-    """The same object store, given up after about 13 s without an answer instead of 100 s: its address may be wrong."""
+def _short_timeout(system: fs.FileSystem) -> fs.FileSystem:
+    """The same object store with a timeout of about 13 s instead of 100 s, as its address may be wrong."""
     if not isinstance(system, fs.S3FileSystem):
         return system
-    # pyarrow reads these two from no URL and lets nobody change them; what it pickles are the arguments it was made of.
+    # pyarrow does not read these two options from a URL; its pickled form has the arguments of the constructor.
     (options,) = system.__reduce__()[1]
     return fs.S3FileSystem(
         **{**options, "request_timeout": 3, "retry_strategy": fs.AwsDefaultS3RetryStrategy(max_attempts=ATTEMPTS)}
@@ -222,19 +222,19 @@ def _one_line(text: str) -> str:
 
 
 def _kind(path: str) -> str:
-    """Of a record: the store's folder that it lies in."""
+    """Kind of a record: its top folder in the store."""
     return path.partition("/")[0]
 
 
 def _write_local(final: Path, data: bytes, unfinished: Path) -> None:
-    # A new folder must reach the disk as well, or a power cut takes the file along with it.
+    # New folders must reach the disk as well, or a power cut loses the file.
     new_folders = [folder for folder in (final.parent, *final.parent.parents) if not folder.exists()]
     final.parent.mkdir(parents=True, exist_ok=True)
     name = f".{final.name}.{uuid.uuid4().hex[:8]}.tmp"
     temporary = final.with_name(name)
     if final.suffix == ".parquet":
         unfinished.mkdir(exist_ok=True)
-        # A folder may be a mount of its own, to which no file can be renamed from elsewhere.
+        # A file cannot be renamed across file systems.
         if unfinished.stat().st_dev == final.parent.stat().st_dev:
             temporary = unfinished / name
     try:
@@ -251,7 +251,7 @@ def _write_local(final: Path, data: bytes, unfinished: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder reach the disk."""
+    """Flush the entries of a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

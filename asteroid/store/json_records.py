@@ -1,11 +1,10 @@
-"""JSON records of the store as bytes and back: each says which schema it follows and carries a hash of its content.
+"""Convert JSON records of the store to bytes and back, with a schema version and a hash of the content.
 
-Both stand under the key ``record``, which callers never see::
+These are stored under the key ``record``, which callers never see::
 
     {…, "record": {"kind": "models", "schema": 1, "sha256": "…"}}
 
-A record without it was written by version 0.1 and is read as it is. :class:`asteroid.store.files.Files` reads and
-writes with these functions.
+A record without it was written by version 0.1 and is read unchecked. Used by :class:`asteroid.store.files.Files`.
 """
 
 import hashlib
@@ -13,20 +12,20 @@ import json
 from typing import Any, Final
 
 SCHEMA: Final = 1
-"""Of the records that this version writes, and the newest that it reads."""
+"""Schema of the records that this version writes, and the newest that it reads."""
 
 _KEY: Final = "record"
 
 
 class NewerRecordError(ValueError):
-    """A record that a later version of asteroid wrote."""
+    """A record of a later version of asteroid."""
 
 
 def to_bytes(kind: str, content: dict[str, Any]) -> bytes:
-    """A record as it is stored.
+    """The stored form of a record.
 
     Args:
-        kind: of record; one that is found where another kind belongs is refused.
+        kind: of record; reading checks it.
 
     Raises:
         ValueError: for content that JSON cannot hold, or that uses the key of the record itself.
@@ -43,14 +42,14 @@ def from_bytes(kind: str, data: bytes) -> dict[str, Any]:
 
     Raises:
         NewerRecordError: for a schema that this version does not know.
-        ValueError: for bytes that are no JSON object, or not what was written; the message says how.
+        ValueError: for bytes that are not a JSON object, or were changed.
     """
     content = json.loads(data)
     if not isinstance(content, dict):
         raise ValueError("it holds no JSON object")
     if _KEY not in content:
         if any(isinstance(value, dict) and {"schema", "sha256"} <= value.keys() for value in content.values()):
-            raise ValueError(f"its key {_KEY!r} is spelt otherwise")
+            raise ValueError(f"its key {_KEY!r} is misspelt")
         return content
     record = content.pop(_KEY)
     if not isinstance(record, dict) or not isinstance(record.get("schema"), int):
@@ -60,9 +59,9 @@ def from_bytes(kind: str, data: bytes) -> dict[str, Any]:
             f"it follows schema {record['schema']} of a later version of asteroid, and this one reads up to {SCHEMA}"
         )
     if record.get("sha256") != _hash(content):
-        raise ValueError("its content is not what was written: the checksum differs")
+        raise ValueError("its content was changed: the checksum differs")
     if record.get("kind") != kind:
-        raise ValueError(f"it is a record of {record.get('kind')!r}, and one of {kind!r} belongs here")
+        raise ValueError(f"it is a record of {record.get('kind')!r}, expected {kind!r}")
     return content
 
 

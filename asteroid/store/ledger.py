@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from asteroid.store.rows import COST_COLUMNS, Status, core_seconds
 
 COLUMNS = ("frame_id", "status", "rungs", "rung", *COST_COLUMNS, "peak_memory", "time", "withdraws")
-"""What :func:`summarise` needs, beside ``has_forces``."""
+"""Columns that :func:`summarise` needs, besides ``has_forces``."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
@@ -24,16 +24,16 @@ Rows = npt.NDArray[np.int64]
 
 
 def first_rows(ids: pa.ChunkedArray) -> Rows:
-    """The row in which each value comes first, in order."""
+    """The first row of each value, in order."""
     codes, count = _codes(ids)
     return _first(codes, np.arange(len(codes)), count)
 
 
 def accepted_rows(table: pa.Table) -> Rows:
-    """The rows that are the label of their frame, oldest first.
+    """Rows of the labels, oldest first.
 
-    That is a frame's first ``ok`` attempt that no ``rejected`` one withdraws, and among these the first with forces, if
-    any has them.
+    The label of a frame is its first ``ok`` attempt with forces that no ``rejected`` attempt withdraws, or without one
+    the first without forces.
 
     Args:
         table: attempts with ``frame_id``, ``status``, ``time``, ``withdraws`` and ``has_forces``, oldest first.
@@ -41,7 +41,7 @@ def accepted_rows(table: pa.Table) -> Rows:
     codes, count = _codes(table["frame_id"])
     status, rows = table["status"], np.arange(table.num_rows)
     rejected = _equal(status, "rejected")
-    # One that names nothing withdraws all before it.
+    # A rejection that names no attempts withdraws all earlier ones.
     older = rows[rejected & ~table["withdraws"].is_valid().to_numpy()]
     last_rejected = np.full(count, -1)
     last_rejected[codes[older]] = older  # of several values for one place, the last stays
@@ -55,7 +55,7 @@ def accepted_rows(table: pa.Table) -> Rows:
 
 
 def _withdrawn(table: pa.Table, codes: Rows, valid: Rows, rejected: Rows) -> npt.NDArray[np.bool_]:
-    """Which of the valid rows a rejection names: an attempt is known by its frame and its time."""
+    """Which of the valid rows are withdrawn by a rejection, which names attempts by frame and time."""
     named = table["withdraws"].take(pa.array(rejected)).combine_chunks()
     parents = rejected[pc.list_parent_indices(named).to_numpy()]
     if not len(parents):
@@ -70,7 +70,7 @@ def _withdrawn(table: pa.Table, codes: Rows, valid: Rows, rejected: Rows) -> npt
 def summarise(table: pa.Table) -> dict[str, Any]:
     """Frames by outcome, cost by outcome, and the yield of each retry step.
 
-    A frame counts as ``ok`` when it has a label, and otherwise by its latest attempt that gave none.
+    A frame without a label counts by the status of its latest attempt.
 
     Args:
         table: attempts with :data:`COLUMNS` and ``has_forces``, oldest first.
@@ -118,7 +118,7 @@ def _yields(table: pa.Table) -> list[dict[str, Any]]:
 
 
 def _codes(ids: pa.ChunkedArray) -> tuple[Rows, int]:
-    """Each value as a number from 0 on, and how many there are; numbers rise in the order of first appearance."""
+    """Number of each value, in order of first appearance from 0, and the number of distinct values."""
     encoded = pc.dictionary_encode(ids.combine_chunks())
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
@@ -126,7 +126,7 @@ def _codes(ids: pa.ChunkedArray) -> tuple[Rows, int]:
 
 
 def _first(codes: Rows, rows: Rows, count: int) -> Rows:
-    """For each code the first of these rows that has it, -1 for none."""
+    """For each code the first of these rows that has it, -1 without one."""
     first = np.full(count, -1)
     first[codes[rows[::-1]]] = rows[::-1]  # of several values for one place, the last stays
     return first

@@ -1,13 +1,12 @@
-"""Locks: two pipelines on one store do not do the same work at once, wherever each of them runs.
+"""Locks: keep two pipelines on one store from doing the same work, on any machines.
 
-Whoever wants to do some work writes a file that says so, then lists the locks of others. If somebody else's is in the
-way, it takes its own back, waits a random moment and tries again. Of two that try at the same time at least one sees
-the other, since both write before they look; so this needs nothing of a store but that what is written can be listed,
-which holds for a folder and for S3.
+To take a lock, a process writes a lock file and then lists those of others. If there is a conflicting one, it removes
+its own, waits a random time and tries again. Of two processes that try at once, at least one sees the other, because
+both write before they list. This works in a folder and in S3: written files only have to appear in listings.
 
-A lock is renewed as long as its holder lives. One that has not been renewed for :data:`LIFETIME`, by the clock of the
-store, is void, and at once when its holder was a process of this machine that is no more. A holder that could not
-renew, because the machine slept or the store was away, looks again before it goes on (:meth:`Lock.confirm`).
+The holder renews its lock. A lock that has not been renewed for :data:`LIFETIME`, by the clock of the store, is void;
+so is at once the lock of a process of this machine that has ended. A holder that could not renew, because the machine
+slept or the store was unreachable, checks its lock before it continues (:meth:`Lock.confirm`).
 """
 
 import functools
@@ -33,19 +32,19 @@ RENEWAL: Final = 20.0
 """s between two renewals."""
 
 LIFETIME: Final = 90.0
-"""s without a renewal after which a lock is void: long against a slow store, short against a night."""
+"""s without a renewal after which a lock is void."""
 
 TRIES: Final = 10
-"""Number of attempts to take a lock, a moment apart, before it counts as held by somebody else."""
+"""Number of checks before a lock counts as held by another process."""
 
 PATIENCE: Final = (0.2, 5.0)
-"""s, the shortest and the longest moment to wait for another's lock."""
+"""s, shortest and longest wait between two tries."""
 
 _NAME: Final = re.compile(r"(\d+)-of-(\d+)-[0-9a-f]{32}\.json")
 
 
 class Lock:
-    """A lock that is held; made by :func:`lock`."""
+    """A lock; made by :func:`lock`."""
 
     def __init__(self, files: Files, folder: str, shard: int, shards: int) -> None:
         self._files = files
@@ -57,25 +56,25 @@ class Lock:
         self._lock = threading.Lock()
 
     def confirm(self) -> None:
-        """To be called before what was locked is changed in the store.
+        """Check that the lock is still held; call it before each write that it protects.
 
         Raises:
-            AsteroidError: when somebody else has taken the work over.
+            AsteroidError: when another process has taken the lock.
             StoreError: when the store cannot be reached.
         """
         with self._lock:
             if not self._lost and _now() - self._renewed > LIFETIME / 2:
-                # Nobody may have waited for us so long; but they see us again before we look for them.
+                # Write before looking, as when taking a lock.
                 self._write()
                 self._lost = self._taken_over()
             if self._lost:
                 raise AsteroidError(
-                    f"another run has taken over what {self._files.location(self._folder)} names, because this one was "
-                    "not heard of; run again to go on"
+                    f"another run has taken the lock {self._files.location(self._folder)}, because this one did not "
+                    "renew it in time; run again to continue"
                 )
 
     def _taken_over(self) -> bool:
-        """Whether somebody holds this lock now, and does not merely try to: that one takes its own back at once."""
+        """Whether another process holds this lock; one that only tries removes its file at once."""
         for _ in range(TRIES):
             if not self._others():
                 return False
@@ -83,7 +82,7 @@ class Lock:
         return True
 
     def acquire(self) -> bool:
-        """Try once."""
+        """Try once to take the lock."""
         self._write()
         if not self._others():
             return True
@@ -95,7 +94,7 @@ class Lock:
 
     def renew(self) -> None:
         with self._lock:
-            # One that is late leaves it to :meth:`confirm`, which looks whether the lock is still its own.
+            # If it is late, :meth:`confirm` checks whether the lock is still held.
             if not self._lost and _now() - self._renewed <= LIFETIME / 2:
                 self._write()
 
@@ -104,18 +103,18 @@ class Lock:
         self._renewed = _now()
 
     def _others(self) -> list[str]:
-        """Living locks in the way of this one; dead ones are cleared away."""
+        """Valid conflicting locks; void ones are removed."""
         found = []
         try:
             own = self._files.modified(f"{self._folder}/{self._name}")
         except FileNotFoundError:
-            # Somebody clears the folder away by hand.
+            # The folder was removed by hand.
             return [self._name]
         for name in self._files.names(self._folder):
             match = _NAME.fullmatch(name)
             if name == self._name or not match:
                 continue
-            # Frames of shard i of n and of shard j of m are hashes with those remainders: some have both.
+            # Shards i of n and j of m have frames in common if i and j are equal modulo gcd(n, m).
             if (int(match[1]) - self._shard) % gcd(int(match[2]), self._shards):
                 continue
             path = f"{self._folder}/{name}"
@@ -134,12 +133,12 @@ class Lock:
 def lock(
     files: Files, work: str, *, shard: int = 0, shards: int = 1, on_wait: Callable[[], None] | None = None
 ) -> Iterator[Lock]:
-    """Hold the right to do a piece of work, once those who hold it now have ended.
+    """Hold a lock, after waiting for other holders.
 
     Args:
-        work: names it, in any characters.
-        shard, shards: that only frames whose hash has this remainder are meant.
-        on_wait: called every few seconds as long as others hold it; when it raises, the wait is over.
+        work: name of the lock, in any characters.
+        shard, shards: lock only the frames of this shard.
+        on_wait: called every few seconds while waiting; when it raises, the wait ends.
 
     Raises:
         StoreError: when the store cannot be written.
@@ -159,37 +158,37 @@ def lock(
     finally:
         ended.set()
         thread.join()
-        # What was to be done has been done; a lock that cannot be removed lapses by itself.
+        # The work is done; a lock that cannot be removed expires.
         with suppress(StoreError):
             held.release()
 
 
 def _keep(held: Lock, ended: threading.Event) -> None:
-    """Renew until the work has ended."""
+    """Renew a lock until the work has ended."""
     while not ended.wait(RENEWAL):
         try:
             held.renew()
         except StoreError:
-            # The store may be back next time; if not, the holder hears of it when it writes.
+            # Try again next time; without the store, the holder's own writes fail, too.
             continue
 
 
 def _now() -> float:
-    """s on a clock that goes on while the machine sleeps."""
+    """s, on a clock that runs while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.time()
 
 
 def _is_gone(files: Files, path: str) -> bool:
-    """Whether a lock's holder was a process of this machine that has ended.
+    """Whether the holder of a lock was a process of this machine that has ended.
 
     Raises:
-        FileNotFoundError: when the lock has gone.
+        FileNotFoundError: when the lock no longer exists.
     """
     try:
         holder = json.loads(files.read(path))
         machine, pid, started = str(holder["machine"]), int(holder["pid"]), str(holder["started"])
     except (ValueError, KeyError, TypeError):
-        # Not written by us, or cut short: its age decides.
+        # Foreign or truncated: its age decides.
         return False
     if not machine or machine != _machine():
         return False
@@ -199,7 +198,7 @@ def _is_gone(files: Files, path: str) -> bool:
 
 @functools.cache
 def _machine() -> str:
-    """Names what process ids refer to: the machine since it was started, and the container; "" where nobody can say."""
+    """Names the boot and the container that process ids belong to; "" where unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -208,7 +207,7 @@ def _machine() -> str:
 
 
 def _is_hidden(pid: int) -> bool:
-    """Whether a process of another user runs that ``/proc`` does not show (mounted with hidepid)."""
+    """Whether this is a running process of another user that ``/proc`` hides (hidepid)."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -219,7 +218,7 @@ def _is_hidden(pid: int) -> bool:
 
 
 def _process(pid: int) -> dict[str, int | str]:
-    """A process, by its id and by when it was started, as ids are used again; "" for one that is gone."""
+    """Id and start time of a process, because ids are reused; start time "" for one that has ended."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -1,29 +1,29 @@
-"""Where everything lies in a store: the folders from the store's root, and the files that several modules read.
+"""Layout of the store: folders below its root, and files that several modules read.
 
 Layout (Hive partitions, values percent-encoded as Hive does)::
 
-    frames/molecule=…/<batch>.parquet                       one file a sampling batch
+    frames/molecule=…/<batch>.parquet                       one file per sampling batch
     hessians/molecule=…/<hash>.json                         of conformers, eV/Å², at the level that samples
     hessians/level=…/molecule=…/<frame id>.json             of accurate minima, where they are analytic
-    atoms/level=…/<element>.json                            energy of a free atom and what it cost, shared by molecules
+    atoms/level=…/<element>.json                            energy and cost of a free atom, shared by molecules
     checked/level=…/molecule=…/<hash>.json                  forces of an engine's own level against finite differences
-    selections/level=…/molecule=…/<name>.parquet            which frames were chosen for a label, when and why
-    labels/level=…/molecule=…/<unique>.parquet              one row an attempt
+    selections/level=…/molecule=…/<name>.parquet            frames selected for labels, when and why
+    labels/level=…/molecule=…/<unique>.parquet              one row per attempt
     copies/<one of the three folders above>/<unique>.copy   many of its small files as one, read in their place
     models/<model>/<model id>/model.model, card.json        a card is written last: with it the model is complete
     models/<model>/<model id>/molecules/<molecule>/…        of a model of several molecules: its minimum of each, …
-    training-sets/<model>/<hash>.parquet                    labels that trained and judged a model, by frame and level
-    checkpoints/<molecule>/<model id>/…                     of trainings that have not finished; MD's likewise
-    comparisons/<molecule>/<digest>.json                    what one model of a comparison came to
+    training-sets/<model>/<hash>.parquet                    training and held-out labels of a model, by frame and level
+    checkpoints/<molecule>/<model id>/…                     of unfinished trainings and MD runs
+    comparisons/<molecule>/<digest>.json                    result of one cell of a comparison
     acquisition/<model>/<digest>/…                          rounds of labels: what explored, was picked, came of it
     acquisition/<model>/<digest>/molecules/<molecule>/…     the same of a model of several molecules
-    pilots/<molecule>/<digest>.json                         what few labels promise for each chain of levels
-    costs/<molecule>/<stage>-<unique>.json                  seconds used by a process: not for labels and trainings
-    quotes/<molecule>/<digest>/<budget>.json                what was quoted before anything was spent
+    pilots/<molecule>/<digest>.json                         expected errors of chains of levels, from a pilot
+    costs/<molecule>/<stage>-<unique>.json                  computing time of a process, except labels and trainings
+    quotes/<molecule>/<digest>/<budget>.json                estimated cost before the run
     reports/<molecule>/…                                    certificate.json, report.html, comparison.json and .html
-    molecules/<molecule>.json                               which structure the name stands for
-    runs/<flow run>/<molecule>/<occasion>.json              how a run of Prefect's has divided its labels
-    locks/<work>/…                                         who works on what right now
+    molecules/<molecule>.json                               structure of the molecule
+    runs/<flow run>/<molecule>/<occasion>.json              shards of a Prefect run
+    locks/<work>/…                                         locks that are held or waited for
 """
 
 from typing import Literal
@@ -35,7 +35,7 @@ REPORT_INDEX = "reports/index.html"
 
 
 def level_folder(kind: Literal["labels", "selections"], molecule: str, level: object) -> str:
-    """Of the tables of one molecule at one level of theory."""
+    """Tables of one molecule at one level of theory."""
     return f"{kind}/level={quote(str(level), safe='')}/molecule={check_name(molecule)}"
 
 
@@ -44,7 +44,7 @@ def frames(molecule: str) -> str:
 
 
 def partition_value(name: str) -> str:
-    """What the name of a partition's folder stands for.
+    """Value in the name of a partition folder.
 
     >>> partition_value("level=hf%2F6-31g")
     'hf/6-31g'
@@ -57,7 +57,7 @@ def atoms(level: object) -> str:
 
 
 def checked_level(molecule: str, level: object) -> str:
-    """Of one molecule at one level, a file for each program, version and settings."""
+    """Of one molecule at one level: one file per program, version and settings."""
     return f"checked/level={quote(str(level), safe='')}/molecule={check_name(molecule)}"
 
 
@@ -71,7 +71,7 @@ def conformer_hessian(molecule: str, name: str) -> str:
 
 
 def analytic_hessians(molecule: str, level: object) -> str:
-    """Of accurate minima, ``<frame id>.json`` each."""
+    """Of accurate minima: one ``<frame id>.json`` each."""
     return f"hessians/level={quote(str(level), safe='')}/molecule={molecule}"
 
 
@@ -85,13 +85,13 @@ def model(model: str, model_id: str, name: str = "model.model") -> str:
 
 
 def model_molecule(model: str, model_id: str, molecule: str, name: str) -> str:
-    """What a model says of one molecule: ``minimum.json``, ``torsions.json`` and others."""
+    """Results of a model for one molecule: ``minimum.json``, ``torsions.json`` and others."""
     folder = f"models/{model}/{model_id}"
     return f"{folder}/{name}" if molecule == model else f"{folder}/molecules/{molecule}/{name}"
 
 
 def trained(model: str, name: str, *, round_only: bool = False) -> str:
-    """Which models some settings and labels have led to."""
+    """Ids of the models trained with given settings and labels."""
     return f"models/{model}/index/{name}{'-round' if round_only else ''}.json"
 
 
@@ -109,7 +109,7 @@ def report(molecule: str, folder: str, name: str) -> str:
 
 
 def comparison(molecule: str, name: str) -> str:
-    """Of one training of ``asteroid compare``."""
+    """Result of one cell of ``asteroid compare``."""
     return f"comparisons/{molecule}/{name}.json"
 
 
@@ -119,7 +119,7 @@ def quotes(molecule: str, name: str) -> str:
 
 
 def pilot(molecule: str, name: str) -> str:
-    """Of a molecule's chain of levels, by what was asked for."""
+    """Pilot of a molecule, by settings."""
     return f"pilots/{molecule}/{name}.json"
 
 
@@ -132,12 +132,12 @@ def loops(model: str) -> str:
 
 
 def loop(model: str, name: str) -> str:
-    """Of the rounds of some settings."""
+    """Rounds of one model and settings."""
     return f"acquisition/{model}/{name}"
 
 
 def loop_molecule(model: str, name: str, molecule: str) -> str:
-    """Of these rounds, the records of one of the model's molecules."""
+    """Records of these rounds of one molecule of the model."""
     return loop(model, name) if molecule == model else f"{loop(model, name)}/molecules/{molecule}"
 
 
@@ -150,5 +150,5 @@ def lock(work: str) -> str:
 
 
 def checkpoints(of: str) -> str:
-    """Of a training, ``<molecule>/<model id>``, or of the file that an MD run will leave."""
+    """Checkpoints of a training, ``<molecule>/<model id>``, or of the file that an MD run writes."""
     return f"checkpoints/{of}"

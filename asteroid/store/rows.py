@@ -1,7 +1,6 @@
-"""The rows of the store as Python objects, and their Arrow schemas with units.
+"""Arrow schemas of the tables of the store, with units, and conversion of frames and attempts to tables and back.
 
-Samplers make :class:`~asteroid.configuration.Frame`, labellers make :class:`Attempt`; this module turns both into Arrow
-tables and back, so that :mod:`asteroid.store` only moves tables.
+Samplers make :class:`~asteroid.configuration.Frame`, labellers make :class:`Attempt`.
 """
 
 import datetime as dt
@@ -17,17 +16,17 @@ import pyarrow as pa
 from asteroid.configuration import Configuration, Frame, Origin
 
 Status = Literal["ok", "failed", "rejected"]
-"""``failed``: no number came out. ``rejected``: a number came out and the audit did not believe it."""
+"""``failed``: no result. ``rejected``: there is a result, but it failed a check."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Attempt:
-    """One try to label one frame at one level, kept whether it worked or not.
+    """One try to label one frame at one level, successful or not.
 
     Args:
-        energy: eV, total; None unless a number came out.
+        energy: eV, total; None without a result.
         forces: (N, 3) eV/Å, −dE/dR; None for an energy-only label.
-        dipole: (3,) e·Å, where it comes free.
+        dipole: (3,) e·Å; None where it would cost extra.
         reason: why it failed or was rejected.
         spin_square: ⟨S²⟩ in ħ², of an unrestricted reference; None for a restricted one.
         retry_steps: in the order tried; the last gave the result, if there is one.
@@ -37,8 +36,8 @@ class Attempt:
         peak_memory: MiB, of the process that computed it, so far.
         settings: hash of everything numerical that the level's name does not say.
         time: end of the attempt; among the attempts at one frame it also names the attempt.
-        withdraws: of a rejected attempt: times of those attempts at the frame that are labels no more. None: all
-            that are in the store when it is written there; in ledgers of version 0.1, all older ones by the clocks.
+        withdraws: of a rejected attempt: times of the attempts at the frame that it withdraws. None: all that are in
+            the store when it is written; in ledgers of version 0.1, all older ones by their time.
     """
 
     frame_id: str
@@ -78,14 +77,14 @@ class Attempt:
 
     @property
     def core_seconds(self) -> float:
-        """What the attempt cost, see :func:`core_seconds`."""
+        """Cost of the attempt, see :func:`core_seconds`."""
         return self.cpu_seconds or self.cores * self.wall_seconds
 
 
 def core_seconds(attempts: pa.Table) -> npt.NDArray[np.float64]:
-    """(M,) s, what each attempt cost: CPU seconds, which do not depend on what else the machine does.
+    """(M,) s, cost of each attempt: CPU time, which does not depend on other processes.
 
-    Of a worker that was killed and of imported labels these are not known: the cores held times the wall time count.
+    Cores times wall time where the CPU time is unknown: for killed workers and imported labels.
 
     Args:
         attempts: with :data:`COST_COLUMNS`.
@@ -145,7 +144,7 @@ LABEL_SCHEMA = _schema(
         (
             "withdraws",
             pa.list_(pa.timestamp("us", tz="UTC")),
-            "times of attempts at this frame that are labels no more",
+            "times of withdrawn attempts at this frame",
         ),
     ]
 )
@@ -154,10 +153,10 @@ LABEL_SCHEMA = _schema(
 # tables and the output of `--json` have them.
 
 LATER_COLUMNS = frozenset({"withdraws", "sequence"})
-"""Columns that stores of version 0.1 do not have; they read as null."""
+"""Columns missing in stores of version 0.1; they are read as null."""
 
 COMPANION = {"forces": "energy"}
-"""A long column that has a value only where a short one has: the short one often tells where."""
+"""A long column and a short one that is null wherever the long one is; often they are null in the same rows."""
 
 SELECTION_SCHEMA = _schema(
     [
@@ -165,7 +164,7 @@ SELECTION_SCHEMA = _schema(
         ("round", pa.int32(), ""),
         ("criterion", pa.string(), "why this frame was picked"),
         ("time", pa.timestamp("us", tz="UTC"), ""),
-        ("sequence", pa.int32(), "one more than the largest that was there: the order of selections"),
+        ("sequence", pa.int32(), "order of selections"),
     ]
 )
 
@@ -239,7 +238,7 @@ def table_to_attempts(table: pa.Table) -> list[Attempt]:
 
 
 def _arrays(lists: pa.ListArray) -> list[npt.NDArray[np.float64] | None]:
-    """Lists of numbers as arrays, without a Python object for each number."""
+    """Lists of numbers as arrays, without making Python numbers."""
     offsets = lists.offsets.to_numpy()
     values = np.array(lists.values[offsets[0] : offsets[-1]])
     offsets = offsets - offsets[0]

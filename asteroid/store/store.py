@@ -1,10 +1,10 @@
 """The store: frames, labels, selections, models and reports in a local folder or an object store.
 
-Everything asteroid knows is here, as immutable Parquet and JSON files that appear whole; every stage asks the store
-what is missing and computes only that. Prefect's database can be thrown away at any moment, the store is the truth.
+All results are here, as immutable Parquet and JSON files that are written atomically; every stage computes only what
+the store lacks. Prefect's database holds nothing that is needed.
 
-:mod:`asteroid.store.paths` says what lies where, :mod:`asteroid.store.rows` knows the columns,
-:mod:`asteroid.store.ledger` what attempts amount to, and :mod:`asteroid.store.tables` keeps rows in files.
+:mod:`asteroid.store.paths` has the layout, :mod:`asteroid.store.rows` the columns, :mod:`asteroid.store.ledger` the
+rules for labels, and :mod:`asteroid.store.tables` keeps rows in files.
 """
 
 import datetime as dt
@@ -31,7 +31,7 @@ from asteroid.store.rows import (
 )
 
 ENERGIES_ALONE = "energies alone"
-"""Criterion of selections whose frames need no forces at a level whose other labels have them."""
+"""Criterion of selections whose frames need only energies at a level with forces."""
 
 
 class Store(Files):
@@ -51,26 +51,26 @@ class Store(Files):
         return sorted(paths.partition_value(name) for name in self.names("frames") if name.startswith("molecule="))
 
     def has_frame_batch(self, molecule: str, batch: str) -> bool:
-        """Whether a sampling batch is already there."""
+        """Whether the store has a sampling batch."""
         return tables.has_member(self, paths.frames(molecule), f"{batch}{tables.SUFFIX}")
 
     def frame_batches(self, molecule: str) -> list[str]:
         return [name.removesuffix(tables.SUFFIX) for name in tables.members(self, paths.frames(molecule))]
 
     def add_frames(self, molecule: str, frames: Sequence[Frame], *, batch: str) -> None:
-        """Add one sampling batch, under a name that says what it was made from; a batch is written once.
+        """Add one sampling batch; a batch that exists is not written again.
 
-        An empty batch is kept too: it records that the sampler ran and found nothing.
+        An empty batch is stored, too: it records that the sampler found nothing.
         """
         if not self.has_frame_batch(molecule, batch):
             tables.write(self, f"{paths.frames(molecule)}/{batch}{tables.SUFFIX}", frames_to_table(frames))
 
     def frames(self, molecule: str, *, split: Split | None = None, ids: Iterable[str] | None = None) -> list[Frame]:
-        """Frames of a molecule in order of their batch, each geometry once."""
+        """Frames of a molecule in the order of batches, each geometry once."""
         return table_to_frames(self.frame_table(molecule, split=split, ids=ids))
 
     def frame_table(self, molecule: str, *, split: Split | None = None, ids: Iterable[str] | None = None) -> pa.Table:
-        """The same as an Arrow table of :data:`~asteroid.store.rows.FRAME_SCHEMA`."""
+        """Frames as in :meth:`frames`, as an Arrow table of :data:`~asteroid.store.rows.FRAME_SCHEMA`."""
         wanted = None if ids is None else frozenset(ids)
 
         def keep(table: pa.Table) -> pa.Table:
@@ -85,7 +85,7 @@ class Store(Files):
         return table if len(first) == table.num_rows else table.take(first)
 
     def elements(self, molecule: str) -> list[int]:
-        """Atomic numbers that occur in a molecule's frames, ascending."""
+        """Atomic numbers in the frames of a molecule, ascending."""
         table = tables.read(self, paths.frames(molecule), FRAME_SCHEMA, columns=["numbers"])
         return sorted(pc.unique(pc.list_flatten(table["numbers"])).to_pylist())
 
@@ -97,7 +97,7 @@ class Store(Files):
         return {name.removesuffix(".json"): self.read_json(f"{folder}/{name}") for name in self.sizes(folder, ".json")}
 
     def add_atom(self, level: LevelOfTheory, record: dict[str, Any]) -> None:
-        """Keep the record of one free atom; one that is there is not changed."""
+        """Store the record of one free atom, unless there is one."""
         path = f"{paths.atoms(level)}/{record['element']}.json"
         if not self.exists(path):
             self.write_json(path, record)
@@ -114,10 +114,10 @@ class Store(Files):
         criterion: str,
         round: int = 0,
     ) -> None:
-        """Record that these frames are to be labelled; a selection of one name is made once."""
+        """Select frames for labelling; a selection that exists is not written again."""
         folder, file = _selections(molecule, level), f"{name}{tables.SUFFIX}"
         if not tables.has_member(self, folder, file):
-            # Not by the clock: another host's may be behind. What was there before has a smaller number.
+            # A number, because clocks of different hosts may differ: it is larger than those of earlier selections.
             there = tables.read(self, folder, SELECTION_SCHEMA, columns=["sequence"])["sequence"]
             common = {
                 "round": round,
@@ -134,16 +134,16 @@ class Store(Files):
         return [name.removesuffix(tables.SUFFIX) for name in found]
 
     def selected(self, molecule: str, level: LevelOfTheory, *, name: str | None = None) -> list[str]:
-        """Frame ids chosen for a label, each once, in the order in which they were chosen.
+        """Ids of the selected frames, each once, in the order of selection.
 
-        Of selections that two hosts made at the same time, the one whose name comes first is first.
+        Selections that two hosts made at the same time are in the order of their names.
         """
         only = None if name is None else f"{name}{tables.SUFFIX}"
         ids: list[str] = self._selected(molecule, level, only).to_pylist()
         return ids
 
     def energies_alone(self, molecule: str, level: LevelOfTheory) -> pa.Array:
-        """Frame ids of which an energy is all that is wanted: those chosen by the criterion of this name."""
+        """Ids of frames selected for energies only (:data:`ENERGIES_ALONE`)."""
 
         def chosen_so(table: pa.Table) -> pa.Table:
             return table.filter(pc.equal(table["criterion"], ENERGIES_ALONE))
@@ -154,7 +154,7 @@ class Store(Files):
     def _selected(self, molecule: str, level: LevelOfTheory, only: str | None = None) -> pa.Array:
         folder = _selections(molecule, level)
         table = tables.read(self, folder, SELECTION_SCHEMA, columns=["frame_id", "time", "sequence"], only=only)
-        # Those of version 0.1 have no number: they come first, by their time. Rows are in the order of names already.
+        # Selections of version 0.1 have no number: they come first, by time. Rows are already in the order of names.
         number = pc.fill_null(table["sequence"], 0)
         time = pc.if_else(pc.equal(number, 0), table["time"].cast(pa.int64()), 0)
         order = pc.sort_indices(
@@ -165,7 +165,7 @@ class Store(Files):
     # -- labels --------------------------------------------------------------------------------------------------------
 
     def levels(self, molecule: str) -> list[LevelOfTheory]:
-        """Levels at which this molecule has been labelled or is to be."""
+        """Levels at which this molecule has labels or selections."""
         found = set()
         for kind in ("labels", "selections"):
             for name in self.names(kind):
@@ -180,14 +180,14 @@ class Store(Files):
     def add_attempts(
         self, molecule: str, level: LevelOfTheory, attempts: Sequence[Attempt] | pa.Table, *, name: str | None = None
     ) -> None:
-        """Append attempts in a file of their own: no two writers ever touch the same one.
+        """Append attempts, in a new file.
 
-        A rejected one that does not say which attempts it withdraws is written with all that are there at its frame.
+        A rejected attempt without ``withdraws`` withdraws all attempts at its frame that are in the store.
 
         Args:
             attempts: as objects, or as a table of :data:`~asteroid.store.rows.LABEL_SCHEMA`.
-            name: of the file, from :func:`asteroid.store.tables.unique_name`; for a writer who does not know whether a
-                failed attempt to write it has left it behind, and tries again.
+            name: of the file, from :func:`asteroid.store.tables.unique_name`, for a writer that may repeat a failed
+                write.
         """
         if len(attempts):
             table = attempts if isinstance(attempts, pa.Table) else attempts_to_table(attempts)
@@ -195,7 +195,7 @@ class Store(Files):
             tables.write(self, f"{_labels(molecule, level)}/{name or tables.unique_name()}", table)
 
     def _naming_withdrawn(self, molecule: str, level: LevelOfTheory, table: pa.Table) -> pa.Table:
-        """The table with the attempts that each rejected one withdraws: what its writer knew, whatever clocks say."""
+        """Fill in the attempts that each rejected one withdraws: those in the store and earlier in the table."""
         unnamed = pc.and_(pc.equal(table["status"], "rejected"), pc.is_null(table["withdraws"]))
         frames = pc.unique(table["frame_id"].filter(unnamed))
         if not len(frames):
@@ -224,15 +224,11 @@ class Store(Files):
         return tables.read(self, _labels(molecule, level), LABEL_SCHEMA).sort_by("time")
 
     def labels(self, molecule: str, level: LevelOfTheory) -> dict[str, Attempt]:
-        """The accepted label of each frame that has one.
-
-        That is its first ``ok`` attempt that no ``rejected`` one withdraws, and among these the first with
-        forces, if any has them.
-        """
+        """The label of each frame that has one, by frame id; see :func:`asteroid.store.ledger.accepted_rows`."""
         return {label.frame_id: label for label in table_to_attempts(self.label_table(molecule, level))}
 
     def label_table(self, molecule: str, level: LevelOfTheory) -> pa.Table:
-        """The same as an Arrow table of :data:`~asteroid.store.rows.LABEL_SCHEMA`, oldest first."""
+        """Labels as in :meth:`labels`, as an Arrow table of :data:`~asteroid.store.rows.LABEL_SCHEMA`, oldest first."""
 
         def not_failed(table: pa.Table) -> pa.Table:
             return table.filter(pc.not_equal(table["status"], "failed"))
@@ -245,19 +241,19 @@ class Store(Files):
     def pending(
         self, molecule: str, level: LevelOfTheory, *, forces: bool = True, shard: int = 0, shards: int = 1
     ) -> list[str]:
-        """Selected frames without any attempt, of one shard: those whose hash falls to it.
+        """Ids of selected frames of a shard without an attempt.
 
-        A frame belongs to the same shard however many others have been labelled since, so two shards never meet.
+        The shard of a frame follows from its id alone, so shards are always disjoint.
 
         Args:
-            forces: a frame whose energy alone was computed is pending, too, unless it was chosen for that.
+            forces: whether frames with an energy but no forces are pending, unless selected for energies only.
         """
         content = self.energies_alone(molecule, level) if forces else None
 
         def tried(table: pa.Table) -> pa.Table:
             if content is None:
                 return table
-            # Without its forces an energy-only label tells nothing about them; a failed attempt would fail again.
+            # An energy-only label may be completed by forces; a failed attempt would fail again.
             enough = pc.or_(table["has_forces"], pc.is_in(table["frame_id"], value_set=content))
             return table.filter(pc.or_(enough, pc.not_equal(table["status"], "ok")))
 
@@ -270,10 +266,10 @@ class Store(Files):
         return [i for i in missing.to_pylist() if int(i[:8], 16) % shards == shard]
 
     def status(self, only: str | None = None) -> list[dict[str, Any]]:
-        """Per molecule and level: frames chosen, and what :func:`asteroid.store.ledger.summarise` says of their labels.
+        """Per molecule and level: number of selected frames, and :func:`asteroid.store.ledger.summarise`.
 
         Args:
-            only: the one molecule that is wanted; nothing of the others is read then.
+            only: read only this molecule.
         """
         rows = []
         for molecule in self.molecules() if only is None else [only]:
@@ -294,9 +290,9 @@ class Store(Files):
     # -- upkeep --------------------------------------------------------------------------------------------------------
 
     def compact(self, molecule: str) -> None:
-        """Copy the many small files of frames, selections and labels into few large ones, to be read in their place.
+        """Copy the small files of frames, selections and labels into few large ones, which are read in their place.
 
-        It may be killed at any moment and may run while others read, write and compact: they find the same rows.
+        It may be killed, and may run while others read, write and compact.
         """
         compaction.compact(self, paths.frames(molecule), FRAME_SCHEMA)
         for level in self.levels(molecule):
@@ -304,7 +300,7 @@ class Store(Files):
             compaction.compact(self, _labels(molecule, level), LABEL_SCHEMA)
 
     def table_files(self, molecule: str) -> int:
-        """How many files are opened to read all that is known of a molecule."""
+        """Number of files that are opened to read all tables of a molecule."""
         folders = [paths.frames(molecule)]
         for level in self.levels(molecule):
             folders += [_selections(molecule, level), _labels(molecule, level)]

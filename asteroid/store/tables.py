@@ -1,20 +1,18 @@
-"""Folders of Parquet files that are written once, read as one table, and copied into few large files.
+"""Folders of immutable Parquet files that are read as one table, and copied into few large files.
 
-A **member** is a file as it was once written. Members stay where they are and are never changed: a reader that knows
-nothing of asteroid and takes whole folders sees each row once, always. No store offers anything else: many files cannot
-be replaced by one in a single step, least of all in an object store.
+A **member** is a file as it was written. Members are never changed or removed, so that other programs that read a whole
+folder always see each row once. (Many files cannot be replaced by one atomically, least of all in an object store.)
 
-Compaction **copies** the rows of many small members into one large file of the folder ``copies``, whose metadata names
-them with their rows and sizes. asteroid reads a copy in place of those members that are there with the same size, so a
-copy saves time and decides nothing: it may be damaged, doubled, overtaken or removed, and compactions may be killed or
-run side by side. (A lock would let one compaction run at a time, but a reader would still meet rows twice
-between the large file's appearance and the small ones' removal, and so for good after a kill. A table format with a
-commit log, such as Delta Lake, is right for readers that know the format, and wrong for all that read the folder.)
+Compaction **copies** the rows of many small members into one large file in the folder ``copies``; its metadata lists
+the members with their rows and sizes. A copy is read in place of members that still have the same size. Copies only
+save time: they may be damaged, duplicated or removed, and compactions may be killed or run side by side. (With a lock
+instead, a reader would see rows twice until the small files are removed, and for good after a kill. A format with a
+commit log, such as Delta Lake, excludes programs that read the folder directly.)
 
-Version 0.1 moved members into ``<folder>/compacted`` and removed the small files; what lies there is read as it is.
-Two compactions at once could leave rows twice there, which the next compaction mends.
+Version 0.1 moved members into ``<folder>/compacted`` and removed the small files; that folder is still read. Two
+compactions at once could duplicate rows there, which the next compaction repairs.
 
-Below lie :mod:`asteroid.store.files`; :mod:`asteroid.store` knows what the folders mean.
+Builds on :mod:`asteroid.store.files`; used by :mod:`asteroid.store`.
 """
 
 import datetime as dt
@@ -41,39 +39,39 @@ from asteroid.store.rows import COMPANION, LATER_COLUMNS
 SUFFIX: Final = ".parquet"
 COPIES: Final = "copies"
 COPY_SUFFIX: Final = ".copy"
-"""Not that of the members, so that no pattern for these finds a copy."""
+"""Different from that of members, so that patterns for these find no copy."""
 
 COMPACTED: Final = "compacted"
-"""Folder in which version 0.1 put the members of a folder together."""
+"""Folder of compacted files of version 0.1."""
 
 MEMBERS_KEY: Final = b"asteroid.members"
 
 COMPACTED_BYTES: Final = 64 * 2**20
-"""Of the members in one copy: large for a reader, small beside a machine's memory."""
+"""Bytes of the members in one copy."""
 
 ROW_GROUP: Final = 50_000
-"""Rows that are read at a time where the footer does not tell enough."""
+"""Rows per Parquet row group."""
 
 THREADS: Final = 8
-"""Files read at once: in an object store each waits for several answers."""
+"""Files read at once; in an object store each takes several requests."""
 
 CACHE_BYTES: Final = 64 * 2**20
 """Size of the cache of tables of each open store; a table of more than an eighth of it is not cached."""
 
 RESTARTS: Final = 20
-"""A reader starts again when a compaction overtakes it; none can do so this often."""
+"""Number of restarts of a reader when a compaction removes the files it reads."""
 
 _caches: "WeakKeyDictionary[Files, TableCache]" = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Successive rows of one file.
+    """Consecutive rows of one file.
 
     Args:
-        rows: None for all of them.
-        total: rows of the file, where others belong to other members.
-        size: of the file in bytes, where it is a member: of copies, others may come under the same name.
+        rows: number; None for all.
+        total: rows of the whole file, if it has other members, too.
+        size: of the file in bytes, if it is a member; copies may be rewritten under the same name.
     """
 
     path: str
@@ -85,7 +83,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Member:
-    """What a copy says of a member: its name, its rows and its size in bytes (None in files of version 0.1)."""
+    """Name, rows and size in bytes (None in files of version 0.1) of a member, as listed in a copy."""
 
     name: str
     rows: int
@@ -93,12 +91,12 @@ class Member:
 
 
 def unique_name(suffix: str = SUFFIX) -> str:
-    """A file name that no other writer uses; later ones of one host sort after earlier ones."""
+    """A unique file name; names of one host sort by time."""
     return f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:12]}{suffix}"
 
 
 def write(files: Files, path: str, table: pa.Table) -> None:
-    """Write one file, with checksums that tell its reader of bits that were lost."""
+    """Write one file, with page checksums."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", row_group_size=ROW_GROUP, write_page_checksum=True)
     files.write(path, buffer.getvalue())
@@ -114,16 +112,16 @@ def write_members(files: Files, path: str, table: pa.Table, contents: list[list[
 
 
 def members(files: Files, folder: str, *, without: Collection[str] = ()) -> dict[str, Stretch]:
-    """Where the rows of each member of a folder are, by the member's name and in the order of names.
+    """Location of the rows of each member of a folder, by name in sorted order.
 
     Args:
-        without: paths of copies that cannot be read.
+        without: paths of unreadable copies.
     """
-    # In this order: a small file that compact() removes has its rows in a compacted one.
+    # In this order: the rows of a small file that compact() removes are in a compacted one.
     own = files.sizes(folder, SUFFIX)
     found: dict[str, Stretch] = {}
     for path in (*compacted_files(files, folder), *copies(files, folder)):
-        # One that has gone was overtaken by another compaction: its members are elsewhere.
+        # If it no longer exists, another compaction has put its members elsewhere.
         contents = readable_contents(files, path) if path not in without else []
         start, total = 0, sum(member.rows for member in contents)
         for member in contents:
@@ -136,14 +134,14 @@ def members(files: Files, folder: str, *, without: Collection[str] = ()) -> dict
 
 
 def has_member(files: Files, folder: str, name: str) -> bool:
-    # In this order: the file may be mended away in between.
+    # In this order: compaction may remove the file in between.
     return files.exists(f"{folder}/{name}") or any(
         name == member.name for path in compacted_files(files, folder) for member in readable_contents(files, path)
     )
 
 
 def count_files(files: Files, folder: str) -> int:
-    """How many files a reader of the folder opens."""
+    """Number of files that are opened to read a folder."""
     return len({stretch.path for stretch in members(files, folder).values()})
 
 
@@ -192,12 +190,12 @@ def read(
         stretches = _joined(found.values() if only is None else [found[only]] if only in found else [])
         if not stretches:
             break
-        # A compacted file may come up several times, between others: it is opened once.
+        # A compacted file may occur several times; it is opened once.
         by_file: dict[str, list[Stretch]] = {}
         for stretch in stretches:
             by_file.setdefault(stretch.path, []).append(stretch)
         try:
-            # Files of this machine do not wait for answers: threads would wait for each other.
+            # Threads help only where requests take time, not for local files.
             with ThreadPoolExecutor(THREADS) if files.local_path("") is None else nullcontext() as pool:
                 read_all = pool.map if pool else map
                 tables = dict(zip(by_file, read_all(read_stretches, by_file.values()), strict=True))
@@ -206,13 +204,13 @@ def read(
         in_order = {path: iter(parts) for path, parts in tables.items()}
         return pa.concat_tables(next(in_order[stretch.path]) for stretch in stretches)
     else:
-        raise StoreError(f"{files.location(folder)} changes faster than it can be read; try again")
+        raise StoreError(f"{files.location(folder)} keeps changing while it is read; try again")
     empty = wanted.empty_table()
     return empty.append_column(f"has_{presence_of}", pa.array([], pa.bool_())) if presence_of else empty
 
 
 def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:
-    """The same rows in the same order, in as few stretches as possible."""
+    """Merge adjacent stretches."""
     joined: list[Stretch] = []
     for stretch in stretches:
         last = joined[-1] if joined else None
@@ -232,13 +230,13 @@ def copies(files: Files, folder: str) -> list[str]:
 
 
 def contents_of(files: Files, path: str) -> list[Member]:
-    """The members of a copy or compacted file. Raises FileNotFoundError when it has gone."""
+    """The members of a copy or compacted file. Raises FileNotFoundError when it no longer exists."""
     try:
         with files.open(path) as stream:
             footer = pq.read_metadata(stream)
         contents = [Member(str(name), int(rows), *(size or [None])) for name, rows, *size in _listed(footer)]
         if sum(member.rows for member in contents) != footer.num_rows:
-            raise ValueError("it does not hold the rows that it says it does")
+            raise ValueError("its number of rows is wrong")
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
@@ -252,7 +250,7 @@ def _listed(footer: pq.FileMetaData) -> list[list[Any]]:
 
 
 def readable_contents(files: Files, path: str) -> list[Member]:
-    """The same; none for a file that has gone, and for a damaged copy, whose members are there."""
+    """Members as in :func:`contents_of`; none for a file that no longer exists, or a damaged copy."""
     try:
         return contents_of(files, path)
     except FileNotFoundError:
@@ -264,9 +262,9 @@ def readable_contents(files: Files, path: str) -> list[Member]:
 
 
 class TableCache:
-    """The tables read last from one store, up to :data:`CACHE_BYTES`: members never change.
+    """The last tables read from one store, up to :data:`CACHE_BYTES`.
 
-    A run asks for the same labels dozens of times, and most files are small: opening them takes the time.
+    A run reads the same labels dozens of times, and opening many small files is slow. Members never change.
     """
 
     def __init__(self) -> None:
@@ -299,11 +297,11 @@ def read_file(
     *,
     size: int | None = None,
 ) -> pa.Table:
-    """The wanted columns of one file. Raises FileNotFoundError when it has gone."""
+    """The wanted columns of one file. Raises FileNotFoundError when it no longer exists."""
     if size is None:
         return _read_file(files, path, schema, wanted, presence_of)
     cache = _caches.setdefault(files, TableCache())
-    # One that was damaged and moved away may be written anew under its name.
+    # The size, because a damaged file may be replaced by another one of the same name.
     key = (path, size, tuple(wanted.names), presence_of)
     table = cache.get(key)
     if table is None:
@@ -332,7 +330,7 @@ def _read_file(files: Files, path: str, schema: pa.Schema, wanted: pa.Schema, pr
 
 
 def _presence(file: pq.ParquetFile, column: str) -> pa.ChunkedArray:
-    """Where a long list column has a value, if possible without reading it, and one group of rows at a time."""
+    """Where a long list column has values, if possible without reading it."""
     leaves = [file.schema.column(i).path.partition(".")[0] for i in range(file.metadata.num_columns)]
     chunks = []
     for group in range(file.metadata.num_row_groups):
@@ -348,7 +346,7 @@ def _presence(file: pq.ParquetFile, column: str) -> pa.ChunkedArray:
 
 
 def _fault(files: Files, path: str, error: Exception) -> StoreError:
-    """What to say of a file that could not be read."""
-    # A file whose bytes can be fetched is damaged; one whose bytes cannot raises here what keeps them away.
+    """The error for a file that could not be read."""
+    # Raises here if the file cannot be accessed; otherwise it is damaged.
     files.read(path)
     return files.damaged(path, str(error))

@@ -129,7 +129,7 @@ def test_another_label_for_the_same_frame_is_refused_with_both_figures(store: St
     twice = {key: np.concatenate([value, value[:1]]) for key, value in arrays.items() if key != "Z"} | {"Z": NUMBERS}
     twice["F"][-1] *= 1.1
     assert (
-        "has the geometry of frame 0 and another label: a force differs by"
+        "has the geometry of frame 0 but another label: a force differs by"
         in problems(store, write_npz(tmp_path / "c.npz", twice), level=FOREIGN)[0]
     )
     assert len(problems(store, tmp_path / "a.npz", tmp_path / "b.npz", level=FOREIGN)) == 1
@@ -154,7 +154,7 @@ def test_geometries_that_could_be_two_frames_are_refused(store: Store, tmp_path:
         ({"E": lambda a: np.where(np.arange(30) == 3, np.nan, a["E"])}, "frame 3: energy is nan"),
         ({"R": lambda a: np.where(np.arange(30)[:, None, None] == 4, np.inf, a["R"])}, "positions are not finite"),
         # The square of a larger one is infinite.
-        ({"R": lambda a: np.where(np.arange(30)[:, None, None] == 4, 1e154 * a["R"], a["R"])}, "is believed"),
+        ({"R": lambda a: np.where(np.arange(30)[:, None, None] == 4, 1e154 * a["R"], a["R"])}, "at most 1e+06"),
         ({"R": lambda a: a["R"] * 0.1}, "at least 0.3 expected; is --length-unit right?"),
         ({"R": lambda a: a["R"][:, :3]}, "Z has shape (4,); write (30, 3)"),
         ({"R": lambda a: a["R"][..., :2]}, "write (30, atoms, 3)"),
@@ -235,7 +235,7 @@ def test_splits_keep_blocks_and_near_copies_together(store: Store, tmp_path: Pat
         assert not any(near_copies(points[one], points[other], NEAR).any() for other in points if other != one)
     # A second level keeps the splits; asking for another one is answered.
     (again,) = load(store, file, level=FOREIGN, split="test")
-    assert "keep the split that they had" in again.notes[0]
+    assert "keep their split" in again.notes[0]
     assert {f.frame_id: f.split for f in store.frames("m")} == {f.frame_id: f.split for f in frames}
 
 
@@ -245,7 +245,7 @@ def test_atoms_in_another_order_are_refused(store: Store, tmp_path: Path) -> Non
     order = [1, 0, 2, 3]
     other = write_npz(tmp_path / "b.npz", arrays, Z=NUMBERS[order], R=arrays["R"][:, order], F=arrays["F"][:, order])
     (line,) = problems(store, other)
-    assert "is O C H H of charge 0 and multiplicity 1, where the store has C O H H of charge 0" in line
+    assert "is O C H H of charge 0 and multiplicity 1, but the store has C O H H of charge 0" in line
     assert (
         "is C O H H of charge 1 and multiplicity 2"
         in problems(store, tmp_path / "a.npz", conventions=Conventions(charge=1))[0]

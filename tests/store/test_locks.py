@@ -147,9 +147,9 @@ def test_a_holder_that_slept_while_another_took_over_must_stop(tmp_path, monkeyp
     with lock(files, "job") as held:
         time.sleep(3.2)
         with lock(files, "job", on_wait=give_up):
-            with pytest.raises(AsteroidError, match="another run has taken over"):
+            with pytest.raises(AsteroidError, match="another run has taken the lock"):
                 held.confirm()
-            with pytest.raises(AsteroidError, match="another run has taken over"):
+            with pytest.raises(AsteroidError, match="another run has taken the lock"):
                 held.confirm()
 
 

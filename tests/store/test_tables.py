@@ -336,7 +336,7 @@ def test_a_damaged_or_foreign_file_is_named_and_never_counted(store_url: str, ki
             use(files)
         text = str(error.value)
         assert text.startswith(f"{files.location(path)} is damaged or foreign (")
-        assert text.endswith("move it out of the store and run again: what it held is then made again")
+        assert text.endswith("move it out of the store and run again: its content is then made again")
         assert "\n" not in text
     files.remove(path)
     assert ids(files) == ["a" * 100]
@@ -375,7 +375,7 @@ def test_a_compacted_file_that_lost_rows_does_not_take_its_members_along(store_u
     put(files, "a", "a")
     tables.write_members(files, f"{FOLDER}/compacted/0.parquet", rows("a"), [["a.parquet", 1], ["b.parquet", 1]])
     for use in (ids, compact):
-        with pytest.raises(StoreError, match="does not hold the rows"):
+        with pytest.raises(StoreError, match="its number of rows is wrong"):
             use(files)
     assert list(files.sizes(FOLDER, ".parquet")) == ["a.parquet"]
 
