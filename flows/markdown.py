@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from asteroid.manifest import MoleculeSettings
-from asteroid.report.answers import PICTURES, QUESTIONS
-from asteroid.report.groups import line_state
-from asteroid.store import Store
+from asteroid.report.answers import PICTURES, QUESTIONS, Answer, Answers
+from asteroid.store import Store, records
 from asteroid.store.round_records import ErrorInterval, RoundRecord
 
 
@@ -24,7 +23,7 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
         ("energy MAE / eV/atom", outcome["energy_mae"], outcome["scratch_energy_mae"]),
     ]
     lines = [
-        f"| {line['name']} | {_number(line['value'])} | {_number(line.get('bound'))} "
+        f"| {line['name']} | {_number(line['value'])} | {_number(line['bound'])} "
         f"| {line['comparison']} {line['threshold']:g} {line['unit']} | {_result(line)} |"
         for line in outcome["lines"]
     ]
@@ -50,14 +49,14 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
 
 def _answers(store: Store, folder: str) -> list[str]:
     """How good, what it cost and what that bought, as the report has them."""
-    answers = store.read_json(f"{folder}/answers.json")
+    answers = records.read(store, Answers, f"{folder}/answers.json")
     lines = []
     for name, question in QUESTIONS.items():
-        answer = answers[name]
+        answer: Answer = getattr(answers, name)
         lines += [f"## {question}", ""]
-        if answer["figure"]:
-            lines += [f"**{answer['figure']}** {answer['about']}", ""]
-        lines += [" ".join(answer["sentences"]), ""]
+        if answer.figure:
+            lines += [f"**{answer.figure}** {answer.about}", ""]
+        lines += [" ".join(answer.sentences), ""]
         path = f"{folder}/{PICTURES[name]}"
         if store.exists(path):
             picture = base64.b64encode(store.read(path)).decode()
@@ -66,7 +65,7 @@ def _answers(store: Store, folder: str) -> list[str]:
 
 
 def _result(line: dict[str, Any]) -> str:
-    state = line_state(line)
+    state = str(line["state"])
     return state if state in ("passed", "not checked") else f"**{state}**"
 
 

@@ -127,6 +127,6 @@ def test_status_shows_what_failed_why_and_which_retry_step_helped(store: Store) 
     # Reasons that differ in a figure are one.
     assert row["reasons"] == [{"reason": "SCF not converged in … cycles", "attempts": 2}]
     shown = cli("status", "--store", store.url, "--reasons").stdout
-    for text in ("Rungs of the retry ladder", "33.3 %", "SCF not converged in … cycles"):
+    for text in ("Retry steps", "33.3 %", "SCF not converged in … cycles"):
         assert text in shown
     assert "Why labels failed" not in cli("status", "--store", store.url).stdout

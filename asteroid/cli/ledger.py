@@ -28,7 +28,7 @@ def status(
 ) -> None:
     """Per molecule and level: frames, labels that are ok, failed or rejected, and what they cost.
 
-    Where labels needed the retry ladder, the yield of each of its rungs follows.
+    Where labels needed the retry ladder, the yield of each retry step follows.
     """
     from asteroid.store import Store
 
@@ -44,8 +44,8 @@ def status(
         out.print(f"{store}: no molecules yet; run: asteroid run manifests/demo.yaml --store {store}")
         return
     out.print(_counts(rows, f"Labels in {store}"))
-    if any(rung["rung"] != "default" for row in rows for rung in row["rungs"]):
-        out.print(_rungs(rows))
+    if any(step["rung"] != "default" for row in rows for step in row["rungs"]):
+        out.print(_retry_steps(rows))
     if any(row.get("reasons") for row in rows):
         out.print(_why(rows))
 
@@ -112,15 +112,15 @@ def _hours(hours: float) -> str:
     return "0" if not hours else f"{hours:.4f}" if hours < 10 else f"{hours:.1f}"
 
 
-def _rungs(rows: list[dict[str, Any]]) -> Table:
-    """What each rung of the retry ladder gave, of the levels where more than the first was needed."""
-    names, figures = ("molecule", "level", "rung"), ("tried", "gave label", "yield")
-    table = make_table("Rungs of the retry ladder", names, figures)
+def _retry_steps(rows: list[dict[str, Any]]) -> Table:
+    """What each retry step gave, of the levels where more than the first was needed."""
+    names, figures = ("molecule", "level", "retry step"), ("tried", "gave label", "yield")
+    table = make_table("Retry steps", names, figures)
     for row in rows:
-        if any(rung["rung"] != "default" for rung in row["rungs"]):
-            for rung in row["rungs"]:
-                share = f"{100 * rung['ok'] / rung['tried']:.1f} %"
-                table.add_row(row["molecule"], row["level"], rung["rung"], str(rung["tried"]), str(rung["ok"]), share)
+        if any(step["rung"] != "default" for step in row["rungs"]):
+            for step in row["rungs"]:
+                share = f"{100 * step['ok'] / step['tried']:.1f} %"
+                table.add_row(row["molecule"], row["level"], step["rung"], str(step["tried"]), str(step["ok"]), share)
     return table
 
 

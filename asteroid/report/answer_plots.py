@@ -4,8 +4,7 @@ They go with the words of :mod:`asteroid.report.answers`; :mod:`asteroid.report.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +15,10 @@ from asteroid.report.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION,
 from asteroid.report.cost import Cost, Quoted
 from asteroid.report.groups import Group
 from asteroid.report.words import rounded
+from asteroid.validation.errors import Errors
+from asteroid.validation.intervals import Estimate
 from asteroid.validation.line import OPEN
+from asteroid.validation.worth import LearningCurve, Worth
 
 WIDTH = 3.6
 """Inches of a picture in a card: its letters are then as large as those around it."""
@@ -50,7 +52,7 @@ def how_good(groups: Sequence[Group]) -> bytes:
             if group.state == "failed":
                 # A group has several quantities; this one's bar is long enough for its name.
                 place = (RANGE[0] * 1.15, row)
-                axes.annotate(group.worst["name"], place, va="center", fontsize=6.5, color="white", fontweight="bold")
+                axes.annotate(group.worst.name, place, va="center", fontsize=6.5, color="white", fontweight="bold")
         _row_title(axes, row, group.name, _found(group), colour)
     axes.axvline(1.0, color=GREY, linestyle="--", linewidth=1)
     axes.set_xlim(*RANGE)
@@ -84,20 +86,21 @@ def what_it_cost(costs: Sequence[Cost], quoted: Quoted | None, *, unit: str, uni
     return to_png(figure)
 
 
-def what_it_bought(certificate: Mapping[str, Any], labels: int, curve: Mapping[str, Any] | None, *, aid: str) -> bytes:
+def what_it_bought(errors: Errors, scratch: Errors, labels: int, curve: LearningCurve | None, *, aid: str) -> bytes:
     """The model among those of accurate labels alone, by number of labels.
 
     Args:
-        certificate: with the errors of a scratch model.
+        errors, scratch: of the model, and of the one of accurate labels alone.
         labels: accurate labels of the model, held-out ones included.
         aid: what the model has that the others have not.
     """
-    energies = certificate["errors"]["force_mae"] is None
+    energies = errors.force_mae is None
     key, unit = ("energy_mae", "energy MAE (meV/atom)") if energies else ("force_mae", "force MAE (eV/Å)")
     scale = 1000 if energies else 1
-    points = [(point["labels"], point[key]) for point in (curve or {"points": []})["points"]]
-    points = points or [(labels, certificate["scratch_errors"][key])]
-    ours = certificate["errors"][key]
+    points: list[tuple[int, Estimate]]
+    points = [(point.labels, getattr(point, key)) for point in (curve or LearningCurve()).points]
+    points = points or [(labels, getattr(scratch, key))]
+    ours: Estimate = getattr(errors, key)
     figure, axes = new_axes("accurate labels", unit, size=(WIDTH, 2.9))
     _font(axes)
     axes.set_xscale("log")
@@ -107,12 +110,12 @@ def what_it_bought(certificate: Mapping[str, Any], labels: int, curve: Mapping[s
     axes.plot([], [], "s", color=ORANGE, label=f"without {aid}")
     _with_interval(axes, labels, ours, scale, BLUE, "o")
     axes.plot([], [], "o", color=BLUE, label="this model")
-    worth = curve["worth"] if curve else None
-    right = max(max(count for count, _ in points), labels)
-    left = min(min(count for count, _ in points), labels)
-    if worth and worth["labels"] is not None:
-        right, left = max(right, worth["labels"]), min(left, worth["labels"])
-        _draw_worth(axes, points, worth, scale * ours["value"], scale)
+    worth = curve.worth if curve else None
+    right: float = max(max(count for count, _ in points), labels)
+    left: float = min(min(count for count, _ in points), labels)
+    if worth and worth.labels is not None:
+        right, left = max(right, worth.labels), min(left, worth.labels)
+        _draw_worth(axes, points, worth, worth.labels, target=scale * ours.value, scale=scale)
     axes.set_xlim(left / 1.35, right * 1.35)
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom, top * (top / bottom) ** 0.3)  # room for the legend
@@ -123,19 +126,19 @@ def what_it_bought(certificate: Mapping[str, Any], labels: int, curve: Mapping[s
 
 
 def _draw_worth(
-    axes: Axes, points: Sequence[tuple[int, Mapping[str, float]]], worth: Mapping[str, Any], target: float, scale: float
+    axes: Axes, points: Sequence[tuple[int, Estimate]], worth: Worth, labels: float, *, target: float, scale: float
 ) -> None:
     """The power law to where it meets the model's error, and that place with its interval."""
     x = np.log([count for count, _ in points])
-    y = np.log([scale * error["value"] for _, error in points])
-    ends = np.log([min(min(c for c, _ in points), worth["labels"]), max(max(c for c, _ in points), worth["labels"])])
-    axes.plot(np.exp(ends), np.exp(y.mean() - worth["exponent"] * (ends - x.mean())), "--", color=ORANGE, linewidth=1)
+    y = np.log([scale * error.value for _, error in points])
+    ends = np.log([min(min(c for c, _ in points), labels), max(max(c for c, _ in points), labels)])
+    axes.plot(np.exp(ends), np.exp(y.mean() - worth.exponent * (ends - x.mean())), "--", color=ORANGE, linewidth=1)
     low, high = axes.get_xlim()
-    axes.plot([worth["low"] or low, worth["high"] or high], [target, target], color=BLUE, linewidth=1.2, alpha=0.7)
-    axes.plot(worth["labels"], target, "o", markerfacecolor="white", color=BLUE, markersize=6)
+    axes.plot([worth.low or low, worth.high or high], [target, target], color=BLUE, linewidth=1.2, alpha=0.7)
+    axes.plot(labels, target, "o", markerfacecolor="white", color=BLUE, markersize=6)
     axes.annotate(
-        f"{rounded(worth['labels'])} labels",
-        (worth["labels"], target),
+        f"{rounded(labels)} labels",
+        (labels, target),
         xytext=(-2, -12),
         textcoords="offset points",
         ha="right",
@@ -144,12 +147,10 @@ def _draw_worth(
     )
 
 
-def _with_interval(
-    axes: Axes, count: float, error: Mapping[str, float], scale: float, colour: str, marker: str
-) -> None:
-    if error["high"] is not None:
-        axes.plot([count, count], [scale * error["low"], scale * error["high"]], color=colour, linewidth=1.4)
-    axes.plot(count, scale * error["value"], marker, color=colour, markersize=6)
+def _with_interval(axes: Axes, count: float, error: Estimate, scale: float, colour: str, marker: str) -> None:
+    if math.isfinite(error.high):
+        axes.plot([count, count], [scale * error.low, scale * error.high], color=colour, linewidth=1.4)
+    axes.plot(count, scale * error.value, marker, color=colour, markersize=6)
 
 
 def _small_axes(xlabel: str, *, rows: int) -> tuple[Figure, Axes]:
@@ -186,10 +187,10 @@ def _found(group: Group) -> str:
     """The deciding line's value in its unit, and that it is not known well enough."""
     if group.state == "not checked":
         return "not checked"
-    value, unit = group.worst["value"], group.worst["unit"]
+    value, unit = group.worst.value, group.worst.unit
     if value is None:
         return "not measured"
     unsure = f", {OPEN}" if group.state == OPEN else ""
-    if unit == "" and math.isclose(value, group.worst["threshold"]) and group.worst["comparison"] == ">=":
+    if unit == "" and math.isclose(value, group.worst.threshold) and group.worst.comparison == ">=":
         return ("all" if value == 1 else format_number(value)) + unsure
     return f"{format_number(value)} {unit}".strip() + unsure

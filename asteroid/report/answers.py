@@ -4,18 +4,22 @@ Each is a figure, what the figure is, and a few plain sentences; :mod:`asteroid.
 for each. Kept as ``answers.json`` beside the report, for the index and for Prefect's page.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from asteroid.quantities import format_number
 from asteroid.report.cost import Cost, Quoted, gpu_hours
-from asteroid.report.groups import certificate_state, group_lines
-from asteroid.report.verdict import benefit_sentence, quality_sentence, upper_end, worth_sentence
+from asteroid.report.groups import group_lines
+from asteroid.report.verdict import benefit_sentence, quality_sentence, worth_sentence
 from asteroid.report.words import count, strategy_of
 from asteroid.store.models import Card
 from asteroid.strategies import BASELINE
+from asteroid.validation.certificate import Certificate
+from asteroid.validation.intervals import Estimate
 from asteroid.validation.line import OPEN
+from asteroid.validation.worth import LearningCurve
 
 Tone = Literal["good", "unsure", "bad", "plain"]
 _TONES: dict[str, Tone] = {"passed": "good", OPEN: "unsure", "failed": "bad"}
@@ -40,9 +44,9 @@ class Answer:
         sentences: the answer in words.
     """
 
-    figure: str
-    about: str
-    sentences: tuple[str, ...]
+    figure: str = ""
+    about: str = ""
+    sentences: tuple[str, ...] = ()
     tone: Tone = "plain"
 
 
@@ -54,17 +58,14 @@ class Answers:
     cost: Answer
     bought: Answer
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def answer(
-    certificate: Mapping[str, Any],
+    certificate: Certificate,
     card: Card,
     costs: Sequence[Cost],
     *,
     quoted: Quoted | None = None,
-    curve: Mapping[str, Any] | None = None,
+    curve: LearningCurve | None = None,
     label_seconds: float | None = None,
     next_step: str = "",
 ) -> Answers:
@@ -86,37 +87,36 @@ def cost_unit(costs: Sequence[Cost]) -> tuple[str, float]:
     return ("core-hours", 3600.0) if sum(cost.core_seconds for cost in costs) >= 360 else ("core-seconds", 1.0)
 
 
-def _good(certificate: Mapping[str, Any], next_step: str) -> Answer:
-    errors = certificate["errors"]
-    frames = count(len(errors["frame_ids"]), "held-out accurate frame")
-    if errors["force_mae"] is None:
-        error, unit, scale, kind = errors["energy_mae"], "meV/atom", 1000, "energy"
+def _good(certificate: Certificate, next_step: str) -> Answer:
+    errors = certificate.errors
+    frames = count(len(errors.frame_ids), "held-out accurate frame")
+    if errors.force_mae is None:
+        error, unit, scale, kind = errors.energy_mae, "meV/atom", 1000, "energy"
         closing = "; forces were never checked, as the accurate labels are energies alone"
     else:
-        error, unit, scale, kind = errors["force_mae"], "eV/Å", 1, "force"
+        error, unit, scale, kind = errors.force_mae, "eV/Å", 1, "force"
         closing = ""
     sentences = [quality_sentence(certificate), *([f"{next_step}."] if next_step else [])]
     for group in group_lines(certificate):
         if group.name == "On its own MD" and group.state != "not checked":
-            found, asked = (format_number(group.worst[name]) for name in ("value", "threshold"))
+            found, asked = format_number(group.worst.value), format_number(group.worst.threshold)
             sentences.append(
-                f"Where its own dynamics lead it, fresh accurate labels find {found} {group.worst['unit']} "
+                f"Where its own dynamics lead it, fresh accurate labels find {found} {group.worst.unit} "
                 f"({asked} was asked for)."
             )
     return Answer(
-        f"{format_number(scale * error['value'])} {unit}",
+        f"{format_number(scale * error.value)} {unit}",
         f"mean absolute {kind} error on {frames}, {_interval(error, scale)}{closing}",
         tuple(sentences),
-        _TONES[certificate_state(certificate)],
+        _TONES[certificate.state],
     )
 
 
-def _interval(estimate: Mapping[str, Any], scale: float = 1.0) -> str:
+def _interval(estimate: Estimate, scale: float = 1.0) -> str:
     """The confidence interval in words; frames of a single trajectory give no upper bound."""
-    low, high = (None if estimate[end] is None else format_number(scale * estimate[end]) for end in ("low", "high"))
-    if low is None or high is None:
+    if not math.isfinite(estimate.high):
         return "too few independent frames for an interval"
-    return f"95% interval {low} to {high}"
+    return f"95% interval {format_number(scale * estimate.low)} to {format_number(scale * estimate.high)}"
 
 
 def _cost(costs: Sequence[Cost], quoted: Quoted | None, card: Card) -> Answer:
@@ -163,23 +163,23 @@ def _against_quote(spent: float, quoted: Quoted, unit: str, seconds: float) -> s
 
 
 def _bought(
-    certificate: Mapping[str, Any],
+    certificate: Certificate,
     card: Card,
-    curve: Mapping[str, Any] | None,
+    curve: LearningCurve | None,
     label_seconds: float | None,
 ) -> Answer:
-    ratio = certificate["improvement"]
+    ratio = certificate.improvement
     benefit = benefit_sentence(certificate, card)
     if card.strategy == BASELINE or ratio is None:
-        return Answer("", "", (benefit,), "bad" if certificate.get("passed_over") else "plain")
+        return Answer("", "", (benefit,), "bad" if certificate.passed_over else "plain")
     aid = strategy_of(card).aid
     it = "they" if aid.endswith("s") else "it"
-    kind = "energy" if certificate["errors"]["force_mae"] is None else "force"
+    kind = "energy" if certificate.errors.force_mae is None else "force"
     worth = worth_sentence(card, curve, label_seconds) if curve else ""
     return Answer(
-        f"{format_number(ratio['value'])} ×",
+        f"{format_number(ratio.value)} ×",
         f"{kind} error without {aid} over {kind} error with {'them' if it == 'they' else 'it'}, {_interval(ratio)}; "
         f"above 1, {it} helped",
         tuple(filter(None, (worth, benefit))),
-        "good" if ratio["low"] > 1 else "bad" if upper_end(ratio) < 1 else "plain",
+        "good" if ratio.low > 1 else "bad" if ratio.high < 1 else "plain",
     )

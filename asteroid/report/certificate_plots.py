@@ -1,11 +1,8 @@
 """Figures of a certificate's evidence: own MD, vibrations, torsions, distributions, spectrum; each a PNG as bytes.
 
-They are drawn from the JSON of :class:`asteroid.validation.evidence.Evidence`, where the keys are explained.
+They are drawn from :class:`asteroid.validation.evidence.Evidence`.
 :mod:`asteroid.report.html` puts them into the page, beside those of :mod:`asteroid.report.plots`.
 """
-
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -23,26 +20,32 @@ from asteroid.report.canvas import (
     to_png,
 )
 from asteroid.report.smoothing import best_bandwidth, smooth
+from asteroid.store.records import Floats
+from asteroid.validation.distributions import Distributions
+from asteroid.validation.harmonic import Frequencies
+from asteroid.validation.on_policy import OnPolicy
+from asteroid.validation.spectra import Spectrum
+from asteroid.validation.torsions import TorsionComparison
 
 MOST_SHOWN = 3
 """Distributions in one figure: those that differ most."""
 
 
-def on_policy_parity(on_policy: Mapping[str, Any]) -> bytes | None:
+def on_policy_parity(on_policy: OnPolicy) -> bytes | None:
     """Predicted against accurate force components on frames of the model's own MD, one colour a temperature.
 
     Args:
         on_policy: ``evidence.on_policy``. Without accurate forces there is no figure.
     """
-    errors = on_policy["errors"]
-    if errors is None or errors["force_mae"] is None:
+    errors = on_policy.errors
+    if errors is None or errors.force_mae is None:
         return None
     figure, axes = new_axes("accurate force component (eV/Å)", "predicted (eV/Å)")
-    for index, kelvin in enumerate(sorted(set(on_policy["temperatures"]))):
+    for index, kelvin in enumerate(sorted(set(on_policy.temperatures))):
         pairs = [
             (reference, predicted)
             for reference, predicted, at in zip(
-                errors["reference_forces"], errors["predicted_forces"], on_policy["temperatures"], strict=True
+                errors.reference_forces, errors.predicted_forces, on_policy.temperatures, strict=True
             )
             if at == kelvin and reference is not None
         ]
@@ -54,34 +57,32 @@ def on_policy_parity(on_policy: Mapping[str, Any]) -> bytes | None:
     return to_png(figure)
 
 
-def frequency_deviations(frequencies: Mapping[str, Any]) -> bytes:
+def frequency_deviations(frequencies: Frequencies) -> bytes:
     """Deviation of each harmonic frequency from the accurate one, cm⁻¹.
 
     Args:
         frequencies: ``evidence.frequencies``.
     """
     figure, axes = new_axes("accurate harmonic frequency (cm⁻¹)", "model − accurate (cm⁻¹)")
-    accurate, model = (np.array(frequencies[key], dtype=float) for key in ("accurate", "model"))
+    accurate, model = frequencies.accurate, frequencies.model
     axes.axhline(0.0, color=GREY, linewidth=1)
     axes.vlines(accurate, 0.0, model - accurate, color=BLUE, linewidth=1.5)
     axes.plot(accurate, model - accurate, linestyle="none", marker="o", markersize=5, color=BLUE)
     return to_png(figure)
 
 
-def torsion_profile(torsion: Mapping[str, Any]) -> bytes:
+def torsion_profile(torsion: TorsionComparison) -> bytes:
     """The model's energies along a torsion, and the accurate ones at the model's geometries, meV from its minimum.
 
     Args:
         torsion: one of ``evidence.torsions``.
     """
-    figure, axes = new_axes(f"turn about {torsion['name']} (°)", "energy (meV)")
-    turns, energies = np.array(torsion["turns"], dtype=float), 1000 * np.array(torsion["energies"], dtype=float)
-    axes.plot(turns, energies, color=BLUE, marker=".", markersize=4, label="this model, relaxed")
-    if torsion["points"]:
-        accurate = 1000 * np.array(torsion["accurate"], dtype=float)
+    figure, axes = new_axes(f"turn about {torsion.name} (°)", "energy (meV)")
+    axes.plot(torsion.turns, 1000 * torsion.energies, color=BLUE, marker=".", markersize=4, label="this model, relaxed")
+    if len(torsion.points):
         axes.plot(
-            [0.0, *turns[torsion["points"]]],
-            [0.0, *accurate],
+            [0.0, *torsion.turns[torsion.points]],
+            [0.0, *(1000 * torsion.accurate)],
             linestyle="none",
             marker="s",
             color=VERMILION,
@@ -92,7 +93,7 @@ def torsion_profile(torsion: Mapping[str, Any]) -> bytes:
     return to_png(figure)
 
 
-def distributions(found: Mapping[str, Any], kind: str) -> bytes | None:
+def distributions(found: Distributions, kind: str) -> bytes | None:
     """The distributions of one kind that differ most between the model's MD (filled) and its reference (line).
 
     Both are smoothed alike, by what the number of independent reference frames asks for.
@@ -102,24 +103,24 @@ def distributions(found: Mapping[str, Any], kind: str) -> bytes | None:
         kind: ``bond``, ``angle``, ``dihedral`` or ``fragments``. A molecule without one, or an unusable reference, has
             no figure.
     """
-    distances = [one for one in found["distances"] if one["kind"] == kind]
+    distances = [one for one in found.distances if one.kind == kind]
     if not distances:
         return None
     names = {"bond": "bond length (Å)", "angle": "bond angle (°)", "dihedral": "dihedral angle (°)"}
     names["fragments"] = "distance between fragments (Å)"
-    figure, axes = new_axes(names[kind], f"density at {found['temperature']:.0f} K")
+    figure, axes = new_axes(names[kind], f"density at {found.temperature:.0f} K")
     period = 360.0 if kind == "dihedral" else None
-    for index, one in enumerate(sorted(distances, key=lambda d: -float(d["value"]))[:MOST_SHOWN]):
+    for index, one in enumerate(sorted(distances, key=lambda d: -d.value)[:MOST_SHOWN]):
         colour = CYCLE[index % len(CYCLE)]
-        centres, model, reference = (np.array(one[key], dtype=float) for key in ("centres", "model", "reference"))
+        centres, model, reference = one.centres, one.model, one.reference
         # Both alike, by what the smaller sample asks for: else smoothing would look like a difference.
-        effective = min(float(found["effective"]), float(found["frames"]))
+        effective = min(found.effective, float(found.frames))
         bandwidth = best_bandwidth(centres, reference, effective, period=period)
         beyond = 0.0 if period else 3 * bandwidth
         places = np.linspace(centres[0] - beyond, centres[-1] + beyond, 300)
         model, reference = (smooth(centres, d, places, bandwidth, period=period) for d in (model, reference))
         axes.fill_between(places, model, color=colour, alpha=0.25, linewidth=0)
-        axes.plot(places, reference, color=colour, linewidth=1.3, label=one["name"])
+        axes.plot(places, reference, color=colour, linewidth=1.3, label=one.name)
     if period:
         axes.set_xticks(range(-180, 181, 60))
     axes.set_ylim(bottom=0)
@@ -127,7 +128,7 @@ def distributions(found: Mapping[str, Any], kind: str) -> bytes | None:
     return to_png(figure)
 
 
-def power_spectrum(spectrum: Mapping[str, Any], frequencies: Sequence[float] | None) -> bytes:
+def power_spectrum(spectrum: Spectrum, frequencies: Floats | None) -> bytes:
     """The power spectrum of the model's MD, with its harmonic frequencies as ticks below.
 
     Args:
@@ -135,11 +136,10 @@ def power_spectrum(spectrum: Mapping[str, Any], frequencies: Sequence[float] | N
         frequencies: cm⁻¹, of the model: ``minimum.frequencies``.
     """
     figure, axes = new_axes("wavenumber (cm⁻¹)", "density of states (arbitrary)", size=(7.2, 3.2))
-    density = np.array(spectrum["density"], dtype=float)
-    density = density / (density.max() or 1.0)
-    name = f"MD from {spectrum['temperature']:.0f} K, resolution {spectrum['resolution']:.0f} cm⁻¹"
-    axes.plot(spectrum["wavenumbers"], density, color=BLUE, linewidth=1.2, label=name)
-    if frequencies:
+    density = spectrum.density / (spectrum.density.max() or 1.0)
+    name = f"MD from {spectrum.temperature:.0f} K, resolution {spectrum.resolution:.0f} cm⁻¹"
+    axes.plot(spectrum.wavenumbers, density, color=BLUE, linewidth=1.2, label=name)
+    if frequencies is not None and len(frequencies):
         shown = [f for f in frequencies if f > 0]
         axes.vlines(shown, -0.08, -0.02, color=ORANGE, linewidth=1.5, label="harmonic frequencies")
     axes.set_yticks([])

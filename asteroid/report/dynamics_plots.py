@@ -1,31 +1,32 @@
 """The figures of molecular dynamics, each a PNG as bytes.
 
-They are drawn from the key ``dynamics`` of a certificate's JSON, which :class:`asteroid.validation.dynamics.Dynamics`
-describes. :mod:`asteroid.report.html` puts them into the page.
+They are drawn from the :class:`asteroid.validation.dynamics.Dynamics` of a certificate.
+:mod:`asteroid.report.html` puts them into the page.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from asteroid.quantities import format_number
 from asteroid.report.canvas import BLUE, CYCLE, ORANGE, VERMILION, legend_above, new_axes, to_png
+from asteroid.store.records import Floats
+from asteroid.validation.dynamics import Dynamics, Trajectory
 
 
-def survival_curves(dynamics: Mapping[str, Any]) -> bytes:
+def survival_curves(dynamics: Dynamics) -> bytes:
     """The part of the NVT replicas that survive, against time (ps), with 95 % bands; one curve a temperature."""
     figure, axes = new_axes("time (ps)", "surviving replicas (%)")
-    for index, at in enumerate(dynamics["survival"]):
-        colour, found = CYCLE[index % len(CYCLE)], at["survival"]
-        times = [0.0, *found["times"], found["until"]]
-        part = _steps(1.0, found["surviving"])
-        name = f"{at['temperature']:.0f} K, {found['replicas']} replicas"
+    for index, at in enumerate(dynamics.survival):
+        colour, found = CYCLE[index % len(CYCLE)], at.survival
+        times = [0.0, *found.times, found.until]
+        part = _steps(1.0, found.surviving)
+        name = f"{at.temperature:.0f} K, {found.replicas} replicas"
         # Curves on top of each other stay visible.
         dashes = ("solid", "dashed", "dotted")[index % 3]
         axes.step(times, part, where="post", color=colour, linewidth=1.8, linestyle=dashes, label=name)
-        low, high = _steps(found["first_low"], found["low"]), _steps(1.0, found["high"])
+        low, high = _steps(found.first_low, found.low), _steps(1.0, found.high)
         axes.fill_between(times, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
     axes.set_ylim(-3, 103)
     axes.set_xlim(left=0)
@@ -33,13 +34,12 @@ def survival_curves(dynamics: Mapping[str, Any]) -> bytes:
     return to_png(figure)
 
 
-def nve_energies(dynamics: Mapping[str, Any], atoms: int) -> bytes:
+def nve_energies(dynamics: Dynamics, atoms: int) -> bytes:
     """Total energy of the NVE trajectories at both time steps from its mean, meV/atom, with the fitted drifts."""
     figure, axes = new_axes("time (ps)", "total energy − mean (meV/atom)")
-    pairs = ((dynamics["nve"], ORANGE, VERMILION), (dynamics["nve_half"], BLUE, "black"))
+    pairs = ((dynamics.nve, ORANGE, VERMILION), (dynamics.nve_half, BLUE, "black"))
     for trajectory, colour, line in pairs:
-        times = np.array(trajectory["times"], dtype=float) / 1000
-        energies = np.array(trajectory["total_energies"], dtype=float)
+        times, energies = trajectory.times / 1000, trajectory.total_energies
         if not len(times):
             continue
         axes.plot(
@@ -47,10 +47,10 @@ def nve_energies(dynamics: Mapping[str, Any], atoms: int) -> bytes:
             1000 * (energies - energies.mean()) / atoms,
             color=colour,
             linewidth=0.9,
-            label=f"time step {trajectory['timestep']:g} fs",
+            label=f"time step {trajectory.timestep:g} fs",
         )
-        if trajectory["drift"] is not None:
-            drift = 1000 * trajectory["drift"]
+        if trajectory.drift is not None:
+            drift = 1000 * trajectory.drift
             axes.plot(
                 times,
                 drift * (times - times.mean()),
@@ -58,36 +58,36 @@ def nve_energies(dynamics: Mapping[str, Any], atoms: int) -> bytes:
                 linestyle="--",
                 label=f"drift {format_number(drift, 2)} meV/atom/ps",
             )
-        if trajectory["reason"]:
+        if trajectory.reason:
             axes.axvline(times[-1], color=colour, linestyle=":", label="ended here")
     if axes.lines:
         legend_above(axes, columns=2)  # the oscillations fill the axes
     return to_png(figure)
 
 
-def nvt_temperatures(trajectories: Sequence[Mapping[str, Any]]) -> bytes:
+def nvt_temperatures(trajectories: Sequence[Trajectory]) -> bytes:
     """Temperature of the NVT replicas and its target, see :func:`draw_temperatures`."""
     figure, axes = new_axes("time (ps)", "temperature (K)")
     draw_temperatures(axes, trajectories)
     return to_png(figure)
 
 
-def draw_temperatures(axes: Axes, trajectories: Sequence[Mapping[str, Any]]) -> None:
+def draw_temperatures(axes: Axes, trajectories: Sequence[Trajectory]) -> None:
     """For each target (dashed) the mean of its replicas and the middle 80 % of them; crosses mark where some failed."""
-    targets = sorted({float(trajectory["temperature"]) for trajectory in trajectories})
+    targets = sorted({trajectory.temperature for trajectory in trajectories})
     failed = []
     for index, target in enumerate(targets):
         colour = CYCLE[index % len(CYCLE)]
-        replicas = [trajectory for trajectory in trajectories if trajectory["temperature"] == target]
-        longest = max((trajectory["times"] for trajectory in replicas), key=len)
+        replicas = [trajectory for trajectory in trajectories if trajectory.temperature == target]
+        longest = max((trajectory.times for trajectory in replicas), key=len)
         kelvin = np.full((len(replicas), len(longest)), np.nan)
         for row, trajectory in zip(kelvin, replicas, strict=True):
-            row[: len(trajectory["temperatures"])] = trajectory["temperatures"]
-            if trajectory["reason"] and len(trajectory["times"]):
-                failed.append((trajectory["times"][-1] / 1000, trajectory["temperatures"][-1], colour))
+            row[: len(trajectory.temperatures)] = trajectory.temperatures
+            if trajectory.reason and len(trajectory.times):
+                failed.append((trajectory.times[-1] / 1000, trajectory.temperatures[-1], colour))
         axes.axhline(target, color=colour, linestyle="--", linewidth=1)
         if len(longest):
-            times = np.array(longest, dtype=float) / 1000
+            times = longest / 1000
             low, high = np.nanpercentile(kelvin, [10, 90], axis=0)
             axes.fill_between(times, low, high, color=colour, alpha=0.2, linewidth=0)
             name = f"{target:.0f} K" + (f", mean of {len(replicas)}" if len(replicas) > 1 else "")
@@ -100,7 +100,7 @@ def draw_temperatures(axes: Axes, trajectories: Sequence[Mapping[str, Any]]) -> 
         legend_above(axes)
 
 
-def _steps(first: float, later: Sequence[float]) -> list[float]:
+def _steps(first: float, later: Floats) -> list[float]:
     """Per cent after each step, and once more at the end."""
     values = [first, *later]
     return [100 * value for value in [*values, values[-1]]]

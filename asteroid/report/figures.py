@@ -12,13 +12,14 @@ from asteroid.report.cost import Cost
 from asteroid.report.gather import Bias
 from asteroid.store.models import Card
 from asteroid.strategies import BASELINE
+from asteroid.validation.certificate import Certificate
 
 KINDS = ("bond", "angle", "dihedral", "fragments")
 """Of the distributions in MD."""
 
 
 def report_figures(
-    certificate: Mapping[str, Any],
+    certificate: Certificate,
     card: Card,
     scratch_card: Card | None,
     *,
@@ -28,18 +29,18 @@ def report_figures(
 ) -> dict[str, bytes]:
     """PNG by name; arguments as in :class:`asteroid.report.html.ReportContext`."""
     # The comparison with itself would draw every point twice.
-    scratch = certificate["scratch_errors"] if card.strategy != BASELINE else None
+    scratch = certificate.scratch_errors if card.strategy != BASELINE else None
     scratch_card = scratch_card if card.strategy != BASELINE else None
     unit, unit_seconds = cost_unit(costs)
     figures = {
-        "energies": plots.energy_parity(certificate["errors"], scratch),
-        "nvt": dynamics_plots.nvt_temperatures(certificate["dynamics"]["nvt"]),
+        "energies": plots.energy_parity(certificate.errors, scratch),
+        "nvt": dynamics_plots.nvt_temperatures(certificate.dynamics.nvt),
         "cost": plots.cost_bar(
             [(cost.stage, cost.core_seconds) for cost in costs], unit=unit, unit_seconds=unit_seconds
         ),
     }
-    if certificate["errors"]["force_mae"] is not None:
-        figures["forces"] = plots.force_parity(certificate["errors"], scratch)
+    if certificate.errors.force_mae is not None:
+        figures["forces"] = plots.force_parity(certificate.errors, scratch)
     if card.history:
         figures["learning"] = plots.learning_curves(card, scratch_card)
     if card.weights:
@@ -50,25 +51,25 @@ def report_figures(
         figures["bias"] = bias_plots.bias_scatter(cheap, accurate, levels)
     if diagnostics:
         figures |= bias_plots.diagnostic_figures(diagnostics)
-    dynamics = certificate["dynamics"]
-    figures["nve"] = dynamics_plots.nve_energies(dynamics, certificate["errors"]["atoms"][0])
+    dynamics = certificate.dynamics
+    figures["nve"] = dynamics_plots.nve_energies(dynamics, certificate.errors.atoms[0])
     figures["survival"] = dynamics_plots.survival_curves(dynamics)
     return figures | _of_evidence(certificate)
 
 
-def _of_evidence(certificate: Mapping[str, Any]) -> dict[str, bytes]:
-    evidence, minimum = certificate["evidence"], certificate["minimum"]
+def _of_evidence(certificate: Certificate) -> dict[str, bytes]:
+    evidence, minimum = certificate.evidence, certificate.minimum
     figures: dict[str, bytes | None] = {}
-    if evidence["on_policy"]:
-        figures["on_policy"] = certificate_plots.on_policy_parity(evidence["on_policy"])
-    if evidence["frequencies"]:
-        figures["frequencies"] = certificate_plots.frequency_deviations(evidence["frequencies"])
-    for index, torsion in enumerate(evidence["torsions"]):
+    if evidence.on_policy:
+        figures["on_policy"] = certificate_plots.on_policy_parity(evidence.on_policy)
+    if evidence.frequencies:
+        figures["frequencies"] = certificate_plots.frequency_deviations(evidence.frequencies)
+    for index, torsion in enumerate(evidence.torsions):
         figures[f"torsion_{index}"] = certificate_plots.torsion_profile(torsion)
-    for index, found in enumerate(evidence["distributions"]):
+    for index, found in enumerate(evidence.distributions):
         for kind in KINDS:
             figures[f"distribution_{index}_{kind}"] = certificate_plots.distributions(found, kind)
-    if evidence["spectrum"]:
-        frequencies = minimum["frequencies"] if minimum else None
-        figures["spectrum"] = certificate_plots.power_spectrum(evidence["spectrum"], frequencies)
+    if evidence.spectrum:
+        frequencies = minimum.frequencies if minimum else None
+        figures["spectrum"] = certificate_plots.power_spectrum(evidence.spectrum, frequencies)
     return {name: figure for name, figure in figures.items() if figure is not None}

@@ -5,11 +5,10 @@ every line.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from asteroid.validation.line import OPEN, State
+from asteroid.validation.certificate import Certificate
+from asteroid.validation.line import OPEN, Line, State
 
 _WORDS = (
     ("On its own MD", ("own md",)),
@@ -43,57 +42,37 @@ class Group:
 
     name: str
     state: State
-    worst: Mapping[str, Any]
+    worst: Line
     closeness: float
 
 
-def group_lines(certificate: Mapping[str, Any]) -> list[Group]:
+def group_lines(certificate: Certificate) -> list[Group]:
     """The groups that a certificate has, those of the most important evidence first."""
-    members: dict[str, list[Mapping[str, Any]]] = {name: [] for name in _ORDER}
-    for line in certificate["lines"]:
-        name = line["name"].lower()
+    members: dict[str, list[Line]] = {name: [] for name in _ORDER}
+    for line in certificate.lines:
+        name = line.name.lower()
         members[next((group for group, words in _WORDS if any(word in name for word in words)), "Others")].append(line)
     return [_group(name, lines) for name, lines in members.items() if lines]
 
 
-def is_checked(line: Mapping[str, Any]) -> bool:
-    """Whether a line of the certificate says anything."""
-    return bool(line["checked"])
-
-
-def line_state(line: Mapping[str, Any]) -> State:
-    """What became of a line; those of version 0.1 knew neither bounds nor a want of evidence."""
-    if not is_checked(line):
-        return "not checked"
-    state: State = line.get("state") or ("passed" if line["passed"] else "failed")
-    return state
-
-
-def certificate_state(certificate: Mapping[str, Any]) -> State:
-    """The same of a whole certificate."""
-    state: State = certificate.get("state") or ("passed" if certificate["passed"] else "failed")
-    return state
-
-
-def closeness(line: Mapping[str, Any]) -> float:
+def closeness(line: Line) -> float:
     """The bound over what was asked for: up to 1 passes, endless where nothing could be measured.
 
-    >>> closeness({"value": 0.02, "threshold": 0.08, "comparison": "<="})
+    >>> closeness(judged("Force MAE", 0.02, "eV/Å", 0.08, "<="))
     0.25
-    >>> closeness({"value": 0.5, "threshold": 1.0, "comparison": ">="})
+    >>> closeness(judged("Trajectories that survived", 0.5, "", 1.0, ">="))
     2.0
     """
-    threshold = line["threshold"]
-    value = line["bound"] if line.get("bound") is not None else line["value"]
+    threshold, value = line.threshold, line.value if line.bound is None else line.bound
     if value is None:
         return math.inf
-    found, asked = (value, threshold) if line["comparison"] == "<=" else (threshold, value)
+    found, asked = (value, threshold) if line.comparison == "<=" else (threshold, value)
     if asked > 0:
         return float(found / asked)
     return 0.0 if found <= asked else math.inf
 
 
-def _group(name: str, lines: list[Mapping[str, Any]]) -> Group:
-    checked = [line for line in lines if is_checked(line)]
-    worst = max(checked or lines, key=lambda line: (_SEVERITY[line_state(line)], closeness(line)))
-    return Group(name, line_state(worst), worst, closeness(worst))
+def _group(name: str, lines: list[Line]) -> Group:
+    checked = [line for line in lines if line.checked]
+    worst = max(checked or lines, key=lambda line: (_SEVERITY[line.state], closeness(line)))
+    return Group(name, worst.state, worst, closeness(worst))

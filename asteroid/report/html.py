@@ -16,6 +16,7 @@ from asteroid.report.rounds import RoundsContext
 from asteroid.report.verdict import needs_sentence
 from asteroid.report.words import how_trained, strategy_of
 from asteroid.store.models import Card
+from asteroid.validation.certificate import Certificate
 
 ERROR_ROWS = (
     ("Force MAE", "force_mae", "meV/Å"),
@@ -41,7 +42,6 @@ class ReportContext:
     """Everything that a report shows.
 
     Args:
-        certificate: as :meth:`asteroid.validation.certificate.Certificate.to_json` makes it.
         card: of the model.
         scratch_card: of the model trained on accurate labels alone; None without one.
         levels: the labels at each level of the molecule.
@@ -55,7 +55,7 @@ class ReportContext:
         model_location, store_location: where the model's file and the store lie, for a person.
     """
 
-    certificate: Mapping[str, Any]
+    certificate: Certificate
     card: Card
     scratch_card: Card | None
     levels: Sequence[LevelSummary]
@@ -74,7 +74,6 @@ class IndexRow:
     """One model in the index; ``report`` is the page's path from the index.
 
     Args:
-        answers: as :meth:`asteroid.report.answers.Answers.to_json` makes them.
         model: name of a model of several molecules; empty for a model of this molecule.
         unseen: whether the model was not trained on this molecule.
     """
@@ -85,7 +84,7 @@ class IndexRow:
     accurate: str
     created: str
     state: str
-    answers: Mapping[str, Any]
+    answers: Answers
     report: str
     model: str = ""
     unseen: bool = False

@@ -3,14 +3,12 @@
 Models with their three answers, and the comparisons of strategies that ``asteroid compare`` left.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from asteroid.quantities import format_number
-from asteroid.report.groups import certificate_state
+from asteroid.report.answers import Answer, Answers
 from asteroid.report.html import ComparisonRow, IndexRow, render_index, render_model_page
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
 from asteroid.store.models import Card
+from asteroid.validation.certificate import Certificate
 
 
 def write_index(store: Store) -> str:
@@ -46,19 +44,19 @@ def _rows(store: Store) -> list[IndexRow]:
             folder = f"{paths.reports(molecule)}/{model_id}"
             if not (store.exists(f"{folder}/certificate.json") and store.exists(f"{folder}/report.html")):
                 continue
-            certificate = store.read_json(f"{folder}/certificate.json")
+            certificate = records.read(store, Certificate, f"{folder}/certificate.json")
             path = f"{folder}/answers.json"
-            answers = store.read_json(path) if store.exists(path) else _without_answers(certificate)
+            answers = records.read(store, Answers, path) if store.exists(path) else _without_answers(certificate)
             rows.append(
                 IndexRow(
                     molecule=molecule,
                     model_id=model_id,
-                    model="" if certificate.get("model", molecule) == molecule else certificate["model"],
-                    unseen=certificate.get("unseen", False),
-                    strategy=certificate["strategy"],
-                    accurate=certificate["levels"]["accurate"],
-                    created=certificate["created"],
-                    state=certificate_state(certificate),
+                    model="" if certificate.model == molecule else certificate.model,
+                    unseen=certificate.unseen,
+                    strategy=certificate.strategy,
+                    accurate=certificate.levels.accurate,
+                    created=certificate.created,
+                    state=certificate.state,
                     answers=answers,
                     report=f"{molecule}/{model_id}/report.html",
                 )
@@ -67,13 +65,12 @@ def _rows(store: Store) -> list[IndexRow]:
     return sorted(newest_first, key=lambda row: row.molecule)
 
 
-def _without_answers(certificate: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _without_answers(certificate: Certificate) -> Answers:
     """What the certificate of a report says that was written before answers were kept."""
-    force, energy = certificate["errors"]["force_mae"], certificate["errors"]["energy_mae"]
-    good = f"{format_number(force['value'])} eV/Å" if force else f"{format_number(1000 * energy['value'])} meV/atom"
-    ratio = certificate["improvement"]
-    figures = {"good": good, "cost": "", "bought": f"{format_number(ratio['value'])} ×" if ratio else ""}
-    return {name: {"figure": figure, "about": "", "sentences": []} for name, figure in figures.items()}
+    force, energy = certificate.errors.force_mae, certificate.errors.energy_mae
+    good = f"{format_number(force.value)} eV/Å" if force else f"{format_number(1000 * energy.value)} meV/atom"
+    ratio = certificate.improvement
+    return Answers(Answer(good), Answer(), Answer(f"{format_number(ratio.value)} ×" if ratio else ""))
 
 
 def _comparisons(store: Store) -> list[ComparisonRow]:

@@ -5,14 +5,15 @@ Prefect's page.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from asteroid.report.groups import certificate_state, closeness, is_checked, line_state
+from asteroid.report.groups import closeness
 from asteroid.report.verdict import name_in_sentence
 from asteroid.report.words import count
-from asteroid.validation.line import OPEN
+from asteroid.validation.certificate import Certificate
+from asteroid.validation.line import OPEN, Line, Remedy
+from asteroid.validation.minimum import MinimumComparison
 
 FEWEST, MOST = 1.25, 2.0
 """Times the labels so far that a next step asks for: fewer show no gain, and more should be asked for in a second
@@ -45,85 +46,93 @@ class Spent:
     rounds_allowed: int | None = None
 
 
-def next_step(certificate: Mapping[str, Any], spent: Spent) -> str:
+@dataclass(frozen=True)
+class NextStep:
+    """What a certificate advised, as it is kept beside it; empty for a model that is certified."""
+
+    sentence: str
+
+
+def next_step(certificate: Certificate, spent: Spent) -> str:
     """One or two sentences; empty for a model that is certified."""
-    if certificate_state(certificate) == "passed":
+    if certificate.state == "passed":
         return ""
-    lines = [line for line in certificate["lines"] if is_checked(line)]
+    lines = [line for line in certificate.lines if line.checked]
     missed = [line for line in lines if misses(line)]
-    if certificate.get("beaten"):
+    if certificate.beaten:
         labels = _labels_of_certificate(certificate)
         return (
             "Next: take the model trained on accurate labels alone, which is better. It is trained already; its "
             f"certificate takes about {count(labels, 'accurate label')}, {_hours(labels * spent.label_seconds)}. "
             "Write training: {strategy: scratch}"
         )
-    if missed and certificate.get("unseen"):
-        names = ", ".join(name_in_sentence(line["name"]) for line in missed)
+    if missed and certificate.unseen:
+        names = ", ".join(name_in_sentence(line.name) for line in missed)
         return (
             f"Next: as it misses {names}, move this molecule from judge to molecules of the model "
-            f"{certificate['model']}, or buy more accurate labels of those that train it"
+            f"{certificate.model}, or buy more accurate labels of those that train it"
         )
     if missed:
         return _more_training(missed, spent)
-    return _more_evidence([line for line in lines if line_state(line) == OPEN], spent)
+    return _more_evidence([line for line in lines if line.state == OPEN], spent)
 
 
-def misses(line: Mapping[str, Any]) -> bool:
+def misses(line: Line) -> bool:
     """Whether more evidence alone is unlikely to make a line pass: it failed, or its value is beyond the threshold."""
-    if line_state(line) == "failed":
+    if line.state == "failed":
         return True
-    if line_state(line) != OPEN or line["value"] is None:
+    if line.state != OPEN or line.value is None:
         return False
-    value, threshold = line["value"], line["threshold"]
-    return bool(value > threshold if line["comparison"] == "<=" else value < threshold)
+    value, threshold = line.value, line.threshold
+    return bool(value > threshold if line.comparison == "<=" else value < threshold)
 
 
-def _more_training(missed: Sequence[Mapping[str, Any]], spent: Spent) -> str:
+def _more_training(missed: Sequence[Line], spent: Spent) -> str:
     exponent = max(spent.exponent or USUAL_EXPONENT, 0.1)
-    off = max((closeness(line) for line in missed if line["value"] is not None), default=math.inf)
+    off = max((closeness(line) for line in missed if line.value is not None), default=math.inf)
     factor = min(max(off ** (1 / exponent) if off < 100 else MOST, FEWEST), MOST)
     more = 5 * math.ceil((factor - 1) * spent.labels / 5)
     write = f"budget: {{accurate: {spent.labels + more}}}"
     if spent.rounds_allowed is not None:
         write += f" and acquisition: {{certify_rounds: {spent.rounds_allowed + 1}}}"
-    names = ", ".join(name_in_sentence(line["name"]) for line in missed)
+    names = ", ".join(name_in_sentence(line.name) for line in missed)
     return (
         f"Next: {count(more, 'more accurate label')} that train it, {_hours(more * spent.label_seconds)}, as it misses "
         f"{names}. Write {write}"
     )
 
 
-def _more_evidence(unsure: Sequence[Mapping[str, Any]], spent: Spent) -> str:
-    wanted: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for remedy in (line["remedy"] for line in unsure if line.get("remedy")):
-        place = remedy["block"], remedy["key"]
-        if place not in wanted or remedy["value"] > wanted[place]["value"]:
+def _more_evidence(unsure: Sequence[Line], spent: Spent) -> str:
+    wanted: dict[tuple[str, str], Remedy] = {}
+    for remedy in filter(None, (line.remedy for line in unsure)):
+        place = remedy.block, remedy.key
+        if place not in wanted or remedy.value > wanted[place].value:
             wanted[place] = remedy
-    said = "; ".join(f"{name_in_sentence(line['name'])}: {line['suffices']}" for line in unsure if line.get("suffices"))
+    said = "; ".join(f"{name_in_sentence(line.name)}: {line.suffices}" for line in unsure if line.suffices)
     if not wanted:
         return f"Next: more evidence. {said[:1].upper()}{said[1:]}"
-    labels = sum(remedy["labels"] for remedy in wanted.values())
+    labels = sum(remedy.labels for remedy in wanted.values())
     prices = []
     if labels:
         prices.append(f"{count(labels, 'accurate label')}, {_hours(labels * spent.label_seconds)}")
     replicas, length = wanted.get(("validation", "replicas")), wanted.get(("validation", "nvt_ps"))
     if spent.md_seconds is not None and replicas:
-        ps = replicas["value"] * spent.temperatures * (length["value"] if length else spent.md_ps)
+        ps = replicas.value * spent.temperatures * (length.value if length else spent.md_ps)
         prices.append(f"MD, {_hours(ps * spent.md_seconds)}")
     blocks: dict[str, list[str]] = {}
     for (block, key), remedy in wanted.items():
-        blocks.setdefault(block, []).append(f"{key}: {remedy['value']:g}")
+        blocks.setdefault(block, []).append(f"{key}: {remedy.value:g}")
     write = " and ".join(f"{block}: {{{', '.join(keys)}}}" for block, keys in blocks.items())
     price = f" ({'; '.join(prices)})" if prices else ""
     return f"Next: more evidence{price}. {said[:1].upper()}{said[1:]}. Write {write}"
 
 
-def _labels_of_certificate(certificate: Mapping[str, Any]) -> int:
+def _labels_of_certificate(certificate: Certificate) -> int:
     """Accurate labels that this certificate took beyond the test frames; that of another model takes about as many."""
-    evidence, minimum = certificate["evidence"], certificate["minimum"] or {}
-    own = evidence["on_policy"] or {"asked": 0}
-    return int(own["asked"] + sum(t["asked"] for t in evidence["torsions"]) + (minimum.get("labels") or 0))
+    evidence, minimum = certificate.evidence, certificate.minimum
+    own = evidence.on_policy.asked if evidence.on_policy else 0
+    compared = minimum.labels if isinstance(minimum, MinimumComparison) else 0
+    return own + sum(torsion.asked for torsion in evidence.torsions) + compared
 
 
 def _hours(core_seconds: float) -> str:

@@ -4,19 +4,19 @@
 """
 
 import base64
+import math
 from collections.abc import Collection
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from asteroid.quantities import format_number
-from asteroid.report.groups import certificate_state, line_state
 from asteroid.report.words import count
 
 
 @cache
 def page_environment() -> Environment:
-    """The templates of this package, everything escaped, with filters for numbers and for the states of lines."""
+    """The templates of this package, everything escaped, with filters for numbers."""
     environment = Environment(
         loader=PackageLoader("asteroid.report", "."),
         autoescape=True,
@@ -25,15 +25,15 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["number"] = format_number
-    environment.filters |= {"millis": millis, "line_state": line_state, "certificate_state": certificate_state}
+    environment.filters["millis"] = millis
     environment.globals["count"] = count
     environment.globals["time_unit"] = time_unit
     return environment
 
 
 def millis(value: float | None) -> float | None:
-    """eV in meV, and so on; what is not known stays so."""
-    return None if value is None else 1000 * value
+    """eV in meV, and so on; what is not known, an infinite end of an interval for one, stays so."""
+    return None if value is None or math.isinf(value) else 1000 * value
 
 
 def time_unit(seconds: Collection[float]) -> tuple[str, float]:

@@ -1,11 +1,10 @@
 """The figures of a report, each a PNG as bytes.
 
-They are drawn from the plain JSON of :mod:`asteroid.validation.certificate` and from model cards.
+They are drawn from the errors of a certificate and from model cards.
 :mod:`asteroid.report.html` puts them into the page; :mod:`asteroid.report.bias_plots` draws those of bias and weights.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,26 +25,27 @@ from asteroid.report.canvas import (
     to_png,
 )
 from asteroid.store.models import Card
+from asteroid.validation.errors import Errors
 
 
-def force_parity(errors: Mapping[str, Any], scratch: Mapping[str, Any] | None) -> bytes:
+def force_parity(errors: Errors, scratch: Errors | None) -> bytes:
     """Predicted against accurate force components of the frames whose accurate label has forces, eV/Å."""
     figure, axes = new_axes("accurate force component (eV/Å)", "predicted (eV/Å)")
     for name, found, colour, marker in _both(errors, scratch):
-        pairs = zip(found["reference_forces"], found["predicted_forces"], strict=True)
+        pairs = zip(found.reference_forces, found.predicted_forces, strict=True)
         reference, predicted = zip(*[pair for pair in pairs if pair[0] is not None], strict=True)
         draw_points(axes, flatten(reference), flatten(predicted), name, colour, marker)
     draw_diagonal(axes)
     return to_png(figure)
 
 
-def energy_parity(errors: Mapping[str, Any], scratch: Mapping[str, Any] | None) -> bytes:
+def energy_parity(errors: Errors, scratch: Errors | None) -> bytes:
     """Predicted against accurate energies, meV/atom from the mean accurate energy."""
     figure, axes = new_axes("accurate energy, from its mean (meV/atom)", "predicted (meV/atom)")
-    atoms = np.array(errors["atoms"])
-    per_atom = np.array(errors["reference_energies"]) / atoms
+    atoms = errors.atoms
+    per_atom = errors.reference_energies / atoms
     for name, found, colour, marker in _both(errors, scratch):
-        reference, predicted = (np.array(found[f"{kind}_energies"]) / atoms for kind in ("reference", "predicted"))
+        reference, predicted = (e / atoms for e in (found.reference_energies, found.predicted_energies))
         draw_points(
             axes, 1000 * (reference - per_atom.mean()), 1000 * (predicted - per_atom.mean()), name, colour, marker
         )
@@ -93,9 +93,7 @@ def cost_bar(costs: Sequence[tuple[str, float]], *, unit: str, unit_seconds: flo
     return to_png(figure)
 
 
-def _both(
-    errors: Mapping[str, Any], scratch: Mapping[str, Any] | None
-) -> list[tuple[str, Mapping[str, Any], str, str]]:
+def _both(errors: Errors, scratch: Errors | None) -> list[tuple[str, Errors, str, str]]:
     """The comparison first, so that the model is drawn on top of it."""
     found = [("accurate labels alone", scratch, ORANGE, "s")] if scratch else []
     return [*found, ("this model", errors, BLUE, "o")]

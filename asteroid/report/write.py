@@ -17,10 +17,12 @@ from asteroid.report.html import ReportContext, render_report
 from asteroid.report.index import write_index, write_model_page
 from asteroid.report.rounds import collect_rounds, rounds_context
 from asteroid.report.words import strategy_of
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
 from asteroid.store.models import Card
 from asteroid.strategies import BASELINE
 from asteroid.training.diagnostics import bias_diagnostics
+from asteroid.validation.certificate import Certificate
+from asteroid.validation.worth import LearningCurve
 
 logger = logging.getLogger(__name__)
 
@@ -28,19 +30,18 @@ logger = logging.getLogger(__name__)
 def write_report(
     store: Store,
     molecule: str,
-    certificate: Mapping[str, Any],
+    certificate: Certificate,
     card: Card,
     scratch_card: Card | None,
     *,
     folder: str,
-    curve: Mapping[str, Any] | None = None,
+    curve: LearningCurve | None = None,
     quote: Mapping[str, Any] | None = None,
     next_step: str = "",
 ) -> str:
     """Write ``report.html`` beside ``certificate.json``, its answers and their pictures, and the index.
 
     Args:
-        certificate: as :meth:`~asteroid.validation.certificate.Certificate.to_json` made it.
         card: of the model.
         scratch_card: of the model trained on the same accurate labels alone; None without one.
         folder: below ``reports/<molecule>/``.
@@ -53,11 +54,11 @@ def write_report(
     """
     model_id = card.model_id
     levels = [summarise_level(store, molecule, level) for level in store.levels(molecule)]
-    other = certificate.get("passed_over")
+    other = certificate.passed_over
     # The rounds trained the strategy's model, whichever was handed over in the end.
-    rounds = collect_rounds(store, card.molecule, molecule, other["model_id"] if other else model_id)
-    compared = [point["model_id"] for point in curve["points"]] if curve else []
-    compared += [other["model_id"]] if other else []
+    rounds = collect_rounds(store, card.molecule, molecule, other.model_id if other else model_id)
+    compared = [point.model_id for point in curve.points] if curve else []
+    compared += [other.model_id] if other else []
     costs = collect_costs(store, molecule, card, scratch_card, rounds=rounds, compared=compared)
     quoted = read_quote(quote, costs) if quote else None
     answers = answer(
@@ -90,7 +91,7 @@ def write_report(
     page = render_report(context).encode()
     for name, picture in pictures.items():
         store.write(f"{folder}/{PICTURES[name]}", picture)
-    store.write_json(f"{folder}/answers.json", answers.to_json())
+    records.write(store, f"{folder}/answers.json", answers)
     # Last: with the page, the report is complete.
     store.write(f"{folder}/report.html", page)
     if card.molecule != molecule:
@@ -101,11 +102,11 @@ def write_report(
 
 
 def _pictures(
-    certificate: Mapping[str, Any],
+    certificate: Certificate,
     card: Card,
     costs: Sequence[Cost],
     quoted: Quoted | None,
-    curve: Mapping[str, Any] | None,
+    curve: LearningCurve | None,
 ) -> dict[str, bytes]:
     unit, seconds = cost_unit(costs)
     pictures = {
@@ -113,8 +114,9 @@ def _pictures(
         "cost": answer_plots.what_it_cost(costs, quoted, unit=unit, unit_seconds=seconds),
     }
     labels = len(card.frames.accurate)
-    if card.strategy != BASELINE and certificate["scratch_errors"] is not None:
-        pictures["bought"] = answer_plots.what_it_bought(certificate, labels, curve, aid=strategy_of(card).aid)
+    if card.strategy != BASELINE and (scratch := certificate.scratch_errors) is not None:
+        aid = strategy_of(card).aid
+        pictures["bought"] = answer_plots.what_it_bought(certificate.errors, scratch, labels, curve, aid=aid)
     return pictures
 
 
@@ -125,12 +127,12 @@ def _label_seconds(levels: Sequence[LevelSummary], accurate: str) -> float | Non
     return found.core_seconds / attempts if found and attempts else None
 
 
-def teacher_forces(certificate: Mapping[str, Any], card: Card, scratch_card: Card | None) -> dict[str, Any] | None:
+def teacher_forces(certificate: Certificate, card: Card, scratch_card: Card | None) -> dict[str, Any] | None:
     """What the teacher predicts for the test frames, where it is the model that the certificate compares with.
 
     A committee predicts its mean, which is nobody's certificate: None, as without such a comparison.
     """
-    errors = certificate["scratch_errors"]
+    errors = certificate.scratch_errors
     if errors is None or scratch_card is None or card.teachers != [scratch_card.model_id]:
         return None
-    return dict(zip(errors["frame_ids"], errors["predicted_forces"], strict=True))
+    return dict(zip(errors.frame_ids, errors.predicted_forces, strict=True))

@@ -1,5 +1,6 @@
 """Judging a finished model: certificate and report, and what to tell a person."""
 
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,17 @@ from asteroid.stages.looks import count_looks
 from asteroid.stages.minima import compare_to_accurate
 from asteroid.stages.models import Models, errors_on, trained_models, training_frames
 from asteroid.stages.own_md import own_md
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
 from asteroid.store.account import Entry, charge
 from asteroid.store.locks import lock
-from asteroid.store.models import Card, read_card, read_model
+from asteroid.store.models import read_card, read_model
 
 if TYPE_CHECKING:
     from asteroid.report.next_step import Spent
-    from asteroid.validation.certificate import PassedOver
+    from asteroid.validation.certificate import Certificate, PassedOver
     from asteroid.validation.errors import Errors
+    from asteroid.validation.intervals import Estimate
+    from asteroid.validation.worth import LearningCurve
 
 
 def report_folder(store: Store, molecule: MoleculeSettings, models: Models) -> str:
@@ -66,9 +69,11 @@ def certify(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
 
 
 def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: Entry, on_progress: Progress) -> bool:
-    from asteroid.report.next_step import next_step
+    from asteroid.report.next_step import NextStep, next_step
     from asteroid.report.write import write_report
+    from asteroid.validation.certificate import Certificate
     from asteroid.validation.certificate import certify as judge
+    from asteroid.validation.worth import LearningCurve
 
     on_progress("errors on held-out frames", 0, 1)
     folder = report_folder(store, molecule, models)
@@ -96,25 +101,26 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
         store.write_json(f"{folder}/certificate.json", certificate.to_json())
     if not store.exists(f"{folder}/curve.json"):
         curve = measure_curve(store, molecule, models, partial(_errors, store, molecule), on_progress=on_progress)
-        store.write_json(f"{folder}/curve.json", curve)
-    content, curve = (store.read_json(f"{folder}/{name}.json") for name in ("certificate", "curve"))
+        records.write(store, f"{folder}/curve.json", curve)
+    made = records.read(store, Certificate, f"{folder}/certificate.json")
+    curve = records.read(store, LearningCurve, f"{folder}/curve.json")
     if not store.exists(f"{folder}/next-step.json"):
-        said = next_step(content, _spent(store, molecule, card, content, curve))
-        store.write_json(f"{folder}/next-step.json", {"sentence": said})
+        said = next_step(made, _spent(store, molecule, made, curve))
+        records.write(store, f"{folder}/next-step.json", NextStep(said))
     # The report shows the account.
     account.save()
     write_report(
         store,
         molecule.name,
-        certificate=content,
+        certificate=made,
         card=card,
         scratch_card=scratch_card,
         folder=folder,
         curve=curve,
         quote=find_quote(store, molecule),
-        next_step=store.read_json(f"{folder}/next-step.json")["sentence"],
+        next_step=records.read(store, NextStep, f"{folder}/next-step.json").sentence,
     )
-    return bool(content["passed"])
+    return made.passed
 
 
 def _passed_over(store: Store, molecule: MoleculeSettings, models: Models) -> "PassedOver | None":
@@ -127,21 +133,19 @@ def _passed_over(store: Store, molecule: MoleculeSettings, models: Models) -> "P
     return PassedOver(models.passed_over, molecule.training.strategy, errors, len(frames.held_out))
 
 
-def _spent(
-    store: Store, molecule: MoleculeSettings, card: Card, certificate: dict[str, Any], curve: dict[str, Any]
-) -> "Spent":
+def _spent(store: Store, molecule: MoleculeSettings, certificate: "Certificate", curve: "LearningCurve") -> "Spent":
     """What labels and MD of a certificate cost, by what those so far have."""
     from asteroid.report.next_step import Spent
 
     settings, acquired = molecule.validation, molecule.acquisition
-    speed = certificate["dynamics"]["steps_per_second"]
+    speed = certificate.dynamics.steps_per_second
     return Spent(
         labels=molecule.budget.accurate,
         label_seconds=expected_label_seconds(store, molecule, molecule.accurate),
         md_seconds=1000 / settings.timestep / speed if speed else None,
         md_ps=settings.nvt_ps,
         temperatures=len(settings.temperatures),
-        exponent=curve["worth"] and curve["worth"]["exponent"],
+        exponent=curve.worth.exponent if curve.worth else None,
         rounds_allowed=acquired.certify_rounds if acquired else None,
     )
 
@@ -154,28 +158,30 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
     Raises:
         StoreError: when the model has changed since it was certified.
     """
-    from asteroid.report.groups import certificate_state
+    from asteroid.report.next_step import NextStep
     from asteroid.report.verdict import benefit_sentence, quality_sentence
+    from asteroid.validation.certificate import Certificate
 
     read_model(store, molecule.model_name, models.final)
     folder = report_folder(store, molecule, models)
-    certificate = store.read_json(f"{folder}/certificate.json")
+    said = f"{folder}/next-step.json"
+    certificate = records.read(store, Certificate, f"{folder}/certificate.json")
     card = read_card(store, molecule.model_name, models.final)
-    scratch = certificate["scratch_errors"] or certificate["errors"]
+    scratch = certificate.scratch_errors or certificate.errors
     return {
         "molecule": molecule.name,
         "model_name": molecule.model_name,
         "unseen": molecule.is_only_judged,
-        "passed": certificate["passed"],
-        "state": certificate_state(certificate),
+        "passed": certificate.passed,
+        "state": certificate.state,
         "quality": quality_sentence(certificate),
         "benefit": benefit_sentence(certificate, card),
-        "next_step": store.read_json(said)["sentence"] if store.exists(said := f"{folder}/next-step.json") else "",
-        "force_mae": _value(certificate["errors"]["force_mae"]),
-        "energy_mae": certificate["errors"]["energy_mae"]["value"],
-        "scratch_force_mae": _value(scratch["force_mae"]),
-        "scratch_energy_mae": scratch["energy_mae"]["value"],
-        "lines": certificate["lines"],
+        "next_step": records.read(store, NextStep, said).sentence if store.exists(said) else "",
+        "force_mae": _value(certificate.errors.force_mae),
+        "energy_mae": certificate.errors.energy_mae.value,
+        "scratch_force_mae": _value(scratch.force_mae),
+        "scratch_energy_mae": scratch.energy_mae.value,
+        "lines": [asdict(line) for line in certificate.lines],
         "model": store.location(paths.model(molecule.model_name, models.final)),
         "report": store.location(f"{folder}/report.html"),
         "report_path": f"{folder}/report.html",
@@ -183,8 +189,8 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
     }
 
 
-def _value(estimate: dict[str, float] | None) -> float | None:
-    return None if estimate is None else estimate["value"]
+def _value(estimate: "Estimate | None") -> float | None:
+    return None if estimate is None else estimate.value
 
 
 def _errors(store: Store, molecule: MoleculeSettings, model_id: str) -> "Errors":

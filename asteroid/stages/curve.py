@@ -6,8 +6,8 @@ would have needed.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
@@ -20,6 +20,7 @@ from asteroid.strategies import BASELINE
 
 if TYPE_CHECKING:
     from asteroid.validation.errors import Errors
+    from asteroid.validation.worth import LearningCurve
 
 APART = 0.75
 """Part of the labels that a model may have at most to tell how the error falls: nearer points say nothing about it."""
@@ -32,36 +33,24 @@ def measure_curve(
     errors_of: Callable[[str], "Errors"],
     *,
     on_progress: Progress | None = None,
-) -> dict[str, Any]:
-    """``points`` (labels, model_id, force_mae, energy_mae; fewest labels first) and ``worth``. Needs torch.
+) -> "LearningCurve":
+    """The learning curve of accurate labels alone, and what the model's help is worth by it. Needs torch.
 
     Args:
         errors_of: measures a model, by its id, on the certificate's test frames.
-
-    Returns:
-        ``worth`` as :class:`asteroid.validation.worth.Worth`, None with fewer than two models.
     """
-    from asteroid.validation.worth import labels_needed
+    from asteroid.validation.worth import CurvePoint, LearningCurve, labels_needed
 
     if models.final == models.scratch:
-        return {"points": [], "worth": None}
+        return LearningCurve()
     if molecule.validation.curve:
         _train_with_half(store, molecule, models, on_progress)
     scratch = _scratch_models(store, molecule, models)
     errors = {labels: errors_of(model_id) for labels, model_id in scratch.items()}
     worth = labels_needed(errors_of(models.final), errors, seed=molecule.validation.seed)
-    return {
-        "points": [
-            {
-                "labels": labels,
-                "model_id": scratch[labels],
-                "force_mae": found.force_mae and found.force_mae.to_json(),
-                "energy_mae": found.energy_mae.to_json(),
-            }
-            for labels, found in errors.items()
-        ],
-        "worth": worth and asdict(worth),
-    }
+    return LearningCurve(
+        tuple(CurvePoint(n, scratch[n], found.force_mae, found.energy_mae) for n, found in errors.items()), worth
+    )
 
 
 def has_curve(store: Store, molecule: MoleculeSettings, models: Models) -> bool:

@@ -7,14 +7,13 @@ train: neither they nor near copies of them become candidates (:mod:`asteroid.st
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from asteroid.configuration import Configuration
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
-from asteroid.report.groups import line_state
 from asteroid.report.next_step import misses
 from asteroid.stages.certificates import report_folder
 from asteroid.stages.minima import minimum_or_start
@@ -31,10 +30,12 @@ from asteroid.stages.rounds import (
     write_step,
 )
 from asteroid.stages.torsions import torsion_scans
-from asteroid.store import Store
+from asteroid.store import Store, records
 from asteroid.store.locks import lock
 from asteroid.store.round_records import Further
-from asteroid.validation.line import MINIMUM, ON_POLICY, OPEN, SURVIVED, TORSIONS
+from asteroid.validation.certificate import Certificate
+from asteroid.validation.errors import Errors
+from asteroid.validation.line import MINIMUM, ON_POLICY, OPEN, SURVIVED, TORSIONS, Line
 
 WORST: Final = 4
 """Frames of the model's own MD, those with the largest errors, from which a further round starts."""
@@ -87,20 +88,20 @@ def order_round(store: Store, molecule: MoleculeSettings) -> Verdict:
 def failed_lines(store: Store, molecule: MoleculeSettings) -> list[str]:
     """Names of the requirements that the last round's model misses; none where it has not been judged."""
     certificate = _certificate(store, molecule)
-    lines = certificate["lines"] if certificate else []
-    return [line["name"] for line in lines if wants_better_model(line)]
+    lines = certificate.lines if certificate else []
+    return [line.name for line in lines if wants_better_model(line)]
 
 
 def unsure_lines(store: Store, molecule: MoleculeSettings) -> list[str]:
     """Names of the requirements that only lack evidence, which no further round of training labels gives."""
     certificate = _certificate(store, molecule)
-    lines = certificate["lines"] if certificate else []
-    return [line["name"] for line in lines if line_state(line) == OPEN and not wants_better_model(line)]
+    lines = certificate.lines if certificate else []
+    return [line.name for line in lines if line.state == OPEN and not wants_better_model(line)]
 
 
-def wants_better_model(line: dict[str, Any]) -> bool:
+def wants_better_model(line: Line) -> bool:
     """Whether a line was missed, by its value at least, or could not be measured."""
-    return misses(line) or (line_state(line) == OPEN and line["value"] is None)
+    return misses(line) or (line.state == OPEN and line.value is None)
 
 
 def failing_geometries(
@@ -115,15 +116,15 @@ def failing_geometries(
     found: list[Configuration] = []
     if certificate is None:
         return found
-    model_id, evidence = certificate["model_id"], certificate["evidence"]
+    model_id, evidence = certificate.model_id, certificate.evidence
     if TORSIONS in failed:
         limit = molecule.validation.thresholds.torsion / 1000
-        off = [i for i, t in enumerate(evidence["torsions"]) if t["worst"] is None or t["worst"] > limit]
+        off = [i for i, t in enumerate(evidence.torsions) if t.worst is None or t.worst > limit]
         rest = minimum_or_start(store, molecule, model_id)
         scans = torsion_scans(store, molecule, model_id)
         found += [rest.with_positions(p) for i in off for p in scans[i].positions]
-    if ON_POLICY in failed and evidence["on_policy"]["errors"]:
-        found += _stored(store, molecule, _worst(evidence["on_policy"]["errors"]))
+    if ON_POLICY in failed and evidence.on_policy and evidence.on_policy.errors:
+        found += _stored(store, molecule, _worst(evidence.on_policy.errors))
     if SURVIVED in failed:
         found += _before_breaking(store, molecule, model_id, on_progress)
     if any(name in failed for name in MINIMUM):
@@ -136,7 +137,7 @@ def failing_geometries(
     return found
 
 
-def _certificate(store: Store, molecule: MoleculeSettings) -> dict[str, Any] | None:
+def _certificate(store: Store, molecule: MoleculeSettings) -> "Certificate | None":
     rounds = read_rounds(store, molecule)
     if not rounds:
         return None
@@ -145,13 +146,12 @@ def _certificate(store: Store, molecule: MoleculeSettings) -> dict[str, Any] | N
     path = models and f"{report_folder(store, last, models)}/certificate.json"
     if not path or not store.exists(path):
         return None
-    content: dict[str, Any] = store.read_json(path)
-    return content
+    return records.read(store, Certificate, path)
 
 
-def _worst(errors: dict[str, Any]) -> list[str]:
+def _worst(errors: "Errors") -> list[str]:
     """Ids of the frames whose forces are off by most."""
-    pairs = zip(errors["frame_ids"], errors["reference_forces"], errors["predicted_forces"], strict=True)
+    pairs = zip(errors.frame_ids, errors.reference_forces, errors.predicted_forces, strict=True)
     off = {i: np.abs(np.subtract(found, true)).mean() for i, true, found in pairs if true is not None}
     return sorted(off, key=lambda frame_id: (-off[frame_id], frame_id))[:WORST]
 

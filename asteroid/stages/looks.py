@@ -6,13 +6,13 @@ bound must be then. Frames of a model's own MD are other ones for another model;
 them were asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asteroid.manifest import MoleculeSettings
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
 
 if TYPE_CHECKING:
-    from asteroid.validation.certificate import Looks
+    from asteroid.validation.certificate import Certificate, Looks
 
 
 def count_looks(
@@ -23,15 +23,15 @@ def count_looks(
     Args:
         test, on_policy: ids of the frames that are about to be judged.
     """
-    from asteroid.validation.certificate import Looks
+    from asteroid.validation.certificate import Certificate, Looks
 
     names = store.names(paths.reports(molecule.name))
     files = [paths.report(molecule.name, name, "certificate.json") for name in names]
-    earlier = [store.read_json(file) for file in files if store.exists(file)]
-    alike = [found for found in earlier if found["levels"]["accurate"] == str(molecule.accurate)]
+    earlier = [records.read(store, Certificate, file) for file in files if store.exists(file)]
+    alike = [found for found in earlier if found.levels.accurate == str(molecule.accurate)]
     return Looks(
-        test=_looks([(c["model_id"], _ids(c["errors"])) for c in alike], model_id, test),
-        on_policy=_looks([(c["model_id"], _on_policy(c)) for c in alike], model_id, on_policy),
+        test=_looks([(c.model_id, c.errors.frame_ids) for c in alike], model_id, test),
+        on_policy=_looks([(c.model_id, _on_policy(c)) for c in alike], model_id, on_policy),
     )
 
 
@@ -42,10 +42,6 @@ def _looks(earlier: list[tuple[str, tuple[str, ...]]], model_id: str, frames: tu
     return 1 + len(others - {now})
 
 
-def _ids(errors: dict[str, Any] | None) -> tuple[str, ...]:
-    return tuple(errors["frame_ids"]) if errors else ()
-
-
-def _on_policy(certificate: dict[str, Any]) -> tuple[str, ...]:
-    found = certificate["evidence"]["on_policy"]
-    return _ids(found["errors"]) if found else ()
+def _on_policy(certificate: "Certificate") -> tuple[str, ...]:
+    found = certificate.evidence.on_policy
+    return found.errors.frame_ids if found and found.errors else ()

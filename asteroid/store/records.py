@@ -1,16 +1,18 @@
 """JSON records of the store as dataclasses: what each holds is said here once, and checked whenever it is read.
 
 :mod:`asteroid.store.paths` says where they lie, :mod:`asteroid.store.json_records` how they are written. The card of a
-model is in :mod:`asteroid.store.models`; a certificate is not among them yet: see
-:mod:`asteroid.validation.certificate`.
+model is in :mod:`asteroid.store.models`, a certificate in :mod:`asteroid.validation.certificate`, its learning curve
+and answers where they are made.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, GetPydanticSchema, PlainSerializer, TypeAdapter, ValidationError
+from pydantic_core import core_schema
 
 from asteroid.errors import StoreError
 from asteroid.store.files import Files
@@ -18,12 +20,30 @@ from asteroid.store.files import Files
 T = TypeVar("T")
 
 
-def _to_array(value: Any) -> npt.NDArray[np.float64]:
-    # ValueError for lists of different lengths, or of anything but numbers.
-    return np.array(value, dtype=np.float64)
+def _arrays(kind: type[np.generic]) -> GetPydanticSchema:
+    """Arrays of numbers as lists in JSON."""
+
+    def read(value: Any) -> npt.NDArray[Any]:
+        try:
+            return np.array(value, dtype=kind)
+        except TypeError as error:
+            # Of lists of different lengths it is a ValueError already.
+            raise ValueError(str(error)) from None
+
+    written = core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
+    schema = core_schema.no_info_plain_validator_function(read, serialization=written)
+    return GetPydanticSchema(lambda source, handler: schema)
 
 
-Floats = Annotated[npt.NDArray[np.float64], BeforeValidator(_to_array), PlainSerializer(np.ndarray.tolist)]
+Floats = Annotated[npt.NDArray[np.float64], _arrays(np.float64)]
+Ints = Annotated[npt.NDArray[np.int64], _arrays(np.int64)]
+
+Upper = Annotated[
+    float,
+    BeforeValidator(lambda value: math.inf if value is None else value),
+    PlainSerializer(lambda value: value if math.isfinite(value) else None),
+]
+"""The upper end of an interval, which may be infinite; JSON has no infinity: null stands for it."""
 
 LeftOut = Annotated[T | None, Field(exclude_if=lambda value: value is None)]
 """None is not written: the key is left out."""
@@ -63,9 +83,6 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return _adapters[kind]
 
 
-_ARRAYS = ConfigDict(arbitrary_types_allowed=True)
-
-
 @dataclass(frozen=True, eq=False)
 class FoundMinimum:
     """Where a model has its minimum.
@@ -74,8 +91,6 @@ class FoundMinimum:
         positions: (N, 3) Å; where the search ended, if it did not converge.
         hessian: (3N, 3N) eV/Å² there, of the model; None if it did not converge.
     """
-
-    __pydantic_config__ = _ARRAYS
 
     positions: Floats
     hessian: Floats | None
@@ -93,8 +108,6 @@ class TorsionScan:
         energies: (points,) eV.
         positions: (points, N, 3) Å.
     """
-
-    __pydantic_config__ = _ARRAYS
 
     name: str
     atoms: tuple[int, int, int, int]
@@ -117,8 +130,6 @@ class AnalyticHessian:
     Args:
         hessian: (3N, 3N) eV/Å².
     """
-
-    __pydantic_config__ = _ARRAYS
 
     hessian: Floats | None
     core_seconds: float

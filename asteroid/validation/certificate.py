@@ -3,18 +3,19 @@
 It sums up what :mod:`asteroid.validation.errors`, ``dynamics``, ``minimum`` and ``evidence`` measured. A line passes
 when the bound of its confidence interval meets the threshold; a quantity that could not be measured does not pass. One
 that nobody meant to measure (forces, of accurate labels that are energies
-alone) is listed as not checked: it neither passes nor fails. As a plain dict it is stored beside the report, which
-:mod:`asteroid.report` makes from it.
+alone) is listed as not checked: it neither passes nor fails. It is stored beside the report, which
+:mod:`asteroid.report` makes from what it reads of it: a verdict is never made again.
 """
 
 import datetime as dt
 import importlib.metadata
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from asteroid.quantities import format_number
 from asteroid.settings import ThresholdSettings
@@ -23,7 +24,18 @@ from asteroid.validation.dynamics import Dynamics, unstable
 from asteroid.validation.errors import Errors, improvement
 from asteroid.validation.evidence import Evidence, evidence_lines
 from asteroid.validation.intervals import ERROR, Estimate, proportion_bounds, trials_needed
-from asteroid.validation.line import MINIMUM, NO_FORCES, SURVIVED, Line, Remedy, State, error_line, state_of
+from asteroid.validation.line import (
+    MINIMUM,
+    NO_FORCES,
+    SURVIVED,
+    Line,
+    Remedy,
+    State,
+    error_line,
+    judged,
+    state_of,
+    with_state,
+)
 from asteroid.validation.minimum import MinimumComparison, ModelMinimum
 
 IMAGINARY_NOISE = 50.0
@@ -45,6 +57,14 @@ class Looks:
 
     test: int = 1
     on_policy: int = 1
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of theory of a model; ``cheap`` is None where it was trained without cheap labels."""
+
+    cheap: str | None
+    accurate: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +90,6 @@ class Certificate:
         molecule: that it was judged on.
         model: the model's name: the molecule's own, unless it is one of several molecules.
         unseen: whether the model was not trained on this molecule.
-        levels: ``cheap`` (None for a model trained without cheap labels) and ``accurate``.
         versions: of the packages that made it.
         improvement: force MAE of the scratch model over that of this one, on the same frames (energy MAE where no
             label has forces); None without a scratch model, or where this model is the scratch model.
@@ -79,7 +98,9 @@ class Certificate:
         looks: how often its test frames and those of its own MD have been judged, this time included.
         passed_over: the strategy's model, where held-out frames had shown that accurate labels alone do better and the
             scratch model was handed over; None otherwise.
-        harm: force MAE of that model over that of this one, on the same frames; as ``improvement``.
+        state: of all requirements that were checked; a model that accurate labels alone surely beat has failed.
+        beaten: whether the model trained on accurate labels alone is surely better, on the same test frames.
+        harm: force MAE of ``passed_over`` over that of this one, on the same frames; as ``improvement``.
     """
 
     model_id: str
@@ -87,7 +108,7 @@ class Certificate:
     model: str
     unseen: bool
     strategy: str
-    levels: Mapping[str, str | None]
+    levels: Levels
     created: str
     versions: Mapping[str, str]
     lines: tuple[Line, ...]
@@ -95,37 +116,27 @@ class Certificate:
     scratch_errors: Errors | None
     improvement: Estimate | None
     dynamics: Dynamics
-    minimum: MinimumComparison | ModelMinimum | None
-    evidence: Evidence
+    # The first that fits: what is stored has the keys of one of them.
+    minimum: Annotated[MinimumComparison | ModelMinimum | None, Field(union_mode="left_to_right")]
+    evidence: Evidence = field(default_factory=Evidence)
     looks: Looks = Looks()
     passed_over: PassedOver | None = None
+    passed: bool
+    state: State
+    beaten: bool = False
+    harm: Estimate | None = None
 
-    @property
-    def state(self) -> State:
-        """Of all requirements that were checked; a model that accurate labels alone surely beat has failed."""
-        return "failed" if self.beaten else state_of(self.lines)
-
-    @property
-    def passed(self) -> bool:
-        return self.state == "passed"
-
-    @property
-    def harm(self) -> Estimate | None:
-        return improvement(self.errors, self.passed_over.errors) if self.passed_over else None
-
-    @property
-    def beaten(self) -> bool:
-        """Whether the model trained on accurate labels alone is surely better, on the same test frames."""
-        return self.improvement is not None and self.improvement.high < 1
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_0_1(cls, found: Any) -> Any:
+        """Its models were of one molecule, whose name they had."""
+        if isinstance(found, dict):
+            found = {"model": found.get("molecule"), "unseen": False} | found
+        return with_state(found)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON; a number that is not finite becomes None."""
         content: dict[str, Any] = _plain(self)
-        content |= {"passed": self.passed, "state": self.state, "beaten": self.beaten, "harm": _plain(self.harm)}
-        content["lines"] = [
-            {**_plain(line), "passed": line.passed, "state": line.state, "bound": _plain(line.bound)}
-            for line in self.lines
-        ]
         return content
 
 
@@ -158,29 +169,37 @@ def certify(
         passed_over: the strategy's model where it was not handed over: see :class:`Certificate`.
     """
     evidence, looks = evidence or Evidence(), looks or Looks()
+    lines = (
+        *_error_lines(errors, thresholds, looks.test),
+        *_dynamics_lines(dynamics, thresholds),
+        *_minimum_lines(minimum, minimum_note, thresholds, accurate_forces),
+        *evidence_lines(evidence, thresholds, look=looks.on_policy),
+    )
+    gain = improvement(errors, scratch_errors) if scratch_errors else None
+    beaten = gain is not None and gain.high < 1
+    state = "failed" if beaten else state_of(lines)
     return Certificate(
         model_id=card.model_id,
         molecule=molecule,
         model=card.molecule,
         unseen=molecule not in card.molecules,
         strategy=card.strategy,
-        levels={"cheap": card.cheap, "accurate": card.accurate},
+        levels=Levels(card.cheap, card.accurate),
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         versions=_versions(),
-        lines=(
-            *_error_lines(errors, thresholds, looks.test),
-            *_dynamics_lines(dynamics, thresholds),
-            *_minimum_lines(minimum, minimum_note, thresholds, accurate_forces),
-            *evidence_lines(evidence, thresholds, look=looks.on_policy),
-        ),
+        lines=lines,
         errors=errors,
         scratch_errors=scratch_errors,
-        improvement=improvement(errors, scratch_errors) if scratch_errors else None,
+        improvement=gain,
         dynamics=dynamics,
         minimum=minimum,
         evidence=evidence,
         looks=looks,
         passed_over=passed_over,
+        passed=state == "passed",
+        state=state,
+        beaten=beaten,
+        harm=improvement(errors, passed_over.errors) if passed_over else None,
     )
 
 
@@ -200,7 +219,7 @@ def _error_lines(errors: Errors, thresholds: ThresholdSettings, look: int) -> tu
         note=note,
     )
     if errors.force_mae is None:
-        return Line("Force MAE", None, "eV/Å", thresholds.force_mae, "<=", NO_FORCES, checked=False), energy
+        return judged("Force MAE", None, "eV/Å", thresholds.force_mae, "<=", NO_FORCES, checked=False), energy
     with_forces = sum(forces is not None for forces in errors.reference_forces)
     force = error_line(
         "Force MAE",
@@ -244,7 +263,7 @@ def _drift_line(dynamics: Dynamics, thresholds: ThresholdSettings) -> Line:
     sure = "" if high is None else f"with {100 * (1 - ERROR):g}% confidence at most {format_number(high, 2)}"
     finer = "" if half.drift is None else f"{format_number(half.drift, 2)} with {half.timestep:g} fs"
     note = "; ".join(filter(None, [sure, setting, finer, *unstable([nve, half])]))
-    return Line(
+    return judged(
         "NVE energy drift",
         value,
         "eV/atom/ps",
@@ -287,7 +306,7 @@ def _survival_line(dynamics: Dynamics, thresholds: ThresholdSettings) -> Line:
     elif length < LEAST_PS["nvt"]:
         suffices = f"trajectories of {LEAST_PS['nvt']:g} ps instead of {length:g}"
         remedy = Remedy("validation", "nvt_ps", LEAST_PS["nvt"])
-    return Line(
+    return judged(
         SURVIVED,
         value,
         "",
@@ -325,7 +344,7 @@ def _minimum_lines(
                 f"{format_number(minimum.rmsd)} Å from the model's minimum"
             )
     return (
-        Line(
+        judged(
             MINIMUM[0],
             force,
             "eV/Å",
@@ -334,8 +353,8 @@ def _minimum_lines(
             force_note,
             accurate_forces,
         ),
-        Line(MINIMUM[1], rmsd, "Å", thresholds.minimum_rmsd, "<=", rmsd_note, accurate_forces),
-        Line(MINIMUM[2], imaginary, "", 0.0, "<=", mode_note),
+        judged(MINIMUM[1], rmsd, "Å", thresholds.minimum_rmsd, "<=", rmsd_note, accurate_forces),
+        judged(MINIMUM[2], imaginary, "", 0.0, "<=", mode_note),
     )
 
 

@@ -10,6 +10,7 @@ resampled, lies at a distance from itself that is noise. Made in :mod:`asteroid.
 :mod:`asteroid.validation.certificate`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -21,9 +22,9 @@ import numpy.typing as npt
 from asteroid.chemistry.bonds import bonded
 from asteroid.chemistry.fragments import fragments
 from asteroid.configuration import Configuration, hill_formula
+from asteroid.store.records import Floats, Upper
 from asteroid.units import BOLTZMANN
 
-Floats = npt.NDArray[np.float64]
 Kind = Literal["bond", "angle", "dihedral", "fragments"]
 
 RESAMPLES = 200
@@ -54,7 +55,7 @@ class Samples:
         return float(self.weights.sum() ** 2 / (self.weights**2).sum()) if len(self.weights) else 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Distance:
     """How far apart two distributions of one internal coordinate are.
 
@@ -63,7 +64,8 @@ class Distance:
         atoms: (C, 2 to 4) of each coordinate of the class; for fragments, N + the number of each.
         value, low, high: Å or degrees, with the 95% interval of a bootstrap over trajectories of both.
         bounds: Å or degrees, lower and upper, each with 95% confidence by itself. Resampling adds to a distance, which
-            is never negative: the upper bound is too high rather than too low, and the lower one is freed of it.
+            is never negative: the upper bound is too high rather than too low, and the lower one is freed of it. Not
+            in certificates of version 0.1.
         noise: Å or degrees, distances of both from themselves resampled, added in squares: less cannot be told from it.
         centres: (BINS,) Å or degrees, and the densities of both there.
     """
@@ -74,7 +76,7 @@ class Distance:
     value: float
     low: float
     high: float
-    bounds: tuple[float, float]
+    bounds: tuple[float, Upper] = (0.0, math.inf)
     noise: float
     centres: Floats
     model: Floats

@@ -19,7 +19,8 @@ from asteroid.chemistry.bonds import BONDED, bonded, radius_sums
 from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
 from asteroid.settings import ValidationSettings
-from asteroid.simulation.replicas import Ensemble, Floats, Judge, Progress, Replica
+from asteroid.simulation.replicas import Ensemble, Judge, Progress, Replica
+from asteroid.store.records import Floats
 from asteroid.validation.intervals import quantile
 from asteroid.validation.on_policy import statistical_inefficiency
 from asteroid.validation.survival import Survival, kaplan_meier
@@ -51,7 +52,7 @@ class Trajectory:
         reason: why it ended early; None for a stable trajectory.
         drift: eV/atom/ps, slope of the total energy; None unless ``nve`` and stable.
         drift_error: eV/atom/ps, by which the slope may be off with 95% confidence in either direction; infinite for a
-            trajectory too short to tell, None with the drift.
+            trajectory too short to tell; None with the drift, and in certificates of version 0.1.
         fluctuation: eV/atom, standard deviation about that slope; None with the drift.
         mean_temperature: K, over the second half of the steps.
         times: (K,) fs; the series are thinned for plots.
@@ -67,7 +68,7 @@ class Trajectory:
     survived: float
     reason: str | None
     drift: float | None
-    drift_error: float | None
+    drift_error: float | None = None
     fluctuation: float | None
     mean_temperature: float | None
     times: Floats

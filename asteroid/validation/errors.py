@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.store.records import Floats, Ints
 from asteroid.validation.intervals import Estimate, estimate_mean, estimate_ratio
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +30,11 @@ class Errors:
         total_energy_mae: eV.
         force_mae, force_rmse: eV/Å over components; None when no label has forces.
         force_worst: eV/Å, largest absolute error of a component; None likewise.
-        groups: M names: frames of one trajectory share theirs.
+        groups: M names: frames of one trajectory share theirs; none in certificates of version 0.1.
     """
 
     frame_ids: tuple[str, ...]
-    atoms: npt.NDArray[np.int64]
+    atoms: Ints
     reference_energies: Floats
     predicted_energies: Floats
     reference_forces: tuple[Floats | None, ...]
@@ -47,7 +46,7 @@ class Errors:
     force_mae: Estimate | None
     force_rmse: Estimate | None
     force_worst: float | None
-    groups: tuple[str, ...]
+    groups: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:

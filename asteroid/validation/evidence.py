@@ -6,14 +6,14 @@ what they are at the geometries that were labelled. Gathered in :mod:`asteroid.s
 :mod:`asteroid.validation.certificate`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from asteroid.quantities import format_number
 from asteroid.settings import ThresholdSettings
 from asteroid.validation.distributions import FEWEST, Distance, Distributions, Kind
 from asteroid.validation.harmonic import Frequencies
 from asteroid.validation.intervals import ERROR
-from asteroid.validation.line import NO_FORCES, ON_POLICY, TORSIONS, Line, error_line
+from asteroid.validation.line import NO_FORCES, ON_POLICY, TORSIONS, Line, error_line, judged, judged_again
 from asteroid.validation.on_policy import OnPolicy
 from asteroid.validation.spectra import Spectrum
 from asteroid.validation.torsions import TorsionComparison
@@ -82,13 +82,13 @@ def _on_policy_line(found: OnPolicy | None, thresholds: ThresholdSettings, look:
     name, unit, threshold = ON_POLICY, "eV/Å", thresholds.on_policy_mae
     if found is None:
         note = "no frames of the model's own MD were to be labelled"
-        return Line(name, None, unit, threshold, "<=", note, checked=False)
+        return judged(name, None, unit, threshold, "<=", note, checked=False)
     if found.errors is None:
         return _unlabelled(
-            Line(name, None, unit, threshold, "<=", f"none of {found.asked} frames got an accurate label")
+            judged(name, None, unit, threshold, "<=", f"none of {found.asked} frames got an accurate label")
         )
     if found.errors.force_mae is None:
-        return Line(name, None, unit, threshold, "<=", NO_FORCES, checked=False)
+        return judged(name, None, unit, threshold, "<=", NO_FORCES, checked=False)
     rmse, worst = found.errors.force_rmse, found.errors.force_worst
     kelvin = ", ".join(f"{t:.0f}" for t in sorted(set(found.temperatures)))
     note = (
@@ -109,14 +109,14 @@ def _on_policy_line(found: OnPolicy | None, thresholds: ThresholdSettings, look:
     if found.failed > MISSING * found.asked:
         # Geometries without a label are often absurd: what is left of them must not pass for all.
         lacking = f"{found.failed} of {found.asked} frames got no accurate label"
-        line = replace(line, value=None, low=None, high=None, confidence=None, remedy=None)
-        return _unlabelled(replace(line, note=f"{lacking}; the others: {line.note}"))
+        unknown = dict.fromkeys(("value", "low", "high", "confidence", "remedy"))
+        return _unlabelled(judged_again(line, note=f"{lacking}; the others: {line.note}", **unknown))
     return line
 
 
 def _unlabelled(line: Line) -> Line:
     """Of labels that were asked for and failed: they cannot condemn a model, and must not acquit it."""
-    return replace(line, enough=False, suffices="accurate labels where they failed: see asteroid status --reasons")
+    return judged_again(line, enough=False, suffices="accurate labels where they failed: see asteroid status --reasons")
 
 
 def _frequency_lines(evidence: Evidence, thresholds: ThresholdSettings) -> tuple[Line, ...]:
@@ -130,8 +130,8 @@ def _frequency_lines(evidence: Evidence, thresholds: ThresholdSettings) -> tuple
         worst_note = f"{found.model[mode]:.0f} instead of {found.accurate[mode]:.0f} cm⁻¹"
     names = "Mean deviation of harmonic frequencies", "Largest deviation of a harmonic frequency"
     lines = (
-        Line(names[0], mean, "cm⁻¹", thresholds.frequency_mean, "<=", mean_note, asked),
-        Line(names[1], worst, "cm⁻¹", thresholds.frequency_worst, "<=", worst_note, asked),
+        judged(names[0], mean, "cm⁻¹", thresholds.frequency_mean, "<=", mean_note, asked),
+        judged(names[1], worst, "cm⁻¹", thresholds.frequency_worst, "<=", worst_note, asked),
     )
     return lines if found is not None or not asked else tuple(map(_unlabelled, lines))
 
@@ -148,7 +148,7 @@ def _torsion_line(found: tuple[TorsionComparison, ...], thresholds: ThresholdSet
     if measured and (lacking := sum(len(torsion.points) < torsion.asked for torsion in found)):
         # What could not be measured, the top of a barrier say, must not hide behind what could.
         value, note = None, f"of {lacking} of {len(found)} bonds an accurate label is missing; {note}"
-    line = Line(TORSIONS, value, "meV", thresholds.torsion, "<=", note, bool(found))
+    line = judged(TORSIONS, value, "meV", thresholds.torsion, "<=", note, bool(found))
     return _unlabelled(line) if found and value is None else line
 
 
@@ -166,7 +166,7 @@ def _distribution_line(kind: Kind, found: tuple[Distributions, ...], threshold: 
         note = _distance_note(worst, at, unit)
         # The distance of the coordinate that is least sure is the value, even where another's is larger.
         value = max(worst.value, low)
-        return Line(
+        return judged(
             name, value, unit, threshold, "<=", note, low=low, high=high, confidence=1 - ERROR, suffices=suffices
         )
     if usable:
@@ -178,7 +178,7 @@ def _distribution_line(kind: Kind, found: tuple[Distributions, ...], threshold: 
         note = f"the reference is worth {most:.2g} frames, fewer than {FEWEST:.0f}: {found[0].source}"
     else:
         note = "no reference trajectory at a temperature of the MD"
-    return Line(name, None, unit, threshold, "<=", note, checked=False)
+    return judged(name, None, unit, threshold, "<=", note, checked=False)
 
 
 def _distance_note(worst: Distance, at: Distributions, unit: str) -> str:

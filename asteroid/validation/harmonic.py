@@ -7,13 +7,11 @@ resemble, not with the one of the same rank: two modes that are close may stand 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from asteroid.chemistry.vibrations import normal_modes
 from asteroid.configuration import Configuration
+from asteroid.store.records import Floats
 from asteroid.validation.minimum import rotation_onto
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,12 @@ errors get Student's interval on a logarithmic scale, parts of trajectories the 
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from asteroid.store.records import Upper
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,22 +31,18 @@ class Estimate:
     Args:
         spread: standard error of the logarithm of the value.
         degrees: of freedom of the spread: independent frames or trajectories, less one. Without any there is no
-            interval: it reaches from 0 to infinity.
+            interval: it reaches from 0 to infinity. Certificates of version 0.1 have neither.
     """
 
     value: float
     low: float
-    high: float
-    spread: float
-    degrees: int
+    high: Upper
+    spread: float = 0.0
+    degrees: int = 0
 
     def bounds(self, confidence: float) -> tuple[float, float]:
         """Lower and upper bound, each of which holds with this probability by itself."""
         return _bounds(self.value, self.spread, self.degrees, confidence)
-
-    def to_json(self) -> dict[str, float | None]:
-        """Plain values; JSON has no infinity, so an interval without an upper end has null there."""
-        return {**asdict(self), "high": self.high if math.isfinite(self.high) else None}
 
     def root(self) -> "Estimate":
         """The same of the square root of the value."""

@@ -5,8 +5,10 @@ Lines are made in :mod:`asteroid.validation.certificate` and :mod:`asteroid.vali
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Final, Literal
+
+from pydantic import model_validator
 
 from asteroid.quantities import format_number
 from asteroid.validation.intervals import Estimate, confidence_of_look, frames_needed
@@ -49,7 +51,7 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Line:
-    """One requirement: the bound of what was measured, ``comparison``, ``threshold``.
+    """One requirement: the bound of what was measured, ``comparison``, ``threshold``; :func:`judged` makes them.
 
     Args:
         value: None could not be measured and does not pass.
@@ -59,6 +61,8 @@ class Line:
         enough: False where there is less evidence than any claim needs: whatever was measured, it does not pass.
         suffices: what would decide an open line, in words.
         remedy: the same for the manifest; None where no evidence alone will do.
+        state: passed where the bound meets the threshold, failed where the other bound misses it as well.
+        bound: that has to meet the threshold.
     """
 
     name: str
@@ -74,33 +78,72 @@ class Line:
     enough: bool = True
     suffices: str = ""
     remedy: Remedy | None = None
+    _: KW_ONLY
+    passed: bool
+    state: State
+    bound: float | None = None
 
-    @property
-    def bound(self) -> float | None:
-        """The bound that has to meet the threshold."""
-        bound = self.high if self.comparison == "<=" else self.low
-        return self.value if bound is None else bound
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_0_1(cls, found: Any) -> Any:
+        """It knew neither bounds nor a want of evidence."""
+        return with_state(found)
 
-    @property
-    def state(self) -> State:
-        """Passed where the bound meets the threshold, failed where the other bound misses it as well."""
-        if not self.checked:
-            return "not checked"
-        if self.value is None or not math.isfinite(self.value):
-            return "failed" if self.enough else OPEN
-        other = self.low if self.comparison == "<=" else self.high
-        if not self._meets(self.value if other is None else other):
-            return "failed"
-        return "passed" if self.enough and self._meets(self.bound) else OPEN
 
-    @property
-    def passed(self) -> bool:
-        return self.state == "passed"
+def with_state(found: Any) -> Any:
+    """A stored verdict of version 0.1, which said ``passed`` alone, with its state."""
+    if not isinstance(found, dict) or "state" in found:
+        return found
+    state: State = "passed" if found.get("passed") else "failed"
+    return {**found, "state": state if found.get("checked", True) else "not checked"}
 
-    def _meets(self, found: float | None) -> bool:
+
+def judged(
+    name: str,
+    value: float | None,
+    unit: str,
+    threshold: float,
+    comparison: Literal["<=", ">="],
+    note: str = "",
+    checked: bool = True,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    confidence: float | None = None,
+    enough: bool = True,
+    suffices: str = "",
+    remedy: Remedy | None = None,
+) -> Line:
+    """A line with its verdict; arguments as of :class:`Line`."""
+
+    def meets(found: float | None) -> bool:
         if found is None or math.isnan(found):
             return False
-        return found <= self.threshold if self.comparison == "<=" else found >= self.threshold
+        return found <= threshold if comparison == "<=" else found >= threshold
+
+    ends = (high, low) if comparison == "<=" else (low, high)
+    bound, other = (value if end is None else end for end in ends)
+    state: State
+    if not checked:
+        state = "not checked"
+    elif value is None or not math.isfinite(value):
+        state = "failed" if enough else OPEN
+    elif not meets(other):
+        state = "failed"
+    else:
+        state = "passed" if enough and meets(bound) else OPEN
+    return Line(
+        *(name, value, unit, threshold, comparison, note, checked, low, high, confidence, enough, suffices, remedy),
+        passed=state == "passed",
+        state=state,
+        bound=bound,
+    )
+
+
+def judged_again(line: Line, **changes: Any) -> Line:
+    """A line with other evidence."""
+    evidence = {name: value for name, value in vars(line).items() if name not in ("passed", "state", "bound")}
+    return judged(**(evidence | changes))
 
 
 def state_of(lines: Iterable[Line]) -> State:
@@ -142,7 +185,7 @@ def error_line(
         else:
             suffices = "a smaller error: more frames would sooner show that it is missed"
     sure = f"{100 * confidence:.4g}%" + (f", look {look} at these frames" if look > 1 else "")
-    return Line(
+    return judged(
         name,
         estimate.value,
         unit,

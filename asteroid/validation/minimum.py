@@ -17,8 +17,8 @@ import numpy.typing as npt
 from asteroid.chemistry.bonds import bonded
 from asteroid.chemistry.vibrations import hessian, internal_modes, normal_modes
 from asteroid.configuration import Configuration
+from asteroid.store.records import Floats
 
-Floats = npt.NDArray[np.float64]
 Labelled = tuple[Configuration, Floats]
 """A configuration and its accurate forces, (N, 3) eV/Å."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from asteroid.store.records import Floats
 
 CENTIMETRES_A_FEMTOSECOND = 2.99792458e-5
 """Speed of light; exact."""

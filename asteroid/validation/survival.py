@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from asteroid.store.records import Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +31,8 @@ class Survival:
     """
 
     times: Floats
-    at_risk: npt.NDArray[np.int64]
-    failed: npt.NDArray[np.int64]
+    at_risk: Ints
+    failed: Ints
     surviving: Floats
     low: Floats
     high: Floats

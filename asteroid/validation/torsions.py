@@ -16,8 +16,7 @@ import numpy.typing as npt
 from asteroid.chemistry.bonds import turning_side
 from asteroid.chemistry.structures import parse_smiles
 from asteroid.configuration import Configuration
-
-Floats = npt.NDArray[np.float64]
+from asteroid.store.records import Floats, Ints
 
 STEP = 15.0
 """degrees between the points of a profile: a threefold barrier is 120 wide"""
@@ -76,7 +75,7 @@ class TorsionComparison:
     name: str
     turns: Floats
     energies: Floats
-    points: npt.NDArray[np.int64]
+    points: Ints
     accurate: Floats
     worst: float | None
     asked: int

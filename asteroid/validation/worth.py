@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.validation.errors import Errors, absolute_errors
+from asteroid.validation.intervals import Estimate
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,6 +39,35 @@ class Worth:
     high: float | None
     exponent: float
     measured: bool
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A model of accurate labels alone, on the certificate's test frames.
+
+    Args:
+        labels: accurate labels that it had, held-out ones included.
+        force_mae: eV/Å; None where no label has forces.
+        energy_mae: eV/atom.
+    """
+
+    labels: int
+    model_id: str
+    force_mae: Estimate | None
+    energy_mae: Estimate
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """How the error of accurate labels alone falls with their number.
+
+    Args:
+        points: fewest labels first.
+        worth: None with fewer than two points.
+    """
+
+    points: tuple[CurvePoint, ...] = ()
+    worth: Worth | None = None
 
 
 def labels_needed(model: Errors, scratch: Mapping[int, Errors], *, seed: int = 0) -> Worth | None:

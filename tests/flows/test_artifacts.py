@@ -2,6 +2,7 @@
 
 import base64
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 from asteroid.manifest import MoleculeSettings
@@ -16,7 +17,7 @@ FOLDER = "reports/water/0123456789abcdef-cafe"
 
 def test_the_certificate_in_the_ui_gives_the_three_answers_of_the_report_with_their_pictures(tmp_path: Path) -> None:
     store = fill(Store(tmp_path / "store"))
-    certificate = make_certificate(loose=False).to_json()
+    certificate = make_certificate(loose=False)
     report = write_report(store, "water", certificate, make_card(), make_scratch_card(), folder=FOLDER)
     outcome = {
         "passed": False,
@@ -25,7 +26,7 @@ def test_the_certificate_in_the_ui_gives_the_three_answers_of_the_report_with_th
         "scratch_force_mae": 0.2,
         "energy_mae": 0.001,
         "scratch_energy_mae": None,
-        "lines": certificate["lines"],
+        "lines": [asdict(line) for line in certificate.lines],
         "model": "model.model",
         "report": report,
         "report_path": f"{FOLDER}/report.html",

@@ -14,6 +14,10 @@ from asteroid.store.account import charge
 from asteroid.store.records import AnalyticHessian
 from asteroid.store.round_records import RoundCost
 from asteroid.usage import Usage
+from asteroid.validation.certificate import Certificate
+from asteroid.validation.intervals import Estimate
+from asteroid.validation.line import judged_again
+from asteroid.validation.worth import CurvePoint, LearningCurve, Worth
 from tests.report.test_rounds import make_rounds
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
@@ -44,7 +48,7 @@ def line(stage: str, left: float, *, least: float, spent: float = 0.0) -> dict:
 )
 def test_the_cost_is_held_against_the_quote_of_the_same_stages(most, least, verdict):
     # 7100 core-seconds of accurate labels, of 10,000 in all.
-    found = answer(make_certificate().to_json(), make_card(), COSTS, quoted=quoted(most, least)).cost
+    found = answer(make_certificate(), make_card(), COSTS, quoted=quoted(most, least)).cost
     assert found.figure == "2.78 core-hours"
     assert found.sentences[-1].endswith(verdict)
     assert found.sentences[0] == "1% for cheap labels, 71% for accurate labels, 28% for training."
@@ -109,10 +113,13 @@ def test_an_analytic_hessian_is_a_cost_of_judging(store):
     assert Cost("analytic second derivatives", 7.5, "accurate labels", judges=True) in found
 
 
-def curve(**changes) -> dict:
-    worth = {"labels": 71.3, "low": 40.0, "high": 160.0, "exponent": 0.5, "measured": False}
-    points = [{"labels": 5, "model_id": "a"}, {"labels": 10, "model_id": "b"}]
-    return {"points": points, "worth": worth | changes}
+def curve(**changes) -> LearningCurve:
+    worth = Worth(labels=71.3, low=40.0, high=160.0, exponent=0.5, measured=False)
+    points = (
+        CurvePoint(5, "a", None, Estimate(0.02, 0.01, 0.03)),
+        CurvePoint(10, "b", None, Estimate(0.01, 0.0, 0.02)),
+    )
+    return LearningCurve(points, replace(worth, **changes))
 
 
 def test_the_worth_of_the_cheap_labels_is_said_with_its_interval_and_where_it_comes_from():
@@ -143,36 +150,38 @@ def test_fewer_labels_for_the_same_error_are_no_saving():
 
 
 def test_without_a_comparison_nothing_was_bought():
-    found = answer(make_certificate(with_scratch=False).to_json(), make_card(), COSTS).bought
+    found = answer(make_certificate(with_scratch=False), make_card(), COSTS).bought
     assert found.figure == ""
     assert "is not known" in found.sentences[0]
 
 
 def test_a_group_is_decided_by_the_line_that_is_farthest_beyond_its_threshold():
-    found = {g.name: g for g in group_lines(make_certificate(loose=False).to_json())}
+    found = {g.name: g for g in group_lines(make_certificate(loose=False))}
     assert found["Held-out frames"].state == "failed"
-    assert found["Held-out frames"].worst["name"] == "Force MAE"
+    assert found["Held-out frames"].worst.name == "Force MAE"
     assert found["Held-out frames"].closeness > 1
     assert found["Minimum"].state == "passed"
     assert found["On its own MD"].state == "not checked"
 
 
 def test_a_failed_line_decides_its_group_however_near_the_others_are():
-    lines = make_certificate(thresholds=ThresholdSettings(force_mae=5.0, energy_mae=1e-9)).to_json()
+    lines = make_certificate(thresholds=ThresholdSettings(force_mae=5.0, energy_mae=1e-9))
     held_out = next(g for g in group_lines(lines) if g.name == "Held-out frames")
-    assert (held_out.worst["name"], held_out.state) == ("Energy MAE", "failed")
+    assert (held_out.worst.name, held_out.state) == ("Energy MAE", "failed")
 
 
 def test_the_error_on_its_own_dynamics_is_said_where_there_is_one():
-    certificate = make_certificate().to_json()
-    index = next(i for i, line in enumerate(certificate["lines"]) if "own MD" in line["name"])
-    certificate["lines"][index] |= {"value": 0.0123, "checked": True, "passed": True, "state": "passed"}
-    sentences = answer(certificate, make_card(), COSTS).good.sentences
+    certificate = make_certificate()
+
+    def found(value: float | None) -> Certificate:
+        lines = (judged_again(e, value=value, checked=True) if "own MD" in e.name else e for e in certificate.lines)
+        return replace(certificate, lines=tuple(lines))
+
+    sentences = answer(found(0.0123), make_card(), COSTS).good.sentences
     assert any("fresh accurate labels find 0.0123 eV/Å (0.0500 was asked for)" in said for said in sentences)
-    certificate["lines"][index] |= {"value": None, "passed": False, "state": "failed"}
-    assert answer(certificate, make_card(), COSTS).good.sentences[1].startswith("Where its own dynamics lead it")
+    assert answer(found(None), make_card(), COSTS).good.sentences[1].startswith("Where its own dynamics lead it")
 
 
 def test_a_few_minutes_are_told_in_seconds():
     short = [replace(cost, core_seconds=cost.core_seconds / 100) for cost in COSTS]
-    assert answer(make_certificate().to_json(), make_card(), short).cost.figure == "100 core-seconds"
+    assert answer(make_certificate(), make_card(), short).cost.figure == "100 core-seconds"

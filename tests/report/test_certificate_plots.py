@@ -1,4 +1,6 @@
-"""Every figure of a certificate's evidence is drawn from its JSON, and depends on what it shows."""
+"""Every figure of a certificate's evidence is drawn, and depends on what it shows."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,35 +34,35 @@ def full_certificate() -> Certificate:
 
 
 @pytest.fixture(scope="module")
-def content() -> dict:
-    return full_certificate().to_json()
+def content() -> Certificate:
+    return full_certificate()
 
 
-def test_each_kind_of_evidence_has_its_figure(content: dict) -> None:
-    evidence = content["evidence"]
+def test_each_kind_of_evidence_has_its_figure(content: Certificate) -> None:
+    evidence = content.evidence
     figures = [
-        plots.on_policy_parity(evidence["on_policy"]),
-        plots.frequency_deviations(evidence["frequencies"]),
-        plots.torsion_profile(evidence["torsions"][0]),
-        plots.distributions(evidence["distributions"][0], "bond"),
-        plots.distributions(evidence["distributions"][0], "angle"),
-        plots.power_spectrum(evidence["spectrum"], content["minimum"]["frequencies"]),
+        plots.on_policy_parity(evidence.on_policy),
+        plots.frequency_deviations(evidence.frequencies),
+        plots.torsion_profile(evidence.torsions[0]),
+        plots.distributions(evidence.distributions[0], "bond"),
+        plots.distributions(evidence.distributions[0], "angle"),
+        plots.power_spectrum(evidence.spectrum, content.minimum.frequencies),
     ]
     assert all(figure is not None and figure.startswith(PNG) for figure in figures)
     assert len(set(figures)) == len(figures)
 
 
-def test_what_a_molecule_or_its_labels_do_not_have_has_no_figure(content: dict) -> None:
-    assert plots.distributions(content["evidence"]["distributions"][0], "dihedral") is None
+def test_what_a_molecule_or_its_labels_do_not_have_has_no_figure(content: Certificate) -> None:
+    assert plots.distributions(content.evidence.distributions[0], "dihedral") is None
     errors = measured_on_energies_alone()[0]
-    bare = make_certificate(evidence=Evidence(on_policy=OnPolicy(errors, (300.0,) * 12, 12, 0))).to_json()
-    assert plots.on_policy_parity(bare["evidence"]["on_policy"]) is None
-    nothing = make_certificate(evidence=Evidence(on_policy=OnPolicy(None, (), 6, 6))).to_json()
-    assert plots.on_policy_parity(nothing["evidence"]["on_policy"]) is None
+    bare = make_certificate(evidence=Evidence(on_policy=OnPolicy(errors, (300.0,) * 12, 12, 0)))
+    assert plots.on_policy_parity(bare.evidence.on_policy) is None
+    nothing = make_certificate(evidence=Evidence(on_policy=OnPolicy(None, (), 6, 6)))
+    assert plots.on_policy_parity(nothing.evidence.on_policy) is None
 
 
-def test_a_torsion_without_labels_is_still_drawn(content: dict) -> None:
-    torsion = content["evidence"]["torsions"][0]
-    bare = plots.torsion_profile(torsion | {"points": [], "accurate": []})
+def test_a_torsion_without_labels_is_still_drawn(content: Certificate) -> None:
+    torsion = content.evidence.torsions[0]
+    bare = plots.torsion_profile(replace(torsion, points=np.zeros(0, dtype=int), accurate=np.zeros(0)))
     assert bare.startswith(PNG)
     assert bare != plots.torsion_profile(torsion)

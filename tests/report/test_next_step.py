@@ -16,7 +16,7 @@ SPENT = Spent(labels=40, label_seconds=36.0, md_seconds=2.0, md_ps=2.0, temperat
 
 
 def step(spent=SPENT, **changes):
-    return next_step(make_certificate(**changes).to_json(), spent)
+    return next_step(make_certificate(**changes), spent)
 
 
 def test_a_certified_model_needs_no_next_step():
@@ -41,7 +41,7 @@ def test_a_molecule_that_only_judges_buys_no_labels_of_its_own_to_train_on():
     thresholds = ThresholdSettings(
         force_mae=errors.force_mae.low / 1.5, energy_mae=1.0, nve_drift=0.01, minimum_force=5.0, minimum_rmsd=0.5
     )
-    certificate = make_certificate(thresholds=thresholds).to_json() | {"model": "alcohols", "unseen": True}
+    certificate = replace(make_certificate(thresholds=thresholds), model="alcohols", unseen=True)
     said = next_step(certificate, SPENT)
     assert said.startswith("Next: as it misses force MAE, move this molecule from judge to molecules of the model ")
     assert "budget" not in said
@@ -85,6 +85,6 @@ def test_a_better_model_of_accurate_labels_alone_is_the_next_step():
 @pytest.mark.parametrize("said", ["", "Next: 20 more accurate labels"])
 def test_the_next_step_stands_on_the_first_screen(said):
     sentences = answer(
-        make_certificate().to_json(), make_card(), [Cost("training", 1.0, "training")], next_step=said
+        make_certificate(), make_card(), [Cost("training", 1.0, "training")], next_step=said
     ).good.sentences
     assert (f"{said}." in sentences) == bool(said)

@@ -1,5 +1,7 @@
 """What the figures of a report say: one legend entry a temperature, smooth curves, and named quantities."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -9,15 +11,14 @@ from asteroid.report import answer_plots
 from asteroid.report.dynamics_plots import draw_temperatures
 from asteroid.report.groups import group_lines
 from asteroid.report.smoothing import best_bandwidth, smooth
+from asteroid.validation.line import judged
+from tests.validation.certificates import make_certificate, measured
 
 
 def replica(temperature, frames=20, reason=None):
-    return {
-        "temperature": temperature,
-        "times": [10.0 * k for k in range(frames)],
-        "temperatures": [temperature + k for k in range(frames)],
-        "reason": reason,
-    }
+    steps = np.arange(float(frames))
+    one = measured()[2].nve
+    return replace(one, temperature=temperature, times=10 * steps, temperatures=temperature + steps, reason=reason)
 
 
 def test_a_temperature_has_one_entry_in_the_legend_however_many_its_replicas():
@@ -72,8 +73,8 @@ def test_seventy_values_show_the_peaks_of_their_distribution_and_no_others(means
 def test_a_failed_bar_names_its_quantity_and_unit(monkeypatch, quantity, unit, value, said):
     drawn = []
     monkeypatch.setattr(answer_plots, "to_png", lambda figure: drawn.append(figure) or b"")
-    line = {"name": quantity, "value": value, "unit": unit, "threshold": value / 2, "comparison": "<=", "note": ""}
-    answer_plots.how_good(group_lines({"lines": [line | {"checked": True, "passed": False}]}))
+    line = judged(quantity, value, unit, value / 2, "<=")
+    answer_plots.how_good(group_lines(replace(make_certificate(), lines=(line,))))
     texts = [text.get_text() for text in drawn[0].axes[0].texts]
     assert {"Minimum", quantity, said} <= set(texts)
 

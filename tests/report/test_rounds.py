@@ -94,7 +94,7 @@ def test_the_rounds_of_a_model_are_those_up_to_its_own(looped):
 
 
 def test_a_page_tells_what_each_round_picked_why_and_what_came_of_it(looped):
-    content = make_certificate().to_json()
+    content = make_certificate()
     html = Path(write_report(looped, "water", content, make_card(), make_scratch_card(), folder=FOLDER)).read_text()
     text = Page(html).text
     assert "<script" not in html
@@ -134,7 +134,7 @@ def test_a_first_round_alone_has_neither_exploration_nor_calibration():
 
 def test_a_model_of_one_round_has_no_section_of_rounds(store):
     assert rounds_context([]) is None
-    content = make_certificate().to_json()
+    content = make_certificate()
     page = Path(write_report(store, "water", content, make_card(), make_scratch_card(), folder=FOLDER)).read_text()
     assert 'id="rounds"' not in page
 

@@ -8,6 +8,7 @@ from asteroid.report.words import how_trained
 from asteroid.settings import Strategy, ThresholdSettings
 from asteroid.strategies import strategy_named
 from asteroid.validation.certificate import PassedOver
+from asteroid.validation.intervals import Estimate
 from tests.validation.certificates import (
     as_if_longer,
     make_card,
@@ -19,7 +20,12 @@ from tests.validation.certificates import (
 
 
 def with_ratio(value, low, high):
-    return make_certificate().to_json() | {"improvement": {"value": value, "low": low, "high": high}}
+    return replace(make_certificate(), improvement=Estimate(value, low, high))
+
+
+def with_scratch_energy(certificate, value):
+    scratch = certificate.scratch_errors
+    return replace(certificate, scratch_errors=replace(scratch, energy_mae=replace(scratch.energy_mae, value=value)))
 
 
 def test_a_gain_is_said_with_its_interval():
@@ -38,15 +44,15 @@ def test_a_loss_is_said_plainly_and_the_other_model_recommended():
 def test_a_model_that_was_not_handed_over_is_said_to_harm_with_its_figures():
     errors, worse = measured()[:2]
     other = PassedOver("0123456789abcdef", "weighted", worse, chosen_on=10)
-    certificate = make_certificate(errors=errors, scratch_errors=None, passed_over=other).to_json()
-    assert certificate["harm"]["low"] > 1
+    certificate = make_certificate(errors=errors, scratch_errors=None, passed_over=other)
+    assert certificate.harm.low > 1
     sentence = benefit_sentence(certificate, make_card(strategy="scratch"))
     assert sentence.startswith("It did not help, it harmed: 10 held-out frames that neither was fitted to show")
     assert f"With the cheap labels the force error is {worse.force_mae.value:.3g} eV/Å" in sentence
 
 
 def test_what_could_not_be_told_is_said_with_what_is_missing():
-    said = quality_sentence(make_certificate(dynamics=as_if_longer(measured()[2], replicas=8)).to_json())
+    said = quality_sentence(make_certificate(dynamics=as_if_longer(measured()[2], replicas=8)))
     assert said.startswith("The model surely meets 6 of 7 requirements that were checked.")
     assert "Not enough evidence: trajectories that survived." in said
 
@@ -60,35 +66,35 @@ def test_an_interval_that_includes_one_claims_nothing(value, low, high):
 
 def test_a_gain_in_forces_that_costs_energies_is_not_called_a_gain_in_both():
     certificate = with_ratio(2.0, 1.5, 2.5)
-    certificate["scratch_errors"]["energy_mae"]["value"] = certificate["errors"]["energy_mae"]["value"] / 2
+    certificate = with_scratch_energy(certificate, certificate.errors.energy_mae.value / 2)
     assert benefit_sentence(certificate, make_card()).startswith("It helped the forces, but not the energies.")
 
 
 def test_without_a_comparison_nothing_is_claimed():
-    certificate = make_certificate(with_scratch=False).to_json()
+    certificate = make_certificate(with_scratch=False)
     assert "is not known" in benefit_sentence(certificate, make_card())
     assert "no cheap label helped" in benefit_sentence(certificate, make_card(strategy="scratch"))
 
 
 def test_the_requirements_that_failed_are_named():
-    passed = quality_sentence(make_certificate().to_json())
+    passed = quality_sentence(make_certificate())
     assert passed.startswith("The model surely meets all 7 requirements that were checked. Not checked: on its own MD,")
-    failed = quality_sentence(make_certificate(loose=False).to_json())
+    failed = quality_sentence(make_certificate(loose=False))
     assert failed.startswith("The model misses 1 of 7 requirements that were checked: force MAE. Not checked:")
 
 
 def test_a_certificate_of_which_every_line_was_checked_mentions_no_other():
-    certificate = make_certificate().to_json()
-    certificate["lines"] = [line for line in certificate["lines"] if line["checked"]]
+    certificate = make_certificate()
+    certificate = replace(certificate, lines=tuple(line for line in certificate.lines if line.checked))
     assert quality_sentence(certificate) == "The model surely meets all 7 requirements."
 
 
 def test_a_verdict_on_energies_alone_says_that_forces_were_never_checked():
-    sentence = quality_sentence(make_energy_only_certificate().to_json())
+    sentence = quality_sentence(make_energy_only_certificate())
     assert sentence.startswith(
         "The model surely meets all 4 requirements that were checked. Its forces were never checked"
     )
-    failed = quality_sentence(make_energy_only_certificate(thresholds=ThresholdSettings(energy_mae=1e-9)).to_json())
+    failed = quality_sentence(make_energy_only_certificate(thresholds=ThresholdSettings(energy_mae=1e-9)))
     assert failed.startswith("The model misses ")
     assert "of 4 requirements that were checked: " in failed
 
@@ -98,9 +104,9 @@ def test_a_verdict_on_energies_alone_says_that_forces_were_never_checked():
     [((2.0, 1.5, 2.5), "It helped."), ((0.5, 0.4, 0.8), "It did not help"), ((1.0, 0.9, 1.1), "It made no difference")],
 )
 def test_a_benefit_in_energies_alone_claims_nothing_about_forces(ratio, opening):
-    certificate = make_energy_only_certificate().to_json()
-    certificate["improvement"] = dict(zip(("value", "low", "high"), ratio, strict=True))
-    certificate["scratch_errors"]["energy_mae"]["value"] = ratio[0] * certificate["errors"]["energy_mae"]["value"]
+    certificate = make_energy_only_certificate()
+    certificate = replace(certificate, improvement=Estimate(*ratio))
+    certificate = with_scratch_energy(certificate, ratio[0] * certificate.errors.energy_mae.value)
     sentence = benefit_sentence(certificate, make_energy_only_card())
     assert sentence.startswith(opening)
     assert "the energy error is" in sentence

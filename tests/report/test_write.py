@@ -15,6 +15,7 @@ from asteroid.store import Store, records
 from asteroid.store.account import charge
 from asteroid.store.models import CorrectionSummary
 from asteroid.usage import Usage
+from asteroid.validation.certificate import Certificate
 from asteroid.validation.evidence import Evidence
 from asteroid.validation.on_policy import OnPolicy
 from tests.report.comparisons import make_comparison
@@ -50,10 +51,10 @@ class Page(HTMLParser):
 FOLDER = "reports/water/0123456789abcdef-cafe"
 
 
-def write_certificate(store: Store, certificate) -> dict:
-    content = certificate.to_json()
-    store.write_json(f"{FOLDER}/certificate.json", content)
-    return content
+def write_certificate(store: Store, certificate: Certificate) -> Certificate:
+    """As it is stored and read again, without infinities."""
+    store.write_json(f"{FOLDER}/certificate.json", certificate.to_json())
+    return records.read(store, Certificate, f"{FOLDER}/certificate.json")
 
 
 def write(store: Store, certificate=None, card=None, scratch="same") -> str:
@@ -303,10 +304,10 @@ def test_a_collapse_of_the_weights_is_on_the_page(store):
 
 
 def test_the_teacher_is_judged_on_the_test_frames_of_the_certificate_where_it_is_the_scratch_model():
-    certificate = make_certificate().to_json()
+    certificate = make_certificate()
     predicted = teacher_forces(certificate, make_card(), make_scratch_card())
-    errors = certificate["scratch_errors"]
-    assert predicted == dict(zip(errors["frame_ids"], errors["predicted_forces"], strict=True))
+    errors = certificate.scratch_errors
+    assert predicted == dict(zip(errors.frame_ids, errors.predicted_forces, strict=True))
     committee = make_card(parents={"teacher": "fedcba9876543210", "teacher-2": "second"})
     assert teacher_forces(certificate, committee, make_scratch_card()) is None
     assert teacher_forces(certificate, make_card(), None) is None

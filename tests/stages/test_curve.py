@@ -80,12 +80,12 @@ def test_models_of_earlier_rounds_make_the_curve_and_none_is_trained(store: Stor
     add_scratch(store, "scratch-10", 10)
     add_scratch(store, "scratch-20", 20)
     found = measure_curve(store, water(curve=True), MODELS, errors_of)
-    assert [(point["labels"], point["model_id"]) for point in found["points"]] == [
+    assert [(point.labels, point.model_id) for point in found.points] == [
         (10, "scratch-10"),
         (20, "scratch-20"),
     ]
     # A quarter of the error of ten labels takes sixteen times as many.
-    assert found["worth"]["labels"] == pytest.approx(160)
+    assert found.worth.labels == pytest.approx(160)
 
 
 def test_models_that_differ_in_more_than_their_labels_are_no_points(store: Store) -> None:
@@ -96,14 +96,14 @@ def test_models_that_differ_in_more_than_their_labels_are_no_points(store: Store
     add_scratch(store, "other-strategy-10", 10, strategy="member")
     add_scratch(store, "saw-the-test-10", 10, frames=CardFrames(accurate_train=test, accurate_valid=(), cheap=0))
     found = measure_curve(store, water(), MODELS, errors_of)
-    assert [point["model_id"] for point in found["points"]] == ["scratch-20"]
-    assert found["worth"] is None
+    assert [point.model_id for point in found.points] == ["scratch-20"]
+    assert found.worth is None
 
 
 def test_a_setting_that_an_older_card_lacks_had_its_default(store: Store) -> None:
     add_scratch(store, "scratch-10", 10, settings={"seed": 0})
     add_scratch(store, "scratch-20", 20)
-    assert len(measure_curve(store, water(), MODELS, errors_of)["points"]) == 2
+    assert len(measure_curve(store, water(), MODELS, errors_of).points) == 2
 
 
 def test_a_model_with_nearly_as_many_labels_is_not_enough_of_a_curve(store: Store) -> None:
@@ -117,7 +117,7 @@ def test_a_model_with_nearly_as_many_labels_is_not_enough_of_a_curve(store: Stor
 
 def test_a_model_of_accurate_labels_alone_needs_no_curve(store: Store) -> None:
     add_scratch(store, "scratch-20", 20)
-    assert measure_curve(store, water(curve=True), Models("scratch-20", "scratch-20"), errors_of)["points"] == []
+    assert measure_curve(store, water(curve=True), Models("scratch-20", "scratch-20"), errors_of).points == ()
 
 
 @pytest.mark.long
@@ -145,8 +145,8 @@ def test_half_of_the_labels_train_the_other_point_and_only_once(store: Store) ->
         return errors_of("final" if model_id == "final" else "scratch-20")
 
     found = measure_curve(store, molecule, models, errors)
-    assert [point["labels"] for point in found["points"]] == [10, 20]
-    half = read_card(store, "water", found["points"][0]["model_id"])
+    assert [point.labels for point in found.points] == [10, 20]
+    half = read_card(store, "water", found.points[0].model_id)
     assert {*half.frames.accurate_train} < {*frames.train}
     assert {*half.frames.accurate_valid} < {*frames.valid}
     assert sorted(asked) == sorted(["final", card.model_id, half.model_id])

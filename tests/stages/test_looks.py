@@ -1,25 +1,32 @@
 """How often frames have been judged, as the certificates in a store tell."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.stages.looks import count_looks
 from asteroid.store import Store
-from asteroid.validation.certificate import Looks
+from asteroid.validation.certificate import Levels, Looks
+from asteroid.validation.evidence import Evidence
+from asteroid.validation.on_policy import OnPolicy
+from tests.validation.certificates import make_certificate, measured
 
 WATER = MoleculeSettings(name="water", smiles="O", accurate=LevelOfTheory.parse("hf/sto-3g"))
 
 
 def certify(store: Store, model_id: str, test: str, own: str = "", level: str = "hf/sto-3g", name: str = "a") -> None:
     """What a certificate keeps of the frames that it judged by."""
-    content = {
-        "model_id": model_id,
-        "levels": {"cheap": "gfn2-xtb", "accurate": level},
-        "errors": {"frame_ids": list(test)},
-        "evidence": {"on_policy": {"errors": {"frame_ids": list(own)}} if own else None},
-    }
-    store.write_json(f"reports/water/{model_id}-{name}/certificate.json", content)
+    errors = measured()[0]
+    found = OnPolicy(replace(errors, frame_ids=tuple(own)), (), len(own), 0) if own else None
+    certificate = replace(
+        make_certificate(),
+        model_id=model_id,
+        levels=Levels("gfn2-xtb", level),
+        errors=replace(errors, frame_ids=tuple(test)),
+        evidence=Evidence(on_policy=found),
+    )
+    store.write_json(f"reports/water/{model_id}-{name}/certificate.json", certificate.to_json())
 
 
 def test_each_model_that_the_same_frames_have_judged_is_a_look(tmp_path: Path) -> None:

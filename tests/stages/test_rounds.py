@@ -292,7 +292,8 @@ def test_each_line_that_failed_names_the_geometries_that_say_where(
     def places(*names: str, **evidence: Any) -> list[Configuration]:
         """Where the next round starts after these lines failed."""
         lines = [line | {"state": "passed"} for line in certificate["lines"] if line["name"] not in names]
-        lines += [{"name": name, "checked": True, "passed": False, "state": "failed"} for name in names]
+        missed = {"value": 1.0, "unit": "", "threshold": 0.0, "comparison": "<=", "passed": False, "state": "failed"}
+        lines += [{"name": name, **missed} for name in names]
         store.remove(path)
         store.write_json(path, {**certificate, "lines": lines, "evidence": {**certificate["evidence"], **evidence}})
         return failing_geometries(store, molecule)
@@ -313,7 +314,8 @@ def test_each_line_that_failed_names_the_geometries_that_say_where(
     moved = [np.array([rest + 0.01 * i + shift for i in range(2)]) for shift in (1.0, 2.0)]
     scans = tuple(TorsionScan("O0–H1", (1, 0, 2, 1), np.zeros(2), np.zeros(2), positions) for positions in moved)
     records.write(store, paths.model("water", model_id, "torsions.json"), TorsionScans(scans))
-    off = places(TORSIONS, torsions=[{"worst": 0.001}, {"worst": None}])
+    empty = {"name": "", "turns": [], "energies": [], "points": [], "accurate": [], "asked": 1}
+    off = places(TORSIONS, torsions=[{**empty, "worst": worst} for worst in (0.001, None)])
     np.testing.assert_array_equal([f.positions for f in off], scans[1].positions)
 
     assert places(SURVIVED) == []

@@ -1,4 +1,5 @@
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asteroid.settings import ThresholdSettings
-from asteroid.validation.certificate import IMAGINARY_NOISE, Looks
+from asteroid.store import Store, records
+from asteroid.validation.certificate import IMAGINARY_NOISE, Certificate, Looks
 from asteroid.validation.errors import measure_errors
 from asteroid.validation.evidence import Evidence, evidence_lines
-from asteroid.validation.line import NO_FORCES, OPEN, Line, Remedy
+from asteroid.validation.intervals import Estimate
+from asteroid.validation.line import NO_FORCES, OPEN, Remedy, judged, judged_again
 from asteroid.validation.survival import kaplan_meier
 from tests.validation.certificates import as_if_longer, make_certificate, make_energy_only_certificate, measured
 
@@ -33,8 +36,8 @@ def test_one_line_that_fails_fails_the_certificate():
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
 def test_an_exact_line_passes_when_its_comparison_holds_and_fails_when_not(value, threshold):
-    assert Line("x", value, "", threshold, "<=").state == ("passed" if value <= threshold else "failed")
-    assert Line("x", value, "", threshold, ">=").state == ("passed" if value >= threshold else "failed")
+    assert judged("x", value, "", threshold, "<=").state == ("passed" if value <= threshold else "failed")
+    assert judged("x", value, "", threshold, ">=").state == ("passed" if value >= threshold else "failed")
 
 
 @pytest.mark.parametrize(
@@ -49,18 +52,18 @@ def test_an_exact_line_passes_when_its_comparison_holds_and_fails_when_not(value
     ],
 )
 def test_a_line_is_decided_by_the_bound_that_is_farther_from_passing(comparison, low, high, state):
-    line = Line("x", (low + high) / 2, "", 1.0, comparison, low=low, high=high, confidence=0.95)
+    line = judged("x", (low + high) / 2, "", 1.0, comparison, low=low, high=high, confidence=0.95)
     assert line.state == state
     # Too little evidence never passes, and may show all the same that a threshold is missed.
-    assert replace(line, enough=False).state == (OPEN if state == "passed" else state)
-    assert replace(line, checked=False).state == "not checked"
+    assert judged_again(line, enough=False).state == (OPEN if state == "passed" else state)
+    assert judged_again(line, checked=False).state == "not checked"
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), float("-inf")])
 def test_what_was_not_measured_does_not_pass(value):
     for comparison in ("<=", ">="):
-        assert Line("x", value, "", 1.0, comparison).state == "failed"
-        assert Line("x", value, "", 1.0, comparison, enough=False).state == OPEN
+        assert judged("x", value, "", 1.0, comparison).state == "failed"
+        assert judged("x", value, "", 1.0, comparison, enough=False).state == OPEN
 
 
 def errors_of(values, groups=None):
@@ -181,6 +184,40 @@ def test_a_certificate_survives_json():
     assert content["passed"] is True
     assert content["lines"][0]["passed"] is True
     assert len(content["errors"]["reference_forces"]) == len(content["errors"]["frame_ids"]) == 12
+
+
+def test_a_certificate_is_read_as_it_was_stored(tmp_path):
+    store = Store(str(tmp_path))
+    errors = replace(measured()[0], force_mae=Estimate(0.1, 0.0, math.inf, 0.0, 0))
+    for name, made in (("one", make_certificate()), ("no-bound", make_certificate(errors=errors))):
+        store.write_json(f"{name}.json", made.to_json())
+        found = records.read(store, Certificate, f"{name}.json")
+        assert found.to_json() == made.to_json()
+        # What has no upper end does not pass for having lost it in JSON.
+        assert (found.state, found.errors.force_mae.high) == (made.state, made.errors.force_mae.high)
+    assert found.state == OPEN
+
+
+def test_a_certificate_of_version_0_1_keeps_its_verdict(tmp_path):
+    store = Store(str(tmp_path))
+    later = {"model", "unseen", "looks", "passed_over", "state", "beaten", "harm", "groups", "drift_error"}
+    later |= {"spread", "degrees"}
+    of_lines = {"low", "high", "confidence", "enough", "suffices", "remedy", "bound"}
+
+    def older(found):
+        if isinstance(found, list):
+            return [older(one) for one in found]
+        if not isinstance(found, dict):
+            return found
+        left_out = later | of_lines if "threshold" in found else later
+        return {key: older(value) for key, value in found.items() if key not in left_out}
+
+    for loose in (True, False):
+        content = make_certificate(loose=loose).to_json()
+        store.write_json(f"{loose}.json", older(content))
+        found = records.read(store, Certificate, f"{loose}.json")
+        assert (found.passed, found.state, found.model) == (loose, "passed" if loose else "failed", "water")
+        assert [line.state for line in found.lines] == [line["state"] for line in content["lines"]]
 
 
 def test_a_number_that_is_not_finite_becomes_null():

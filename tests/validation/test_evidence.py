@@ -28,7 +28,17 @@ def lines(evidence: Evidence) -> dict[str, Line]:
 def distance(value: float, noise: float) -> Distance:
     flat = np.ones(3)
     return Distance(
-        "bond", "C0–H1", ((0, 1),), value, value / 2, 2 * value, (value / 2, 2 * value), noise, flat, flat, flat
+        kind="bond",
+        name="C0–H1",
+        atoms=((0, 1),),
+        value=value,
+        low=value / 2,
+        high=2 * value,
+        bounds=(value / 2, 2 * value),
+        noise=noise,
+        centres=flat,
+        model=flat,
+        reference=flat,
     )
 
 
