@@ -63,7 +63,7 @@ def test_an_audit_withdraws_what_fails_once_and_exits_with_1(store: Store) -> No
     assert row["outliers"] == 1
     reasons = {one["frame_id"]: one["reason"] for one in row["withdrawn"]}
     assert set(reasons) == {wrong.frame_id, far.frame_id}
-    assert "miss the finite difference" in reasons[wrong.frame_id]
+    assert "differ from the finite difference" in reasons[wrong.frame_id]
     assert "from the median" in reasons[far.frame_id]
     assert len(store.labels("ch2o", GFN2)) == 24
     again = cli("audit", "--store", store.url, "--sample", "26")

@@ -50,10 +50,10 @@ def test_status_fits_and_shows_counts_with_their_core_hours() -> None:
     assert not {"failed", "rejected", "energy"} & words(few), "what is always 0 takes no column"
 
 
-def test_status_says_rungs_and_reasons_whole() -> None:
-    rungs = [{"rung": "default", "tried": 1_234_567, "ok": 1_000_000}, {"rung": "second-order", "tried": 99, "ok": 33}]
-    rows = [counts(rungs=rungs, reasons=[{"reason": "SCF not converged " * 9, "attempts": 12345}])]
-    assert {"1234567", "81.0", "33.3"} <= words(rendered(ledger._rungs(rows)))
+def test_status_says_retry_steps_and_reasons_whole() -> None:
+    steps = [{"rung": "default", "tried": 1_234_567, "ok": 1_000_000}, {"rung": "second-order", "tried": 99, "ok": 33}]
+    rows = [counts(rungs=steps, reasons=[{"reason": "SCF not converged " * 9, "attempts": 12345}])]
+    assert {"1234567", "81.0", "33.3"} <= words(rendered(ledger._retry_steps(rows)))
     assert "12345" in words(rendered(ledger._why(rows)))
 
 
