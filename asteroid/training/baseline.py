@@ -1,7 +1,7 @@
-"""The zero of a model's energies: free atoms at the accurate level, or the best that is known of them.
+"""The zero of a model's energies: free atoms at the accurate level, or a substitute.
 
-Torch-free: stages name models by it without loading any. :mod:`asteroid.stages.atoms` has the atoms computed,
-:func:`asteroid.training.dataset.fit_reference_energies` fits what they leave.
+Without torch, because names of models depend on it. :mod:`asteroid.stages.atoms` computes the atoms,
+:func:`asteroid.training.dataset.fit_reference_energies` fits the residual mean energy.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,28 +25,28 @@ STAND_IN_ATOMS: Final = dict(zip(SYMBOLS[1:21], (
     -18432.336,
 ), strict=True))
 # fmt: on
-"""eV. Where a level's own atoms are not known: those of all-electron methods differ from these by a few eV, which the
-fitted shift takes up."""
+"""eV, for levels without own atoms: energies of other all-electron methods differ by a few eV, which the fitted shift
+absorbs."""
 
 MOST_BINDING: Final = 20.0
-"""eV per atom. No molecule is bound by more, nor is any level's error as large: beyond it, the labels have another zero
-(energies relative to a minimum, say), or their level another core."""
+"""eV per atom, larger than any binding energy and error of a level: beyond it, the labels have another zero (for
+example relative to a minimum) or another core."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Energies of free atoms, eV by atomic number, and where they come from, in words for the card."""
+    """Energies of free atoms, eV by atomic number, and their source, in words for the card."""
 
     atoms: Mapping[int, float] = field(default_factory=dict)
     source: str = "none: the mean energy per atom alone"
 
     @property
     def key(self) -> dict[str, Any]:
-        """What of it determines a model, as JSON."""
+        """The energies as JSON, for the name of a model."""
         return {SYMBOLS[number]: energy for number, energy in sorted(self.atoms.items())}
 
     def __sub__(self, other: "Baseline") -> "Baseline":
-        """Of the difference of two levels."""
+        """Baseline of the difference of two levels."""
         if not self.atoms or not other.atoms:
             return Baseline()
         atoms = {number: energy - other.atoms[number] for number, energy in self.atoms.items()}
@@ -54,16 +54,16 @@ class Baseline:
 
 
 def stored_atoms(store: Store, level: LevelOfTheory, elements: Iterable[int]) -> dict[str, float | None]:
-    """Energies (eV) of the free atoms that the store has at a level, by element; None for one that did not converge."""
+    """Energies (eV) of the stored free atoms at a level, by element; None for an atom that failed."""
     records = store.atoms(level)
     symbols = [SYMBOLS[z] for z in sorted({int(z) for z in elements})]
     return {symbol: records[symbol]["energy"] for symbol in symbols if symbol in records}
 
 
 def read_baseline(store: Store, level: LevelOfTheory, elements: Iterable[int]) -> Baseline:
-    """Free atoms at a level, as far as the store has them all; else those of :data:`STAND_IN`, if they can be alike.
+    """Free atoms at a level if the store has them all, or else those of :data:`STAND_IN`.
 
-    GFN methods leave out the core, so nothing stands in for theirs.
+    There is no substitute for GFN methods, which have no core electrons.
     """
     wanted = sorted({int(z) for z in elements})
     known = {symbol: energy for symbol, energy in stored_atoms(store, level, wanted).items() if energy is not None}
@@ -77,7 +77,7 @@ def read_baseline(store: Store, level: LevelOfTheory, elements: Iterable[int]) -
 
 
 def checked(baseline: Baseline, numbers: Iterable[npt.NDArray[np.int64]], energies: Iterable[float]) -> Baseline:
-    """The baseline, or none where labels that are relative to it would be no binding energies.
+    """The baseline, or an empty one where the labels relative to it cannot be binding energies.
 
     Args:
         numbers, energies: atomic numbers (N,) and energy (eV) of each label.

@@ -1,9 +1,8 @@
-"""How much the cheap label of a frame can be trusted, and the weight it gets for that.
+"""Bias of cheap labels, estimated by a teacher, and weights from it.
 
-Bukharin et al., ICML 2023, arXiv 2306.03109: the teacher, trained on accurate labels alone, estimates the bias of each
-cheap frame, ``e_i = mean |F_cheap − F_teacher|``, and the frame is trained on with the weight ``w_i = exp(−e_i/γ)``.
-Where a bias sits on a few atoms of each frame, the same formula can weigh atom by atom instead.
-:mod:`asteroid.training.strategies` pretrains with these weights.
+Bukharin et al., ICML 2023, arXiv 2306.03109: a teacher trained on accurate labels alone estimates the bias of each
+cheap frame, ``e_i = mean |F_cheap − F_teacher|``, and the frame has the weight ``w_i = exp(−e_i/γ)`` in pretraining.
+Where the bias is on a few atoms of each frame, the same formula can weight atoms instead.
 """
 
 import math
@@ -16,10 +15,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 QUANTILES = (0.1, 0.4, 0.8)
-"""Of the disagreement in excess of the smallest: the candidates for γ, from a sharp choice of frames to a mild one."""
+"""Quantiles of the disagreement above the smallest, as candidates for γ, from strong to weak weighting."""
 
 TRIAL_STEPS = 0.1
-"""Steps of one γ trial, as a part of those of the pretraining: four candidates cost 40% of it."""
+"""Steps of one trial of γ, as a fraction of the pretraining: four candidates cost 40 % of it."""
 
 
 def frame_disagreement(cheap_forces: Sequence[Floats], teacher_forces: Sequence[Floats]) -> Floats:
@@ -41,20 +40,20 @@ def atom_disagreement(cheap_forces: Sequence[Floats], teacher_forces: Sequence[F
 
 
 def bias_weights(disagreement: Floats, gamma: float) -> Floats:
-    """w_i = exp(−e_i/γ) of frames or atoms, scaled to mean 1; an infinite γ weighs all alike.
+    """w_i = exp(−e_i/γ) of frames or atoms, scaled to mean 1; an infinite γ gives equal weights.
 
     >>> bias_weights(np.array([0.0, 0.1]), gamma=math.inf)
     array([1., 1.])
     """
-    # The factor that is taken out cancels in the mean, and without it a small gamma gives 0/0.
+    # Subtracting the minimum cancels in the mean, and avoids 0/0 for a small gamma.
     weights = np.exp(-(disagreement - disagreement.min()) / gamma)
     return np.asarray(weights / weights.mean())
 
 
 def split_weights(weights: Floats, sizes: Sequence[int]) -> tuple[Floats, list[Floats]]:
-    """Weights of all atoms as those of the frames, each the mean of its atoms', and relative ones within each frame.
+    """Split weights of atoms into weights of frames (means over their atoms) and relative weights within each frame.
 
-    Their product is the atom's weight; the energy of a frame, which has no atom, has the frame's weight.
+    Their product is the weight of the atom; the energy of a frame has the weight of the frame.
 
     Args:
         weights: of all atoms, frame after frame.
@@ -65,20 +64,19 @@ def split_weights(weights: Floats, sizes: Sequence[int]) -> tuple[Floats, list[F
     """
     parts = np.split(weights, np.cumsum(sizes)[:-1])
     frames = np.array([part.mean() for part in parts])
-    # A frame whose atoms all have no weight has none either, whatever its atoms' shares.
+    # A frame whose atoms all have zero weight has zero weight; its relative weights do not matter.
     return frames, [p / w if w > 0 else np.ones_like(p) for p, w in zip(parts, frames, strict=True)]
 
 
 def effective_sample_size(weights: Floats) -> float:
-    """(Σw)²/Σw²: how many frames of equal weight would average as well (Kish)."""
+    """(Σw)²/Σw²: the number of equally weighted frames with the same variance of the mean (Kish)."""
     return float(weights.sum() ** 2 / np.square(weights).sum())
 
 
 def gamma_candidates(disagreement: Floats) -> list[float]:
-    """Values of γ worth trying, eV/Å, rising, with no weighting at all (infinity) as the last.
+    """Candidates for γ, eV/Å, ascending; the last is infinity, without weighting.
 
-    Only differences of e matter once the weights are scaled to mean 1: the candidates are :data:`QUANTILES` of
-    e − min(e).
+    Only differences of e matter, as weights are scaled to mean 1: the candidates are :data:`QUANTILES` of e − min(e).
     """
     excess = np.quantile(disagreement - disagreement.min(), QUANTILES)
     return [*sorted({float(gamma) for gamma in excess if gamma > 0}), math.inf]
@@ -86,12 +84,12 @@ def gamma_candidates(disagreement: Floats) -> list[float]:
 
 @dataclass(frozen=True)
 class Weighting:
-    """The weights of a pretraining and how they were chosen.
+    """Weights of a pretraining, and the trials of γ.
 
     Args:
-        gamma: eV/Å, infinite when no weighting did best.
-        candidates: each γ tried with the held-out error of its trial (forces in eV/Å; energies in eV/atom where no
-            held-out frame has forces); empty when γ was given.
+        gamma: eV/Å; infinite when no weighting was best.
+        candidates: each γ with the held-out error of its trial (forces in eV/Å; energies in eV/atom where no held-out
+            frame has forces); empty when γ was given.
         disagreement: e_i of each cheap frame (or atom), eV/Å.
         values: w_i of each cheap frame (or atom).
     """
@@ -105,17 +103,17 @@ class Weighting:
 def choose_weights(
     disagreement: Floats, gamma: float | None, trial: Callable[[int, Floats], float] | None = None
 ) -> Weighting:
-    """Weights for a given γ, or, when it is None, for the candidate whose trial has the lowest held-out error.
+    """Weights for a given γ, or with None for the candidate with the lowest held-out error.
 
-    Candidates that do equally well, as all do where there is only one held-out energy, leave the mildest.
+    Of equally good candidates, as with only one held-out energy, the largest γ is chosen.
 
     Args:
-        trial: pretrains shortly with the weights of a candidate (its index comes first) and returns the error.
+        trial: function of index and weights of a candidate that runs a short pretraining and returns the error.
     """
     scores: list[tuple[float, float]] = []
     if gamma is None:
         if trial is None:
-            raise ValueError("without a gamma, a trial must say which is best")
+            raise ValueError("without a gamma, a trial is needed to choose one")
         candidates = gamma_candidates(disagreement)
         scores = [(g, trial(i, bias_weights(disagreement, g))) for i, g in enumerate(candidates)]
         gamma = min(reversed(scores), key=lambda score: score[1])[0]

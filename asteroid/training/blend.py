@@ -1,9 +1,8 @@
-"""A correction of cheap labels by two minds: a kernel, and a small network that learns the same differences.
+"""Correction of cheap labels by a blend of a kernel and a small network that learns the same differences.
 
-On molecules of three to five atoms the kernel is all but exact. On larger ones a network of the same few pairs errs
-elsewhere, and a mean of the two is better than either: on acetylacetone, GFN2 to PBE, 40 pairs, the kernel leaves
-11.5 meV/Å, a network 13.8, a quarter of the network with three of the kernel 10.7. Used by
-:mod:`asteroid.training.strategies.corrected`.
+For three to five atoms the kernel is almost exact. For larger molecules the network makes different errors, and a mean
+of both is better than either: for acetylacetone, GFN2 to PBE, 40 pairs, the force error is 11.5 meV/Å with the kernel,
+13.8 with a network, and 10.7 with a quarter of the network. Used by :mod:`asteroid.training.strategies.corrected`.
 """
 
 from collections.abc import Sequence
@@ -21,21 +20,22 @@ from asteroid.training.session import Session
 from asteroid.training.steps import correcting
 
 NEARLY_EXACT = 0.01
-"""A kernel that leaves no more than this part of the difference is left alone: no network does that from few frames."""
+"""A kernel with a residual error below this fraction of the difference is not blended: no network is as good with few
+frames."""
 
 PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Candidate parts of the network."""
+"""Candidate fractions of the network."""
 
 
 class Correction(Protocol):
-    """What moves labels from one level to the next."""
+    """Predicts the difference of two levels."""
 
     def predict(self, configurations: Sequence[Configuration]) -> Prediction: ...
 
 
 @dataclass(frozen=True)
 class Blend:
-    """``part`` of a network's correction and the rest of a kernel's."""
+    """A weighted mean of the corrections of a network (``part``) and a kernel (1 − ``part``)."""
 
     kernel: KernelModel
     network: torch.nn.Module
@@ -48,7 +48,7 @@ class Blend:
 
 @dataclass(frozen=True)
 class Network:
-    """A network's correction alone, for a molecule with too few pairs for a kernel."""
+    """The correction of a network alone, for a molecule with too few pairs for a kernel."""
 
     module: torch.nn.Module
 
@@ -58,7 +58,7 @@ class Network:
 
 
 def wants_network(kernel: KernelModel | None, pairs: Sequence[LabelledFrame]) -> bool:
-    """Whether a network may help: where each pair has forces, and no kernel has next to no error."""
+    """Whether a network may help: all pairs have forces, and the kernel is missing or not :data:`NEARLY_EXACT`."""
     forces = [pair.forces for pair in pairs if pair.forces is not None]
     if not forces or len(forces) < len(pairs):
         return False
@@ -68,7 +68,7 @@ def wants_network(kernel: KernelModel | None, pairs: Sequence[LabelledFrame]) ->
 def train_network(
     session: Session, pairs: Sequence[LabelledFrame], held_out: Sequence[LabelledFrame]
 ) -> torch.nn.Module:
-    """A network of the differences of two levels, of all molecules together.
+    """Train a network on the differences of two levels, for all molecules together.
 
     Args:
         pairs, held_out: differences of two levels, all with forces.
@@ -79,7 +79,7 @@ def train_network(
         correcting(settings),
         model,
         pairs,
-        learning_rate=settings.learning_rate / 2,  # of batches a quarter as large
+        learning_rate=settings.learning_rate / 2,  # for batches a quarter as large
         held_out=held_out,
     )
     network: torch.nn.Module = session.with_references(model, pairs)
@@ -87,10 +87,10 @@ def train_network(
 
 
 def blend(kernel: KernelModel, network: torch.nn.Module, held_out: Sequence[LabelledFrame]) -> Blend:
-    """Kernel and network in those parts that are best for the held-out differences of a molecule."""
+    """The blend of kernel and network with the smallest held-out error of a molecule."""
     configurations = [frame.configuration for frame in held_out]
-    opinions = kernel.predict(configurations), predict(network, configurations)
-    errors = {part: _error(_mix(*opinions, part), held_out) for part in PARTS}
+    predicted = kernel.predict(configurations), predict(network, configurations)
+    errors = {part: _error(_mix(*predicted, part), held_out) for part in PARTS}
     return Blend(kernel, network, min(errors, key=errors.__getitem__))
 
 

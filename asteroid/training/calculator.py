@@ -1,7 +1,6 @@
-"""An ASE calculator of a finished model that knows what the model was trained on.
+"""ASE calculator of a finished model, with a warning for molecules that the model was not trained on.
 
-A force field of one molecule answers for any other, with forces that nothing has checked: it says so here, once for
-each composition. Handed out by :func:`asteroid.training.run.load_calculator`.
+It warns once for each composition. Made by :func:`asteroid.training.run.load_calculator`.
 """
 
 import warnings
@@ -21,8 +20,8 @@ class ModelCalculator(MACECalculator):  # type: ignore[misc]
 
     Args:
         name: of the model, for messages.
-        compositions: formulas that it was trained on; unknown when empty.
-        options: of MACE's calculator.
+        compositions: formulas of its training set; unknown when empty.
+        options: for MACE's calculator.
     """
 
     def __init__(self, *, name: str, compositions: Iterable[str], **options: Any) -> None:

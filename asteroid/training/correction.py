@@ -1,10 +1,10 @@
-"""Cheap labels, moved to the accurate level by what the frames with both labels teach.
+"""Correction of cheap labels to the accurate level, learnt from frames with both labels.
 
 The difference of two levels is smoother than either, so a :class:`~asteroid.training.kernel.KernelModel` learns it from
-few frames; added to every cheap label, it gives labels whose error is that of the correction alone. Each molecule has a
-kernel of its own; a network of all molecules' differences is blended with it (:mod:`asteroid.training.blend`), or takes
-its place where a molecule has too few pairs. Levels in between make a ladder, of which each step has its own kernel.
-The recipes are in :mod:`asteroid.training.strategies.corrected` and ``distilled``.
+few frames. A cheap label plus this difference has only the error of the difference. Each molecule has its own kernel; a
+network for all molecules is blended with it (:mod:`asteroid.training.blend`), or replaces it for a molecule with too
+few pairs. With levels in between, each step from one level to the next has its own kernel. The recipes are in
+:mod:`asteroid.training.strategies.corrected` and ``distilled``.
 """
 
 import dataclasses
@@ -28,25 +28,25 @@ from asteroid.training.symmetry import equivalent_permutations
 logger = logging.getLogger(__name__)
 
 Labels = Mapping[str, LabelledFrame]
-"""Of one level, by frame id."""
+"""Labels of one level, by frame id."""
 
 LEAST_PAIRS = 2
-"""Of two levels, for a kernel of a molecule's own."""
+"""Smallest number of pairs of labels for a kernel."""
 
 BROKEN = 15.0
-"""A label that is off by so many times the usual is hardly one of its frame: of exchanged GFN2 labels of formaldehyde
-nearly all are, of sound ones of acetylacetone one in 2200. On formaldehyde sound ones are off by up to 40 times the
-tiny usual, but never by as much as GFN2 itself is, which :func:`set_aside_broken` asks as well."""
+"""A corrected label that differs from the kernel by this many times the median is probably wrong: nearly all permuted
+GFN2 labels of formaldehyde do, and one in 2200 correct labels of acetylacetone. For formaldehyde, correct labels differ
+by up to 40 times the very small median, but less than GFN2 itself, which :func:`set_aside_broken` also checks."""
 
 
 @dataclasses.dataclass
 class MoleculeCorrection:
-    """Labels of one molecule, from the lowest level to the accurate one, and what was learned of their differences.
+    """Labels of one molecule, from the lowest level to the accurate one, and the corrections between them.
 
     Args:
-        held_out: accurate labels that have a partner in ``below``, at the lowest level.
-        kernels: of the step from each level to the next; empty with too few frames that have both labels.
-        alone: a kernel of the accurate labels and no others.
+        held_out: accurate labels with a partner at the lowest level, in ``below``.
+        kernels: from each level to the next; empty with too few frames that have both labels.
+        alone: a kernel of the accurate labels only.
     """
 
     levels: list[Labels]
@@ -62,7 +62,7 @@ class MoleculeCorrection:
         return differences(list(self.levels[-1].values()), self.levels[-2])
 
     def labels(self) -> tuple[list[LabelledFrame], int]:
-        """Each frame's label at the accurate level, corrected or computed, and how many were set aside as broken."""
+        """Labels of all frames at the accurate level, corrected or computed, and the number of rejected ones."""
         moved = lift(self.levels, self.corrections or self.kernels)
         if self.alone is None:
             return moved, 0
@@ -70,9 +70,9 @@ class MoleculeCorrection:
 
     @property
     def ignores_cheap(self) -> bool:
-        """Whether the accurate labels predict more without the cheap ones, on frames that are left out.
+        """Whether the leave-one-out error is smaller without the cheap labels.
 
-        So it is where cheap labels are broken, or a molecule is as small as its labels are many.
+        This happens with wrong cheap labels, or with many labels of a small molecule.
         """
         if self.alone is None or len(self.kernels) != 1:
             return False
@@ -94,9 +94,9 @@ def correct_cheap(problem: Problem) -> MoleculeCorrection:
 
 
 def without_cheap(problem: Problem) -> MoleculeCorrection:
-    """Learn the accurate labels of one molecule without any cheap one: a kernel labels the cheap configurations.
+    """Learn the accurate labels of one molecule without cheap labels: a kernel labels the cheap configurations.
 
-    At the lowest level stand labels of nothing: the difference from them is the accurate label itself.
+    The labels of the lowest level are zero, so that the differences are the accurate labels.
     """
     levels: list[Labels] = [_zeros([*problem.cheap, *problem.accurate_train]), _by_id(problem.accurate_train)]
     held_out = list(problem.accurate_valid)
@@ -104,10 +104,10 @@ def without_cheap(problem: Problem) -> MoleculeCorrection:
 
 
 def add_network(session: Session, molecules: Mapping[str, MoleculeCorrection]) -> None:
-    """Blend each kernel with a network of all molecules' differences, where a kernel has more than next to no error.
+    """Blend each kernel with a network of the differences of all molecules, unless all kernels are almost exact.
 
     Raises:
-        TrainingError: where a molecule has too few pairs for a kernel, and there can be no network either.
+        TrainingError: where a molecule has too few pairs for a kernel, and no network can be trained.
     """
     pairs = [pair for molecule in molecules.values() for pair in molecule.pairs]
     held_out = {
@@ -134,9 +134,9 @@ def add_network(session: Session, molecules: Mapping[str, MoleculeCorrection]) -
 
 
 def learn_alone(below: Labels, accurate: Labels) -> KernelModel:
-    """What accurate labels say without those of the level below, of the same frames and kinds as their difference.
+    """A kernel of accurate labels without those of the level below, for the same frames as their difference.
 
-    Where a label below lacks forces, so does the difference.
+    Forces are used only where the label below has them, too, as in the difference.
     """
     same = {
         i: frame if below[i].forces is not None else dataclasses.replace(frame, forces=None)
@@ -148,7 +148,7 @@ def learn_alone(below: Labels, accurate: Labels) -> KernelModel:
 
 
 def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
-    """The difference of each level from the one below, from the frames that have both.
+    """Kernels of the difference of each level from the one below, learnt from frames with both labels.
 
     Raises:
         TrainingError: when two neighbouring levels share fewer than two frames.
@@ -162,7 +162,7 @@ def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
                 f"{len(pairs)} frames have labels at two neighbouring levels, whose difference corrected learns; "
                 "label the accurate frames at every level below"
             )
-        # As many as take a minute; those that have forces first.
+        # As many as take a minute; those with forces first.
         pairs.sort(key=lambda frame: frame.forces is None)
         most = MOST_NUMBERS // (1 + 3 * len(pairs[0].configuration.numbers))
         corrections.append(KernelModel(pairs[:most], permutations))
@@ -170,10 +170,10 @@ def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
 
 
 def lift(levels: Sequence[Labels], corrections: Sequence[Correction]) -> list[LabelledFrame]:
-    """Each frame's label at the highest level it has, with the corrections of the steps above it added."""
+    """Labels of all frames at the highest level: the highest label of each frame plus the corrections above it."""
     labels = dict(levels[0])
     for correction, above in zip(corrections, levels[1:], strict=True):
-        # A label without forces takes the place of the energy alone.
+        # A label without forces replaces only the energy.
         rest = [frame for i, frame in labels.items() if i not in above or above[i].forces is None]
         if rest:
             energies, forces = correction.predict([frame.configuration for frame in rest])
@@ -190,17 +190,17 @@ def lift(levels: Sequence[Labels], corrections: Sequence[Correction]) -> list[La
 def set_aside_broken(
     labels: Sequence[LabelledFrame], cheap: Labels, accurate: Labels, alone: KernelModel
 ) -> tuple[list[LabelledFrame], int]:
-    """The labels without those that stand apart from all others, and how many of these there were.
+    """Remove wrong labels; returns the others and the number of removed ones.
 
-    A correction moves a cheap label by what labels of such geometries are off; one that is off by far more (another
-    electronic state, a unit, another geometry's) stays as wrong as it was, and no pair may have said so. A kernel that
-    knows accurate labels alone is rough, but alike for all: a label is set aside where the two differ :data:`BROKEN`
-    times as much as they usually do, and more than cheap labels are off at all.
+    A cheap label with an unusual error (another electronic state, unit or geometry) is still wrong after the
+    correction, and no pair may show it. So corrected labels are compared with a kernel of the accurate labels alone. A
+    label is removed where the two differ by :data:`BROKEN` times the median and by more than the median error of cheap
+    labels.
 
     Args:
         labels: of all frames, corrected and accurate.
-        cheap, accurate: labels of the lowest and of the highest level, by frame id.
-        alone: knows accurate labels and no others.
+        cheap, accurate: labels of the lowest and the highest level, by frame id.
+        alone: kernel of the accurate labels.
     """
     doubted = [(f, f.forces) for f in labels if f.forces is not None and f.frame_id not in accurate]
     off = [
@@ -213,9 +213,7 @@ def set_aside_broken(
     limit = max(BROKEN * float(np.median(apart)), float(np.median(off)))
     broken = {frame.frame_id for (frame, _), distance in zip(doubted, apart, strict=True) if distance > limit}
     if broken:
-        logger.warning(
-            "%d of %d corrected labels stand apart from all others and are not used", len(broken), len(doubted)
-        )
+        logger.warning("%d of %d corrected labels are outliers and are not used", len(broken), len(doubted))
     return [frame for frame in labels if frame.frame_id not in broken], len(broken)
 
 
@@ -224,20 +222,20 @@ def _by_id(frames: Sequence[LabelledFrame]) -> dict[str, LabelledFrame]:
 
 
 def _zeros(frames: Collection[LabelledFrame]) -> dict[str, LabelledFrame]:
-    """Labels that say nothing: the difference of an accurate label from them is the label itself."""
+    """Zero labels: the difference of an accurate label from them is the label itself."""
     nothing = {frame.frame_id: np.zeros_like(frame.configuration.positions) for frame in frames}
     return {f.frame_id: dataclasses.replace(f, energy=0.0, forces=nothing[f.frame_id]) for f in frames}
 
 
 def _force_mae(found: Sequence[LabelledFrame], truth: Sequence[LabelledFrame]) -> float | None:
-    """Mean absolute difference of forces, eV/Å, of frames in the same order; None where no two have forces."""
+    """Mean absolute difference of forces, eV/Å, of frames in the same order; None where no pair has forces."""
     pairs = [(f.forces, t.forces) for f, t in zip(found, truth, strict=True)]
     errors = [np.abs(f - t).mean() for f, t in pairs if f is not None and t is not None]
     return float(np.mean(errors)) if errors else None
 
 
 def describe(molecules: Mapping[str, MoleculeCorrection], without: Collection[str]) -> CorrectionSummary:
-    """What the card says of the corrections: of the only molecule, or of all together and of each."""
+    """Corrections for the card: of the single molecule, or of all together and each."""
     found = {name: _describe_one(molecule, name in without) for name, molecule in molecules.items()}
     if len(found) == 1:
         (only,) = found.values()
@@ -260,7 +258,7 @@ def _corrected_held_out(molecule: MoleculeCorrection) -> list[LabelledFrame]:
 
 
 def _describe_one(molecule: MoleculeCorrection, alone: bool) -> CorrectionSummary:
-    """Of one molecule; ``labels`` is the count of the last step, that to the accurate level."""
+    """Correction of one molecule; ``labels`` is the number of the last step, to the accurate level."""
     steps: list[dict[str, Any]] = [
         {
             "labels": kernel.labels,
@@ -269,7 +267,7 @@ def _describe_one(molecule: MoleculeCorrection, alone: bool) -> CorrectionSummar
             "network": correction.part if isinstance(correction, Blend) else 0.0,
             **dataclasses.asdict(kernel.hyperparameters),
         }
-        # A molecule without a kernel has the network alone.
+        # A molecule without a kernel has only the network.
         for kernel, correction in zip(molecule.kernels, molecule.corrections or molecule.kernels, strict=False)
     ] or [{"labels": len(molecule.pairs), "network": 1.0}]
     return CorrectionSummary(

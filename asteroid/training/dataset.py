@@ -1,8 +1,7 @@
-"""Labelled frames, their reference energies, and the graphs and batches that MACE trains on.
+"""Labelled frames, their reference energies, and the graphs and batches for MACE.
 
-Graphs carry energies *relative to the reference energies of their level*, so that a constant offset between two levels
-never reaches the loss, and single precision never has to hold thousands of eV. Before it lies :mod:`asteroid.store`,
-after it :mod:`asteroid.training.fit`.
+Graphs have energies *relative to the reference energies of their level*: a constant offset between levels is not in the
+loss, and single precision suffices. Reads from :mod:`asteroid.store`; used by :mod:`asteroid.training.fit`.
 """
 
 import contextlib
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-# MACE must come before e3nn: it sets the switch with which e3nn's constants load.
+# MACE must be imported before e3nn: it allows e3nn to load its constants.
 import mace.data as mace_data
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +33,7 @@ _GRAPH_KEYS = frozenset(
         *("total_charge", "total_spin", "energy", "forces", "weight", "energy_weight", "forces_weight", "atom_weight"),
     ]
 )
-"""What models and loss read. MACE adds a dozen more (virials, dipoles, …) that would only be collated at each step."""
+"""Keys that models and loss read. MACE adds a dozen more (virials, dipoles, …), which would slow down collation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +43,11 @@ class LabelledFrame:
     Args:
         energy: eV, total.
         forces: (N, 3) eV/Å, None for an energy-only label.
-        weight: how much this frame counts in the loss, relative to the others it is trained with.
-        atom_weights: (N,) how much the force on each atom counts besides; None for all alike.
-        head: which readout of a model with several it trains; 0 is the accurate level's.
-        temperature: K, of the Boltzmann distribution that the configuration was drawn from; None where there is none.
-        molecule: name of the molecule that the frame is of.
+        weight: in the loss, relative to other frames.
+        atom_weights: (N,) additional weights of the forces on each atom; None for equal weights.
+        head: readout that it trains, in a model with several; 0 is that of the accurate level.
+        temperature: K, of the Boltzmann distribution of the configuration; None without one.
+        molecule: name of the molecule.
     """
 
     configuration: Configuration
@@ -68,10 +67,7 @@ class LabelledFrame:
 def labelled_frames(
     store: Store, molecule: str, level: LevelOfTheory, ids: Iterable[str] | None = None
 ) -> list[LabelledFrame]:
-    """The accepted labels of a molecule at a level, in the order of ``ids``, or else of the store.
-
-    Frames that have no accepted label are left out.
-    """
+    """Labels of a molecule at a level, in the order of ``ids`` or of the store, without unlabelled frames."""
     wanted = None if ids is None else list(dict.fromkeys(ids))
     labels = store.labels(molecule, level)
     frames = {frame.frame_id: frame for frame in store.frames(molecule, ids=wanted)}
@@ -84,10 +80,7 @@ def labelled_frames(
 
 
 def sampled_frames(store: Store, molecule: str, ids: Iterable[str]) -> list[LabelledFrame]:
-    """The configurations that were drawn from a Boltzmann distribution, in the order of ``ids`` and without labels.
-
-    Their energy of 0 stands for none.
-    """
+    """Boltzmann-distributed configurations without labels (energy 0), in the order of ``ids``."""
     wanted = list(dict.fromkeys(ids))
     frames = {frame.frame_id: frame for frame in store.frames(molecule, ids=wanted)}
     return [
@@ -99,10 +92,10 @@ def sampled_frames(store: Store, molecule: str, ids: Iterable[str]) -> list[Labe
 
 @dataclass(frozen=True)
 class ReferenceEnergies:
-    """What of a level's energies a model need not learn: the sum over atoms of the element's energy and the shift.
+    """Reference energy of a level: sum over atoms of element energy plus shift.
 
     Args:
-        elements: eV by atomic number; of free atoms where these are known.
+        elements: eV by atomic number; of free atoms where known.
         shift: eV per atom, the mean interaction energy.
     """
 
@@ -110,7 +103,7 @@ class ReferenceEnergies:
     shift: float = 0.0
 
     def of(self, configuration: Configuration) -> float:
-        """eV"""
+        """Reference energy of a configuration, eV."""
         numbers = configuration.numbers
         return float(sum(self.elements.get(int(z), 0.0) for z in numbers)) + self.shift * len(numbers)
 
@@ -121,15 +114,15 @@ def fit_reference_energies(
     *,
     atoms: Mapping[int, float] | None = None,
 ) -> ReferenceEnergies:
-    """Fit only what free atoms and the model leave of the mean energy.
+    """Fit reference energies to the mean energy, beyond free atoms and the predictions of a model.
 
-    The same amount for every atom comes first: binding energies per atom are alike in all molecules (3.3 eV in water,
-    3.7 in methanol), so a model of one composition is off by little in another, and its elements stay free atoms.
-    Several compositions can tell more; the elements then take up the rest, by the smallest change that fits.
+    First a common shift per atom is fitted: binding energies per atom are similar in all molecules (3.3 eV in water,
+    3.7 in methanol), so the model of one composition has a small error for another. With several compositions, element
+    energies are then changed by the minimum-norm least-squares solution.
 
     Args:
-        predicted: (number of frames,) eV, what the model already accounts for; it is subtracted first.
-        atoms: energies of free atoms at the level of the frames, eV by atomic number; 0 where none is known.
+        predicted: (number of frames,) eV, predictions of a model, which are subtracted first.
+        atoms: energies of free atoms at the level of the frames, eV by atomic number; 0 where unknown.
 
     >>> h2 = Configuration([1, 1], [[0, 0, 0], [0, 0, 0.74]])
     >>> fit_reference_energies([LabelledFrame(h2, -32.0)], atoms={1: -13.5})
@@ -150,7 +143,7 @@ def fit_reference_energies(
 
 @contextlib.contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """MACE builds models and graphs in torch's default precision: set it here, and put it back."""
+    """Set torch's default precision, in which MACE builds models and graphs, and restore it afterwards."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -169,12 +162,12 @@ def to_graph(
     r_max: float,
     dtype: torch.dtype,
 ) -> Graph:
-    """One MACE graph, its neighbour list included; without forces, the label has no part in the loss on forces.
+    """One MACE graph with its neighbour list; without forces, the weight of the forces is 0.
 
     Args:
         energy: eV, relative to the reference energies.
         forces: (N, 3) eV/Å.
-        numbers: atomic numbers that the model knows, in its order.
+        numbers: atomic numbers of the model, in its order.
         r_max: Å.
     """
     labelled = mace_data.Configuration(
@@ -198,10 +191,10 @@ def to_graph(
 
 
 def with_label(geometry: Graph, frame: LabelledFrame, energy: float, *, weight: float) -> Graph:
-    """A copy of a graph that carries a label and shares everything else.
+    """A copy of a graph with a label; it shares everything else.
 
     Args:
-        geometry: of the frame's configuration, without a label: what this label lacks, the copy lacks too.
+        geometry: graph of the configuration, without a label.
         energy: eV, relative to the reference energies.
         weight: of the frame in the loss.
     """
@@ -220,10 +213,10 @@ def with_label(geometry: Graph, frame: LabelledFrame, energy: float, *, weight: 
 
 
 def by_composition(species: Iterable[Sequence[int]]) -> list[npt.NDArray[np.int64]]:
-    """The places of the frames of each composition, that of the first frame first.
+    """Indices of the frames of each composition, in order of first appearance.
 
     Args:
-        species: what each frame consists of, sorted.
+        species: sorted elements of each frame.
 
     >>> by_composition([(1, 1), (1, 8), (1, 1)])
     [array([0, 2]), array([1])]
@@ -245,10 +238,10 @@ def batches(graphs: Sequence[Graph], size: int) -> list[Batch]:
 
 
 def shuffled(count: int, batch_size: int, step: int, seed: int) -> npt.NDArray[np.int64]:
-    """Which of ``count`` graphs make up the batch of a step; each epoch is a new permutation.
+    """Indices of the graphs in the batch of a step; each epoch is a new permutation of ``count`` graphs.
 
-    A function of the step alone, so that a training that continues draws exactly what it would have drawn. The few
-    graphs that do not fill a last batch are left out of that epoch.
+    Depends on the step alone, so that a resumed training has the same batches. An incomplete last batch is left out of
+    its epoch.
     """
     size = min(batch_size, count)
     epoch, position = divmod(step, count // size)

@@ -1,7 +1,7 @@
-"""How the labels of two levels differ, and whether the weights that were made of an estimate of that deserve trust.
+"""Diagnostics of the bias of cheap labels, of its estimate by a teacher, and of the weights.
 
-Reads the store and a model's card and computes with numpy alone, so that reports need no torch. The estimate is that of
-:mod:`asteroid.training.bias`; :mod:`asteroid.report` and the comparison of strategies show what comes out.
+Without torch, for reports; uses the store and the card of a model. :mod:`asteroid.training.bias` makes the estimate;
+:mod:`asteroid.report` and comparisons show the results.
 """
 
 import math
@@ -19,16 +19,16 @@ from asteroid.training.disagreement import Pair, describe_disagreement, read_pai
 Floats = npt.NDArray[np.float64]
 
 FEWEST_EFFECTIVE = 0.1
-"""Part of the cheap frames that the effective sample size must reach: below, most cheap labels count for nothing."""
+"""Smallest effective sample size, as a fraction of the cheap frames."""
 
 LEAST_VARIATION = 0.05
-"""Coefficient of variation (standard deviation over mean) of weights that do anything."""
+"""Smallest coefficient of variation (standard deviation over mean) of weights that have an effect."""
 
 FEWEST_FOR_CORRELATION = 5
-"""Frames: fewer have no interval worth showing."""
+"""Smallest number of frames for a correlation."""
 
 MOST_POINTS = 500
-"""Frames that are kept one by one for a picture."""
+"""Largest number of points in a figure."""
 
 
 def bias_diagnostics(
@@ -38,15 +38,15 @@ def bias_diagnostics(
     *,
     teacher_forces: Mapping[str, npt.ArrayLike] | None = None,
 ) -> dict[str, Any] | None:
-    """The bias of the cheap level, what the teacher made of it, and the weights, as plain JSON values.
+    """Bias of the cheap level, its estimate by the teacher, and the weights, as plain JSON values.
 
     Args:
-        card: of a model; one that uses no cheap level has no bias: None comes back.
-        teacher_forces: (N, 3) eV/Å by frame id, what the teacher predicts for frames that never trained it.
+        card: of a model.
+        teacher_forces: (N, 3) eV/Å by frame id, predictions of the teacher for frames that it was not trained on.
 
     Returns:
-        ``disagreement`` of the two levels, the ``teacher`` and its ``estimate`` of the bias, the ``weights``, and
-        ``warnings``; each of the first four is None where nothing is known of it.
+        ``disagreement`` of the two levels, errors of the ``teacher``, its ``estimate`` of the bias, the ``weights``,
+        and ``warnings``; each of the first four is None where unknown. None for a model without a cheap level.
     """
     if not card.cheap:
         return None
@@ -78,10 +78,10 @@ def bias_diagnostics(
 def correlation(x: Floats, y: Floats) -> dict[str, dict[str, float]] | None:
     """Pearson's and Spearman's coefficient with 95% intervals; None where a side has no spread.
 
-    The intervals are Fisher's, with the wider standard error of Bonett and Wright (10.1007/BF02294183) for ranks. They
-    take the frames for independent; those of one trajectory are not quite.
+    The intervals are Fisher's, with the larger standard error of Bonett and Wright (10.1007/BF02294183) for ranks. They
+    assume independent frames, which frames of one trajectory are not quite.
     """
-    # scipy takes a moment to import, and a report without a cheap level needs none of it.
+    # Not at the top: scipy is slow to import, and most reports do not need it.
     from scipy.stats import rankdata
 
     if len(x) < FEWEST_FOR_CORRELATION or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -90,7 +90,7 @@ def correlation(x: Floats, y: Floats) -> dict[str, dict[str, float]] | None:
     for name, (a, b), ranks in (("pearson", (x, y), 0.0), ("spearman", (rankdata(x), rankdata(y)), 0.5)):
         value = float(np.clip(np.corrcoef(a, b)[0, 1], -1, 1))
         half = 1.959964 * math.sqrt((1 + ranks * value**2) / (len(x) - 3))
-        # A perfect correlation has no Fisher transform: infinity comes back as 1.
+        # The Fisher transform of a perfect correlation is infinite; tanh gives 1 again.
         with np.errstate(divide="ignore"):
             centre = float(np.arctanh(value))
         found[name] = {"value": value, "low": math.tanh(centre - half), "high": math.tanh(centre + half)}
@@ -100,7 +100,7 @@ def correlation(x: Floats, y: Floats) -> dict[str, dict[str, float]] | None:
 def _teacher(
     store: Store, molecule: str, card: Card, pairs: Sequence[Pair], predicted: Mapping[str, Floats]
 ) -> dict[str, Any] | None:
-    """Errors of the teacher: on the frames that stopped its training, and on those it never met (None without)."""
+    """Errors of the teacher on its held-out frames, and on unseen frames (None without them)."""
     if "teacher" not in card.parents:
         return None
     teacher = read_card(store, molecule, card.parents["teacher"])
@@ -114,9 +114,9 @@ def _teacher(
 
 
 def _estimate(pairs: Sequence[Pair], weights: Weights | None, predicted: Mapping[str, Floats]) -> dict[str, Any] | None:
-    """The estimated bias of frames that did not train the teacher against their true one.
+    """Estimated against true bias, for frames that the teacher was not trained on.
 
-    On frames that trained it, a teacher knows the accurate label and the two agree for no merit of its own.
+    On its training frames, a teacher knows the accurate label.
     """
     if not weights:
         return None
@@ -130,7 +130,7 @@ def _estimate(pairs: Sequence[Pair], weights: Weights | None, predicted: Mapping
     if not both:
         return None
     guess, true = np.array([estimated[pair.frame_id] for pair in both]), np.array([pair.bias for pair in both])
-    # Atoms that weigh by their own bias have no weight of the frame's estimate.
+    # With weights of atoms, the estimate for the frame gives no weight.
     factors = None if weights.atoms else _weights_of(guess, weights.gamma)
     every = -(-len(both) // MOST_POINTS)
     return {
@@ -144,12 +144,12 @@ def _estimate(pairs: Sequence[Pair], weights: Weights | None, predicted: Mapping
 
 
 def _weights_of(disagreement: Floats, gamma: float | None) -> Floats:
-    """Unscaled weights of frames; None is no weighting."""
+    """Unscaled weights of frames; a ``gamma`` of None means no weighting."""
     return np.ones_like(disagreement) if gamma is None else np.exp(-(disagreement - disagreement.min()) / gamma)
 
 
 def _summary(weights: Weights) -> dict[str, Any]:
-    """γ, its candidates and the spread of the weights; of the atoms' where these have their own."""
+    """γ, its candidates and the spread of the weights of frames or atoms."""
     values = np.array(weights.values)
     atoms = weights.atoms
     factors = values if atoms is None else np.concatenate([w * np.array(a) for w, a in zip(values, atoms, strict=True)])
@@ -171,7 +171,7 @@ def _summary(weights: Weights) -> dict[str, Any]:
 
 
 def _warnings(found: Mapping[str, Any]) -> Iterable[str]:
-    """What a reader must know before trusting the weights."""
+    """Warnings about the weights."""
     if not (weights := found["weights"]):
         return
     frames, size, labels = weights["frames"], weights["effective_sample_size"], found["accurate_labels"]

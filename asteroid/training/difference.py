@@ -1,7 +1,7 @@
-"""An ASE calculator that adds a model of the difference of two levels to the cheap one.
+"""ASE calculator of a Δ-model: the cheap level plus a model of the difference.
 
-The cheap method runs in a process of its own (:mod:`asteroid.labelling.apart`), because quantum chemistry and torch do
-not share one. :func:`asteroid.training.run.load_calculator` hands it out for models of the strategy ``delta``.
+The cheap method runs in its own process (:mod:`asteroid.labelling.apart`), apart from torch.
+:func:`asteroid.training.run.load_calculator` makes it for models of the strategy ``delta``.
 """
 
 from typing import Any, ClassVar
@@ -17,15 +17,15 @@ from asteroid.levels import LevelOfTheory
 
 
 class DifferenceCalculator(Calculator):  # type: ignore[misc]
-    """Energy (eV) and forces (eV/Å): the cheap level's, plus what a model says is missing.
+    """Energy (eV) and forces (eV/Å) of the cheap level plus a model of the difference.
 
     Args:
         difference: an ASE calculator of accurate − cheap.
-        cheap: computes the cheap level.
-        charge, multiplicity: of the molecule, which ASE's atoms do not know.
+        cheap: labeller of the cheap level.
+        charge, multiplicity: of the molecule; ASE's atoms have none.
 
     Raises:
-        CalculationFailed: from ASE's ``get_*`` methods, when the cheap method finds no result.
+        CalculationFailed: from ASE's ``get_*`` methods, when the cheap method fails.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
@@ -43,14 +43,14 @@ class DifferenceCalculator(Calculator):  # type: ignore[misc]
         properties: Any = None,
         system_changes: list[str] = all_changes,
     ) -> None:
-        """Both properties at once, whichever is asked for: MD needs them for the same geometry."""
+        """Compute energy and forces; MD needs both for each geometry."""
         super().calculate(atoms, properties, system_changes)
         configuration = Configuration.from_atoms(self.atoms, charge=self.charge, multiplicity=self.multiplicity)
         try:
             cheap = self.cheap.compute(configuration)
         except LabelFailed as error:
             raise CalculationFailed(str(error)) from error
-        # A copy: the calculator that is asked remembers the atoms it was asked for.
+        # A copy, because the calculator keeps a reference to the atoms.
         missing = self.atoms.copy()
         self.results = {
             "energy": cheap.energy + self.difference.get_potential_energy(missing),
@@ -59,10 +59,10 @@ class DifferenceCalculator(Calculator):  # type: ignore[misc]
 
 
 def difference_calculator(difference: Calculator, level: str, configuration: Configuration) -> DifferenceCalculator:
-    """The calculator of a model that adds to this cheap level.
+    """The calculator of a Δ-model for this cheap level.
 
     Args:
-        configuration: any one of the molecule: it says charge and multiplicity.
+        configuration: any one of the molecule, for charge and multiplicity.
 
     Raises:
         InputError: when asteroid does not compute this level.

@@ -1,6 +1,6 @@
-"""How the forces of two levels differ on the frames that have both: by element, by energy, and by a common factor.
+"""Difference of the forces of two levels on common frames: by element, by energy, and by a common factor.
 
-A part of :mod:`asteroid.training.diagnostics`, which adds what a model made of it.
+Used by :mod:`asteroid.training.diagnostics`.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from asteroid.store import Store
 Floats = npt.NDArray[np.float64]
 
 ENERGY_BINS = 5
-"""Of accurate energies; each holds as many frames as the others."""
+"""Number of bins of accurate energies, with equal numbers of frames."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Pair:
     Args:
         numbers: (N,) atomic numbers.
         cheap, accurate: (N, 3) eV/Å.
-        energy: eV, accurate and total; None where the label has forces alone.
+        energy: eV, accurate and total; None where unknown.
     """
 
     frame_id: str
@@ -38,7 +38,7 @@ class Pair:
 
     @property
     def bias(self) -> float:
-        """eV/Å, mean over the 3N components."""
+        """Mean absolute difference of the 3N force components, eV/Å."""
         return float(np.abs(self.cheap - self.accurate).mean())
 
 
@@ -55,6 +55,7 @@ def read_pairs(store: Store, molecule: str, cheap: LevelOfTheory, accurate: Leve
 
 
 def describe_disagreement(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Difference of the forces of two levels as JSON; errors in eV/Å."""
     cheap, accurate = [pair.cheap for pair in pairs], [pair.accurate for pair in pairs]
     below, above = np.concatenate(cheap), np.concatenate(accurate)
     return {
@@ -68,7 +69,7 @@ def describe_disagreement(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 
 def _by_energy(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-    """Mean bias in bins of the accurate energy above the lowest among these frames."""
+    """Mean bias in bins of the accurate energy relative to the lowest, in eV/Å and eV."""
     known = sorted((pair.energy, pair.bias) for pair in pairs if pair.energy is not None)
     if len(known) < 2 * ENERGY_BINS:
         return []
@@ -111,10 +112,9 @@ def force_disagreement_by_element(
 
 
 def global_scale(cheap: Floats, accurate: Floats) -> dict[str, float] | None:
-    """The factor s that brings s·F_cheap closest to F_accurate (least squares), and what part of the bias it removes.
+    """Least-squares factor s of s·F_cheap ≈ F_accurate, and the fraction of the squared difference that it explains.
 
-    The part is that of the squared difference: near 1, the cheap method is the accurate one but for a factor, and
-    fine-tuning has little to learn.
+    If that is near 1, the cheap forces are the accurate ones except for a factor.
 
     >>> global_scale(np.array([1.0, -2.0]), np.array([1.1, -2.2]))["explained"] > 0.999
     True

@@ -1,8 +1,7 @@
-"""The one training loop: a model, graphs to learn from, held-out graphs that say when to stop.
+"""The training loop, with early stopping on held-out graphs.
 
-Every strategy is a sequence of calls of :func:`fit`. Its state after an evaluation is plain tensors and numbers; a
-training that continues from it takes the very steps that the uninterrupted one would have taken.
-:mod:`asteroid.training.session` keeps that state in the store.
+All strategies call :func:`fit`. Its state after an evaluation is plain tensors and numbers, and a training resumed from
+it takes the same steps as an uninterrupted one. :mod:`asteroid.training.session` stores the state.
 """
 
 import dataclasses
@@ -27,19 +26,19 @@ from asteroid.training.passes import TRACE_FROM, Batch, Forward, Gradient, Group
 logger = logging.getLogger(__name__)
 
 State = dict[str, Any]
-"""Everything that a training needs to continue exactly: tensors, numbers, lists and dicts of them."""
+"""Complete state of a training: tensors, numbers, lists and dicts of them."""
 
 Progress = Callable[[str, int, int, HeldOut | None], None]
-"""Called with the stage, its step, its number of steps and the held-out errors (None before the first)."""
+"""Called with (stage, step, number of steps, held-out errors or None before the first evaluation)."""
 
 EVALUATION_BATCH = 100
-"""Held-out graphs in one batch: larger ones gain nothing on a CPU."""
+"""Held-out graphs per batch; larger batches are not faster on a CPU."""
 
 WARM_UP = 0.05
-"""Part of the steps over which the learning rate rises: the second moments are noise at first."""
+"""Fraction of the steps over which the learning rate rises, because the second moments are noisy at first."""
 
 FINAL_LEARNING_RATE = 0.01
-"""Part of the learning rate that the cosine ends with."""
+"""Final learning rate of the cosine schedule, as a fraction of the largest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +46,11 @@ class StageSettings:
     """One stage of a training.
 
     Args:
-        learning_rate: the largest one, after the warm-up.
+        learning_rate: largest one, after the warm-up.
         clip: largest norm of the gradient.
-        keep_best: stop early and end with the weights that were best on the held-out frames. False for stages on cheap
-            labels: their held-out error is mostly the bias between the levels, and its smallest value an accident.
-        patience: evaluations without improvement after which the stage ends early.
+        keep_best: stop early and restore the weights with the smallest held-out error. False for stages on cheap
+            labels, whose held-out error is mostly the bias between the levels.
+        patience: evaluations without improvement before early stopping.
         evaluate_every: steps between evaluations, each of which is also a checkpoint.
         seed: of the order of the graphs.
     """
@@ -72,10 +71,10 @@ class StageSettings:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a stage came to.
+    """Result of a stage.
 
     Args:
-        held_out: errors of the weights that the model was left with.
+        held_out: errors of the final weights.
         seconds: wall time, over all restarts.
     """
 
@@ -92,11 +91,11 @@ def learning_rate(step: int, stage: StageSettings) -> float:
 
 
 def evaluate(model: torch.nn.Module, graphs: Sequence[Graph], *, same_level: bool = True) -> HeldOut:
-    """Measure a model on graphs.
+    """Errors of a model on graphs.
 
     Args:
-        same_level: False for a model of another level, which differs by a constant: the mean energy error is then
-            taken off first.
+        same_level: False for a model of another level, whose energies differ by a constant: the mean energy error is
+            then subtracted.
     """
     (groups,) = prepare(model, graphs)
     parameters = dict(model.named_parameters())
@@ -125,12 +124,12 @@ def _in_batches(groups: Sequence[Group]) -> list[tuple[Forward, Batch]]:
     return [(group.forward, batch) for group in groups for batch in group.batches(EVALUATION_BATCH)]
 
 
-def _compute_alike_from_the_first_pass() -> None:
+def _switch_off_profiling() -> None:
     """Switch off TorchScript's profiling, for this process.
 
-    It computes the first passes of a new model otherwise than later ones. The last bits differ, and a training that is
-    resumed in a new process drifts away from the uninterrupted one. Without it a step takes as long as with it (MACE of
-    16x0e+16x1o on the CPU: 17.1 and 17.4 s against 17.8 and 18.3 s for 600 steps, start-up included, in one run).
+    With it, the first passes of a new model differ from later ones in the last bits, and a resumed training drifts away
+    from an uninterrupted one. It does not make steps faster (MACE of 16x0e+16x1o on the CPU, 600 steps with start-up:
+    17.1 and 17.4 s without, 17.8 and 18.3 s with it).
     """
     torch._C._jit_set_profiling_executor(False)
     torch._C._jit_set_profiling_mode(False)
@@ -148,25 +147,25 @@ def fit(
     checkpoint: Callable[[State], None] | None = None,
     on_progress: Progress | None = None,
 ) -> FitResult:
-    """Train ``model`` in place and leave it with averaged weights: the best on the held-out graphs, or the last.
+    """Train ``model`` in place; it ends with averaged weights, the best on the held-out graphs or the last.
 
     Args:
-        model: on the device that is to train it, without reference energies (graphs carry none either).
-        train: with weights of mean 1; objectives divide by the count, not by their sum.
-        objective: what is minimised; the error of the labels when not given.
-        traced: whether to trace the steps where that is possible, see :mod:`asteroid.training.traced`; when not given,
-            from :data:`~asteroid.training.passes.TRACE_FROM` steps on.
-        resume: the state with which ``checkpoint`` was last called, of the same stage on the same graphs.
+        model: on its device, without reference energies, as the graphs.
+        train: with weights of mean 1; objectives divide by the number of graphs.
+        objective: to minimise; :class:`~asteroid.training.objectives.LabelLoss` when None.
+        traced: whether to trace the steps where possible, see :mod:`asteroid.training.traced`; when None, from
+            :data:`~asteroid.training.passes.TRACE_FROM` steps on.
+        resume: state of the last call of ``checkpoint``, of the same stage and graphs.
         checkpoint: called after each evaluation.
 
     Raises:
-        TrainingError: when the loss is no longer a number.
+        TrainingError: when the loss is not finite.
     """
-    _compute_alike_from_the_first_pass()
+    _switch_off_profiling()
     device = next(model.parameters()).device
     objective = objective or LabelLoss(stage.energy_weight, stage.forces_weight)
     groups, held_out = prepare(model, train, valid, displaced=objective.needs_noise)
-    # Of the number of steps alone, so that a training that is resumed computes as the uninterrupted one would have.
+    # Depends on the number of steps alone, so that a resumed training computes the same.
     pays = stage.steps >= TRACE_FROM * len(groups) if traced is None else traced
     gradients = [Gradient(model, g.forward, objective, traced=g.traceable and pays) for g in groups]
     sizes = [len(group.frames) for group in groups]
@@ -210,7 +209,7 @@ def fit(
 
 
 class _Loop:
-    """The state of one stage, and the steps that change it."""
+    """State and steps of one stage."""
 
     def __init__(
         self,
@@ -232,25 +231,25 @@ class _Loop:
         self.history: list[Evaluation] = []
 
     def take_step(self, gradient: Gradient, batch: Batch) -> torch.Tensor:
-        """One step of the optimiser; returns the loss without waiting for it."""
+        """One step of the optimiser; returns the loss, without synchronisation with the device."""
         self.optimiser.learning_rate = learning_rate(self.step, self.stage)
         loss = gradient(batch)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.stage.clip)
         self.optimiser.step()
         self.step += 1
-        # The first steps are forgotten sooner, as in torch_ema.
+        # A smaller decay in the first steps, as in torch_ema.
         decay = min(self.stage.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
         return loss
 
     def start(self) -> None:
-        """Measure the model as it came: a fine-tuning that only spoils it ends where it began."""
+        """Evaluate the initial model: if fine-tuning only makes it worse, its weights are restored."""
         parameters = dict(self.model.named_parameters())
         self.best = _measure(parameters, self.held_out, same_level=True)
 
     def evaluate(self, loss: float) -> None:
-        """Measure the averaged weights, and keep them if they are the best so far."""
+        """Evaluate the averaged weights, and keep them if they are the best so far."""
         current = [p.detach().clone() for p in self.parameters]
         self._set(self.average)
         parameters = dict(self.model.named_parameters())
@@ -301,6 +300,6 @@ class _Loop:
 
 
 def _noise(like: torch.Tensor, seed: int, step: int) -> torch.Tensor:
-    """Standard normal numbers that are a function of the step alone, so that a resumed training draws the same."""
+    """Standard normal numbers that depend on the step alone, so that a resumed training draws the same."""
     values = np.random.default_rng((seed, step)).standard_normal(tuple(like.shape))
     return torch.from_numpy(values).to(like)

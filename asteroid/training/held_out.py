@@ -1,6 +1,6 @@
-"""Errors on the held-out accurate frames: what stops a training, and what its weights are chosen by.
+"""Errors on the held-out accurate frames, for early stopping and the choice of weights.
 
-:mod:`asteroid.training.fit` measures them as it goes. Nothing here needs torch, so that flows can read and tell them.
+:mod:`asteroid.training.fit` measures them. Without torch, for use in flows.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class HeldOut:
 
     @property
     def criterion(self) -> float:
-        """What stops and chooses: the force error where there is one, else the energy error."""
+        """Error for early stopping: the force error where there is one, else the energy error."""
         return self.energy_mae if self.force_mae is None else self.force_mae
 
     def __str__(self) -> str:
-        """As people read it.
+        """For messages.
 
         >>> str(HeldOut(0.0321, 0.002)), str(HeldOut(None, 0.00205))
         ('held-out force MAE 32.1 meV/Å', 'held-out energy MAE 2.05 meV/atom')

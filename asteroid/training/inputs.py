@@ -1,6 +1,6 @@
-"""What a strategy trains from, read from the store: the labels that its recipe needs, and what of them names its model.
+"""Read the labels that a strategy needs from the store, and the settings and labels that determine its model.
 
-:mod:`asteroid.training.run` calls this before a training; :mod:`asteroid.training.strategies` says what each needs.
+Called by :mod:`asteroid.training.run`; :mod:`asteroid.training.strategies` defines what each strategy needs.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ def read_problem(
     Raises:
         TrainingError: when too few of these frames have labels.
     """
-    # Sorted: the same frames make the same model, in whatever order they were chosen.
+    # Sorted, so that the model does not depend on the order of selection.
     train = _labelled(store, data.accurate, {name: sorted(f.train) for name, f in data.molecules.items()})
     valid = _labelled(store, data.accurate, {name: sorted(f.valid) for name, f in data.molecules.items()})
     pretraining = {name: sorted(frames.cheap) for name, frames in data.molecules.items()}
@@ -55,12 +55,12 @@ def read_problem(
 
 
 def _labelled(store: Store, level: LevelOfTheory, ids: Mapping[str, Sequence[str]]) -> list[LabelledFrame]:
-    """Labels of these frames, by molecule."""
+    """Labels of frames given by molecule."""
     return [frame for molecule, wanted in ids.items() for frame in labelled_frames(store, molecule, level, wanted)]
 
 
 def _ids_by_molecule(frames: Iterable[LabelledFrame]) -> dict[str, list[str]]:
-    """Sorted, each once."""
+    """Sorted unique frame ids by molecule."""
     ids: dict[str, set[str]] = {}
     for frame in frames:
         ids.setdefault(frame.molecule, set()).add(frame.frame_id)
@@ -68,7 +68,7 @@ def _ids_by_molecule(frames: Iterable[LabelledFrame]) -> dict[str, list[str]]:
 
 
 def _configurations(store: Store, ids: Mapping[str, Sequence[str]]) -> list[LabelledFrame]:
-    """Those of these frames that were drawn at a known temperature.
+    """The Boltzmann-distributed frames among these.
 
     Raises:
         TrainingError: when there are fewer than two.
@@ -91,7 +91,7 @@ def _check_counts(where: str, which: str, train: Sequence[LabelledFrame], valid:
 
 
 def label_keys(problem: Problem) -> dict[str, list[Any]]:
-    """What of the labels determines a model."""
+    """Ids and energies of the labels that determine a model."""
     return {
         "train": [_label(f) for f in problem.accurate_train],
         "valid": [_label(f) for f in problem.accurate_valid],
@@ -103,24 +103,24 @@ def label_keys(problem: Problem) -> dict[str, list[Any]]:
 
 
 def _label(frame: LabelledFrame) -> list[Any]:
-    """Forces come with their energy, but may be lacking."""
+    """Id and energy of a label, marked if it has no forces."""
     return [frame.frame_id, frame.energy] if frame.forces is not None else [frame.frame_id, frame.energy, "energy only"]
 
 
 def determining_settings(
     settings: TrainingSettings, definition: StrategyDefinition, start: str | None = None
 ) -> dict[str, Any]:
-    """Those settings that change the finished model of a strategy: others must not give it another name.
+    """Settings that determine the finished model of a strategy, and so its name.
 
-    A setting that some strategies name in ``reads`` counts for these alone; one that none of them names, for all.
+    A setting in ``reads`` of some strategies counts only for these; any other setting counts for all.
 
     Args:
-        settings: as :func:`settings_for` returns them.
-        start: id of the model that the training goes on from.
+        settings: from :func:`settings_for`.
+        start: id of the model that the training starts from.
     """
     read = definition.reads | (strategy_named(BASELINE).reads if definition.needs_teacher else frozenset())
     particular = frozenset().union(*(other.reads for other in all_strategies()))
-    # The steps of scratch count as ``steps_alone``, which is derived from them.
+    # ``scratch_steps`` counts as ``steps_alone``, which is derived from it.
     values = content(settings, exclude={"strategy", "device", "scratch_steps", *(particular - read)})
     values |= {name: getattr(settings, name) for name in sorted(read - type(settings).model_fields.keys())}
     if definition.needs_teacher and settings.teachers > 1:
@@ -129,17 +129,17 @@ def determining_settings(
         values["start"] = start
     elif settings.foundation is not None:
         values["foundation"] = file_digest(settings.foundation)
-    # What is started from has its own size; only a teacher is built.
+    # The starting model has its own size; only teachers are built.
     if (start is not None or settings.foundation is not None) and not definition.needs_teacher:
         values.pop("model")
     return values
 
 
 def teacher_seeds(settings: TrainingSettings) -> list[int]:
-    """Seeds of the teachers. The first has that of its student: it is the scratch model of a comparison.
+    """Seeds of the teachers. The first has the seed of its student: it is the scratch model of a comparison.
 
-    The others are drawn, so that no other seed of a comparison has them too. Counted up, the second teacher of seed 0
-    would be the first of seed 1: seeds would not be independent, and two processes would train one model at once.
+    The others are drawn: with consecutive numbers, the second teacher of seed 0 would be the first of seed 1, and seeds
+    of a comparison would not be independent.
     """
     further = np.random.SeedSequence([settings.seed, 0x7EAC]).generate_state(settings.teachers - 1)
     return [settings.seed, *(int(seed >> 1) for seed in further)]
@@ -148,13 +148,13 @@ def teacher_seeds(settings: TrainingSettings) -> list[int]:
 def settings_for(
     settings: TrainingSettings, definition: StrategyDefinition, start: str | None = None
 ) -> TrainingSettings:
-    """The settings that a strategy trains with: a model to start from only where it starts from one.
+    """Settings for a strategy, with a foundation model only where the strategy starts from it.
 
     Args:
-        start: id of a model of the store, which comes before any of the user's.
+        start: id of a model in the store to start from, in place of the foundation model.
 
     Raises:
-        InputError: when there is no such model and the strategy is to fine-tune it, or when it is not a file.
+        InputError: when the strategy needs a foundation model and there is none, or when it is not a file.
     """
     if definition.starts_from == "random" or start is not None:
         return settings.model_copy(update={"foundation": None})

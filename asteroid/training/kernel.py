@@ -1,15 +1,14 @@
-"""Gaussian-process regression of energies and forces: what few labels of one molecule say about all its geometries.
+"""Gaussian-process regression of energies and forces of one molecule.
 
-The correction of :mod:`asteroid.training.strategies.corrected`: smooth, trained in seconds, without random weights, and
-far more accurate from twenty labels than a network (gradient-domain learning: Chmiela et al.,
-doi:10.1126/sciadv.1603015 and 10.1038/s41467-018-06169-2). A configuration is seen as the logarithms of its interatomic
-distances; the kernel is averaged over the exchanges of equal atoms of :mod:`asteroid.training.symmetry`. Logarithms
-beat powers of the distance from −2 to 1 on formaldehyde and acetylacetone: inverse distances by a third and a tenth.
+Used as the correction of :mod:`asteroid.training.strategies.corrected`: smooth, trained in seconds, and with twenty
+labels far more accurate than a network (gradient-domain learning: Chmiela et al., doi:10.1126/sciadv.1603015 and
+10.1038/s41467-018-06169-2). The descriptor is the logarithms of interatomic distances; the kernel is averaged over
+permutations of equal atoms (:mod:`asteroid.training.symmetry`). Logarithms are better than powers of the distance from
+−2 to 1: the error is smaller than with inverse distances by a third for formaldehyde, and a tenth for acetylacetone.
 
-The kernel is one of the whole molecule or, where that does better on frames that are left out, a sum over the
-neighbourhoods of its atoms, which need not all be alike for two geometries to teach each other (local kernels: Bartók
-et al., doi:10.1103/PhysRevB.87.184115). Acetylacetone, GFN2 to PBE, 40 pairs: 11.9 instead of 14.8 meV/Å; ethanol, GFN2
-to CCSD(T), 50 pairs: 27.4 instead of 39.2.
+The kernel is that of the whole molecule, or a sum over the neighbourhoods of its atoms if the leave-one-out error is
+smaller (local kernels: Bartók et al., doi:10.1103/PhysRevB.87.184115). Acetylacetone, GFN2 to PBE, 40 pairs: 11.9
+instead of 14.8 meV/Å; ethanol, GFN2 to CCSD(T), 50 pairs: 27.4 instead of 39.2.
 """
 
 import contextlib
@@ -34,10 +33,10 @@ Indices = npt.NDArray[np.int64]
 Kind = Literal["gaussian", "matern"]
 
 MOST_NUMBERS = 9000
-"""Energies and force components that one kernel is fitted to; the time grows with their cube (a minute at 9000)."""
+"""Largest number of energies and force components in a fit; the time grows with its cube (a minute at 9000)."""
 
 CHOICE_NUMBERS = 1500
-"""Of them, so many choose the hyperparameters: each candidate is a fit."""
+"""Largest number of them for the choice of hyperparameters, where each candidate is a fit."""
 
 REACHES = (2.5, 2.8, None)
 """Candidate radii of a neighbourhood, Å; None is the whole molecule."""
@@ -46,10 +45,10 @@ LENGTHS = (2.0, 4.0, 8.0, 16.0)
 """Candidate length scales, in units of the median distance between two training frames."""
 
 NOISES = (1e-10, 1e-8, 1e-6, 1e-5, 1e-4)
-"""Candidate variances of a label's noise, relative to the prior variance of its kind."""
+"""Candidate variances of the noise, relative to the prior variance of energies or forces."""
 
 OFFSET_VARIANCE = 10.0
-"""Prior variance of a constant in the energy, relative to that of the energy itself: levels differ by a constant."""
+"""Prior variance of a constant in the energy, relative to that of the energy, as levels differ by a constant."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +56,9 @@ class Hyperparameters:
     """Shape of the prior.
 
     Args:
-        length: of the descriptor, a logarithm of Å, for the whole molecule; of m of its M distances √(m/M) as long.
+        length: scale of the descriptor (logarithm of Å) for the whole molecule; times √(m/M) for m of its M distances.
         noise: see :data:`NOISES`.
-        reach: Å, of the neighbourhoods; None for the whole molecule.
+        reach: Å, radius of the neighbourhoods; None for the whole molecule.
     """
 
     kind: Kind
@@ -70,10 +69,10 @@ class Hyperparameters:
 
 @dataclass(frozen=True, eq=False)
 class _Image:
-    """Pairs of atoms that a permutation puts in the places of a neighbourhood's, and their 3k coordinates.
+    """Image of a neighbourhood under a permutation: its pairs of atoms, and their 3k coordinates.
 
     Args:
-        part: of the kernel, 1 in sum over all images of all neighbourhoods.
+        part: weight in the kernel; the sum over all images of all neighbourhoods is 1.
     """
 
     pairs: Indices
@@ -83,7 +82,7 @@ class _Image:
 
 @dataclass(frozen=True, eq=False)
 class _Neighbourhood:
-    """k atoms, whose distances the kernel compares with those of their images, among them they themselves."""
+    """k atoms whose distances the kernel compares with those of their images, including themselves."""
 
     pairs: Indices
     coordinates: Indices
@@ -94,12 +93,12 @@ class KernelModel:
     """A Gaussian process over the energy of one molecule, conditioned on labels.
 
     Args:
-        frames: of one composition, atoms in one order; forces may lack.
-        permutations: of equal atoms, over which the kernel is averaged; those of the frames when not given.
-        hyperparameters: chosen by leaving out one frame at a time when not given.
+        frames: of one composition, with the same order of atoms; some may lack forces.
+        permutations: of equal atoms; those of the frames when None.
+        hyperparameters: those with the smallest leave-one-out error when None.
 
     Raises:
-        TrainingError: for frames whose atoms differ, or to whose labels no kernel can be fitted.
+        TrainingError: for frames with different atoms, or when no kernel can be fitted.
     """
 
     def __init__(
@@ -113,17 +112,14 @@ class KernelModel:
         self.permutations = list(permutations or equivalent_permutations([f.configuration for f in frames]))
         positions = np.array([frame.configuration.positions for frame in frames])
         between = np.linalg.norm(positions[:, :, None] - positions[:, None], axis=-1).mean(axis=0)
-        # Mean distances as the kernel sees them: equal for exchanged atoms.
+        # Mean distances, averaged over the permutations.
         self._distances = np.mean([between[np.ix_(p, p)] for p in map(list, self.permutations)], axis=0)
         self.hyperparameters = hyperparameters or self._choose(frames)
         self._condition(frames, self.hyperparameters, *self._priors(frames, [self.hyperparameters]))
 
     @property
     def left_out_error(self) -> float:
-        """Mean absolute error on each frame of the process that knows all others.
-
-        Of forces, eV/Å; of energies, eV, where no frame has forces.
-        """
+        """Mean absolute leave-one-out error: of forces in eV/Å, or of energies in eV where no frame has forces."""
         inverse = scipy.linalg.lapack.dpotri(self._factor[0], lower=1)[0]
         errors = []
         for rows in self._rows:
@@ -158,10 +154,10 @@ class KernelModel:
         chosen = frames[: max(8, CHOICE_NUMBERS // (1 + 3 * len(self._numbers)))]
         x, _ = self._describe([frame.configuration for frame in chosen])
         distances = np.linalg.norm(x[:, None] - x[None], axis=-1)
-        # Copies of one geometry have no distance.
+        # The median is zero for copies of one geometry.
         median = max(float(np.median(distances[np.triu_indices(len(x), 1)])), 1e-3)
         kinds: tuple[Kind, ...] = ("gaussian", "matern")
-        # Where neighbourhoods are the whole molecule, nothing but None is left to try.
+        # A reach beyond the largest distance is the whole molecule.
         reaches = [r for r in REACHES if r is None or self._distances.max() > r]
         scores = []
         for reach in reaches:
@@ -177,13 +173,13 @@ class KernelModel:
         return min(scores, key=lambda score: score[0])[1]
 
     def _priors(self, frames: Sequence[LabelledFrame], shapes: Sequence[Hyperparameters]) -> Floats:
-        """See :meth:`_prior_covariances`; the shapes are of one reach."""
+        """See :meth:`_prior_covariances`; all shapes have the same reach."""
         self._neighbourhoods = _neighbourhoods(self._distances, shapes[0].reach, self.permutations)
         self._known = self._describe([frame.configuration for frame in frames])
         return self._prior_covariances(shapes)
 
     def _condition(self, frames: Sequence[LabelledFrame], hyperparameters: Hyperparameters, prior: Floats) -> None:
-        """Solve for what makes the process pass through the labels."""
+        """Solve for the coefficients of the labels."""
         self.hyperparameters = hyperparameters
         size = 1 + 3 * len(self._numbers)
         has = [size if frame.forces is not None else 1 for frame in frames]
@@ -213,9 +209,10 @@ class KernelModel:
         ]
 
     def _prior_covariances(self, shapes: Sequence[Hyperparameters]) -> Floats:
-        """Of (energy, gradient) of every two known configurations, without noise: (shapes, (1 + 3N) n, (1 + 3N) n).
+        """Covariances of (energy, gradient) of all pairs of frames, without noise: (shapes, (1 + 3N) n, (1 + 3N) n).
 
-        What depends on the geometries alone takes most of the time of a large molecule, and is shared by the shapes.
+        Terms that depend only on the geometries take most of the time for a large molecule, and are shared by the
+        shapes.
         """
         x, jacobian = self._known
         n, c = len(x), jacobian.shape[2]
@@ -227,7 +224,7 @@ class KernelModel:
             rows = slopes.transpose(0, 2, 1).reshape(n * len(near.coordinates), -1)
             scaled = [self._scaled(near, shape) for shape in shapes]
             for image in near.images:
-                # In ascending order, so that those of the whole molecule are a slice.
+                # In ascending order, so that the coordinates of the whole molecule are a slice.
                 coordinates = np.sort(image.coordinates)
                 y, permuted = x[:, image.pairs], jacobian[:, image.pairs][:, :, coordinates]
                 difference = here[:, None] - y[None]
@@ -252,7 +249,7 @@ class KernelModel:
         return totals.reshape(len(shapes), n * (c + 1), n * (c + 1))
 
     def _scaled(self, near: _Neighbourhood, shape: Hyperparameters) -> Hyperparameters:
-        """With the length for so many distances."""
+        """The shape with the length scale for the number of distances of a neighbourhood."""
         part = len(near.pairs) / (len(self._numbers) * (len(self._numbers) - 1) / 2)
         return dataclasses.replace(shape, length=shape.length * part**0.5)
 
@@ -274,10 +271,10 @@ class KernelModel:
 def _neighbourhoods(
     distances: Floats, reach: float | None, permutations: Sequence[tuple[int, ...]]
 ) -> list[_Neighbourhood]:
-    """Of each atom, those that are within its reach (Å), or all; equal ones are one, with their parts together.
+    """Neighbourhoods: the atoms within the reach (Å) of each atom, or all; equal neighbourhoods are merged.
 
     Args:
-        distances: (N, N) Å, equal for the atoms that the permutations exchange.
+        distances: (N, N) Å, invariant under the permutations.
     """
     atoms = len(distances)
     index = np.zeros((atoms, atoms), dtype=np.int64)
@@ -285,7 +282,7 @@ def _neighbourhoods(
     index[i, j] = index[j, i] = np.arange(len(i))
     within = distances <= (np.inf if reach is None else reach)
     groups = Counter(tuple(np.flatnonzero(near).tolist()) for near in within)
-    # A larger neighbourhood has more to say: its prior variance grows with its distances, as their lengths do.
+    # The prior variance of a neighbourhood grows with its number of distances.
     shares = {group: count * len(group) * (len(group) - 1) for group, count in groups.items()}
     whole = sum(shares.values())
     found = []
@@ -300,7 +297,7 @@ def _neighbourhoods(
 
 
 def _places(atoms: Sequence[int], index: Indices) -> tuple[Indices, Indices]:
-    """Of some atoms: the numbers of their pairs, and of their coordinates."""
+    """Indices of the pairs and of the coordinates of some atoms."""
     chosen = np.array(atoms)
     i, j = np.triu_indices(len(chosen), 1)
     return index[chosen[i], chosen[j]], (3 * chosen[:, None] + np.arange(3)).ravel()

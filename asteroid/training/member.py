@@ -1,7 +1,7 @@
-"""``member``: a finished model, trained on with a bootstrap of its accurate labels: one opinion of a committee.
+"""``member``: one member of a committee, a finished model fine-tuned on a bootstrap sample of its accurate labels.
 
-Where labels hold the forces, all members agree; elsewhere each goes its own way, and how far they part is what
-:mod:`asteroid.acquisition.committee` measures.
+Members agree where labels determine the forces and differ elsewhere; :mod:`asteroid.acquisition.committee` measures how
+much.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def member(problem: Problem, session: Session) -> Trained:
-    """Train the model that is started from on, each label counting as often as a draw of the seed has it.
+    """Fine-tune the starting model, with each label weighted by its count in the bootstrap sample.
 
-    The held-out frames do not choose the weights: the model that they have chosen already is where all members start,
-    and to choose would be to stay there, in perfect agreement.
+    Weights are not chosen by the held-out frames: these have already chosen the starting model, so all members would
+    keep its weights.
     """
     settings = problem.settings
     labels = problem.accurate_train
@@ -47,4 +47,4 @@ MEMBER = StrategyDefinition(
     starts_from="foundation",
     reads=frozenset({"finetune_steps", "finetune_batch_size", "finetune_learning_rate"}),
 )
-"""Not a strategy that a manifest may ask for."""
+"""Not available in manifests."""

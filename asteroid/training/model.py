@@ -1,7 +1,7 @@
-"""MACE models: new ones, ones that a user brings, and their reference energies.
+"""MACE models: new models, foundation models, and their reference energies.
 
-The modules are MACE's own, so a saved model opens in any MACE calculator. Here are also the conversions to and from
-cuEquivariance kernels, which only a training on a GPU sees. :mod:`asteroid.training.session` calls this module.
+The modules are MACE's own, so a saved model opens in any MACE calculator. Also converts models to and from
+cuEquivariance kernels, for training on a GPU. Used by :mod:`asteroid.training.session`.
 """
 
 import copy
@@ -29,7 +29,7 @@ from asteroid.training.dataset import default_dtype
 logger = logging.getLogger(__name__)
 
 _INTERACTION = "RealAgnosticResidualInteractionBlock"
-"""The interaction block that MACE's own training script uses by default, in all layers."""
+"""The default interaction block of MACE's training script."""
 
 
 def build_model(
@@ -42,22 +42,22 @@ def build_model(
     seed: int,
     dtype: torch.dtype,
 ) -> ScaleShiftMACE:
-    """A MACE model with random weights, with one head or, where there are several scales, one for each.
+    """A MACE model with random weights, and one head per scale.
 
-    What the manifest does not set is as in MACE 0.3.16's training script: polynomial cutoff 5, readout 16x0e, silu.
+    Other settings are those of MACE 0.3.16's training script: polynomial cutoff 5, readout 16x0e, silu.
 
     Args:
         elements: atomic numbers.
         reference_energies: eV by atomic number.
-        scale: eV/Å, root mean square force: the size of what one atom's network must put out, head by head.
+        scale: eV/Å, root mean square force of each head, for the scale of atomic energies.
         avg_num_neighbors: mean number of neighbours within r_max, which normalises the messages.
-        seed: of the weights; torch's global random state is left as it was.
+        seed: of the weights; torch's global random state is not changed.
     """
     numbers = tuple(sorted(int(z) for z in elements))
     scales = list(scale) if isinstance(scale, Sequence) else [scale]
     energies = [reference_energies.get(z, 0.0) for z in numbers]
     several = len(scales) > 1
-    # A copy: whoever asks for it trains it.
+    # A copy, because the model will be trained.
     model = copy.deepcopy(_compiled(numbers, settings, len(scales), dtype))
     model.load_state_dict(_random_weights(numbers, settings, len(scales), dtype, seed))
     for interaction in model.interactions:
@@ -71,7 +71,7 @@ def build_model(
 
 @functools.lru_cache(maxsize=8)
 def _compiled(numbers: tuple[int, ...], settings: ModelSettings, heads: int, dtype: torch.dtype) -> ScaleShiftMACE:
-    """What :func:`build_model` copies: e3nn compiles the parts of a model for two seconds, a copy takes 20 ms."""
+    """The model that :func:`build_model` copies: e3nn takes two seconds to compile a model, a copy takes 20 ms."""
     return _new(numbers, settings, heads, dtype, seed=0)
 
 
@@ -79,7 +79,7 @@ def _compiled(numbers: tuple[int, ...], settings: ModelSettings, heads: int, dty
 def _random_weights(
     numbers: tuple[int, ...], settings: ModelSettings, heads: int, dtype: torch.dtype, seed: int
 ) -> dict[str, torch.Tensor]:
-    """The weights that MACE draws for a new model, which is not compiled for that."""
+    """Random weights of a new model, which need no compilation."""
     compiling = e3nn.get_optimization_defaults()["jit_script_fx"]
     e3nn.set_optimization_defaults(jit_script_fx=False)
     try:
@@ -91,12 +91,12 @@ def _random_weights(
 def _new(
     numbers: tuple[int, ...], settings: ModelSettings, heads: int, dtype: torch.dtype, seed: int
 ) -> ScaleShiftMACE:
-    """A model of which :func:`build_model` sets what depends on frames: scales, neighbours and reference energies."""
+    """A new model; :func:`build_model` sets its scales, number of neighbours and reference energies."""
     several = heads > 1
     names = [f"level-{head}" for head in range(heads)] if several else ["Default"]
     hidden = o3.Irreps([(settings.channels, (degree, (-1) ** degree)) for degree in range(settings.max_l + 1)])
     with default_dtype(dtype), torch.random.fork_rng(), warnings.catch_warnings():
-        # e3nn 0.4.4 scripts its code with annotations that newer torch deprecates; nothing a user could act on.
+        # e3nn 0.4.4 uses annotations that newer versions of torch deprecate.
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         return ScaleShiftMACE(
@@ -122,7 +122,7 @@ def _new(
 
 
 def extract_head(model: ScaleShiftMACE, head: int) -> ScaleShiftMACE:
-    """One head of a model with several, as a model of its own that any MACE calculator opens."""
+    """One head of a model with several, as a separate model that any MACE calculator opens."""
     with default_dtype(next(model.parameters()).dtype), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         single = remove_pt_head(model, model.heads[head])
@@ -131,10 +131,10 @@ def extract_head(model: ScaleShiftMACE, head: int) -> ScaleShiftMACE:
 
 
 def load_foundation(path: str | Path, elements: Sequence[int], *, dtype: torch.dtype) -> ScaleShiftMACE:
-    """A user's MACE model to start from. It is a pickle and runs code when opened: only from people you trust.
+    """A foundation model from a file. It is a pickle and runs code when opened: use only trusted files.
 
     Raises:
-        InputError: when it cannot be read, is not one MACE model with one head, or does not know an element.
+        InputError: when it cannot be read, is not a MACE model with one head, or lacks an element.
     """
     try:
         model = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=False)
@@ -154,7 +154,7 @@ def load_foundation(path: str | Path, elements: Sequence[int], *, dtype: torch.d
 
 
 def model_elements(model: torch.nn.Module) -> list[int]:
-    """Atomic numbers that the model knows, in its order."""
+    """Atomic numbers of the model, in its order."""
     return [int(z) for z in cast(torch.Tensor, model.atomic_numbers)]
 
 
@@ -164,10 +164,10 @@ def model_cutoff(model: torch.nn.Module) -> float:
 
 
 def set_reference_energies(model: ScaleShiftMACE, reference_energies: Mapping[int, float], shift: float = 0.0) -> None:
-    """Give the model the energies of elements (eV) of another level; elements that are not named get zero.
+    """Set the reference energies of elements (eV); other elements get zero.
 
     Args:
-        shift: eV per atom, added to the shift that the model has.
+        shift: eV per atom, added to the shift of the model.
     """
     buffer = model.atomic_energies_fn.atomic_energies
     values = torch.tensor([reference_energies.get(z, 0.0) for z in model_elements(model)], dtype=torch.float64)
@@ -176,10 +176,10 @@ def set_reference_energies(model: ScaleShiftMACE, reference_energies: Mapping[in
 
 
 def choose_device(device: str) -> torch.device:
-    """``auto`` is a GPU where there is one.
+    """The device; ``auto`` is a GPU if there is one.
 
     Raises:
-        InputError: when a GPU is asked for and there is none.
+        InputError: for ``cuda`` without a GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("training.device: 'cuda' was asked for and torch finds no GPU; write auto or cpu")
@@ -193,7 +193,7 @@ def _has_kernels(device: torch.device) -> bool:
 
 
 def accelerate(model: ScaleShiftMACE, device: torch.device) -> torch.nn.Module:
-    """The model on its device, with cuEquivariance kernels on a GPU when they are installed."""
+    """The model on its device, on a GPU with cuEquivariance kernels if installed."""
     if not _has_kernels(device):
         return cast(torch.nn.Module, model.to(device))
     from mace.cli.convert_e3nn_cueq import run as to_cuequivariance
@@ -204,9 +204,9 @@ def accelerate(model: ScaleShiftMACE, device: torch.device) -> torch.nn.Module:
 
 
 def plain(model: torch.nn.Module) -> ScaleShiftMACE:
-    """The inverse of :func:`accelerate`: a model on the CPU that opens without cuEquivariance, in double precision.
+    """The inverse of :func:`accelerate`: a model on the CPU without cuEquivariance, in double precision.
 
-    Double precision holds the same weights exactly, and total energies of thousands of eV to far below a meV.
+    Double precision is needed for total energies of thousands of eV.
     """
     parameter = next(model.parameters())
     if _has_kernels(parameter.device):

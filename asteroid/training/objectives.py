@@ -1,13 +1,13 @@
-"""What a stage minimises. :mod:`asteroid.training.fit` differentiates it; a recipe picks it.
+"""Loss functions of trainings, chosen by the recipe and minimised by :mod:`asteroid.training.fit`.
 
-An objective is called with the model and a batch, and returns a scalar to minimise. It is written in plain torch
-operations, so that the same code runs eagerly and is traced into a compiled graph.
+An objective is a function of model and batch that returns a scalar. It uses plain torch operations, so that it can be
+traced.
 
-:class:`LabelLoss` compares with labels. The three forms of score matching need none. For configurations drawn from the
-Boltzmann distribution p of a level at the temperature T, the forces of that level are F = k_B T ∇ log p. The expected
-|F_model − F|² is, integrated by parts, |F_model|² + 2 k_B T ∇·F_model and a constant: nothing of p is left but the
-configurations (Hyvärinen, JMLR 6 (2005) 695; Bukharin et al., arXiv 2306.03109). Up to such constants all are squares
-of a force error, on the scale of :class:`LabelLoss`; they are mostly negative.
+:class:`LabelLoss` compares with labels. Score matching, in three forms, needs none: for configurations from the
+Boltzmann distribution p of a level at the temperature T, the forces are F = k_B T ∇ log p. Integration by parts turns
+the expected |F_model − F|² into |F_model|² + 2 k_B T ∇·F_model plus a constant, without p (Hyvärinen, JMLR 6 (2005)
+695; Bukharin et al., arXiv 2306.03109). Up to this constant they are squared force errors on the scale of
+:class:`LabelLoss`, and mostly negative.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from asteroid.units import BOLTZMANN
 Tensors = Mapping[str, torch.Tensor]
 
 Model = Callable[[Tensors], Mapping[str, torch.Tensor]]
-"""A batch to ``energy`` (graphs,) and ``forces`` (atoms, 3), both differentiable in positions and parameters."""
+"""Maps a batch to ``energy`` (graphs,) and ``forces`` (atoms, 3), differentiable in positions and parameters."""
 
 
 class Objective(Protocol):
@@ -30,7 +30,7 @@ class Objective(Protocol):
 
     @property
     def needs_noise(self) -> bool:
-        """Whether ``batch["noise"]``, (atoms, 3) standard normal and new at each step, must be there."""
+        """Whether it needs ``batch["noise"]``, (atoms, 3) standard normal numbers, new at each step."""
         ...
 
     def __call__(self, model: Model, batch: Tensors) -> torch.Tensor: ...
@@ -38,10 +38,10 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class LabelLoss:
-    """MACE's ``WeightedEnergyForcesLoss``: squares of the energy error per atom and of the force error.
+    """MACE's ``WeightedEnergyForcesLoss``: squared errors of energies per atom and of forces.
 
-    Each graph counts with its ``weight``, of mean 1 over the training set, and in it the force on each atom with its
-    ``atom_weight``; a label that lacks forces has a ``forces_weight`` of 0.
+    Each graph has a ``weight``, of mean 1 over the training set, and each atom an ``atom_weight`` for its force; labels
+    without forces have a ``forces_weight`` of 0.
     """
 
     energy_weight: float
@@ -60,7 +60,7 @@ class LabelLoss:
 
 @dataclass(frozen=True)
 class ExactScoreMatching:
-    """|F|² + 2 k_B T ∇·F with the whole trace: 3N second derivatives a step, and the least noise.
+    """|F|² + 2 k_B T ∇·F with the exact trace: 3N second derivatives per step, and the least noise.
 
     Args:
         forces_weight: as in :class:`LabelLoss`.
@@ -76,7 +76,7 @@ class ExactScoreMatching:
         place = torch.arange(len(positions), device=positions.device) - batch["ptr"][batch["batch"]]
         divergence = torch.zeros_like(forces)
         for atom, axis in itertools.product(range(self.atoms), range(3)):
-            # Graphs do not see each other, so one derivative serves the same coordinate of all of them.
+            # Graphs are independent, so one derivative gives the same coordinate of all of them.
             coordinate = (place == atom).unsqueeze(-1) & (torch.arange(3, device=positions.device) == axis)
             divergence = divergence + _slice(positions, forces, coordinate.to(forces.dtype))
         return self.forces_weight * _mean(batch, forces**2 + 2 * _thermal_energy(batch) * divergence)
@@ -84,10 +84,9 @@ class ExactScoreMatching:
 
 @dataclass(frozen=True)
 class SlicedScoreMatching:
-    """|F|² + 2 k_B T v·(∂F/∂x)v: the trace estimated along one random direction v a step (Hutchinson).
+    """|F|² + 2 k_B T v·(∂F/∂x)v: the trace estimated along one random direction v per step (Hutchinson).
 
-    Song, Garg, Shi and Ermon, arXiv 1905.07088. Components of v are −1 or 1: of all random directions with which the
-    estimate is right on average, these make it vary the least.
+    Song, Garg, Shi and Ermon, arXiv 1905.07088. Components of v are −1 or 1, which gives the smallest variance.
 
     Args:
         forces_weight: as in :class:`LabelLoss`.
@@ -107,16 +106,17 @@ class SlicedScoreMatching:
 class DenoisingScoreMatching:
     """Forces at positions with added Gaussian noise ε, fitted to −k_B T ε/σ²; no second derivatives.
 
-    Vincent, Neural Comput. 23 (2011) 1661. Three things differ from the plain least squares, none of them its minimum:
+    Vincent, Neural Comput. 23 (2011) 1661. Three things differ from plain least squares; they do not change the
+    minimum:
 
-    - The square of the target is left out: a constant that outgrows everything else as σ falls.
-    - Positions are displaced by ε and by −ε. The product of forces and target then is a difference quotient, whose
-      noise stays finite as σ → 0, where it grows as 1/σ when each displacement stands alone.
-    - Translations and rotations stay in ε and target. A model's forces have neither a net force nor a torque, so those
-      parts of the target are multiplied by zero; without rotations the noise would no longer be Gaussian, and the
-      target wrong.
+    - The square of the target, a constant that diverges as σ → 0, is left out.
+    - Positions are displaced by ε and by −ε. The product of forces and target is then a difference quotient, whose
+    noise
+      stays finite as σ → 0; with single displacements it grows as 1/σ.
+    - Translations and rotations stay in ε and target. Forces of a model have no net force and torque, so those parts of
+      the target are multiplied by zero; without rotations the noise would not be Gaussian, and the target wrong.
 
-    What is learnt are the forces of p blurred by σ: an oscillator's force constant k comes out as
+    The learnt forces are those of p blurred by σ: the force constant k of an oscillator becomes
     k_B T / (k_B T / k + σ²).
 
     Args:
@@ -138,13 +138,13 @@ class DenoisingScoreMatching:
 
 
 def _differentiable_forces(model: Model, batch: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
-    """Positions and the forces there, ready to be differentiated by them once more."""
+    """Positions and forces, differentiable with respect to these positions."""
     positions = batch["positions"].detach().requires_grad_(True)
     return positions, model({**batch, "positions": positions})["forces"]
 
 
 def _slice(positions: torch.Tensor, forces: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-    """Terms of v·(∂F/∂x)v along the direction v, (atoms, 3) as all of these; their sum over a graph is the product."""
+    """Terms of v·(∂F/∂x)v along the direction v, (atoms, 3), to be summed over each graph."""
     derivative: torch.Tensor = torch.autograd.grad((forces * direction).sum(), positions, create_graph=True)[0]
     return derivative * direction
 

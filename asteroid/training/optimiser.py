@@ -1,8 +1,8 @@
 """SOAP: Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al., arXiv 2409.11321), for the weights of MACE.
 
-MACE's weights are many small matrices, e3nn's flattened and one after another. Taken apart again they are cheap to
-precondition from both sides, and training then needs less than half of Adam's steps to the same error. Matrices of one
-shape are treated as one batch, so a step costs a few dozen operations. :mod:`asteroid.training.fit` steps it.
+MACE's weights are many small matrices, some flattened by e3nn. As matrices they are cheap to precondition from both
+sides, and training needs less than half of Adam's steps for the same error. Matrices of one shape form a batch, so a
+step costs a few dozen operations. Used by :mod:`asteroid.training.fit`.
 """
 
 import math
@@ -21,21 +21,21 @@ PRECONDITIONER = 0.95
 """Decay of the moving averages of the gradient, of its square in the eigenbasis, and of its outer products."""
 
 REFRESH = 10
-"""Steps after which the eigenbasis is brought up to date, by one step of subspace iteration."""
+"""Steps between updates of the eigenbasis, by one step of subspace iteration."""
 
 EPSILON = 1e-8
 
 LARGEST_SIDE = 128
-"""A longer side of a matrix is not preconditioned: its eigenvectors would cost more than the rest of the step."""
+"""Longer sides of matrices are not preconditioned: their eigenvectors would cost more than the rest of the step."""
 
 
 class Soap:
-    """Updates a model's parameters in place from their gradients.
+    """Updates the parameters of a model in place from their gradients.
 
     Args:
-        parameters: all that are trained.
-        model: whose layers say which parts of flat parameters are matrices.
-        learning_rate: of the next step; free to change.
+        parameters: trained parameters.
+        model: its layers define which parts of flat parameters are matrices.
+        learning_rate: of the next step; may be changed.
     """
 
     def __init__(self, model: torch.nn.Module, parameters: Sequence[Tensor], learning_rate: float) -> None:
@@ -45,7 +45,7 @@ class Soap:
         device = parameters[0].device
         blocks = _blocks(model, self._parameters)
         self._groups = [_Group.new(shape, torch.stack(index).to(device), parameters[0]) for shape, index in blocks]
-        # Where each number of the flat parameters stands in the groups' updates, one after another.
+        # Index of each flat parameter in the concatenated updates of the groups.
         order = torch.cat([group.index.flatten() for group in self._groups])
         self._order = torch.argsort(order)
         self._steps = 0
@@ -55,7 +55,7 @@ class Soap:
         """Take one step; the first only sets up the eigenbases."""
         gradient = torch.cat([_gradient(parameter) for parameter in self._parameters])
         if self._steps == 0 and not torch.isfinite(gradient).all():
-            # An eigenbasis of what is no number cannot be found; the loss will say so.
+            # There is no eigenbasis of a non-finite gradient; fit() reports the loss.
             return
         self._steps += 1
         updates = [group.update(gradient[group.index], self._steps).flatten() for group in self._groups]
@@ -67,11 +67,11 @@ class Soap:
         torch._foreach_add_(self._parameters, changes, alpha=-self.learning_rate)
 
     def state(self) -> dict[str, Any]:
-        """All that :meth:`load` needs to go on exactly."""
+        """Complete state, for :meth:`load`."""
         return {"steps": self._steps, "groups": [group.tensors() for group in self._groups]}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state`."""
+        """Restore a :meth:`state`."""
         self._steps = state["steps"]
         for group, tensors in zip(self._groups, state["groups"], strict=True):
             for name, tensor in group.tensors().items():
@@ -80,7 +80,7 @@ class Soap:
 
 @dataclass
 class _Group:
-    """Matrices of one shape, (count, rows, columns), and their moments; a side without basis is left as it is."""
+    """Matrices of one shape, (count, rows, columns), and their moments; a side without a basis is not rotated."""
 
     index: Tensor
     momentum: Tensor
@@ -108,10 +108,10 @@ class _Group:
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     def update(self, gradient: Tensor, step: int) -> Tensor:
-        """Change of the parameters, apart from the learning rate."""
+        """Change of the parameters per learning rate."""
         if step == 1:
-            # No part of the momentum: it is none of the averaged squares, and where the next batch, of a molecule
-            # without some element, has no gradient, the step would be millions of times too long.
+            # Not part of the momentum, as it is not part of the averaged squares: if the next batch had no gradient for
+            # some element, the step would be millions of times too long.
             self._start(gradient)
             return gradient
         self.momentum.lerp_(gradient, 1 - MOMENTUM)
@@ -166,7 +166,7 @@ def _gradient(parameter: Tensor) -> Tensor:
 
 
 def _blocks(model: torch.nn.Module, parameters: Sequence[Tensor]) -> list[tuple[tuple[int, int], list[Tensor]]]:
-    """Indices into the flat parameters of the matrices of each shape; what is no matrix is one of a single row."""
+    """Indices into the flat parameters of the matrices of each shape; vectors are matrices with one row."""
     shapes = {id(parameter): shape for parameter, shape in _flattened(model)}
     found: dict[tuple[int, int], list[Tensor]] = {}
     start = 0
@@ -187,10 +187,10 @@ def _blocks(model: torch.nn.Module, parameters: Sequence[Tensor]) -> list[tuple[
 
 
 def _flattened(model: torch.nn.Module) -> Iterator[tuple[torch.nn.Parameter, list[tuple[int, int]]]]:
-    """e3nn's flat weights with the shapes of the matrices in them: inputs (times elements) to outputs."""
+    """e3nn's flat weights and the shapes of their matrices: inputs (times elements) to outputs."""
     for module in model.modules():
         if isinstance(module, o3.Linear | o3.TensorProduct) and isinstance(module.weight, torch.nn.Parameter):
-            # Each path of a linear layer has weights.
+            # All paths of a linear layer have weights.
             paths = [path for path in module.instructions if getattr(path, "has_weight", True)]
             matrices = [(math.prod(path.path_shape[:-1]), path.path_shape[-1]) for path in paths]
             if sum(rows * columns for rows, columns in matrices) == module.weight.numel():

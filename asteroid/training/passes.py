@@ -1,9 +1,8 @@
-"""What a training computes from a batch: energies and forces, the loss, and its gradient.
+"""Forward pass, loss and gradient of a batch.
 
-For the blocks of MACE's training script this is :mod:`asteroid.training.lean`, traced when there are steps enough. It
-computes batches of one composition, so frames of several are divided into a :class:`Group` each, and a step takes its
-batch from one of them. For any other model there is one group, computed by MACE's own forward pass.
-:mod:`asteroid.training.fit` takes steps with it.
+Models with the blocks of MACE's training script use :mod:`asteroid.training.lean`, traced if there are enough steps. It
+needs batches of one composition, so frames of each composition form a :class:`Group`, and the batch of a step is from
+one group. Other models use MACE's own forward pass, with one group. Used by :mod:`asteroid.training.fit`.
 """
 
 import logging
@@ -29,11 +28,11 @@ Integers = npt.NDArray[np.int64]
 Batch = Mapping[str, Tensor]
 
 TRACE_FROM = 400
-"""Steps for which tracing pays: it takes 4 s and saves 12 to 15 ms a step (batches of 20 formaldehydes or
-5 acetylacetones, one thread)."""
+"""Number of steps from which tracing pays: it takes 4 s and saves 12 to 15 ms per step (batches of 20 frames of
+formaldehyde or 5 of acetylacetone, one thread)."""
 
 MARGIN = 1.0
-"""Å beyond the cutoff up to which neighbours are listed where an objective displaces the atoms."""
+"""Å added to the cutoff of neighbour lists where an objective displaces the atoms."""
 
 
 class Frames(Protocol):
@@ -45,13 +44,13 @@ class Frames(Protocol):
 
 
 class Forward(Protocol):
-    """Energies and forces of a batch, with other parameters than the model's own where it can."""
+    """Energies and forces of a batch, if possible with given parameters instead of the model's own."""
 
     def __call__(self, parameters: Mapping[str, Tensor], batch: Batch, *, training: bool) -> Mapping[str, Tensor]: ...
 
 
 class Collated:
-    """Frames of any molecules, as MACE batches them."""
+    """Frames of any molecules, in MACE's batches."""
 
     def __init__(self, graphs: Sequence[Graph], device: torch.device) -> None:
         self._graphs = graphs
@@ -66,11 +65,11 @@ class Collated:
 
 @dataclass(frozen=True)
 class Group:
-    """Frames that one forward pass computes together.
+    """Frames for the same forward pass.
 
     Args:
-        traceable: whether a step on them can be traced.
-        members: (frames,) their places among all frames.
+        traceable: whether their steps can be traced.
+        members: (frames,) their indices among all frames.
     """
 
     forward: Forward
@@ -85,7 +84,7 @@ class Group:
 
 
 def prepare(model: torch.nn.Module, *parts: Sequence[Graph], displaced: bool = False) -> list[list[Group]]:
-    """The fastest way to compute this model on these graphs: the groups of each part.
+    """Groups of each part of the graphs, with the fastest forward pass for the model.
 
     Args:
         displaced: whether an objective displaces the atoms.
@@ -117,14 +116,14 @@ def _species(graph: Graph) -> tuple[int, ...]:
 
 
 def schedule(sizes: Sequence[int], batch_size: int, step: int, seed: int) -> tuple[int, Integers]:
-    """Which group makes up the batch of a step, and which of its frames.
+    """Group and frames of the batch of a step.
 
-    Each epoch takes the batches of all groups in a new order, so every frame counts alike, whatever its composition.
-    A function of the step alone, so that a training that continues draws exactly what it would have drawn. The few
-    frames that do not fill the last batch of their group are left out of that epoch.
+    Each epoch takes the batches of all groups in a new random order, so all frames count equally. Depends on the step
+    alone, so that a resumed training has the same batches. An incomplete last batch of a group is left out of its
+    epoch.
 
     Args:
-        sizes: frames in each group.
+        sizes: number of frames in each group.
     """
     if len(sizes) == 1:
         return 0, shuffled(sizes[0], batch_size, step, seed)
@@ -140,7 +139,7 @@ class Gradient:
     """The loss of a batch and its gradient with respect to a model's parameters.
 
     Args:
-        traced: whether to trace the passes, which is for batches of one shape.
+        traced: whether to trace the passes; for batches of one shape.
     """
 
     def __init__(self, model: torch.nn.Module, forward: Forward, objective: Objective, *, traced: bool) -> None:
@@ -148,12 +147,12 @@ class Gradient:
         self._objective = objective
         self._parameters = dict(model.named_parameters())
         self._wanted = [name for name, parameter in self._parameters.items() if parameter.requires_grad]
-        # 3N second derivatives take a minute to trace for water, and hours for larger molecules.
+        # Tracing 3N second derivatives takes a minute for water, and hours for larger molecules.
         self._traced = traced and not isinstance(objective, ExactScoreMatching)
         self._run: Function | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
-        """The loss; gradients are left where torch's optimisers look for them."""
+        """The loss; gradients are stored in the parameters."""
         if self._traced and self._run is None:
             self._trace(batch)
         if self._run is None:
@@ -170,7 +169,7 @@ class Gradient:
         return loss.detach(), torch.autograd.grad(loss, wanted, allow_unused=True)
 
     def _trace(self, batch: Batch) -> None:
-        """Trace the passes; those parameters are no longer wanted of which the loss is no function."""
+        """Trace the passes; parameters without a gradient are left out."""
         names, keys = list(self._parameters), list(batch)
         _, gradients = self._differentiate(self._parameters, batch)
         self._wanted = [n for n, gradient in zip(self._wanted, gradients, strict=True) if gradient is not None]
@@ -182,6 +181,6 @@ class Gradient:
 
         try:
             self._run = trace(function, *self._parameters.values(), *batch.values())
-        except Exception as error:  # torch's tracers raise anything, and a training can do without them
+        except Exception as error:  # torch's tracers raise anything, and tracing is optional
             self._traced = False
-            logger.info("steps are not traced, which makes them slower: %s", str(error).partition("\n")[0])
+            logger.info("steps are not traced, so they are slower: %s", str(error).partition("\n")[0])

@@ -1,4 +1,4 @@
-"""Energies and forces of many configurations at once from one MACE model."""
+"""Predict energies and forces of many configurations with one MACE model."""
 
 from collections.abc import Sequence
 
@@ -21,8 +21,8 @@ def predict(
 ) -> Prediction:
     """Total energies (number of configurations,) in eV and forces, (N, 3) eV/Å each, in the model's own precision.
 
-    Thousands of frames a second for small molecules; several times slower for a model of another architecture than
-    that of MACE's training script.
+    Thousands of frames per second for small molecules; several times slower for other architectures than that of MACE's
+    training script.
     """
     module: torch.nn.Module = model.models[0] if isinstance(model, MACECalculator) else model
     energies = np.empty(len(configurations))

@@ -1,4 +1,4 @@
-"""What a recipe is given and what it returns: the vocabulary of :mod:`asteroid.training.strategies`."""
+"""Input and result of a recipe of :mod:`asteroid.training.strategies`."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """What a recipe trains from.
+    """Labels and settings for a recipe.
 
     Args:
-        accurate_train, accurate_valid: accurate labels to learn from, and those held out to stop and to choose by.
-        cheap: cheap labels; those of the held-out configurations are not among them.
-        teachers: models trained on accurate labels alone, from different random weights, for recipes that need one.
-        paired_cheap: cheap labels of the configurations of ``accurate_train`` and ``accurate_valid``, by frame id, for
-            recipes that learn the difference of the levels. Nothing but differences may be learnt from those of
-            ``accurate_valid``.
-        ladder: labels of training frames at the levels between, by frame id, the lowest level first.
-        configurations: drawn from a Boltzmann distribution, each with its temperature and without labels (an energy of
-            0), for recipes that need none.
+        accurate_train, accurate_valid: accurate labels for training, and those held out for early stopping.
+        cheap: cheap labels of training configurations.
+        teachers: models trained on accurate labels alone, from different random weights, for recipes that need them.
+        paired_cheap: cheap labels of the frames in ``accurate_train`` and ``accurate_valid``, by frame id, for recipes
+            that learn the difference of the levels. Those of ``accurate_valid`` must not be used for training.
+        ladder: labels of training frames at the levels in between, by frame id, the lowest level first.
+        configurations: Boltzmann-distributed, with temperature and without labels (energy 0), for score matching.
     """
 
     accurate_train: Sequence[LabelledFrame]
@@ -42,7 +40,7 @@ class Problem:
     configurations: Sequence[LabelledFrame] = ()
 
     def by_molecule(self) -> dict[str, Problem]:
-        """The same of each molecule apart, by its name."""
+        """The problem of each molecule, by name."""
 
         def of(molecule: str, frames: Sequence[LabelledFrame]) -> list[LabelledFrame]:
             return [frame for frame in frames if frame.molecule == molecule]
@@ -67,14 +65,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a recipe made.
+    """Result of a recipe.
 
     Args:
-        model: as the session left it.
-        weighting: of its pretraining, frame by frame.
-        weighted_ids: the frame ids of the weighting, in its order.
-        atom_weights: (N,) for each frame of the weighting, where atoms were weighed; of mean 1 within each frame.
-        correction: what a correction of cheap labels was made from and how far off it is.
+        model: the trained model.
+        weighting: weights of the frames in pretraining.
+        weighted_ids: frame ids in the order of the weighting.
+        atom_weights: (N,) for each frame of the weighting, of mean 1 within each frame; None without weights of atoms.
+        correction: of cheap labels, with its errors.
     """
 
     model: torch.nn.Module

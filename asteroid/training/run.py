@@ -1,7 +1,7 @@
-"""Train one model from the store into the store: ``model.model`` and the card that says what it was made from.
+"""Train one model from the labels in the store, and store ``model.model`` and its card.
 
-The name of a model is a hash of all that determines it, so a model that is there is never trained again, and a training
-that was killed finds its checkpoint. Flows and the command line call :func:`train_model` and :func:`load_calculator`.
+The id of a model is a hash of everything that determines it, so a model is never trained twice, and a killed training
+finds its checkpoint. The main functions are :func:`train_model` and :func:`load_calculator`.
 """
 
 import dataclasses
@@ -67,15 +67,14 @@ def train_model(
     start: str | None = None,
     on_progress: Progress | None = None,
 ) -> Card:
-    """Train a model, or return the card of the one that is already there.
+    """Train a model, or return the card of an existing one.
 
     Args:
-        name: of the model, which names its folder; that of its molecule where there is only one.
-        data: the frames and levels to learn from. Of score matching, the cheap frames' configurations alone.
-        strategy: or the recipe of a committee's members, see :func:`asteroid.acquisition.committee.train_committee`.
-        start: id of a finished model of this name whose weights the recipe starts from, in place of random ones or a
-            foundation model.
-        on_progress: called with stage, step, steps and the held-out errors.
+        name: of the model; that of its molecule if it has only one.
+        data: frames and levels. Score matching uses only the configurations of the cheap frames.
+        strategy: or ``member``, see :func:`asteroid.acquisition.committee.train_committee`.
+        start: id of a finished model of this name to start from, in place of random weights or a foundation model.
+        on_progress: called with (stage, step, steps, held-out errors).
 
     Raises:
         TrainingError: when too few of these frames have labels.
@@ -101,14 +100,14 @@ def train_model(
     model_id = _digest(determining)
     checkpoints = StoredCheckpoints(store, paths.checkpoints(f"{name}/{model_id}"))
     if has_model(store, name, model_id):
-        # Those of a process that was killed right after it had written the card.
+        # From a process that was killed right after writing the card.
         checkpoints.clear()
         card = read_card(store, name, model_id)
         if not all(has_model(store, name, teacher) for teacher in card.teachers):
             _train_teachers(store, name, data, settings, on_progress)
         return card
 
-    # Before the training: labels may come while it runs.
+    # Before the training, because labels may be added while it runs.
     training_set = write_training_set(store, name, data)
     parents = {}
     if definition.needs_teacher:
@@ -137,11 +136,11 @@ def train_model(
         model, references = session.finish(trained.model)
         held_out = list(session.results.values())[-1].held_out
         if any(frame.forces is not None for frame in problem.accurate_train):
-            # With the zero that was fitted last of all.
+            # With the reference energies that were fitted at the end.
             held_out = HeldOut(held_out.force_mae, _energy_mae(model, problem.accurate_valid))
         seconds = {name: result.seconds for name, result in session.results.items()}
         if trained.correction is not None:
-            # Beside that of the network, if there was one.
+            # In addition to the network, if there is one.
             seconds["correction"] = seconds.get("correction", 0.0) + (trained.correction.seconds or 0.0)
     card = Card(
         model_id=model_id,
@@ -193,14 +192,14 @@ def train_model(
 def load_model(store: Store, name: str, model_id: str) -> torch.nn.Module:
     """The MACE module of a finished model, in double precision on the CPU.
 
-    Of a model whose card says what it ``adds_to``, it is the difference from that level alone.
+    For a Δ-model (``adds_to`` in its card), it predicts only the difference from that level.
 
     Raises:
-        StoreError: when the file is not the one that was written, see :mod:`asteroid.store.models`.
+        StoreError: when the file is damaged, see :mod:`asteroid.store.models`.
     """
     weights = io.BytesIO(read_model(store, name, model_id))
     model: torch.nn.Module = torch.load(weights, map_location="cpu", weights_only=False)
-    # Files of earlier versions hold no id.
+    # Files of earlier versions have no id.
     if (found := getattr(model, ID_ATTRIBUTE, model_id)) != model_id:
         raise damaged_model(store, name, model_id, f"it is model {found}")
     return model
@@ -209,13 +208,12 @@ def load_model(store: Store, name: str, model_id: str) -> torch.nn.Module:
 def load_calculator(
     store: Store, name: str, model_id: str, *, device: str = "auto", dtype: Precision = "float64"
 ) -> Calculator:
-    """An ASE calculator of a finished model, together with the cheap method where the model needs that.
+    """An ASE calculator of a finished model; for a Δ-model, with the cheap method.
 
-    It warns, once for each composition, when it is asked for one that the model was not trained on, and refuses
-    elements that the model does not know.
+    It warns once for each composition that the model was not trained on, and refuses elements that the model lacks.
 
     Raises:
-        InputError: when the model needs a cheap method that cannot be computed here.
+        InputError: when the cheap method of a Δ-model cannot be computed.
     """
     model = load_model(store, name, model_id)
     card = read_card(store, name, model_id)
@@ -235,7 +233,7 @@ def load_calculator(
 def _train_teachers(
     store: Store, name: str, data: TrainingSet, settings: TrainingSettings, on_progress: Progress | None
 ) -> dict[str, str]:
-    """Model ids of the teachers by their role; the first is the scratch model of any comparison with the same seed."""
+    """Model ids of the teachers by role; the first is also the scratch model of a comparison with the same seed."""
     parents = {}
     for index, seed in enumerate(teacher_seeds(settings)):
         seeded = settings.model_copy(update={"seed": seed})
@@ -245,7 +243,7 @@ def _train_teachers(
 
 
 def _baseline(store: Store, problem: Problem, data: TrainingSet, *, difference: bool) -> Baseline:
-    """The zero of the model's energies; of a model of a difference, that of both levels."""
+    """The zero of the model's energies; for a Δ-model, the difference of both levels."""
     frames = [*problem.accurate_train, *problem.accurate_valid]
     elements = {int(z) for frame in frames for z in frame.configuration.numbers}
     baseline = read_baseline(store, data.accurate, elements)
@@ -255,7 +253,7 @@ def _baseline(store: Store, problem: Problem, data: TrainingSet, *, difference: 
 
 
 def _energy_mae(model: torch.nn.Module, frames: Sequence[LabelledFrame]) -> float:
-    """Mean absolute error, eV/atom, of the finished model: its reference energies were fitted after its training."""
+    """Mean absolute energy error of the finished model, eV/atom."""
     energies, _ = predict(model, [frame.configuration for frame in frames])
     errors = [(energy - f.energy) / len(f.configuration.numbers) for energy, f in zip(energies, frames, strict=True)]
     return float(np.abs(errors).mean())
@@ -277,7 +275,7 @@ def _weights(trained: Trained, error: str) -> Weights | None:
 
 
 def _finite(gamma: float) -> float | None:
-    """JSON has no infinity: None is no weighting."""
+    """None for infinity (no weighting), which JSON lacks."""
     return gamma if math.isfinite(gamma) else None
 
 

@@ -1,8 +1,8 @@
-"""One training as a sequence of named stages that survives being killed at any moment.
+"""One training as a sequence of named stages, resumable at any time.
 
-A :class:`Session` turns labelled frames into graphs, starts models and fits them; what it has finished, and the state
-of the stage that it is in, go to a :class:`~asteroid.store.checkpoints.CheckpointKeeper`. The strategies are
-written over it, :mod:`asteroid.training.fit` is below.
+A :class:`Session` makes graphs of labelled frames, makes models and fits them with :mod:`asteroid.training.fit`.
+Finished stages and the state of the current one go to a :class:`~asteroid.store.checkpoints.CheckpointKeeper`.
+Strategies use it.
 """
 
 import copy
@@ -47,15 +47,15 @@ from asteroid.usage import Usage
 
 
 class Session:
-    """Fits models stage by stage on one device, with one set of held-out accurate frames.
+    """Fits models stage by stage on one device, with the same held-out accurate frames.
 
     Args:
-        accurate_train, accurate_valid: define the reference energies and the error that training minimises.
-        elements: all atomic numbers that the models must know.
-        atoms: energies of free atoms at the accurate level, eV by atomic number; empty where none are known. They are
-            the zero of the finished model; what a training sees is relative to the mean energy, whatever the zero.
-        start: what :meth:`new_model` returns a copy of, with one head, in place of random weights or the foundation.
-        used: measures this training; what earlier processes used for it is in its checkpoint and is added here.
+        accurate_train, accurate_valid: for reference energies, and for the held-out error.
+        elements: atomic numbers of the models.
+        atoms: energies of free atoms at the accurate level, eV by atomic number; may be empty. They are the zero of the
+            finished model; training uses energies relative to the mean.
+        start: model with one head that :meth:`new_model` copies, in place of random weights or the foundation model.
+        used: measures this training; the time of earlier processes, in the checkpoint, is added.
     """
 
     def __init__(
@@ -95,15 +95,15 @@ class Session:
         self._state = self._load()
 
     def new_model(self, frames: Sequence[LabelledFrame]) -> torch.nn.Module:
-        """A model ready to be fitted to these frames first: the one to start from, or one with the weights of our seed.
+        """A model to be fitted to these frames: a copy of the starting model, or one with random weights.
 
-        Where the frames train several heads, the model has as many.
+        It has one head for each head of the frames.
         """
         start = self._random_model(frames) if self._start is None else copy.deepcopy(self._start)
         return accelerate(start, self.device)
 
     def random_model(self, frames: Sequence[LabelledFrame]) -> torch.nn.Module:
-        """A model with the random weights of our seed, whatever others start from."""
+        """A model with random weights, even if there is a starting model."""
         return accelerate(self._random_model(frames), self.device)
 
     def fit(
@@ -117,23 +117,22 @@ class Session:
         objective: Objective | None = None,
         held_out: Sequence[LabelledFrame] | None = None,
     ) -> FitResult:
-        """Fit ``model`` in place in a phase, or take over what an earlier process made of the phase of that name.
+        """Fit ``model`` in place, or restore the result of this phase from the checkpoint.
 
         Args:
-            frames: all of one level, or each level with a head of its own; their weights are scaled to mean 1, as
-                objectives expect.
-            keep: False for a stage of which only the error is wanted: its model is then not restored later.
-            objective: what is minimised; the error of the labels when not given.
-            held_out: where ``frames`` are of a level of their own, of differences say: frames of that level, for a
-                :meth:`random_model`.
+            frames: of one level, or of several levels with different heads; weights are scaled to mean 1.
+            keep: False if only the error is needed: the model is then not stored.
+            objective: to minimise; the error of the labels when None.
+            held_out: held-out frames for a :meth:`random_model` of another level, such as differences; by default the
+                accurate ones.
         """
         name = phase.name
         if name in self._state["finished"]:
             return self._restore(name, model)
         settings = self.settings
-        # Energies alone take over the weight of the forces. With their own small one the gradients sink to the
-        # optimiser's epsilon, and learning ends early: fine-tuned on 120 CCSD(T) energies of formaldehyde, a model was
-        # left with a force error of 34 meV/Å instead of 23 (with Adam, whose epsilon was the same).
+        # Without forces, energies get the weight of the forces. With their own small weight the gradients approach the
+        # optimiser's epsilon, and learning stalls: fine-tuned on 120 CCSD(T) energies of formaldehyde, the force error
+        # was 34 meV/Å instead of 23 (with Adam, at the same epsilon).
         energies_alone = all(frame.forces is None for frame in frames)
         energy_weight = (
             max(settings.energy_weight, settings.forces_weight) if energies_alone else settings.energy_weight
@@ -173,17 +172,14 @@ class Session:
         return result
 
     def finish(self, model: torch.nn.Module) -> tuple[ScaleShiftMACE, ReferenceEnergies]:
-        """The finished model, on the CPU and with the accurate level's reference energies, which come second.
-
-        Its own shift is in the second as well.
-        """
+        """The finished model on the CPU with its reference energies, and these energies including its shift."""
         finished = plain(model)
         if len(getattr(finished, "heads", ())) > 1:
             finished = extract_head(finished, 0)
         if any(frame.forces is not None for frame in self._accurate_train):
             _fit_zero(finished, self._accurate_train, self._atoms)
         else:
-            # Energies alone have chosen the weights, with this zero.
+            # The weights were chosen by energies with these reference energies.
             found = self._accurate_references
             set_reference_energies(finished, found.elements, found.shift)
         values = finished.atomic_energies_fn.atomic_energies.flatten().tolist()
@@ -191,7 +187,7 @@ class Session:
         return finished, ReferenceEnergies(elements, float(finished.scale_shift.shift))
 
     def with_references(self, model: torch.nn.Module, frames: Sequence[LabelledFrame]) -> ScaleShiftMACE:
-        """A :meth:`random_model` on the CPU, with the reference energies of the frames that it was fitted to."""
+        """A fitted :meth:`random_model` on the CPU, with reference energies of its frames."""
         fitted = plain(model)
         _fit_zero(fitted, frames)
         return fitted
@@ -212,11 +208,11 @@ class Session:
     def _references(
         self, frames: Sequence[LabelledFrame], atoms: Mapping[int, float] | None = None
     ) -> ReferenceEnergies:
-        """Reference energies of these frames; with a model to start from, they fill what it does not already predict.
+        """Reference energies of these frames, beyond the predictions of the starting model.
 
-        Frames that have an accurate label fix them where there are any: the zeros of all levels then belong to the same
-        geometries. From different samples of one surface they differ by as much as the mean energies do, and a
-        pretrained model would have to unlearn that.
+        They are fitted to the frames with an accurate label, if there are any, so that the zeros of all levels belong
+        to the same geometries. Otherwise they would differ by the difference of mean energies between samples, which
+        fine-tuning would have to unlearn.
         """
         frames = [frame for frame in frames if frame.frame_id in self._accurate_ids] or frames
         if self._start is None:
@@ -241,7 +237,7 @@ class Session:
         return graphs
 
     def _geometry(self, configuration: Configuration) -> Graph:
-        """The graph of a geometry without a label: its neighbour list is made once, for the labels of all levels."""
+        """The graph of a geometry without a label; made once for the labels of all levels."""
         if configuration.frame_id not in self._geometries:
             self._geometries[configuration.frame_id] = to_graph(
                 configuration, numbers=self._numbers, r_max=self._cutoff, dtype=self._dtype
@@ -253,7 +249,7 @@ class Session:
         if checkpoint is None:
             return {"finished": {}, "open": {}}
         state: State = torch.load(io.BytesIO(checkpoint), map_location=self.device, weights_only=True)
-        # Checkpoints of earlier versions do not know.
+        # Missing in checkpoints of earlier versions.
         if self._used is not None and "used" in state:
             self._used.add_earlier(*state["used"])
         return state
@@ -283,10 +279,10 @@ class Session:
 
 
 def _fit_zero(model: ScaleShiftMACE, frames: Sequence[LabelledFrame], atoms: Mapping[int, float] | None = None) -> None:
-    """Give a trained model the reference energies that leave these frames no mean error.
+    """Set the reference energies of a trained model so that the mean energy error of these frames is zero.
 
-    Training chooses weights by their forces, which do not feel a constant: a model of ethanol whose forces were the
-    best of all was off by 87 meV in every energy.
+    Weights are chosen by force errors, which do not depend on a constant: for ethanol, the model with the best forces
+    had an error of 87 meV in all energies.
     """
     set_reference_energies(model, {})
     energies, _ = predict(model, [frame.configuration for frame in frames])
@@ -295,7 +291,7 @@ def _fit_zero(model: ScaleShiftMACE, frames: Sequence[LabelledFrame], atoms: Map
 
 
 def _by_head(frames: Sequence[LabelledFrame]) -> dict[int, list[LabelledFrame]]:
-    """The frames that train each head, the first head first."""
+    """Frames of each head, in the order of heads."""
     return {head: [f for f in frames if f.head == head] for head in sorted({f.head for f in frames})}
 
 

@@ -1,7 +1,7 @@
-"""Frames of one molecule as stacked tensors on the device: a batch is a selection, nothing is collated step by step.
+"""Frames of one composition as stacked tensors on the device; a batch is a selection, without collation.
 
-Atoms are sorted by element, neighbours listed once. Between :mod:`asteroid.training.dataset` and
-:mod:`asteroid.training.lean`, which says what the index tensors are for.
+Atoms are sorted by element, and neighbours are listed once. Made from graphs of :mod:`asteroid.training.dataset`, for
+:mod:`asteroid.training.lean`, which documents the index tensors.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ Tensor = torch.Tensor
 Integers = npt.NDArray[np.int64]
 
 WORTH_LISTING = 0.7
-"""Neighbours are listed where the longest list has fewer than this part of all other atoms. Otherwise every atom is a
-neighbour of every other: what is beyond the cutoff adds exactly nothing, and all frames share one list."""
+"""Neighbours are listed if the longest list has less than this fraction of all other atoms. Otherwise all atoms are
+neighbours of each other, and all frames share one list; atoms beyond the cutoff contribute exactly zero."""
 
 PART = 500
-"""Frames of which neighbours are listed at once: it takes several tables of N × N."""
+"""Frames whose neighbours are listed at once, which needs several N × N tables per frame."""
 
 _PER_ATOM = ("positions", "forces", "atom_weight")
 _PER_GRAPH = ("energy", "weight", "energy_weight", "forces_weight", "temperature")
@@ -33,16 +33,16 @@ class Stacked:
     """Frames of one composition.
 
     Args:
-        species: (frames, N) which of the model's elements each atom is.
-        values: by name, (frames, N, …) in the order of the species or (frames,); ``positions`` in Å among them.
-        r_max: Å, distance up to which atoms are neighbours.
+        species: (frames, N) index of each atom's element in the model.
+        values: by name, (frames, N, …) in the order of the species, or (frames,); including ``positions`` in Å.
+        r_max: Å, largest distance of neighbours.
 
     Attributes:
         species: of the sorted atoms.
-        order: (frames, N) where each sorted atom stood.
+        order: (frames, N) original index of each sorted atom.
 
     Raises:
-        Unsupported: where compositions differ or there is a single atom.
+        Unsupported: for several compositions, or single atoms.
     """
 
     def __init__(self, species: npt.ArrayLike, values: Mapping[str, Tensor], r_max: float) -> None:
@@ -63,10 +63,10 @@ class Stacked:
 
     @classmethod
     def of_graphs(cls, graphs: Sequence[Graph], device: torch.device, r_max: float) -> "Stacked":
-        """The frames of graphs, with their labels and weights.
+        """Frames from graphs, with labels and weights.
 
         Raises:
-            Unsupported: see above; also for graphs of different numbers of atoms.
+            Unsupported: for several compositions, or single atoms.
         """
         atoms = {int(graph.num_nodes) for graph in graphs}
         if len(atoms) > 1:
@@ -80,7 +80,7 @@ class Stacked:
         return len(self.order)
 
     def batch(self, indices: npt.ArrayLike) -> dict[str, Tensor]:
-        """These frames as a batch for :class:`~asteroid.training.lean.LeanMACE` and objectives, frame by frame."""
+        """A batch of these frames for :class:`~asteroid.training.lean.LeanMACE` and objectives."""
         device = self._values["positions"].device
         chosen = torch.as_tensor(np.asarray(indices), device=device)
         values = {k: v.index_select(0, chosen) for k, v in self._values.items()}
@@ -100,14 +100,14 @@ class Stacked:
 
 @dataclass(frozen=True)
 class _Lists:
-    """Neighbours of each atom, as many for each; see :class:`asteroid.training.lean.layer.Edges`.
+    """Neighbours of each atom, the same number for each; see :class:`asteroid.training.lean.layer.Edges`.
 
     Edges are numbered atom × neighbours + neighbour.
 
     Args:
-        is_shared: whether there is one frame's lists, which stand for all.
-        sender, reverse, pair, is_edge: (frames, N, neighbours); fillers, which are no edges, have the last pair.
-        pair_edges: (frames, pairs, 2); pairs that a frame does not have consist of fillers.
+        is_shared: whether all frames share one list.
+        sender, reverse, pair, is_edge: (frames, N, neighbours); fillers, which are not edges, have the last pair.
+        pair_edges: (frames, pairs, 2); missing pairs of a frame consist of fillers.
     """
 
     is_shared: bool
@@ -126,7 +126,7 @@ class _Lists:
         if longest >= WORTH_LISTING * (atoms - 1):
             everyone = ~np.eye(atoms, dtype=bool)[None]
             return cls._of_neighbours(everyone, atoms - 1, atoms * (atoms - 1) // 2, is_shared=True)
-        # One filler and one pair more than needed: each frame then has a pair of fillers for what it lacks.
+        # One additional filler and pair, so that each frame has a pair of fillers.
         pairs = max(int(part.sum((1, 2)).max(initial=0)) for part in near) // 2 + 1
         lists = [cls._of_neighbours(part, longest + 1, pairs, is_shared=False) for part in near]
         tensors = zip(*(one.tensors for one in lists), strict=True)
@@ -162,7 +162,7 @@ class _Lists:
         return _Lists(self.is_shared, *(tensor.to(device) for tensor in self.tensors))
 
     def batch(self, chosen: Tensor) -> dict[str, Tensor]:
-        """Lists of a batch of frames, one atom of all frames after another."""
+        """Lists of a batch of frames, ordered by atom, then frame."""
         graphs, neighbours = len(chosen), self.sender.shape[2]
         graph = torch.arange(graphs, device=chosen.device).unsqueeze(1)
 

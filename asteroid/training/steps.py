@@ -1,4 +1,4 @@
-"""Phases that several strategies share, the settings that they read, and how they are run."""
+"""Phases that strategies share, the settings that they read, and functions that run them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from asteroid.training.session import Session
 
 READS_ALONE = frozenset({"steps_alone", "finetune_batch_size", "learning_rate"})
-"""Settings of a training on few labels from random weights."""
+"""Settings of a training on accurate labels alone, from random weights."""
 
 READS_FINETUNED = frozenset({"foundation", "finetune_batch_size", "finetune_learning_rate"})
-"""Settings of a training that ends with the accurate labels."""
+"""Settings of fine-tuning on the accurate labels."""
 
 READS_PRETRAINED = READS_FINETUNED | {"pretrain_steps", "finetune_steps", "batch_size", "learning_rate"}
 
 ENERGY_ONLY_RATE = 0.2
-"""Part of the fine-tuning's learning rate where accurate labels lack forces: energies hold a force field by one number
-a frame, and large steps fit them at its expense. From GFN2 to CCSD(T) of formaldehyde, 120 energies leave a force error
-of 23 and 31 meV/Å (two seeds) instead of 42 and 39, and 26 energies 42 and 30 instead of 75 and 42; 112 energies with
-8 labels that have forces 23 instead of 89."""
+"""Factor on the learning rate of fine-tuning where accurate labels lack forces: large steps fit the few energies at the
+expense of the forces. From GFN2 to CCSD(T) of formaldehyde, the force error is 23 and 31 meV/Å (two seeds) instead of
+42 and 39 with 120 energies, 42 and 30 instead of 75 and 42 with 26 energies, and 23 instead of 89 with 112 energies and
+8 labels with forces."""
 
 
 def alone(settings: TrainingSettings) -> Phase:
@@ -41,22 +41,22 @@ def alone(settings: TrainingSettings) -> Phase:
 
 
 def correcting(settings: TrainingSettings) -> Phase:
-    """Training of the network that a correction blends with its kernel, where the kernel is not nearly exact."""
+    """Training of the network that is blended with the kernel of a correction."""
     return Phase("correction", settings.correction_steps, settings.finetune_batch_size, accurate=True, optional=True)
 
 
 def pretraining(settings: TrainingSettings, *, accurate: bool = False) -> Phase:
-    """Training on many labels; of the accurate level where they are corrected."""
+    """Training on many labels; ``accurate`` if they are corrected to the accurate level."""
     return Phase("pretrain", settings.pretrain_steps, settings.batch_size, accurate=accurate)
 
 
 def finetuning(settings: TrainingSettings, *, steps: int | None = None) -> Phase:
-    """Training on with the accurate labels; for ``finetune_steps`` when ``steps`` are not given."""
+    """Training on the accurate labels, for ``steps`` or by default ``finetune_steps``."""
     return Phase("finetune", steps or settings.finetune_steps, settings.finetune_batch_size, accurate=True)
 
 
 def with_weights(frames: Sequence[LabelledFrame], weights: npt.NDArray[np.float64]) -> list[LabelledFrame]:
-    """The same labelled frames with other weights."""
+    """The labelled frames with new weights."""
     return [dataclasses.replace(f, weight=w) for f, w in zip(frames, weights.tolist(), strict=True)]
 
 
@@ -71,7 +71,7 @@ def pretrain(
 
 
 def finetune(problem: Problem, session: Session, model: torch.nn.Module, *, steps: int | None = None) -> None:
-    """Train a model on, in place, with the accurate labels; see :func:`finetuning`."""
+    """Fine-tune a model in place on the accurate labels; see :func:`finetuning`."""
     phase = finetuning(problem.settings, steps=steps)
     session.fit(phase, model, problem.accurate_train, learning_rate=finetuning_rate(problem))
 
@@ -85,7 +85,7 @@ def finetuning_rate(problem: Problem) -> float:
 def match_scores(problem: Problem, session: Session, objective: Objective) -> Trained:
     """Pretrain by score matching on configurations without labels, then fine-tune on the accurate labels."""
     settings = problem.settings
-    # Its scale is the root mean square of the accurate forces: no others are known.
+    # The scale of the model is the root mean square of the accurate forces.
     model = session.new_model(problem.accurate_train)
     session.fit(
         pretraining(settings),

@@ -1,7 +1,7 @@
-"""A function of tensors as a list of tensor operations that runs without Python and without autograd.
+"""Trace a function of tensors, so that it runs without Python and autograd.
 
-A training step of a small molecule is thousands of tiny operations, and what surrounds each of them costs more than its
-arithmetic. Tracing them takes seconds, not the minutes that a C++ compiler takes, and is right for the shapes seen.
+A training step of a small molecule has thousands of tiny operations, whose overhead costs more than their arithmetic.
+Tracing takes seconds, where a C++ compiler takes minutes, and is valid for the traced shapes.
 :mod:`asteroid.training.passes` traces the gradient of a loss.
 """
 
@@ -16,7 +16,7 @@ Function = Callable[..., list[torch.Tensor]]
 
 
 def trace(function: Function, *example: torch.Tensor) -> Function:
-    """The same function, for tensors of the same shapes as these; it may itself call ``torch.autograd.grad``.
+    """The traced function, for tensors of the same shapes; it may call ``torch.autograd.grad``.
 
     >>> slope = trace(lambda x: [torch.autograd.grad((x**3).sum(), x)[0]], torch.ones(2, requires_grad=True))
     >>> slope(torch.tensor([1.0, 2.0]))[0].tolist()
@@ -43,7 +43,7 @@ def trace(function: Function, *example: torch.Tensor) -> Function:
 
 
 class _AsTuple(torch.nn.Module):
-    """What TorchScript wants a function of several results to be."""
+    """Module that returns a tuple, as TorchScript needs."""
 
     def __init__(self, function: torch.nn.Module) -> None:
         super().__init__()

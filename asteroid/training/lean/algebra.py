@@ -1,4 +1,4 @@
-"""The mathematics below :mod:`asteroid.training.lean`: monomials, what they make, and sums without scatter."""
+"""Monomials, spherical harmonics, and sums without scatter, for :mod:`asteroid.training.lean`."""
 
 import functools
 import itertools
@@ -15,7 +15,7 @@ Tensor = torch.Tensor
 
 
 class _Gather(torch.autograd.Function):
-    """Rows picked by an index that lists, for each row, in which picked rows it is found again."""
+    """Gather of rows, with an index of the gathered rows of each row for its derivative."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, index: Tensor, found: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ def harmonics(degree: int) -> Tensor:
     values = o3.spherical_harmonics(degree, points, normalize=True, normalization="component")
     if degree == 0:
         return cast(Tensor, values[:1])
-    # Some products are equal, and torch's own solver is wrong for columns that depend on each other.
+    # Some products are equal, and torch's solver is wrong for linearly dependent columns.
     solution = np.linalg.lstsq(products(points.T, degree)[-1].T.numpy(), values.numpy(), rcond=1e-10)[0]
     return torch.from_numpy(np.where(np.abs(solution) < 1e-12, 0.0, solution))
 

@@ -1,4 +1,4 @@
-"""One layer of MACE: messages from the neighbours, and the polynomial of each atom's messages.
+"""One layer of MACE: messages from neighbours, and the polynomial of the messages of each atom.
 
 Features are (atoms, components, channels), the components of all irreps one after another.
 """
@@ -89,7 +89,7 @@ class Layer:
         ]
 
     def __call__(self, parameters: Parameters, features: Tensor, edges: Edges) -> Tensor:
-        """New features of the old ones."""
+        """New features from the old ones."""
         return self._products(parameters, self._messages(parameters, features, edges), features)
 
     def _messages(self, parameters: Parameters, features: Tensor, edges: Edges) -> Tensor:
@@ -164,7 +164,7 @@ class Layer:
         return new
 
     def _counts(self, atoms: int) -> list[int]:
-        """Atoms of each element in the batch."""
+        """Number of atoms of each element in the batch."""
         graphs = atoms // sum(self._elements.values())
         return [count * graphs for count in self._elements.values()]
 

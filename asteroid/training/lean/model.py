@@ -1,4 +1,4 @@
-"""The whole energy of a MACE model, and which models it is known for."""
+"""The energy of a MACE model, and the supported architectures."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ Tensor = torch.Tensor
 
 
 class Unsupported(Exception):
-    """A MACE model of another architecture than is known here; its own forward pass must be used."""
+    """A MACE model of an unsupported architecture; its own forward pass must be used."""
 
 
 class LeanMACE:
@@ -47,7 +47,7 @@ class LeanMACE:
         self._layers = [Layer(i, p, index, elements, self._degree) for index, (i, p) in enumerate(blocks)]
 
     def energy(self, parameters: Parameters, batch: Mapping[str, Tensor]) -> Tensor:
-        """Energies (graphs,) in eV, reference energies included.
+        """Energies (graphs,) in eV, including reference energies.
 
         Args:
             parameters: of the model, by name.
@@ -55,7 +55,7 @@ class LeanMACE:
         """
         model = self._model
         graphs = batch["ptr"].shape[0] - 1
-        # Slot by slot, not graph by graph: atoms of one element are then neighbours in memory.
+        # Ordered by atom, then graph, so that atoms of one element are contiguous in memory.
         positions = batch["positions"].view(graphs, self._atoms, 3).transpose(0, 1).reshape(-1, 3)
         embedding = matrices(model.node_embedding.linear, parameters["node_embedding.linear.weight"])[0]
         features = embedding[self._species].unsqueeze(1).expand(-1, graphs, -1).reshape(len(positions), 1, -1)
@@ -84,7 +84,7 @@ class LeanMACE:
         reverse = batch["reverse"].view(len(positions), -1)
         receiver = positions.unsqueeze(1).expand(-1, reverse.shape[1], -1).reshape(-1, 3)
         vectors = receiver - gather(positions, sender, reverse)
-        # What fills up the neighbours of an atom is the atom itself, out of reach: it adds exactly nothing.
+        # Fillers are the atom itself, at a distance beyond the cutoff: they contribute exactly zero.
         vectors = torch.where(batch["is_edge"], vectors, 2 * self._r_max)
         lengths = vectors.square().sum(1, keepdim=True).sqrt()
         of_pairs = 0.5 * collect(lengths, pair, pair_edges)
@@ -108,7 +108,7 @@ class LeanMACE:
 
 
 def _known(model: Any) -> Any:
-    """The model, if all its parts are those that are computed here."""
+    """The model, if its architecture is supported."""
     try:
         return _checked(model)
     except AttributeError as error:
@@ -151,7 +151,7 @@ def _checked(model: Any) -> Any:
 
 
 def _is_silu(activation: torch.nn.Module, like: Tensor, channels: int) -> bool:
-    """Whether an activation of e3nn's is the one that :func:`silu` computes."""
+    """Whether an activation of e3nn is that of :func:`silu`."""
     points = torch.linspace(-2, 2, channels).to(like).unsqueeze(0)
     with torch.no_grad():
         return torch.allclose(activation(points), silu(points), atol=1e-5)

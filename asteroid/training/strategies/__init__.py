@@ -1,4 +1,4 @@
-"""The ways to train from two sets of labels: a file each, with one definition and a short recipe over the one loop.
+"""Training strategies: one file each, with a definition and a short recipe.
 
-Found by name: see :mod:`asteroid.strategies`. Annotations name what brings torch, functions import it.
+:mod:`asteroid.strategies` finds them by name. Torch is imported inside the functions.
 """

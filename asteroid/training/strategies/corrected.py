@@ -1,6 +1,7 @@
-"""``corrected``: cheap labels, moved to the accurate level by what the few frames with both labels teach.
+"""``corrected``: training on cheap labels that are corrected to the accurate level.
 
-:mod:`asteroid.training.correction` moves them. A model trained on such labels needs no cheap method at run time.
+The correction (:mod:`asteroid.training.correction`) is learnt from frames with both labels. The model needs no cheap
+method at run time.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ logger = logging.getLogger(__name__)
 def corrected(problem: Problem, session: Session) -> Trained:
     """Pretrain on corrected cheap labels and the accurate ones together, then fine-tune on the accurate ones.
 
-    Where a kernel of the accurate labels alone does better on the frames that are left out of it, as it does when cheap
-    labels are broken or a molecule is as small as its labels are many, a molecule is labelled as by ``distilled``.
+    Where a kernel of the accurate labels alone has a smaller leave-one-out error, as with wrong cheap labels or many
+    labels of a small molecule, the molecule is labelled as in ``distilled``.
     """
     from asteroid.training.correction import add_network, correct_cheap, describe, without_cheap
 
@@ -33,10 +34,10 @@ def corrected(problem: Problem, session: Session) -> Trained:
     molecules = {name: correct_cheap(part) for name, part in parts.items()}
     alone = [name for name, molecule in molecules.items() if molecule.ignores_cheap]
     for name in alone:
-        logger.info("%s: the accurate labels say more without the cheap ones: these are not used", name)
+        logger.info("%s: cheap labels are not used: the error is smaller without them", name)
         molecules[name] = without_cheap(parts[name])
     seconds = time.perf_counter() - started
-    # Only at the ends of a ladder are there held-out labels that could choose between kernel and network.
+    # With levels in between, there are no held-out labels to choose between kernel and network.
     if not problem.ladder:
         add_network(session, {name: found for name, found in molecules.items() if name not in alone})
     labels, broken = [], 0
@@ -57,7 +58,7 @@ STRATEGY = StrategyDefinition(
     aid=CHEAP_LABELS,
     recipe=corrected,
     phases=lambda settings: [correcting(settings), pretraining(settings, accurate=True), finetuning(settings)],
-    # One of each difference, and one of the accurate labels alone.
+    # One per difference, and one of the accurate labels alone.
     kernels=lambda settings: len(settings.ladder) + 2,
     needs_cheap=True,
     needs_cheap_forces="moves cheap forces to the accurate level",

@@ -1,7 +1,7 @@
-"""``delta``: the difference of the levels alone. Its model needs the cheap method at run time.
+"""``delta``: Δ-learning. The model predicts the difference of the levels and needs the cheap method at run time.
 
-The cheap level brings most of the physics and the model only what is missing, so this is an upper bound for recipes
-that put both into one model. :func:`asteroid.training.run.load_calculator` adds model and cheap method up.
+Its accuracy is a bound for strategies without a cheap method at run time.
+:func:`asteroid.training.run.load_calculator` adds model and cheap method.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 def differences(accurate: Sequence[LabelledFrame], cheap: Mapping[str, LabelledFrame]) -> list[LabelledFrame]:
     """Accurate − cheap, in energy (eV) and, where both labels have them, in forces (eV/Å).
 
-    A constant between the levels is no matter: like any labels, differences are learnt relative to reference energies
-    of their own.
+    A constant between the levels does not matter: differences have their own reference energies.
 
     Args:
-        cheap: labels by frame id; frames that have none there are left out.
+        cheap: labels by frame id; frames without one are left out.
     """
     pairs = [(frame, cheap[frame.frame_id]) for frame in accurate if frame.frame_id in cheap]
     return [
@@ -38,7 +37,7 @@ def differences(accurate: Sequence[LabelledFrame], cheap: Mapping[str, LabelledF
 
 
 STRATEGY = dataclasses.replace(
-    scratch.STRATEGY,  # What it learns from is all that sets it apart.
+    scratch.STRATEGY,  # Only the labels differ.
     name="delta",
     how="learnt as the difference from {cheap}, which it needs at run time",
     aid=CHEAP_METHOD,

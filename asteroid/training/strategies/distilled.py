@@ -1,6 +1,6 @@
-"""``distilled``: ``corrected`` without any cheap label.
+"""``distilled``: ``corrected`` without cheap labels.
 
-A kernel that knows accurate labels alone labels the cheap configurations.
+A kernel of the accurate labels alone labels the cheap configurations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def distilled(problem: Problem, session: Session) -> Trained:
-    """Pretrain on configurations that the kernel has labelled and the accurate labels, then fine-tune on the latter."""
+    """Pretrain on configurations labelled by the kernel and on the accurate labels, then fine-tune on the latter."""
     from asteroid.training.correction import describe, without_cheap
 
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""``foundation``: the user's own MACE model, fine-tuned on accurate labels alone."""
+"""``foundation``: a given MACE model, fine-tuned on accurate labels alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def foundation(problem: Problem, session: Session) -> Trained:
-    """Fine-tune the user's model, with as many steps as ``scratch``: tried as hard."""
+    """Fine-tune the given model, with as many steps as ``scratch``."""
     model = session.new_model(problem.accurate_train)
     finetune(problem, session, model, steps=problem.settings.steps_alone)
     return Trained(model)

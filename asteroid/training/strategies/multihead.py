@@ -1,7 +1,7 @@
-"""``multihead``: MACE's own way with two levels. One body learns from both labels at once, each has its own readout.
+"""``multihead``: MACE's multihead training, with one readout for each level.
 
-The accurate head is the model's first: the held-out frames judge it, and it is what
-:meth:`~asteroid.training.session.Session.finish` takes out as the finished model.
+The accurate head is the first: its held-out errors are measured, and
+:meth:`~asteroid.training.session.Session.finish` extracts it as the finished model.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from asteroid.training.session import Session
 
 ACCURATE, CHEAP = 0, 1
-"""Heads."""
+"""Indices of the heads."""
 
 ACCURATE_SHARE = 0.5
-"""Part of the frames of an epoch that have accurate labels: the few are repeated until they are as many."""
+"""Fraction of accurate labels in an epoch; they are repeated to reach it."""
 
 
 def multihead(problem: Problem, session: Session) -> Trained:
-    """One training on the labels of both levels, with as many steps as pretraining and fine-tuning have together."""
+    """Train on the labels of both levels, with as many steps as pretraining plus fine-tuning."""
     settings = problem.settings
     accurate = [dataclasses.replace(frame, head=ACCURATE) for frame in problem.accurate_train]
     if all(frame.forces is None for frame in accurate):
-        # As everywhere, energies alone take over the weight of the forces; here those of the cheap level go on.
+        # Without forces, accurate energies get the weight of the forces, as in Session.fit.
         weight = max(1.0, settings.forces_weight / settings.energy_weight)
         accurate = [dataclasses.replace(frame, weight=weight) for frame in accurate]
     cheap = [dataclasses.replace(frame, head=CHEAP) for frame in problem.cheap]

@@ -1,9 +1,9 @@
-"""``score-matching``: configurations of a known temperature pretrain without labels, accurate labels fine-tune.
+"""``score-matching``: pretraining without labels on configurations of a known temperature, then fine-tuning.
 
-Molecular dynamics at the cheap level visits geometries as often as its Boltzmann distribution says, and that
-distribution holds the level's forces (:mod:`asteroid.training.objectives`). The three strategies differ in the
-divergence of the forces: along one random direction a step here, whole in ``score-matching-exact``, or from noise added
-to the positions in ``score-matching-denoising``.
+MD at the cheap level samples its Boltzmann distribution, which determines the forces of the level
+(:mod:`asteroid.training.objectives`). Three strategies differ in the divergence of the forces: along one random
+direction per step here, exact in ``score-matching-exact``, and from noise on the positions in
+``score-matching-denoising``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def score_matching(problem: Problem, session: Session) -> Trained:
-    """The divergence along one random direction a step: nearly as cheap as labels, and the default."""
+    """Score matching with the divergence along one random direction per step, nearly as cheap as labels."""
     from asteroid.training.objectives import SlicedScoreMatching
 
     return match_scores(problem, session, SlicedScoreMatching(problem.settings.forces_weight))

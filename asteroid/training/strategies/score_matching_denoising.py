@@ -1,4 +1,4 @@
-"""``score-matching-denoising``: :mod:`~asteroid.training.strategies.score_matching` by noise added to the positions."""
+"""``score-matching-denoising``: :mod:`~asteroid.training.strategies.score_matching` with noise on the positions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from asteroid.training.session import Session
 
 WIDTH = 0.002
-"""Å, σ of the denoising noise. It softens an oscillator by σ²/(σ² + k_B T/k): the stiffest bonds, of 110 eV/Å², by
-2 % at 300 K; and single precision still tells the forces at both ends of 0.004 Å apart."""
+"""Å, σ of the noise. It softens an oscillator by σ²/(σ² + k_B T/k): the stiffest bonds, of 110 eV/Å², by 2 % at 300 K.
+In single precision, forces still differ across 0.004 Å."""
 
 
 def score_matching_denoising(problem: Problem, session: Session) -> Trained:
-    """The divergence from forces at positions with added noise."""
+    """Score matching with forces at noisy positions."""
     from asteroid.training.objectives import DenoisingScoreMatching
 
     return match_scores(problem, session, DenoisingScoreMatching(problem.settings.forces_weight, WIDTH))

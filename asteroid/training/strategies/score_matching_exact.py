@@ -1,4 +1,4 @@
-"""``score-matching-exact``: :mod:`~asteroid.training.strategies.score_matching` by the whole divergence."""
+"""``score-matching-exact``: :mod:`~asteroid.training.strategies.score_matching` with the exact divergence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def score_matching_exact(problem: Problem, session: Session) -> Trained:
-    """The whole divergence: 3N second derivatives a step, which only the smallest molecules are worth."""
+    """Score matching with the exact divergence: 3N second derivatives per step, for the smallest molecules."""
     from asteroid.training.objectives import ExactScoreMatching
 
     atoms = max(len(frame.configuration.numbers) for frame in problem.configurations)

@@ -1,4 +1,4 @@
-"""``scratch``: accurate labels alone, the baseline of every other strategy and the teacher of ``weighted``."""
+"""``scratch``: accurate labels alone; the baseline of all strategies and the teacher of ``weighted``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def scratch(problem: Problem, session: Session) -> Trained:
-    """Accurate labels alone, with as many steps as pretraining and fine-tuning have together: tried as hard."""
+    """Train on accurate labels alone, with as many steps as pretraining plus fine-tuning."""
     settings = problem.settings
     model = session.new_model(problem.accurate_train)
     session.fit(alone(settings), model, problem.accurate_train, learning_rate=settings.learning_rate)

@@ -1,4 +1,4 @@
-"""``unweighted``: pretrain on all cheap labels alike, then fine-tune on the accurate ones."""
+"""``unweighted``: pretrain on cheap labels with equal weights, then fine-tune on the accurate ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def unweighted(problem: Problem, session: Session) -> Trained:
-    """Pretrain on all cheap labels alike, then fine-tune on the accurate ones."""
+    """Pretrain on cheap labels, then fine-tune on the accurate ones."""
     model = pretrain(problem, session, problem.cheap)
     finetune(problem, session, model)
     return Trained(model)

@@ -1,4 +1,4 @@
-"""``weighted``: ASTEROID, which trusts each cheap label by its estimated bias (:mod:`asteroid.training.bias`)."""
+"""``weighted``: ASTEROID, which weights cheap labels by their estimated bias (:mod:`asteroid.training.bias`)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def weighted(problem: Problem, session: Session) -> Trained:
-    """Pretrain on cheap labels, each weighted by how little it disagrees with the teachers, then fine-tune."""
+    """Pretrain on cheap labels, weighted by their agreement with the teachers, then fine-tune."""
     cheap = [frame for frame in problem.cheap if frame.forces is not None]
     if not cheap:
         raise TrainingError("no cheap label has forces, so their bias cannot be estimated; use the strategy unweighted")
@@ -66,7 +66,7 @@ def weighted(problem: Problem, session: Session) -> Trained:
 
 
 def mean_forces(models: Sequence[torch.nn.Module], configurations: Sequence[Configuration]) -> list[Floats]:
-    """Mean of the forces that several models predict, (N, 3) eV/Å for each configuration."""
+    """Mean forces of several models, (N, 3) eV/Å for each configuration."""
     from asteroid.training.predict import predict
 
     predictions = [predict(model, configurations)[1] for model in models]
@@ -74,7 +74,7 @@ def mean_forces(models: Sequence[torch.nn.Module], configurations: Sequence[Conf
 
 
 def _weigh_atoms(frames: Sequence[LabelledFrame], weights: Floats) -> list[LabelledFrame]:
-    """The same labelled frames with other weights, given for each atom of each frame in turn."""
+    """The frames with new weights, given for all atoms of all frames."""
     values, atom_weights = split_weights(weights, [len(frame.configuration.numbers) for frame in frames])
     return [
         dataclasses.replace(frame, weight=weight, atom_weights=within)
@@ -83,7 +83,7 @@ def _weigh_atoms(frames: Sequence[LabelledFrame], weights: Floats) -> list[Label
 
 
 def _trial(settings: TrainingSettings, index: int) -> Phase:
-    """A short pretraining that tries one gamma."""
+    """Phase of a short pretraining with one gamma."""
     steps = max(1, round(TRIAL_STEPS * settings.pretrain_steps))
     return Phase(f"gamma-{index + 1}", steps, settings.batch_size)
 
