@@ -109,16 +109,16 @@ def _compute(
 
 
 def _labels_used(store: Store, settings: ComparisonSettings, cell: Cell, card: Card) -> dict[str, set[str]]:
-    """Frame ids of the training labels of a model, by level."""
+    """Frame ids of the labels that a model learnt from, by level."""
     accurate = {*cell.train, *cell.valid}
     levels = {str(settings.accurate): accurate}
     strategy = strategy_named(cell.variant)
-    # Some strategies use only the geometries of cheap frames.
+    # Of cheap frames, some strategies read the geometries alone.
     if card.cheap is None or not strategy.reads_cheap_labels:
         return levels
     cheap = set(cell.cheap) if card.frames.cheap else set()
     levels[card.cheap] = cheap | (accurate if card.frames.paired else set())
-    # Other strategies ignore training.ladder.
+    # A model whose strategy reads no ladder has an empty one, or one that it did not read.
     if "ladder" in strategy.reads:
         for between in settings.training.ladder:
             there = store.labels(settings.molecule, LevelOfTheory.parse(between, imported=True))
@@ -136,7 +136,7 @@ def _core_hours(store: Store, molecule: str, level: str, labels: int) -> float:
 
 
 def _diagnose(store: Store, card: Card, frames: Sequence[Frame], device: str) -> dict[str, Any] | None:
-    """Bias and weight diagnostics of a weighted model; its teachers are evaluated on the test frames."""
+    """Of a model that was weighted; its teacher is asked about the test frames, which it never met."""
     if card.weights is None:
         return None
     from asteroid.comparison.evaluate import mean_forces

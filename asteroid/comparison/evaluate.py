@@ -69,7 +69,7 @@ def mean_forces(
 
 
 def measure(store: Store, card: Card, frames: Sequence[Frame], *, device: str = "auto") -> TestErrors:
-    """Errors against the accurate labels of these frames; energies are not shifted to match."""
+    """Errors against the accurate labels of these frames; a constant shift of energies is an error as well."""
     labels = store.labels(card.molecule, LevelOfTheory.parse(card.accurate, imported=True))
     energies, forces = predict_variant(store, card, frames, device=device)
     reference = np.array([labels[frame.frame_id].energy for frame in frames], dtype=float)

@@ -67,6 +67,7 @@ def answer(
     quoted: Quoted | None = None,
     curve: LearningCurve | None = None,
     label_seconds: float | None = None,
+    between_seconds: float = 0.0,
     next_step: str = "",
 ) -> Answers:
     """The three answers.
@@ -75,10 +76,13 @@ def answer(
         quoted: what was quoted for these costs; None without a quote.
         curve: what :func:`asteroid.stages.curve.measure_curve` found; None in reports of before it.
         label_seconds: core-seconds of an accurate label; None without one.
+        between_seconds: core-seconds of all labels at levels between the cheap and the accurate one.
         next_step: what to do about a model that is not certified; empty for one that is.
     """
     return Answers(
-        _good(certificate, next_step), _cost(costs, quoted, card), _bought(certificate, card, curve, label_seconds)
+        _good(certificate, next_step),
+        _cost(costs, quoted, card),
+        _bought(certificate, card, curve, label_seconds, between_seconds),
     )
 
 
@@ -167,6 +171,7 @@ def _bought(
     card: Card,
     curve: LearningCurve | None,
     label_seconds: float | None,
+    between_seconds: float,
 ) -> Answer:
     ratio = certificate.improvement
     benefit = benefit_sentence(certificate, card)
@@ -176,10 +181,15 @@ def _bought(
     it = "they" if aid.endswith("s") else "it"
     kind = "energy" if certificate.errors.force_mae is None else "force"
     worth = worth_sentence(card, curve, label_seconds) if curve else ""
+    between = ""
+    if between_seconds and label_seconds:
+        names, more = " and ".join(card.settings["ladder"]), round(between_seconds / label_seconds)
+        more_labels = count(more, "further accurate label")
+        between = f"Its labels at {names} cost as much as {more_labels}, which are not counted here."
     return Answer(
         f"{format_number(ratio.value)} ×",
         f"{kind} error without {aid} over {kind} error with {'them' if it == 'they' else 'it'}, {_interval(ratio)}; "
         f"above 1, {it} helped",
-        tuple(filter(None, (worth, benefit))),
+        tuple(filter(None, (worth, benefit, between))),
         "good" if ratio.low > 1 else "bad" if ratio.high < 1 else "plain",
     )

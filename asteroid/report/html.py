@@ -15,6 +15,7 @@ from asteroid.report.page import data_uri, page_environment
 from asteroid.report.rounds import RoundsContext
 from asteroid.report.verdict import needs_sentence
 from asteroid.report.words import how_trained, strategy_of
+from asteroid.store.chain_records import Pilot
 from asteroid.store.models import Card
 from asteroid.validation.certificate import Certificate
 
@@ -50,6 +51,7 @@ class ReportContext:
         pictures: PNG of each answer, by its name in :class:`~asteroid.report.answers.Answers`; one that has none is
             left out.
         rounds: what the loop of rounds did; None for a model of one round.
+        pilot: that chose the chain of levels; None without one.
         bias: forces of frames with both labels; None without such frames.
         diagnostics: as :func:`asteroid.training.diagnostics.bias_diagnostics` finds them; None without a cheap level.
         model_location, store_location: where the model's file and the store lie, for a person.
@@ -63,6 +65,7 @@ class ReportContext:
     answers: Answers
     pictures: Mapping[str, bytes]
     rounds: RoundsContext | None
+    pilot: Pilot | None
     bias: Bias | None
     diagnostics: Mapping[str, Any] | None
     model_location: str

@@ -10,6 +10,7 @@ from typing import Any
 
 from asteroid.report import answer_plots
 from asteroid.report.answers import PICTURES, answer, cost_unit
+from asteroid.report.chain import find_pilot
 from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
 from asteroid.report.gather import LevelSummary, collect_bias, summarise_level
 from asteroid.report.groups import group_lines
@@ -68,6 +69,7 @@ def write_report(
         quoted=quoted,
         curve=curve,
         label_seconds=_label_seconds(levels, card.accurate),
+        between_seconds=sum(one.core_seconds for one in levels if one.level in card.settings.get("ladder", ())),
         next_step=next_step,
     )
     pictures = _pictures(certificate, card, costs, quoted, curve)
@@ -80,6 +82,7 @@ def write_report(
         answers=answers,
         pictures=pictures,
         rounds=rounds_context(rounds),
+        pilot=find_pilot(store, molecule, card),
         bias=collect_bias(store, molecule, card),
         # Weights of several molecules have no diagnosis yet.
         diagnostics=None

@@ -118,6 +118,10 @@ def quotes(molecule: str, name: str) -> str:
     return f"quotes/{molecule}/{name}"
 
 
+def pilots(molecule: str) -> str:
+    return f"pilots/{molecule}"
+
+
 def pilot(molecule: str, name: str) -> str:
     """Pilot of a molecule, by settings."""
     return f"pilots/{molecule}/{name}.json"

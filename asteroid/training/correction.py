@@ -235,7 +235,7 @@ def _force_mae(found: Sequence[LabelledFrame], truth: Sequence[LabelledFrame]) -
 
 
 def describe(molecules: Mapping[str, MoleculeCorrection], without: Collection[str]) -> CorrectionSummary:
-    """Corrections for the card: of the single molecule, or of all together and each."""
+    """What the card says of the corrections: of the only molecule, or of all together and of each."""
     found = {name: _describe_one(molecule, name in without) for name, molecule in molecules.items()}
     if len(found) == 1:
         (only,) = found.values()
@@ -258,7 +258,7 @@ def _corrected_held_out(molecule: MoleculeCorrection) -> list[LabelledFrame]:
 
 
 def _describe_one(molecule: MoleculeCorrection, alone: bool) -> CorrectionSummary:
-    """Correction of one molecule; ``labels`` is the number of the last step, to the accurate level."""
+    """Of one molecule; ``labels`` is the count of the last step, that to the accurate level."""
     steps: list[dict[str, Any]] = [
         {
             "labels": kernel.labels,

@@ -100,7 +100,7 @@ def correlation(x: Floats, y: Floats) -> dict[str, dict[str, float]] | None:
 def _teacher(
     store: Store, molecule: str, card: Card, pairs: Sequence[Pair], predicted: Mapping[str, Floats]
 ) -> dict[str, Any] | None:
-    """Errors of the teacher on its held-out frames, and on unseen frames (None without them)."""
+    """Errors of the teacher: on the frames that stopped its training, and on those it never met (None without)."""
     if "teacher" not in card.parents:
         return None
     teacher = read_card(store, molecule, card.parents["teacher"])
@@ -114,7 +114,7 @@ def _teacher(
 
 
 def _estimate(pairs: Sequence[Pair], weights: Weights | None, predicted: Mapping[str, Floats]) -> dict[str, Any] | None:
-    """Estimated against true bias, for frames that the teacher was not trained on.
+    """The estimated bias of frames that did not train the teacher against their true one.
 
     On its training frames, a teacher knows the accurate label.
     """
@@ -130,7 +130,7 @@ def _estimate(pairs: Sequence[Pair], weights: Weights | None, predicted: Mapping
     if not both:
         return None
     guess, true = np.array([estimated[pair.frame_id] for pair in both]), np.array([pair.bias for pair in both])
-    # With weights of atoms, the estimate for the frame gives no weight.
+    # Atoms that weigh by their own bias have no weight of the frame's estimate.
     factors = None if weights.atoms else _weights_of(guess, weights.gamma)
     every = -(-len(both) // MOST_POINTS)
     return {
@@ -149,7 +149,7 @@ def _weights_of(disagreement: Floats, gamma: float | None) -> Floats:
 
 
 def _summary(weights: Weights) -> dict[str, Any]:
-    """γ, its candidates and the spread of the weights of frames or atoms."""
+    """γ, its candidates and the spread of the weights; of the atoms' where these have their own."""
     values = np.array(weights.values)
     atoms = weights.atoms
     factors = values if atoms is None else np.concatenate([w * np.array(a) for w, a in zip(values, atoms, strict=True)])

@@ -68,11 +68,11 @@ class Trained:
     """Result of a recipe.
 
     Args:
-        model: the trained model.
-        weighting: weights of the frames in pretraining.
-        weighted_ids: frame ids in the order of the weighting.
-        atom_weights: (N,) for each frame of the weighting, of mean 1 within each frame; None without weights of atoms.
-        correction: of cheap labels, with its errors.
+        model: as the session left it.
+        weighting: of its pretraining, frame by frame.
+        weighted_ids: the frame ids of the weighting, in its order.
+        atom_weights: (N,) for each frame of the weighting, where atoms were weighed; of mean 1 within each frame.
+        correction: what a correction of cheap labels was made from and how far off it is.
     """
 
     model: torch.nn.Module

@@ -140,7 +140,7 @@ def train_model(
             held_out = HeldOut(held_out.force_mae, _energy_mae(model, problem.accurate_valid))
         seconds = {name: result.seconds for name, result in session.results.items()}
         if trained.correction is not None:
-            # In addition to the network, if there is one.
+            # Beside that of the network, if there was one.
             seconds["correction"] = seconds.get("correction", 0.0) + (trained.correction.seconds or 0.0)
     card = Card(
         model_id=model_id,

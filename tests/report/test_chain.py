@@ -1,0 +1,44 @@
+"""The chain of levels that a pilot chose, on the page."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from asteroid.report.chain import find_pilot
+from asteroid.report.write import write_report
+from asteroid.store import paths, records
+from asteroid.store.chain_records import Chain, Pilot, ResidualCurve
+from tests.report.test_write import FOLDER, Page
+from tests.validation.certificates import make_card, make_certificate, make_scratch_card
+
+CHOSEN = Chain(("hf/6-31g", "ccsd(t)/cc-pvdz"), (90, 15), 3600.0, 0.0123, (0.012, 0.003))
+PILOT = Pilot(
+    frames=12,
+    prices={"hf/6-31g": 1.0, "ccsd(t)/cc-pvdz": 60.0},
+    budget=3600.0,
+    curves=(ResidualCurve("gfn2-xtb", "hf/6-31g", 0.2, 0.6, ((4, 0.1), (11, 0.05))),),
+    chains=(CHOSEN, Chain(("ccsd(t)/cc-pvdz",), (50,), 3000.0, 0.0345, (0.0345,))),
+    chosen=CHOSEN,
+)
+
+
+def test_a_pilot_belongs_to_the_models_of_its_chain(store):
+    records.write(store, paths.pilot("water", "cafe"), PILOT)
+    card = make_card()
+    of_chain = replace(card, accurate="ccsd(t)/cc-pvdz", settings={**card.settings, "ladder": ["hf/6-31g"]})
+    assert find_pilot(store, "water", of_chain) == PILOT
+    assert find_pilot(store, "water", replace(of_chain, settings={**card.settings, "ladder": []})) is None
+    assert find_pilot(store, "methanol", of_chain) is None
+
+
+def test_the_page_says_what_was_promised_and_which_chains_there_were(store):
+    records.write(store, paths.pilot("water", "cafe"), PILOT)
+    card = make_card()
+    card = replace(card, accurate="ccsd(t)/cc-pvdz", settings={**card.settings, "ladder": ["hf/6-31g"]})
+    page = Path(write_report(store, "water", make_certificate(), card, make_scratch_card(), folder=FOLDER)).read_text()
+    text = Page(page).text
+    assert "It promised that corrected labels are off by 12.3 meV/Å" in text
+    assert "90 hf/6-31g → 15 ccsd(t)/cc-pvdz (chosen)" in text
+    assert "34.5" in text
+    alone = make_card()
+    page = Path(write_report(store, "water", make_certificate(), alone, make_scratch_card(), folder=FOLDER)).read_text()
+    assert 'id="chain"' not in page
