@@ -42,7 +42,7 @@ TRAJECTORIES = 8
 LABELLED, TEST = 60, 200
 """Frames with accurate labels to draw from, and to judge by."""
 
-ARMS = ("scratch", "score-matching", "score-matching-exact", "score-matching-denoising", "unweighted")
+STRATEGIES = ("scratch", "score-matching", "score-matching-exact", "score-matching-denoising", "unweighted")
 MODEL = ModelSettings(channels=16, correlation=2)
 HELD_OUT = 5
 
@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--accurate", type=LevelOfTheory.parse, default="mp2/6-31g*")
     parser.add_argument("--labels", default="10,25", help="numbers of accurate labels to fine-tune on")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--strategies", default=",".join(ARMS))
+    parser.add_argument("--strategies", default=",".join(STRATEGIES))
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON of other training settings")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

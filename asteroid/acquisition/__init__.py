@@ -1,5 +1,5 @@
-"""Which frames to label next, what that is likely to buy, and when to stop.
+"""Choice of the next frames to label, expected gain, and when to stop.
 
-Criteria, calibration and stopping are plain functions of arrays; the committee and the exploration need torch.
-:mod:`asteroid.stages.rounds` orders them.
+Criteria, calibration and stopping are plain functions of arrays; the committee and the exploration need torch. Used by
+:mod:`asteroid.stages.rounds`.
 """

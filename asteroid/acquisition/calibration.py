@@ -1,8 +1,8 @@
-"""From the disagreement of a committee to a bound on its error, by frames that it was not trained on.
+"""Upper bound on the error from the disagreement of a committee, calibrated on held-out frames.
 
-Split conformal prediction: whatever the disagreement is worth, the bound holds for the wanted part of frames like the
-held-out ones (Lei et al., doi:10.1080/01621459.2017.1307116). :mod:`asteroid.acquisition.explore` stops trajectories by
-it, and the report plots it.
+Split conformal prediction: however good the disagreement is, the bound holds for the requested part of frames like the
+held-out ones (Lei et al., doi:10.1080/01621459.2017.1307116). :mod:`asteroid.acquisition.explore` stops trajectories
+with it, and the report plots it.
 """
 
 import math
@@ -16,23 +16,23 @@ from asteroid.store.round_records import CalibrationRecord
 Floats = npt.NDArray[np.float64]
 
 OFFSET = 0.1
-"""Part of the median uncertainty that is added to each: a frame on which a committee agrees by accident would otherwise
-set the scale of all."""
+"""Part of the median uncertainty that is added to every uncertainty. Otherwise a frame on which the committee agrees by
+accident would set the scale."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """How far the error of a frame may be off, given the committee's uncertainty.
+    """Upper bound on the error of a frame as a function of the committee's uncertainty.
 
     Args:
         uncertainty: (V,) eV/Å, of the held-out frames.
         error: (V,) eV/Å, of the same frames.
-        scale: error per uncertainty that the wanted part stays below.
+        scale: ratio of error bound to uncertainty.
         offset: eV/Å, added to each uncertainty first.
-        coverage: part of new frames for which the bound is to hold.
-        guaranteed: part for which it does, on average over draws of held-out frames; less than ``coverage`` where these
-            are too few.
-        achieved: part of the held-out frames for which it holds when each is left out of the calibration; None for one.
+        coverage: part of new frames for which the bound should hold.
+        guaranteed: part for which it holds on average over draws of held-out frames; below ``coverage`` with too few
+            held-out frames.
+        achieved: part of the held-out frames for which it holds by leave-one-out calibration; None with a single frame.
     """
 
     uncertainty: Floats
@@ -44,29 +44,29 @@ class Calibration:
     achieved: float | None
 
     def bound(self, uncertainty: npt.ArrayLike) -> Floats:
-        """(M,) eV/Å that the error of a frame stays below with the probability ``guaranteed``."""
+        """Upper bound (M,) eV/Å on the error of a frame; it holds with the probability ``guaranteed``."""
         return self.scale * (np.asarray(uncertainty, dtype=float) + self.offset)
 
     def record(self, *, shared: bool) -> CalibrationRecord:
-        """Everything as plain values.
+        """The calibration as a record of plain values.
 
         Args:
-            shared: whether the held-out frames also stopped trainings.
+            shared: whether the held-out frames were also used for early stopping.
         """
         fields = asdict(self) | {"uncertainty": tuple(self.uncertainty.tolist()), "error": tuple(self.error.tolist())}
         return CalibrationRecord(**fields, shared=shared)
 
 
 def calibrate(uncertainty: npt.ArrayLike, error: npt.ArrayLike, *, coverage: float = 0.9) -> Calibration:
-    """The scale at which uncertainties become upper bounds on errors.
+    """Calibrate the bound on held-out frames.
 
     Args:
         uncertainty: (V,) eV/Å, of held-out frames.
-        error: (V,) eV/Å, what the model is off by there; of the kind that is to be bounded.
-        coverage: part of new frames for which the bound is to hold.
+        error: (V,) eV/Å, of the model on these frames.
+        coverage: part of new frames for which the bound should hold.
 
     Raises:
-        ValueError: without a held-out frame, or where the two do not belong together.
+        ValueError: without held-out frames, or for arrays of different shapes.
 
     >>> found = calibrate([0.01, 0.02, 0.03, 0.04], [0.02, 0.04, 0.06, 0.09], coverage=0.8)
     >>> round(found.scale, 4), round(float(found.bound([0.04])[0]), 4)
@@ -84,7 +84,7 @@ def calibrate(uncertainty: npt.ArrayLike, error: npt.ArrayLike, *, coverage: flo
 
 
 def _scale(scores: Floats, coverage: float) -> float:
-    """The ⌈(V + 1) coverage⌉-th smallest score; the largest where there are too few."""
-    # 1e-9: 0.9 × 10 must not count as more than 9.
+    """The ⌈(V + 1) coverage⌉-th smallest score; the largest with too few scores."""
+    # 1e-9: rounding must not make 0.9 × 10 larger than 9.
     rank = math.ceil((len(scores) + 1) * coverage - 1e-9)
     return float(np.sort(scores)[min(rank, len(scores)) - 1])

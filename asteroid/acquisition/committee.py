@@ -1,8 +1,8 @@
-"""What a model does not know: the disagreement of a committee, and the descriptors that say which frames are alike.
+"""Uncertainty of a model from the disagreement of a committee, and descriptors of the similarity of frames.
 
-Members are the finished model, trained on with bootstraps of its accurate labels: they share its pretraining and cost a
-fine-tuning each. :mod:`asteroid.acquisition.calibration` makes errors of their disagreement,
-:mod:`asteroid.acquisition.criteria` picks by both. Needs torch.
+Members are the trained model, fine-tuned on bootstrap samples of its accurate labels: they share its pretraining and
+cost one fine-tuning each. :mod:`asteroid.acquisition.calibration` converts the disagreement into error bounds,
+:mod:`asteroid.acquisition.criteria` picks frames by disagreement and descriptors. Needs torch.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class CommitteePrediction:
-    """The mean of a committee, and how far its members are apart.
+    """Mean and disagreement of a committee.
 
     Args:
         energies: (M,) eV.
@@ -45,17 +45,17 @@ class CommitteePrediction:
 def train_committee(
     store: Store, card: Card, data: TrainingSet, *, members: int, on_progress: Progress | None = None
 ) -> list[str]:
-    """Ids of models that go on from a finished one, each with its own bootstrap of the accurate labels.
+    """Train the members of a committee and return their model ids.
 
-    Ordinary models in the store: those that are there are not trained again, and one that was interrupted goes on.
+    Members are ordinary models in the store: existing ones are not trained again, interrupted ones are resumed.
 
     Args:
-        card: of the finished model; its settings train the members, with seeds that count up from its own.
-        data: what the model was trained on.
-        members: how many; at least 2, as one disagrees with nobody.
+        card: of the trained model; members use its settings, with seeds counted up from its seed.
+        data: training set of the model.
+        members: number of members, at least 2.
 
     Raises:
-        TrainingError: when its labels are gone.
+        TrainingError: when labels are missing.
     """
     settings = TrainingSettings.model_validate(card.settings)
     cards = [
@@ -76,7 +76,7 @@ def train_committee(
 def committee_predict(
     models: Sequence[torch.nn.Module], configurations: Sequence[Configuration]
 ) -> CommitteePrediction:
-    """Energies and forces of all members on all configurations, as their mean and their disagreement."""
+    """Mean energies and forces of a committee, and its disagreement."""
     found = [predict(model, configurations) for model in models]
     forces = [np.stack(each) for each in zip(*(forces for _, forces in found), strict=True)]
     return CommitteePrediction(
@@ -87,7 +87,7 @@ def committee_predict(
 
 
 def force_disagreement(forces: Floats) -> float:
-    """Uncertainty of a frame, eV/Å: root mean square deviation of the members' forces from their mean, on one atom.
+    """Uncertainty of a frame, eV/Å: root-mean-square deviation of the members' forces from their mean, per atom.
 
     Args:
         forces: (members, N, 3) eV/Å.
@@ -97,10 +97,10 @@ def force_disagreement(forces: Floats) -> float:
 
 
 def descriptors(model: torch.nn.Module, configurations: Sequence[Configuration], *, batch_size: int = 100) -> Floats:
-    """What a model sees in each configuration: (M, D), of one composition.
+    """Descriptors (M, D) of configurations of one composition.
 
-    MACE's invariant node features of all layers, averaged over the atoms of each element: equal atoms may be exchanged
-    and the molecule turned.
+    MACE's invariant node features of all layers, averaged over the atoms of each element, hence invariant to rotations
+    and to permutations of equal atoms.
     """
     parameter = next(model.parameters())
     numbers, cutoff = model_elements(model), model_cutoff(model)
@@ -117,7 +117,7 @@ def descriptors(model: torch.nn.Module, configurations: Sequence[Configuration],
 
 
 def _invariant(model: torch.nn.Module, features: torch.Tensor) -> Floats:
-    """(atoms, layers × channels): the scalars among the node features, which MACE lists layer by layer."""
+    """Scalar node features (atoms, layers × channels); MACE concatenates the features of its layers."""
     layers: Any = model.products
     irreps = [product.linear.irreps_out for product in layers]
     parts = torch.split(features, [each.dim for each in irreps], dim=1)

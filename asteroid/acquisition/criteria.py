@@ -1,7 +1,7 @@
-"""Which candidates to label next: one small function for each criterion, in one registry.
+"""Criteria for picking the next frames to label: one function each, in one registry.
 
-All of them see the same :class:`Pool` of plain arrays. What it holds comes from :mod:`asteroid.acquisition.committee`;
-:mod:`asteroid.stages.rounds` extends the accurate selection by what is picked.
+All criteria take the same :class:`Pool` of arrays, computed by :mod:`asteroid.acquisition.committee`.
+:mod:`asteroid.stages.rounds` adds the picked frames to the accurate selection.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,16 +20,16 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Candidates for a label, and what is known already.
+    """Candidates for labelling, and the known frames.
 
     Args:
         descriptors: (M, D) of the candidates, see :func:`asteroid.acquisition.committee.descriptors`.
-        uncertainty: (M,) eV/Å, the disagreement of a committee; None where there is no committee.
-        bias: (M,) eV/Å, the expected disagreement of cheap and accurate forces; None where it is not known.
-        known: (K, D) descriptors of the frames that have an accurate label, or wait for one.
+        uncertainty: (M,) eV/Å, disagreement of a committee; None without a committee.
+        bias: (M,) eV/Å, expected difference of cheap and accurate forces; None if unknown.
+        known: (K, D) descriptors of the frames that have, or will get, an accurate label.
 
     Raises:
-        ValueError: for arrays that do not fit together or are not finite.
+        ValueError: for inconsistent shapes or values that are not finite.
     """
 
     descriptors: Floats
@@ -53,17 +53,17 @@ class Pool:
 
 
 Rule = Callable[[Pool, int, int], list[int]]
-"""(pool, how many, seed) -> indices of candidates, best first"""
+"""(pool, number, seed) -> indices of candidates, best first"""
 
 
 def pick(criterion: Criterion, pool: Pool, count: int, *, seed: int) -> list[int]:
-    """Indices of ``count`` candidates, best first, or of all where there are fewer.
+    """Indices of at most ``count`` candidates, best first.
 
     Args:
-        seed: of the draws of ``random``, and of the first pick of ``diverse`` where nothing is known yet.
+        seed: for ``random``, and for the first pick of ``diverse`` without known frames.
 
     Raises:
-        ValueError: where the pool lacks what the criterion looks at.
+        ValueError: when the pool lacks data that the criterion needs.
 
     >>> pool = Pool(np.zeros((3, 1)), np.array([0.1, 0.3, 0.2]), None, np.zeros((0, 1)))
     >>> pick("committee", pool, 2, seed=0)
@@ -74,12 +74,12 @@ def pick(criterion: Criterion, pool: Pool, count: int, *, seed: int) -> list[int
 
 
 def random(pool: Pool, count: int, seed: int) -> list[int]:
-    """Any candidates: the baseline."""
+    """Random candidates: the baseline."""
     return [int(i) for i in np.random.default_rng(seed).permutation(len(pool))[:count]]
 
 
 def diverse(pool: Pool, count: int, seed: int) -> list[int]:
-    """Farthest-point selection: each pick is the candidate that is farthest from all that is known or picked.
+    """Farthest-point selection: each pick is the candidate farthest from all known and picked frames.
 
     Descriptors are standardised over candidates and known frames together.
     """
@@ -88,22 +88,22 @@ def diverse(pool: Pool, count: int, seed: int) -> list[int]:
 
 
 def committee(pool: Pool, count: int, seed: int) -> list[int]:
-    """The most uncertain candidates, however alike they are."""
+    """The most uncertain candidates, regardless of their similarity."""
     return _largest(_needed(pool.uncertainty, "committee", "uncertainty"), count)
 
 
 def bias(pool: Pool, count: int, seed: int) -> list[int]:
-    """Where cheap and accurate labels are expected to disagree most."""
+    """The candidates with the largest expected difference of cheap and accurate forces."""
     return _largest(_needed(pool.bias, "bias", "bias"), count)
 
 
 def committee_diverse(pool: Pool, count: int, seed: int) -> list[int]:
-    """Uncertain, diverse, and where the candidates are: largest cluster, maximum distance.
+    """Uncertain, diverse and representative candidates: largest cluster, maximum distance.
 
-    Each candidate belongs to the nearest frame that is known or picked, at the distance :math:`d` of standardised
-    descriptors, and stands for the error :math:`u d`, with the committee's uncertainty :math:`u`. The cluster with the
-    largest sum of squared errors gives the next pick: its candidate of the largest error. (Holzmüller et al., JMLR 24
-    (2023) 164, with the uncertainty added.) An outlier is a cluster of one, and a batch never holds two of a kind.
+    Each candidate is assigned to the nearest known or picked frame, at the distance :math:`d` of standardised
+    descriptors, with the error estimate :math:`u d` for the committee's uncertainty :math:`u`. The next pick is the
+    candidate with the largest estimate in the cluster with the largest sum of squares (Holzmüller et al., JMLR 24
+    (2023) 164, with the uncertainty added). An outlier is a cluster of one, and a batch has no near duplicates.
     """
     uncertainty = _needed(pool.uncertainty, "committee+diverse", "uncertainty")
     points, known = _standardised(pool)
@@ -114,7 +114,7 @@ def committee_diverse(pool: Pool, count: int, seed: int) -> list[int]:
         error = uncertainty * nearest
         of_clusters = np.bincount(cluster, weights=np.square(error))
         in_largest = np.where(cluster == of_clusters.argmax(), error, -1.0)
-        # Where only copies of what is picked are left, nothing is picked twice.
+        # Never pick a frame twice, even when only copies of picked frames remain.
         in_largest[picks] = -2.0
         pick = int(in_largest.argmax())
         picks.append(pick)
@@ -131,7 +131,7 @@ CRITERIA: Mapping[Criterion, Rule] = {
     "bias": bias,
     "committee+diverse": committee_diverse,
 }
-"""Adding one is a function here and its name in :data:`asteroid.settings.Criterion`."""
+"""To add a criterion, write a function here and add its name to :data:`asteroid.settings.Criterion`."""
 
 
 def _largest(values: Floats, count: int) -> list[int]:
@@ -145,10 +145,10 @@ def _needed(values: Floats | None, criterion: Criterion, name: str) -> Floats:
 
 
 def _standardised(pool: Pool) -> tuple[Floats, Floats]:
-    """Candidates and known frames with each descriptor of mean 0 and variance 1 over both together."""
+    """Descriptors of candidates and known frames, standardised to mean 0 and variance 1 over both."""
     every = np.concatenate([pool.descriptors, pool.known])
     spread = every.std(axis=0)
-    # What is the same for all frames, up to rounding, tells none from another.
-    tells = spread > 1e-9 * np.abs(every).max(axis=0, initial=0.0)
-    points = (every[:, tells] - every[:, tells].mean(axis=0)) / spread[tells]
+    # Leave out descriptors that are constant up to rounding.
+    varies = spread > 1e-9 * np.abs(every).max(axis=0, initial=0.0)
+    points = (every[:, varies] - every[:, varies].mean(axis=0)) / spread[varies]
     return points[: len(pool)], points[len(pool) :]

@@ -1,8 +1,8 @@
-"""Geometries that a model has not seen: its own MD, turned bonds and kicked modes, as far as it can be believed.
+"""New geometries from MD with the model, rotated bonds and displaced normal modes, within the limits of the model.
 
-An exploring trajectory ends where the molecule does, or where the calibrated bound of the error leaves what is known
-from held-out frames; its last frames are what a label tells most about. :mod:`asteroid.stages.exploration` runs this
-and stores the frames, :mod:`asteroid.acquisition.criteria` picks from them. Needs torch.
+An exploring trajectory stops when the molecule breaks or when the calibrated error bound exceeds a limit from the
+held-out frames; labels of its last frames are the most informative. :mod:`asteroid.stages.exploration` runs this and
+stores the frames, :mod:`asteroid.acquisition.criteria` picks from them. Needs torch.
 """
 
 from collections.abc import Sequence
@@ -21,28 +21,28 @@ from asteroid.simulation.replicas import Judge, Replica
 Floats = npt.NDArray[np.float64]
 
 INTERVAL = 10.0
-"""fs between the frames that are judged: the period of a stretched bond to hydrogen."""
+"""fs between checks: the period of a stretched bond to hydrogen."""
 
 BEYOND = 3.0
-"""Times the bound of the held-out frames at which a trajectory is stopped: hot frames are known less well than those
-that sampling gave, and are what is looked for; ten times as badly known is no molecule any more."""
+"""A trajectory stops at this many times the error bound of the held-out frames. Hot frames, which are wanted, have
+larger errors than sampled ones; at a factor of ten the molecule is broken."""
 
 KEPT = 10
-"""Frames of a trajectory that become candidates: the last ones of a stopped trajectory, else evenly spaced."""
+"""Candidates from each trajectory: the last frames of a stopped one, otherwise evenly spaced frames."""
 
 
 def known_limit(calibration: Calibration) -> float:
-    """eV/Å: the bound of the error at which a trajectory leaves the region that the model knows."""
+    """Error bound, eV/Å, above which a trajectory is stopped."""
     return BEYOND * float(np.quantile(calibration.bound(calibration.uncertainty), calibration.coverage))
 
 
 def region_judge(
     screen: Screen, models: Sequence[torch.nn.Module], calibration: Calibration, like: Configuration
 ) -> Judge:
-    """Ends a replica where it is no longer the molecule, or where the committee no longer vouches for it.
+    """Stops a replica when the molecule breaks or the error bound of the committee exceeds :func:`known_limit`.
 
     Args:
-        models: of the committee.
+        models: members of the committee.
         like: any geometry of the molecule.
     """
     limit = known_limit(calibration)
@@ -54,7 +54,7 @@ def region_judge(
         if whole:
             found = committee_predict(models, [like.with_positions(positions[index]) for index in whole])
             for index, bound in zip(whole, calibration.bound(found.uncertainty), strict=True):
-                # Written so that a bound that is no number ends it as well.
+                # "not <=", so that NaN stops it as well.
                 if not bound <= limit:
                     reasons[index] = beyond
         return reasons
@@ -63,7 +63,7 @@ def region_judge(
 
 
 def candidates_of(replica: Replica) -> list[int]:
-    """Indices of the recorded frames that become candidates, ascending; never the start, which is known already."""
+    """Ascending indices of the recorded frames that become candidates, without the start, which is already known."""
     last = len(replica.times) - 1
     if last < 1:
         return []
@@ -73,7 +73,7 @@ def candidates_of(replica: Replica) -> list[int]:
 
 
 def turned(start: Configuration, axes: Sequence[tuple[int, int]], count: int, *, seed: int) -> list[Configuration]:
-    """Copies of a geometry with its rotatable bonds turned, each by an angle of its own and of the whole circle.
+    """Copies of a geometry with each rotatable bond rotated by a random angle.
 
     Args:
         axes: the two atoms of each rotatable bond.
@@ -91,7 +91,7 @@ def turned(start: Configuration, axes: Sequence[tuple[int, int]], count: int, *,
 
 
 def _rotation(axis: Floats, angle: float) -> Floats:
-    """(3, 3) by Rodrigues' formula; the axis of length 1, the angle in radians."""
+    """Rotation matrix (3, 3) by Rodrigues' formula, for a unit axis and an angle in radians."""
     x, y, z = axis
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
     rotation: Floats = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross

@@ -1,6 +1,6 @@
-"""Which molecule of a model the next labels go to: where a core-second takes most off the mean error.
+"""Distribution of labels over the molecules of a model, by the expected fall of the mean error per core-second.
 
-Called by :mod:`asteroid.stages.rounds` with what the last round has measured.
+Called by :mod:`asteroid.stages.rounds` with errors and costs of the last round.
 """
 
 import math
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from asteroid.acquisition.stopping import ENOUGH_ROUNDS, fit_curve
 
 EXPONENT = 0.5
-"""Of the learning curve as long as there are too few rounds to tell: an error falls with the root of the labels."""
+"""Exponent of the learning curve while there are too few rounds to fit it: error ∝ 1/√labels."""
 
 
 def falling(curve: Sequence[tuple[int, float]]) -> float:
-    """The exponent by which the error falls with the number of labels.
+    """Exponent of the learning curve.
 
     Args:
         curve: labels and error, eV/Å, of each round.
@@ -38,17 +38,17 @@ def share(
     money: float = math.inf,
     exponent: float = EXPONENT,
 ) -> dict[str, int]:
-    """How many of a round's labels each molecule gets; at least one is bought where any is left.
+    """Number of labels for each molecule in a round; at least one in total while the budget of any molecule allows it.
 
-    Each label goes to the molecule whose error it is expected to lower most per core-second, when the error of n labels
-    is proportional to n to the power −exponent.
+    Each label goes to the molecule whose error it is expected to lower most per core-second, with an error proportional
+    to n^(−exponent) for n labels.
 
     Args:
-        molecules: accurate labels so far and error with these, eV/Å, by name.
-        price: core-seconds of one label.
-        left: labels that the budget still allows.
+        molecules: number of accurate labels so far and the error with them, eV/Å, by name.
+        price: core-seconds per label.
+        left: labels left in the budget of each molecule.
         wanted: labels of the round.
-        money: core-seconds that labels may cost.
+        money: core-seconds available for labels.
 
     >>> share({"a": (10, 0.02), "b": (10, 0.04)}, price={"a": 1.0, "b": 1.0}, left={"a": 50, "b": 50}, wanted=10)
     {'a': 2, 'b': 8}

@@ -1,9 +1,8 @@
-"""Whether accurate labels with forces or energies alone gain more per core-second, measured on the labels at hand.
+"""Whether accurate labels with forces or energies alone lower the error more per core-second.
 
-The correction of :mod:`asteroid.training.strategies.corrected` is fitted in seconds, so it can be asked. It learns from
-a half of the labels with their forces, from the same half and the energies of the others, and from all with their
-forces; what each takes off the error of the held-out frames, by what it costs, is the answer. The costs come from
-:mod:`asteroid.stages.buying`.
+Measured by fitting the correction of :mod:`asteroid.training.strategies.corrected`, which takes seconds: to half of the
+labels with forces; to the same half plus the energies of the others; and to all labels with forces. The held-out errors
+and the costs (from :mod:`asteroid.stages.buying`) give the gain per core-hour of each kind.
 """
 
 import math
@@ -21,10 +20,10 @@ if TYPE_CHECKING:
 Kind = Literal["forces", "energies"]
 
 HALVES = 6
-"""Random halves over which the gains are averaged."""
+"""Number of random halves to average over."""
 
 FEWEST = 8
-"""Labels with forces below which a half of them says too little."""
+"""Smallest number of labels with forces for this measurement."""
 
 
 def compare_labels(
@@ -35,19 +34,19 @@ def compare_labels(
     seconds_energy: float,
     seed: int,
 ) -> Purchase:
-    """Which kind of label takes more off the held-out force error for the same core-seconds. Needs torch.
+    """The kind of label that lowers the held-out force error more per core-second. Needs torch.
 
     Args:
-        differences: accurate − cheap of the frames that train, with forces.
-        held_out: of those that judge, with forces.
+        differences: accurate − cheap of the training frames, with forces.
+        held_out: accurate − cheap of the held-out frames, with forces.
         seconds_with_forces, seconds_energy: core-seconds of a label of each kind.
-        seed: of the halves.
+        seed: of the random halves.
     """
     from asteroid.training.kernel import KernelModel
     from asteroid.training.symmetry import equivalent_permutations
 
     if len(differences) < FEWEST or len(held_out) < 2:
-        return Purchase("forces", f"too few labels to tell what energies alone would gain: {len(differences)}")
+        return Purchase("forces", f"too few labels to measure the gain of energies alone: {len(differences)}")
     permutations = equivalent_permutations([frame.configuration for frame in differences])
     known = [frame.forces for frame in held_out if frame.forces is not None]
     everything = KernelModel(differences, permutations)
@@ -59,7 +58,7 @@ def compare_labels(
 
     rng = np.random.default_rng(seed)
     with_all, further = error(differences), len(differences) - len(differences) // 2
-    # Logarithms, so that a poor half does not speak for all.
+    # Logarithms, so that one poor half does not dominate the mean.
     with_forces, of_energies = [], []
     for _ in range(HALVES):
         order = rng.permutation(len(differences)).tolist()
@@ -80,5 +79,5 @@ def compare_labels(
 
 
 def _option(kind: Kind, fall: float, seconds: float, labels: int) -> Option:
-    """An option by the fall of the error's logarithm that so many of its labels have brought."""
+    """An option from the fall of the logarithm of the error with this number of labels."""
     return Option(kind, seconds, 1 - math.exp(-fall), 3600 * fall / labels / max(seconds, 1e-9))

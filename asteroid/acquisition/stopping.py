@@ -1,6 +1,6 @@
-"""Whether another round pays: target, budget, and what the learning curve so far promises.
+"""Whether to run another round, from target, budget and learning curve.
 
-Rounds come from :mod:`asteroid.stages.rounds`, which records the :class:`Decision` and shows its reason as it is.
+Called by :mod:`asteroid.stages.rounds`, which records the :class:`Decision` and shows its reason.
 """
 
 import math
@@ -14,18 +14,18 @@ from asteroid.settings import AcquisitionSettings
 from asteroid.store.round_records import Decision
 
 ENOUGH_ROUNDS = 3
-"""Rounds before a learning curve is believed: two points lie on a power law whatever they are."""
+"""Smallest number of rounds for a learning curve: any two points lie on a power law."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoundSummary:
-    """What one round came to.
+    """Round summary.
 
     Args:
-        labels: accurate labels that its model learnt from or was stopped by, those of earlier rounds among them.
+        labels: accurate labels of its model, held-out ones and those of earlier rounds included.
         force_mae: eV/Å, on held-out accurate frames.
-        low, high: eV/Å, 95% interval of it.
-        core_seconds: s, what this round alone has cost: labels, training and exploration.
+        low, high: eV/Å, 95% interval of ``force_mae``.
+        core_seconds: cost of this round alone: labels, training and exploration.
     """
 
     labels: int
@@ -41,23 +41,23 @@ class LearningCurve:
 
     Args:
         factor: eV/Å.
-        exponent: never negative: more labels are not taken to make a model worse.
+        exponent: not negative, so that the error never rises with the number of labels.
     """
 
     factor: float
     exponent: float
 
     def error(self, labels: float) -> float:
-        """eV/Å that a model of so many labels is expected to be off by."""
+        """Expected error, eV/Å, with this number of labels."""
         return float(self.factor * labels**-self.exponent)
 
     def gain(self, labels: float, further: float) -> float:
-        """Part of the error that further labels are expected to take off."""
+        """Relative fall of the error expected from further labels."""
         return 1 - self.error(labels + further) / self.error(labels)
 
 
 def fit_curve(labels: Sequence[float], errors: Sequence[float]) -> LearningCurve:
-    """The power law through the errors of several rounds, by least squares of the logarithms.
+    """Power law of the errors of several rounds, by least squares of the logarithms.
 
     Raises:
         ValueError: for fewer than two different numbers of labels.
@@ -75,9 +75,9 @@ def fit_curve(labels: Sequence[float], errors: Sequence[float]) -> LearningCurve
 
 
 def mean_interval(errors: npt.ArrayLike) -> tuple[float, float, float]:
-    """Mean of the errors of independent frames with Student's 95% interval: (mean, low, high); low is not negative.
+    """Mean and Student's 95% interval of the errors of independent frames: (mean, low, high); low is not negative.
 
-    A single frame says nothing about others: its interval has no upper end.
+    For a single frame the upper end is infinite.
 
     >>> [round(value, 4) for value in mean_interval([0.01, 0.02, 0.03])]
     [0.02, 0.0, 0.0448]
@@ -98,12 +98,12 @@ def decide(
     """Whether to stop after these rounds.
 
     Args:
-        rounds: all so far, the first first.
+        rounds: all rounds so far, in order.
         settings: target, least gain, most rounds, core-hours and the size of a batch.
-        most_labels: accurate labels that may train, ``budget.accurate`` of the manifest.
+        most_labels: ``budget.accurate`` of the manifest.
 
     Raises:
-        ValueError: before the first round.
+        ValueError: without rounds.
     """
     if not rounds:
         raise ValueError("a decision needs a round")
@@ -138,10 +138,10 @@ def decide(
 
 
 def expected_gain(rounds: Sequence[RoundSummary], *, batch: int) -> float | None:
-    """Part of the error that the next core-hour is expected to take off, by the learning curve so far.
+    """Relative fall of the error expected from the next core-hour, by the learning curve so far.
 
-    Of the next round where that costs more than a core-hour: less than a round cannot be bought. A label costs what
-    those of the last round did, training and exploration included.
+    From the next round, if that costs more than one core-hour. The cost per label is that of the last round, training
+    and exploration included.
 
     Args:
         batch: labels of a round.

@@ -1,18 +1,18 @@
-"""Levels that may stand between the cheap and the accurate one: what is worth a pilot, by rough prices alone."""
+"""Candidates for intermediate levels of a chain, selected by their rough cost."""
 
 from typing import Final
 
 from asteroid.configuration import Configuration
 from asteroid.engines import check_elements, check_supported
 from asteroid.engines.rough_cost import rough_cost
-from asteroid.errors import AsteroidError, InputError
+from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 
 MOST: Final = 4
-"""Candidates of a pilot, whose labels are mostly spent for the choice alone."""
+"""Largest number of candidates: most of their pilot labels serve only for the choice."""
 
 CHEAPER: Final = 0.4
-"""Part of the accurate level's price above which a level is no candidate."""
+"""Largest cost of a candidate, as a part of the cost of the accurate level."""
 
 SMALLER: Final = {
     "aug-cc-pvqz": ("aug-cc-pvtz", "cc-pvdz"),
@@ -31,14 +31,14 @@ SMALLER: Final = {
     "6-31g*": ("6-31g", "3-21g"),
     "6-31g": ("3-21g",),
 }
-"""Basis sets to try below one, the larger first."""
+"""Smaller basis sets to try for each basis set, the larger first."""
 
 
 def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configuration) -> list[LevelOfTheory]:
-    """At most :data:`MOST` levels, the dearest first; none below a level that asteroid does not compute itself.
+    """At most :data:`MOST` levels, the most expensive first; none for imported levels and levels of engines.
 
     Args:
-        molecule: any geometry of it.
+        molecule: any geometry.
     """
     if accurate.basis is None or accurate.family in ("imported", "engine"):
         return []
@@ -49,7 +49,7 @@ def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configur
             check_elements(level, molecule.numbers.tolist())
             check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity)
             price = rough_cost(level, molecule, forces=True).core_seconds
-        except (InputError, AsteroidError):
+        except AsteroidError:
             continue
         if level not in (cheap, accurate) and price < most:
             priced.append((price, level))
@@ -57,7 +57,7 @@ def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configur
 
 
 def _below(level: LevelOfTheory) -> list[LevelOfTheory]:
-    """In the same basis set the methods below, then all of these and the method itself in smaller ones."""
+    """Lower methods in the same basis set, then these and the method itself in smaller ones."""
     methods = {
         "ccsd(t)": ["mp2", "hf"],
         "ccsd": ["mp2", "hf"],

@@ -1,7 +1,7 @@
-"""The chain, and the number of labels at each of its levels, that promise the smallest error for a budget.
+"""The chain and the number of labels at each level with the smallest expected error for a budget.
 
-As in multilevel Monte Carlo (Giles, doi:10.1287/opre.1070.0496), most labels go where they are cheap: each step of a
-chain is a correction whose residual error falls with its own labels, and the steps' errors add as independent ones do.
+As in multilevel Monte Carlo (Giles, doi:10.1287/opre.1070.0496), cheap levels get most labels: each step of a chain is
+a correction whose residual error falls with its number of labels, and the errors of the steps add as independent ones.
 """
 
 import itertools
@@ -14,11 +14,10 @@ from asteroid.acquisition.stopping import LearningCurve
 from asteroid.store.chain_records import Chain
 
 MOST_BETWEEN = 2
-"""Levels between the cheap and the accurate one: each takes labels and a kernel of its own."""
-
+"""Largest number of intermediate levels; each needs labels and a kernel."""
 
 ALIKE = 1.05
-"""Times the smallest promised error up to which a chain of fewer levels is preferred: promises are no better known."""
+"""A shorter chain is preferred up to this many times the smallest expected error, which is not known more precisely."""
 
 
 def best_counts(
@@ -29,15 +28,16 @@ def best_counts(
     least: int,
     most: Sequence[int],
 ) -> tuple[int, ...] | None:
-    """Labels at each level of a chain that make the error smallest; None where the least already costs too much.
+    """Numbers of labels at the levels of a chain with the smallest error; None if ``least`` exceeds the budget.
 
-    A level has at least as many labels as the one above it, whose frames it needs.
+    A level has at least as many labels as the level above, because it needs labels of the same frames.
 
     Args:
-        curves: residual error of the step up to each level by its labels.
-        prices: core-seconds of a label at each level.
+        curves: residual error of the step to each level as a function of its labels.
+        prices: core-seconds per label at each level.
         budget: core-seconds.
-        least, most: labels of a level; the most of each level.
+        least: smallest number of labels at any level.
+        most: largest number of labels at each level.
 
     >>> steep, flat = LearningCurve(0.5, 0.5), LearningCurve(0.05, 0.5)
     >>> best_counts([steep, flat], [1.0, 10.0], 400.0, least=5, most=[1000, 1000])
@@ -48,13 +48,13 @@ def best_counts(
         return None
 
     def counts(multiplier: float) -> list[float]:
-        """Where a further core-second takes as much off the squared error at every level."""
+        """Numbers with the same fall of the squared error per core-second at all levels."""
         found = []
         for curve, price, limit in zip(curves, prices, most, strict=True):
             power = 2 * curve.exponent
             n = (power * curve.factor**2 / (multiplier * price)) ** (1 / (power + 1))
             found.append(min(max(n, least), limit))
-        # From the top down: no level has fewer labels than the one above.
+        # From the top: no level has fewer labels than the one above.
         return list(itertools.accumulate(reversed(found), max))[::-1]
 
     low, high = 1e-30, 1e30
@@ -79,16 +79,16 @@ def chains(
     most: Mapping[str, int],
     pilot: Mapping[str, float],
 ) -> list[Chain]:
-    """Every chain that the budget pays for, the one with the smallest promised error first.
+    """All chains within the budget, in order of their expected error.
 
     Args:
-        candidates: levels that may stand in between.
-        curves: of the correction from a level to another one, by their names.
-        prices: core-seconds of a label, by level.
-        budget: core-seconds for all labels that train or are held out; those below the accurate level among them.
-        least: labels at each level.
-        most: labels at each level: as many as there are frames, or as a kernel can take.
-        pilot: core-seconds of the pilot's labels, by level: spent in vain where a chain does not have the level.
+        candidates: possible intermediate levels.
+        curves: of the correction from one level to another, by their names.
+        prices: core-seconds per label, by level.
+        budget: core-seconds for all training and held-out labels, at all levels above the cheap one.
+        least: smallest number of labels at each level.
+        most: largest number of labels at each level, limited by the frames or by the size of a kernel.
+        pilot: core-seconds of the pilot's labels, by level; lost for chains without the level.
     """
     ordered = sorted(candidates, key=lambda level: prices[level])
     found = []
@@ -100,16 +100,16 @@ def chains(
                 continue
             laws = [curves[step] for step in steps]
             price = [prices[level] for level in levels]
-            vain = sum(spent for level, spent in pilot.items() if level not in levels)
-            labels = best_counts(laws, price, budget - vain, least=least, most=[most[level] for level in levels])
+            lost = sum(spent for level, spent in pilot.items() if level not in levels)
+            labels = best_counts(laws, price, budget - lost, least=least, most=[most[level] for level in levels])
             if labels is None:
                 continue
             parts = tuple(law.error(n) for law, n in zip(laws, labels, strict=True))
-            found.append(Chain(levels, labels, float(np.dot(labels, price)) + vain, math.hypot(*parts), parts))
+            found.append(Chain(levels, labels, float(np.dot(labels, price)) + lost, math.hypot(*parts), parts))
     return sorted(found, key=lambda chain: chain.error)
 
 
 def choose(found: Sequence[Chain]) -> Chain:
-    """The shortest chain whose promised error is hardly larger than the smallest."""
+    """The shortest chain with an expected error within :data:`ALIKE` times the smallest."""
     alike = [chain for chain in found if chain.error <= ALIKE * found[0].error]
     return min(alike, key=lambda chain: (len(chain.levels), chain.error))

@@ -1,7 +1,7 @@
-"""How the residual error of a correction falls with the number of its labels, measured on few frames by leaving out.
+"""Residual error of a correction as a function of its number of labels, measured on few frames.
 
-A kernel learns the difference of two levels from parts of the frames and is asked for the others; a power law through
-these errors speaks for more labels than there are. Called by :mod:`asteroid.stages.pilot`. Needs torch.
+A kernel of the difference of two levels is fitted to parts of the frames and tested on the others; a power law
+extrapolates the errors to more labels. Called by :mod:`asteroid.stages.pilot`. Needs torch.
 """
 
 from collections.abc import Sequence
@@ -14,30 +14,30 @@ from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import KernelModel
 
 DRAWS = 8
-"""Random parts of the frames of each size, over which an error is averaged."""
+"""Number of random parts of each size to average over."""
 
 USUAL = 0.7
-"""Exponent of corrections of molecules with 5 to 15 atoms. A dozen frames say too little to be believed alone: from 12
-of ethanol, GFN2 to MP2, the error seems to fall with the power 0.42 or 0.62; up to 60 labels it does so with 0.73."""
+"""Usual exponent for molecules with 5 to 15 atoms. A dozen frames are too few to measure it: for ethanol, GFN2 to MP2,
+12 frames give 0.42 or 0.62, and up to 60 labels 0.73."""
 
 NO_ERROR = 1e-9
 """eV/Å, for which an error that is none counts."""
 
 EXPONENTS = (0.2, 1.5)
-"""Between which a measured exponent counts."""
+"""Limits of a measured exponent."""
 
 
 def residual_errors(
     pairs: Sequence[LabelledFrame], permutations: Sequence[tuple[int, ...]], *, seed: int = 0
 ) -> list[tuple[int, float]]:
-    """Mean absolute force error, eV/Å, of corrections learned from parts of the frames, on the others: (labels, error).
+    """Mean absolute force errors, eV/Å, of kernels fitted to parts of the frames, on the others: (labels, error).
 
     Args:
         pairs: differences of two levels, with forces; at least six.
         permutations: of equal atoms.
 
     Returns:
-        Nothing where no kernel can be fitted.
+        An empty list when no kernel can be fitted.
     """
     try:
         return _residual_errors(pairs, permutations, np.random.default_rng(seed))
@@ -54,12 +54,12 @@ def _residual_errors(
         errors = []
         for _ in range(DRAWS):
             order = rng.permutation(len(pairs)).tolist()
-            known, asked = ([pairs[i] for i in part] for part in (order[:size], order[size:]))
+            known, tested = ([pairs[i] for i in part] for part in (order[:size], order[size:]))
             model = KernelModel(known, permutations, everything.hyperparameters)
-            forces = model.predict([pair.configuration for pair in asked])[1]
+            forces = model.predict([pair.configuration for pair in tested])[1]
             errors += [
                 float(np.abs(force - pair.forces).mean())
-                for force, pair in zip(forces, asked, strict=True)
+                for force, pair in zip(forces, tested, strict=True)
                 if pair.forces is not None
             ]
         found.append((size, float(np.mean(errors))))
@@ -67,7 +67,7 @@ def _residual_errors(
 
 
 def fit_errors(points: Sequence[tuple[int, float]]) -> LearningCurve:
-    """The power law through the errors, its exponent half measured and half the usual one.
+    """Power law of the errors; its exponent is the mean of the measured and the usual one.
 
     >>> law = fit_errors([(4, 0.5 * 4**-0.9), (11, 0.5 * 11**-0.9)])
     >>> round(law.exponent, 3), round(law.error(11) / (0.5 * 11**-0.9), 3)
@@ -78,5 +78,5 @@ def fit_errors(points: Sequence[tuple[int, float]]) -> LearningCurve:
     x, y = np.log(labels), np.log(np.maximum(errors, NO_ERROR))
     slope = float(((x - x.mean()) * (y - y.mean())).sum() / np.square(x - x.mean()).sum())
     exponent = (float(np.clip(-slope, *EXPONENTS)) + USUAL) / 2
-    # Through the point of most labels, which lies nearest to what is asked for.
+    # Through the point with most labels, which is closest to the numbers needed.
     return LearningCurve(float(np.exp(y[-1] + exponent * x[-1])), exponent)

@@ -17,6 +17,7 @@ from asteroid.store.models import Card
 from asteroid.training.model import choose_device
 from asteroid.training.predict import predict
 from asteroid.training.run import load_model
+from asteroid.training.strategies.weighted import mean_forces as committee_forces
 
 Floats = npt.NDArray[np.float64]
 
@@ -63,8 +64,7 @@ def mean_forces(
     """Mean forces of a committee of models, (N, 3) eV/Å by frame id."""
     chosen = choose_device(device)
     models: list[torch.nn.Module] = [load_model(store, molecule, model_id).to(chosen) for model_id in model_ids]
-    predicted = [predict(model, [frame.configuration for frame in frames])[1] for model in models]
-    means = (np.mean(each, axis=0) for each in zip(*predicted, strict=True))
+    means = committee_forces(models, [frame.configuration for frame in frames])
     return {frame.frame_id: mean for frame, mean in zip(frames, means, strict=True)}
 
 

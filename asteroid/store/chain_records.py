@@ -1,4 +1,4 @@
-"""The record of a pilot: what labels and corrections of few frames promise for each chain of levels.
+"""Record of a pilot: costs and residual errors on a few frames, and expected errors of all chains.
 
 Errors are in eV/Å, times in core-seconds; :mod:`asteroid.stages.pilot` writes and reads it.
 """
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Chain:
-    """One way from the cheap level to the accurate one.
+    """Levels from the cheap to the accurate one.
 
     Args:
         levels: above the cheap one, the accurate level last.
-        labels: at each of them, held-out ones included.
-        core_seconds: of all these labels, and of the pilot's labels at levels that are not among these.
-        error: that labels at the accurate level are promised to be off by once they are corrected.
-        parts: the residual error of each step.
+        labels: number at each level, held-out labels included.
+        core_seconds: of these labels, and of pilot labels at levels outside the chain.
+        error: expected error of labels corrected to the accurate level.
+        parts: residual error of each step.
     """
 
     levels: tuple[str, ...]
@@ -27,17 +27,17 @@ class Chain:
 
     @property
     def between(self) -> tuple[str, ...]:
-        """Its levels between the cheap and the accurate one."""
+        """Intermediate levels."""
         return self.levels[:-1]
 
 
 @dataclass(frozen=True)
 class ResidualCurve:
-    """How the force error that a correction leaves falls with its labels: factor · labels^(−exponent).
+    """Residual force error of a correction: factor · labels^(−exponent).
 
     Args:
-        below, above: the levels that it leads from and to.
-        measured: labels and error of each part of the pilot that was measured.
+        below, above: the two levels.
+        measured: number of labels and error of each measurement.
     """
 
     below: str
@@ -49,14 +49,14 @@ class ResidualCurve:
 
 @dataclass(frozen=True, kw_only=True)
 class Pilot:
-    """What the pilot of one molecule found.
+    """Result of the pilot of one molecule.
 
     Args:
-        frames: how many were labelled at each level.
-        prices: core-seconds of a label, by level.
-        budget: core-seconds for all labels that train or are held out.
-        chains: all that the budget pays for, the smallest promised error first.
-        chosen: the one that is used: the shortest whose error is hardly larger than the smallest.
+        frames: number labelled at each level.
+        prices: core-seconds per label, by level.
+        budget: core-seconds for all training and held-out labels.
+        chains: all chains within the budget, in order of their expected error.
+        chosen: see :func:`asteroid.chains.choice.choose`.
     """
 
     frames: int

@@ -1,7 +1,7 @@
-"""Records of rounds of labels: what a round explored, picked, cost and decided, and the order of a further round.
+"""Records of rounds: exploration, picked frames, costs, decision, and requests for further rounds.
 
-Each molecule that trains a model has its own records of each round; :func:`asteroid.store.records.read` reads them and
-:mod:`asteroid.stages.rounds` knows their paths. Errors and bounds are in eV/Å, times in core-seconds.
+Each training molecule has its own records of each round; :func:`asteroid.store.records.read` reads them,
+:mod:`asteroid.stages.rounds` has their paths. Errors and bounds are in eV/Å, times in core-seconds.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ class ErrorInterval:
     """A mean absolute force error with its 95 % interval.
 
     Args:
-        high: None for a single frame, which says nothing about others.
+        high: None for a single frame.
     """
 
     force_mae: float
@@ -26,10 +26,10 @@ class ErrorInterval:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationRecord:
-    """A :class:`asteroid.acquisition.calibration.Calibration`, whose fields these are.
+    """The fields of a :class:`asteroid.acquisition.calibration.Calibration`.
 
     Args:
-        shared: whether the frames also stopped trainings, which makes the calibration approximate.
+        shared: whether the frames were also used for early stopping, which makes the calibration approximate.
     """
 
     uncertainty: tuple[float, ...]
@@ -48,8 +48,8 @@ class ExploringReplica:
 
     Args:
         temperature: K.
-        ps: how long it lasted.
-        reason: why it was stopped; None where it ran to its end.
+        ps: its length.
+        reason: why it was stopped; None for a complete one.
     """
 
     temperature: float
@@ -59,15 +59,15 @@ class ExploringReplica:
 
 @dataclass(frozen=True, kw_only=True)
 class Explored:
-    """What the model of the round before found of one molecule.
+    """Exploration of one molecule with the model of the previous round.
 
     Args:
-        model_id: of the model that explored.
-        because: lines of its certificate that failed, and where half of the trajectories start.
-        committee: ids of the models whose disagreement is the uncertainty.
-        limit: bound of the error at which a trajectory was stopped.
-        frames: how many were kept.
-        dropped: how many were not, by reason.
+        model_id: of the exploring model.
+        because: failed lines of its certificate, from which half of the trajectories start.
+        committee: model ids of the committee.
+        limit: error bound at which trajectories are stopped.
+        frames: number kept.
+        dropped: number dropped, by reason.
     """
 
     round: int
@@ -84,12 +84,12 @@ class Explored:
 
 @dataclass(frozen=True)
 class Option:
-    """One kind of label that a round may buy.
+    """Cost and gain of one kind of label.
 
     Args:
-        core_seconds: of one label.
-        gain: part of the error that the other half of the labels has taken off.
-        gain_per_core_hour: fall of the logarithm of the error by the cost of these labels.
+        core_seconds: per label.
+        gain: relative fall of the error from the second half of the labels.
+        gain_per_core_hour: fall of the logarithm of the error per core-hour of labels.
     """
 
     kind: Literal["forces", "energies"]
@@ -100,11 +100,11 @@ class Option:
 
 @dataclass(frozen=True)
 class Purchase:
-    """The kind of label that gains most, and why.
+    """The chosen kind of label, and why.
 
     Args:
-        reason: a sentence for people.
-        options: what was measured of each kind; empty where nothing was.
+        reason: as shown to users.
+        options: measurements for each kind; empty without measurements.
     """
 
     kind: Literal["forces", "energies"]
@@ -114,15 +114,14 @@ class Purchase:
 
 @dataclass(frozen=True, kw_only=True)
 class PickedFrame:
-    """A frame that a round labels.
+    """A frame picked for labelling in a round.
 
     Args:
-        uncertainty, bound: disagreement of the committee, and the bound of the error that follows; None in a first
-            round, which no model has picked.
-        bias: mean difference of the cheap forces from the committee's; None without a cheap label.
-        source: where the frame comes from, in words.
+        uncertainty, bound: disagreement of the committee, and error bound from it; None in the first round.
+        bias: mean difference of cheap forces and committee forces; None without a cheap label.
+        source: origin of the frame, as shown to users.
         temperature: K, of the MD that found it.
-        error: of the model before, once the label was there.
+        error: of the previous model on this frame; None before it is labelled.
     """
 
     frame_id: str
@@ -140,8 +139,8 @@ class Picked:
     """The batch of one molecule in one round.
 
     Args:
-        labels: accurate labels that may be bought so far, the batch included.
-        share: why the molecule gets so many of the round's labels; "" where its model has no other molecule.
+        labels: accurate labels allowed so far, the batch included.
+        share: reason for the molecule's number of labels in this round; "" for a model of one molecule.
     """
 
     round: int
@@ -159,9 +158,9 @@ class Decision:
     """Whether to stop, and why.
 
     Args:
-        reason: a sentence for people.
-        expected_gain: part of the error that the next core-hour, or the next round where that costs more, is expected
-            to take off; None where there are too few rounds to tell.
+        reason: as shown to users.
+        expected_gain: relative fall of the error expected from the next core-hour, or from the next round if that costs
+            more; None with too few rounds.
     """
 
     stop: bool
@@ -171,7 +170,7 @@ class Decision:
 
 @dataclass(frozen=True, kw_only=True)
 class ExplorationSummary:
-    """What the report shows of an exploration; fields as in :class:`Explored`."""
+    """Summary of an exploration for the report; fields as in :class:`Explored`."""
 
     replicas: tuple[ExploringReplica, ...]
     frames: int
@@ -185,7 +184,7 @@ class RoundCost:
 
     Args:
         labels, exploration: of one molecule.
-        training: of the model, whichever of its molecules the record is of.
+        training: of the model, for all its molecules.
     """
 
     labels: float
@@ -202,15 +201,15 @@ class RoundRecord:
     """One finished round of one molecule.
 
     Args:
-        model_id: of the model that it trained.
-        models: ids of all that it trained, teachers included.
-        criterion: by which its batch was picked.
+        model_id: of the model trained in this round.
+        models: ids of all models trained in this round, teachers included.
+        criterion: for picking the batch.
         settings: ``acquisition`` of the manifest.
-        labels: accurate labels that were to be bought up to now.
-        accurate_labels: those that came, and trained the model or stopped its training.
-        held_out: of the model on the molecule's held-out frames.
-        curve: of the models of all rounds so far, this one included, on the held-out frames of now.
-        fresh_error: of the model before on the labels that the round bought; None in a first round.
+        labels: accurate labels allowed so far.
+        accurate_labels: accurate labels obtained so far, for training and early stopping.
+        held_out: error of the model on the held-out frames of the molecule.
+        curve: errors of the models of all rounds so far on the present held-out frames.
+        fresh_error: error of the previous model on the new labels; None in the first round.
     """
 
     round: int
@@ -236,10 +235,10 @@ class RoundRecord:
 
 @dataclass(frozen=True)
 class Further:
-    """The order of a round by a failed certificate.
+    """Request for a further round after a failed certificate.
 
     Args:
-        because: lines that failed.
+        because: failed lines.
     """
 
     round: int

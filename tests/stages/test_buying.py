@@ -45,7 +45,7 @@ def test_energies_are_labelled_as_such_and_the_round_goes_its_way(
         choose_kind(store, with_labels(molecule, {"water": 8}), seed=0)
     stages.measure_energy_cost(store, with_labels(molecule, {"water": 8}))
     measured = choose_kind(store, with_labels(molecule, {"water": 8}), seed=0)
-    assert measured.reason.startswith("too few labels to tell")
+    assert measured.reason.startswith("too few labels to measure")
     cost = store.read_json(f"{loop_folder(molecule)}/energy-cost.json")
     assert cost["core_seconds"] > 0
     assert choose_kind(store, changed(with_labels(molecule, {"water": 8}), labels="forces"), seed=0).reason.endswith(

@@ -93,9 +93,9 @@ def test_the_first_row_of_each_value_comes_in_order(values: list[str]) -> None:
 
 
 def test_retry_steps_are_listed_in_the_order_tried_even_where_some_are_skipped() -> None:
-    ladders = [["newton"], ["default", "damped", "newton"], ["damped", "newton"], ["default"]]
+    sequences = [["newton"], ["default", "damped", "newton"], ["damped", "newton"], ["default"]]
     rows = table([("a", "failed", False), ("b", "ok", True), ("c", "ok", True), ("d", "ok", True)])
-    rows = rows.set_column(rows.schema.get_field_index("rungs"), "rungs", pa.array(ladders, pa.list_(pa.string())))
+    rows = rows.set_column(rows.schema.get_field_index("rungs"), "rungs", pa.array(sequences, pa.list_(pa.string())))
     assert summarise(rows)["rungs"] == [
         {"rung": "default", "tried": 2, "ok": 1},
         {"rung": "damped", "tried": 2, "ok": 0},
