@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asteroid.acquisition.stopping import LearningCurve
+from asteroid.acquisition.stopping import LearningCurve, fit_curve
 from asteroid.errors import TrainingError
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import KernelModel
@@ -21,15 +21,13 @@ USUAL = 0.7
 12 frames give 0.42 or 0.62, and up to 60 labels 0.73."""
 
 NO_ERROR = 1e-9
-"""eV/Å, for which an error that is none counts."""
+"""eV/Å, smallest error in a fit: two names may stand for the same level."""
 
 EXPONENTS = (0.2, 1.5)
 """Limits of a measured exponent."""
 
 
-def residual_errors(
-    pairs: Sequence[LabelledFrame], permutations: Sequence[tuple[int, ...]], *, seed: int = 0
-) -> list[tuple[int, float]]:
+def residual_errors(pairs: Sequence[LabelledFrame], permutations: Sequence[tuple[int, ...]]) -> list[tuple[int, float]]:
     """Mean absolute force errors, eV/Å, of kernels fitted to parts of the frames, on the others: (labels, error).
 
     Args:
@@ -40,7 +38,7 @@ def residual_errors(
         An empty list when no kernel can be fitted.
     """
     try:
-        return _residual_errors(pairs, permutations, np.random.default_rng(seed))
+        return _residual_errors(pairs, permutations, np.random.default_rng(0))
     except (TrainingError, np.linalg.LinAlgError):
         return []
 
@@ -73,10 +71,8 @@ def fit_errors(points: Sequence[tuple[int, float]]) -> LearningCurve:
     >>> round(law.exponent, 3), round(law.error(11) / (0.5 * 11**-0.9), 3)
     (0.8, 1.0)
     """
-    labels, errors = (np.array(values, dtype=float) for values in zip(*points, strict=True))
-    # Two levels may be one under two names.
-    x, y = np.log(labels), np.log(np.maximum(errors, NO_ERROR))
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / np.square(x - x.mean()).sum())
-    exponent = (float(np.clip(-slope, *EXPONENTS)) + USUAL) / 2
+    labels = [count for count, _ in points]
+    errors = [max(error, NO_ERROR) for _, error in points]
+    exponent = (float(np.clip(fit_curve(labels, errors).exponent, *EXPONENTS)) + USUAL) / 2
     # Through the point with most labels, which is closest to the numbers needed.
-    return LearningCurve(float(np.exp(y[-1] + exponent * x[-1])), exponent)
+    return LearningCurve(errors[-1] * labels[-1] ** exponent, exponent)

@@ -7,9 +7,8 @@ from asteroid.store.models import Card
 
 def find_pilot(store: Store, molecule: str, card: Card) -> Pilot | None:
     """The pilot whose chain a model was trained with; None where nothing was chosen by one."""
-    folder, between = paths.pilots(molecule), tuple(card.settings.get("ladder", ()))
-    for name in store.names(folder):
-        found = records.read(store, Pilot, f"{folder}/{name}")
-        if (found.chosen.between, found.chosen.levels[-1]) == (between, card.accurate):
-            return found
-    return None
+    folder, levels = paths.pilots(molecule), (*card.settings.get("ladder", ()), card.accurate)
+    pilots = [records.read(store, Pilot, f"{folder}/{name}") for name in store.names(folder)]
+    # A label that failed and could not be replaced leaves a model with fewer than were planned.
+    alike = [p for p in pilots if p.chosen.levels == levels and p.chosen.labels[-1] >= len(card.frames.accurate)]
+    return min(alike, key=lambda pilot: pilot.chosen.labels[-1], default=None)

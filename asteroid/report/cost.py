@@ -15,6 +15,7 @@ from asteroid.levels import LevelOfTheory
 from asteroid.report.words import count
 from asteroid.store import Store, paths, records
 from asteroid.store.account import STAGES, Stage, spent
+from asteroid.store.chain_records import Pilot
 from asteroid.store.models import Card, read_card
 from asteroid.store.records import AnalyticHessian
 from asteroid.store.round_records import RoundRecord
@@ -80,6 +81,7 @@ def collect_costs(
     scratch: Card | None,
     *,
     rounds: Sequence[RoundRecord] = (),
+    pilot: Pilot | None = None,
     compared: Collection[str] = (),
 ) -> list[Cost]:
     """What this model took, and what only judged it; together it is the bill, but for the processes that wait.
@@ -91,6 +93,7 @@ def collect_costs(
 
     Args:
         rounds: records of the rounds that led to the model; their trainings are then all that were, the last included.
+        pilot: that chose the chain of levels; its labels at other levels are part of the bill.
         compared: ids of further models that it was compared with.
     """
     others = {*compared, *([scratch.model_id] if scratch else [])}
@@ -101,6 +104,7 @@ def collect_costs(
     return [
         *([Cost("sampling geometries", account["sampling"].cpu, "sampling")] if account["sampling"].cpu else []),
         *_summed(cost for name in dict.fromkeys([*trained_on, molecule]) for cost in _label_costs(store, name, card)),
+        *(_pilot_costs(store, molecule, pilot, account["exploration"]) if pilot else []),
         *(
             _round_costs(store, model, rounds, others, account["exploration"])
             if rounds
@@ -184,6 +188,16 @@ def _label_costs(store: Store, molecule: str, card: Card) -> list[Cost]:
         seconds = sum(records.read(store, AnalyticHessian, f"{folder}/{name}").core_seconds for name in hessians)
         costs.append(Cost("analytic second derivatives", seconds, "accurate labels", judges=True))
     return costs
+
+
+def _pilot_costs(store: Store, molecule: str, pilot: Pilot, choosing: Usage) -> list[Cost]:
+    """Labels at levels that the pilot tried and the chain does not have, and the choice itself."""
+    others = [LevelOfTheory.parse(level) for level in pilot.prices if level not in pilot.chosen.levels]
+    spent = sum(_core_seconds(store.attempts(molecule, level)) for level in others)
+    return [
+        *([Cost("labels of the pilot at other levels", spent, "accurate labels")] if spent else []),
+        *_accounted("choice of the chain", choosing, "exploration"),
+    ]
 
 
 def _training_costs(

@@ -60,7 +60,8 @@ def write_report(
     rounds = collect_rounds(store, card.molecule, molecule, other.model_id if other else model_id)
     compared = [point.model_id for point in curve.points] if curve else []
     compared += [other.model_id] if other else []
-    costs = collect_costs(store, molecule, card, scratch_card, rounds=rounds, compared=compared)
+    pilot = find_pilot(store, molecule, card)
+    costs = collect_costs(store, molecule, card, scratch_card, rounds=rounds, pilot=pilot, compared=compared)
     quoted = read_quote(quote, costs) if quote else None
     answers = answer(
         certificate,
@@ -82,7 +83,7 @@ def write_report(
         answers=answers,
         pictures=pictures,
         rounds=rounds_context(rounds),
-        pilot=find_pilot(store, molecule, card),
+        pilot=pilot,
         bias=collect_bias(store, molecule, card),
         # Weights of several molecules have no diagnosis yet.
         diagnostics=None

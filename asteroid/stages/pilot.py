@@ -52,23 +52,18 @@ def read_pilot(store: Store, molecule: MoleculeSettings) -> Pilot | None:
 def pilot_levels(store: Store, molecule: MoleculeSettings) -> list[LevelOfTheory]:
     """Levels of the pilot, the accurate one first; none where nothing is left to choose.
 
-    Candidates that would make the pilot dearer than :data:`PART` of the budget are left out.
+    Candidates that would make the pilot more expensive than :data:`PART` of the budget are left out, unless they have
+    labels already.
     """
     from asteroid.chains.candidates import candidates
-    from asteroid.engines.rough_cost import rough_cost
     from asteroid.sampling.conformers import starting_configuration
 
     if not lacks_chain(store, molecule):
         return []
-    start, accurate = starting_configuration(molecule), molecule.accurate
-
-    def price(level: LevelOfTheory) -> float:
-        known = _price(store, molecule, level)
-        return rough_cost(level, start, forces=True).core_seconds if known is None else known
-
-    left, found = PART * _budget(molecule, price(accurate)), [accurate]
-    for level in candidates(molecule.cheap, accurate, start):
-        if (cost := FRAMES * price(level)) <= left:
+    left, found = PART * _budget(store, molecule), [molecule.accurate]
+    for level in candidates(molecule.cheap, molecule.accurate, starting_configuration(molecule)):
+        cost = FRAMES * _price(store, molecule, level)
+        if cost <= left or store.selected(molecule.name, level):
             left -= cost
             found.append(level)
     return found
@@ -138,12 +133,17 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
     from asteroid.training.strategies.delta import differences
     from asteroid.training.symmetry import equivalent_permutations
 
-    accurate_level, *between = pilot_levels(store, molecule)
+    accurate, *candidates = pilot_levels(store, molecule)
     ids = chosen_accurate(store, molecule, "train")[:FRAMES]
-    levels = [molecule.cheap, *between, accurate_level]
+    levels = [molecule.cheap, *candidates, accurate]
     labels = {level: labelled_frames(store, molecule.name, level, sorted(ids)) for level in levels}
-    levels = [level for level in levels if len(labels[level]) >= FEWEST]
-    prices = {level: _price(store, molecule, level) or 0.0 for level in levels[1:]}
+    prices = {level: _price(store, molecule, level) for level in levels[1:]}
+    for level in (molecule.cheap, accurate):
+        if len(labels[level]) < FEWEST:
+            raise AsteroidError(
+                f"{molecule.name}: no chain can be chosen: {len(labels[level])} of the pilot's {len(ids)} labels at "
+                f"{level} succeeded; write another level, or chain: null"
+            )
     permutations = equivalent_permutations([frame.configuration for frame in labels[molecule.cheap]])
     curves: list[ResidualCurve] = []
     for below in levels[:-1]:
@@ -155,31 +155,32 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
             if len(pairs) >= FEWEST and (measured := residual_errors(pairs, permutations)):
                 law = fit_errors(measured)
                 curves.append(ResidualCurve(str(below), str(above), law.factor, law.exponent, tuple(measured)))
-    accurate, budget = str(molecule.accurate), molecule.budget
+    budget, seconds = molecule.budget, _budget(store, molecule)
     size = 1 + 3 * len(labels[molecule.cheap][0].configuration.numbers)
     frames = min(store.frame_table(molecule.name, split="train").num_rows, MOST_NUMBERS // size)
     kept = budget.train / budget.accurate
     laws = {
         # Held-out labels teach no correction.
-        (c.below, c.above): LearningCurve(c.factor * (kept if c.above == accurate else 1.0) ** -c.exponent, c.exponent)
+        (c.below, c.above): LearningCurve(
+            c.factor * (kept if c.above == str(accurate) else 1.0) ** -c.exponent, c.exponent
+        )
         for c in curves
     }
-    seconds = _budget(molecule, prices.get(molecule.accurate, 0.0))
     found = chains(
         str(molecule.cheap),
-        accurate,
-        [str(level) for level in levels[1:-1]],
+        str(accurate),
+        [str(level) for level in candidates],
         laws,
         {str(level): price for level, price in prices.items()},
         seconds,
         least=_least(molecule),
-        most={str(level): frames for level in levels[1:-1]} | {accurate: budget.accurate},
-        pilot={str(level): len(labels[level]) * prices[level] for level in levels[1:-1]},
+        most={str(level): frames for level in candidates} | {str(accurate): budget.accurate},
+        pilot={str(level): len(ids) * prices[level] for level in candidates},
     )
     if not found:
         raise AsteroidError(
-            f"{molecule.name}: no chain can be chosen: {seconds / 3600:.3g} core-hours pay for none, or too few of the "
-            "pilot's labels succeeded; write a larger budget, or chain: null"
+            f"{molecule.name}: no chain can be chosen: {seconds / 3600:.3g} core-hours pay for none; write a larger "
+            "budget, or chain: null"
         )
     return Pilot(
         frames=len(ids),
@@ -191,24 +192,26 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
     )
 
 
-def _budget(molecule: MoleculeSettings, price: float) -> float:
-    """Core-seconds for all labels that train or are held out.
+def _budget(store: Store, molecule: MoleculeSettings) -> float:
+    """Core-seconds for all labels that train or are held out."""
+    if molecule.budget.core_hours is not None:
+        return 3600 * molecule.budget.core_hours
+    return molecule.budget.accurate * _price(store, molecule, molecule.accurate)
 
-    Args:
-        price: core-seconds of an accurate label.
+
+def _price(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
+    """Core-seconds per label: the median of those computed, as the first of each worker also loads the program.
+
+    A rough cost where none has been computed, imported labels for example.
     """
-    hours = molecule.budget.core_hours
-    return molecule.budget.accurate * price if hours is None else 3600 * hours
+    from asteroid.engines.rough_cost import rough_cost
+    from asteroid.sampling.conformers import starting_configuration
 
-
-def _price(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float | None:
-    """Core-seconds of a label, as most of those that were computed took; None without one.
-
-    The median: the first label of each worker also loads the program.
-    """
     table = store.attempts(molecule.name, level)
     table = table.filter((pc.field("status") == "ok") & (pc.field("program") != "import"))
-    return float(np.median(core_seconds(table))) if table.num_rows else None
+    if table.num_rows:
+        return float(np.median(core_seconds(table)))
+    return rough_cost(level, starting_configuration(molecule), forces=True).core_seconds
 
 
 def _least(molecule: MoleculeSettings) -> int:

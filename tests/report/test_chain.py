@@ -1,12 +1,18 @@
 """The chain of levels that a pilot chose, on the page."""
 
+import datetime as dt
 from dataclasses import replace
 from pathlib import Path
 
+from asteroid.levels import LevelOfTheory
 from asteroid.report.chain import find_pilot
+from asteroid.report.cost import collect_costs
 from asteroid.report.write import write_report
 from asteroid.store import paths, records
+from asteroid.store.account import charge
 from asteroid.store.chain_records import Chain, Pilot, ResidualCurve
+from asteroid.store.rows import Attempt
+from asteroid.usage import Usage
 from tests.report.test_write import FOLDER, Page
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
@@ -28,6 +34,22 @@ def test_a_pilot_belongs_to_the_models_of_its_chain(store):
     assert find_pilot(store, "water", of_chain) == PILOT
     assert find_pilot(store, "water", replace(of_chain, settings={**card.settings, "ladder": []})) is None
     assert find_pilot(store, "methanol", of_chain) is None
+    many = replace(of_chain.frames, accurate_train=tuple(f"frame-{i}" for i in range(16)))
+    assert find_pilot(store, "water", replace(of_chain, frames=many)) is None, "more labels than this chain has"
+
+
+def test_labels_of_levels_that_were_tried_in_vain_and_the_choice_are_part_of_the_bill(store):
+    tried = replace(PILOT, prices={**PILOT.prices, "mp2/6-31g": 5.0})
+    made = Attempt(frame_id="f", status="ok", energy=-1.0, cpu_seconds=7.0, time=dt.datetime.now(dt.UTC))
+    store.add_attempts("water", LevelOfTheory.parse("mp2/6-31g"), [made])
+    with charge(store, "water", "exploration", own=False) as entry:
+        entry.add(Usage(cpu=30.0))
+    costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", make_card(), None, pilot=tried)}
+    assert costs["labels of the pilot at other levels"] == 7.0
+    assert costs["choice of the chain"] == 30.0
+    assert not {"labels of the pilot at other levels", "choice of the chain"} & {
+        c.stage for c in collect_costs(store, "water", make_card(), None)
+    }
 
 
 def test_the_page_says_what_was_promised_and_which_chains_there_were(store):
