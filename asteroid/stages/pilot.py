@@ -56,13 +56,19 @@ def pilot_levels(store: Store, molecule: MoleculeSettings) -> list[LevelOfTheory
     labels already.
     """
     from asteroid.chains.candidates import candidates
+    from asteroid.engines.rough_cost import rough_cost
     from asteroid.sampling.conformers import starting_configuration
 
     if not lacks_chain(store, molecule):
         return []
-    left, found = PART * _budget(store, molecule), [molecule.accurate]
-    for level in candidates(molecule.cheap, molecule.accurate, starting_configuration(molecule)):
-        cost = FRAMES * _price(store, molecule, level)
+    start = starting_configuration(molecule)
+
+    def price(level: LevelOfTheory) -> float:
+        return _price(store, molecule, level) or rough_cost(level, start, forces=True).core_seconds
+
+    left, found = PART * _budget(molecule, price(molecule.accurate)), [molecule.accurate]
+    for level in candidates(molecule.cheap, molecule.accurate, start):
+        cost = FRAMES * price(level)
         if cost <= left or store.selected(molecule.name, level):
             left -= cost
             found.append(level)
@@ -133,11 +139,22 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
     from asteroid.training.strategies.delta import differences
     from asteroid.training.symmetry import equivalent_permutations
 
-    accurate, *candidates = pilot_levels(store, molecule)
-    ids = chosen_accurate(store, molecule, "train")[:FRAMES]
+    # From the store alone: which levels may be tried is known where there is quantum chemistry.
+    accurate, ids = molecule.accurate, chosen_accurate(store, molecule, "train")[:FRAMES]
+    candidates = [
+        level
+        for level in store.levels(molecule.name)
+        if level not in (molecule.cheap, accurate) and set(ids) <= set(store.selected(molecule.name, level))
+    ]
     levels = [molecule.cheap, *candidates, accurate]
     labels = {level: labelled_frames(store, molecule.name, level, sorted(ids)) for level in levels}
-    prices = {level: _price(store, molecule, level) for level in levels[1:]}
+    known_prices = {level: _price(store, molecule, level) for level in levels[1:]}
+    if unpriced := [str(level) for level, price in known_prices.items() if price is None]:
+        raise AsteroidError(
+            f"{molecule.name}: no chain can be chosen: labels at {', '.join(unpriced)} were imported and have no cost; "
+            "write training.ladder with the levels, or chain: null"
+        )
+    prices = {level: price for level, price in known_prices.items() if price is not None}
     for level in (molecule.cheap, accurate):
         if len(labels[level]) < FEWEST:
             raise AsteroidError(
@@ -155,7 +172,7 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
             if len(pairs) >= FEWEST and (measured := residual_errors(pairs, permutations)):
                 law = fit_errors(measured)
                 curves.append(ResidualCurve(str(below), str(above), law.factor, law.exponent, tuple(measured)))
-    budget, seconds = molecule.budget, _budget(store, molecule)
+    budget, seconds = molecule.budget, _budget(molecule, prices[accurate])
     size = 1 + 3 * len(labels[molecule.cheap][0].configuration.numbers)
     frames = min(store.frame_table(molecule.name, split="train").num_rows, MOST_NUMBERS // size)
     kept = budget.train / budget.accurate
@@ -192,26 +209,24 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
     )
 
 
-def _budget(store: Store, molecule: MoleculeSettings) -> float:
-    """Core-seconds for all labels that train or are held out."""
-    if molecule.budget.core_hours is not None:
-        return 3600 * molecule.budget.core_hours
-    return molecule.budget.accurate * _price(store, molecule, molecule.accurate)
+def _budget(molecule: MoleculeSettings, price: float) -> float:
+    """Core-seconds for all labels that train or are held out.
+
+    Args:
+        price: core-seconds of an accurate label.
+    """
+    hours = molecule.budget.core_hours
+    return molecule.budget.accurate * price if hours is None else 3600 * hours
 
 
-def _price(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
+def _price(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float | None:
     """Core-seconds per label: the median of those computed, as the first of each worker also loads the program.
 
-    A rough cost where none has been computed, imported labels for example.
+    None where none has been computed.
     """
-    from asteroid.engines.rough_cost import rough_cost
-    from asteroid.sampling.conformers import starting_configuration
-
     table = store.attempts(molecule.name, level)
-    table = table.filter((pc.field("status") == "ok") & (pc.field("program") != "import"))
-    if table.num_rows:
-        return float(np.median(core_seconds(table)))
-    return rough_cost(level, starting_configuration(molecule), forces=True).core_seconds
+    table = table.filter(pc.field("program") != "import")
+    return float(np.median(core_seconds(table))) if table.num_rows else None
 
 
 def _least(molecule: MoleculeSettings) -> int:
