@@ -57,10 +57,13 @@ def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configur
 
 
 def _below(level: LevelOfTheory) -> list[LevelOfTheory]:
-    """Lower methods in the same basis set, then these and the method itself in smaller ones."""
+    """The method with density fitting and lower methods in the same basis set, then all in smaller ones.
+
+    What density fitting makes cheaper appears with and without it, and the price decides.
+    """
     methods = {
-        "ccsd(t)": ["mp2", "hf"],
-        "ccsd": ["mp2", "hf"],
+        "ccsd(t)": ["df-mp2", "mp2", "hf"],
+        "ccsd": ["df-mp2", "mp2", "hf"],
         "mp2": ["hf"],
         "hf": [],
         "dft": ["hf"],
