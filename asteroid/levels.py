@@ -122,6 +122,11 @@ class LevelOfTheory:
         return self.definition.family
 
     @property
+    def fitted(self) -> Self | None:
+        """The same level with density fitting; None where there is none, or where this level has it already."""
+        return replace(self, method=FITTED + self.method) if FITTED + self.method in METHODS else None
+
+    @property
     def is_semiempirical(self) -> bool:
         return self.family == "semiempirical"
 

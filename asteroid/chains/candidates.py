@@ -43,27 +43,32 @@ def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configur
     if accurate.basis is None or accurate.family in ("imported", "engine"):
         return []
     most = CHEAPER * rough_cost(accurate, molecule, forces=True).core_seconds
-    priced = []
-    for level in dict.fromkeys(_below(accurate)):
+    exact = dict.fromkeys(_below(accurate))
+    fitted = dict.fromkeys(level.fitted for level in (accurate, *exact))
+    priced: dict[LevelOfTheory, float] = {}
+    for level in (*exact, *fitted):
+        if level in (None, cheap, accurate):
+            continue
         try:
             check_elements(level, molecule.numbers.tolist())
             check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity)
             price = rough_cost(level, molecule, forces=True).core_seconds
         except AsteroidError:
             continue
-        if level not in (cheap, accurate) and price < most:
-            priced.append((price, level))
-    return [level for _, level in sorted(priced, key=lambda each: -each[0])][:MOST]
+        if price < most:
+            priced[level] = price
+    for level in exact:
+        # With and without density fitting a level is nearly the same: only the cheaper of the two is a candidate.
+        if level in priced and level.fitted in priced:
+            del priced[max(level, level.fitted, key=priced.__getitem__)]
+    return sorted(priced, key=lambda level: -priced[level])[:MOST]
 
 
 def _below(level: LevelOfTheory) -> list[LevelOfTheory]:
-    """The method with density fitting and lower methods in the same basis set, then all in smaller ones.
-
-    What density fitting makes cheaper appears with and without it, and the price decides.
-    """
+    """Lower methods in the same basis set, then these and the method itself in smaller ones."""
     methods = {
-        "ccsd(t)": ["df-mp2", "mp2", "hf"],
-        "ccsd": ["df-mp2", "mp2", "hf"],
+        "ccsd(t)": ["mp2", "hf"],
+        "ccsd": ["mp2", "hf"],
         "mp2": ["hf"],
         "hf": [],
         "dft": ["hf"],

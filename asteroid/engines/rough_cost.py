@@ -56,11 +56,11 @@ are fitted to methanol, formic acid and ethanol in 6-31G*, cc-pVDZ and cc-pVTZ."
 
 _FITTED_SECONDS: Final[dict[Family, Callable[[_Size], float]]] = {
     "hf": lambda s: 3e-7 * s.n**2 * s.x + 1e-8 * s.n**2 * s.o * s.x,
-    "dft": lambda s: 1.5e-3 * s.n**2 + 4e-7 * s.n**2 * s.x,
+    "dft": lambda s: 3e-6 * s.n**2 * s.x,
     "mp2": lambda s: 6e-7 * s.n**2 * s.x + 1e-8 * s.n**2 * s.o * s.x + 4e-10 * s.o**2 * s.v**2 * s.x,
 }
-"""The same with density fitting, fitted to paracetamol in def2-SVP: three-index integrals, and exchange or amplitudes;
-for DFT also its grid."""
+"""The same with density fitting, fitted to benzene and paracetamol in def2-SVP. DFT is nearly all grid, which grows as
+x does."""
 
 _NUMBERS: Final[dict[Family, Callable[[_Size], float]]] = {
     "hf": lambda s: 100 * s.n**2,
@@ -77,7 +77,7 @@ _FITTED_NUMBERS: Final[dict[Family, Callable[[_Size], float]]] = {
     "dft": lambda s: min(s.n**2 * s.x, MEMORY * 1e6 / 8),
     "mp2": lambda s: min(s.n**2 * s.x, MEMORY * 1e6 / 8) + 4 * s.o * s.n * s.x,
 }
-"""With density fitting: twice the fitted integrals, while they are made, up to the memory above which they are on disk."""
+"""With density fitting: twice the fitted integrals, while they are made, or the memory above which they are on disk."""
 
 _MEMORY: Final[dict[ProcessKind, float]] = {"plain": 200.0, "torch": 1500.0}
 """MiB, by kind of process."""
