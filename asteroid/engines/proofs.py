@@ -39,7 +39,7 @@ class Proof:
 _SUITE: Final = "QC standard suite: Cfour, Gaussian, Psi4"
 _QCHEM: Final = "Q-Chem: ionisation energy of water, in Psi4's tests"
 _XCFUN: Final = "XCFun, a second implementation of the functional"
-_EXACT_LIMIT: Final = "the level with exact integrals; MP2: Psi4"
+_EXACT_LIMIT: Final = "the level with exact integrals; MP2: PySCF's own fitted energy and dipole"
 _TBLITE: Final = "tblite's tests: atoms, ions and a molecule"
 
 _BOTH: Final[dict[str, str]] = {
