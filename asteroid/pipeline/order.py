@@ -267,7 +267,7 @@ async def _show_rounds(
 
 async def another_round(store: Store, molecule: MoleculeSettings) -> bool:
     """Whether a failed certificate has ordered a further round of labels."""
-    verdict = await to_thread(stages.order_round, store, molecule)
+    verdict = await to_thread(stages.request_round, store, molecule)
     log.info("%s: %s", molecule.model_name, verdict.reason)
     return verdict.further
 

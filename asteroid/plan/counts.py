@@ -24,7 +24,7 @@ from asteroid.stages.minima import MINIMUM_LABELS
 from asteroid.stages.models import Models, trained_models, training_set
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
 from asteroid.stages.pilot import FRAMES, pilot_levels
-from asteroid.stages.rounds import read_rounds, read_step, training_settings, trains_on
+from asteroid.stages.round_files import read_record, read_rounds, training_settings, trains_on
 from asteroid.store import Store
 from asteroid.store.models import read_cards
 from asteroid.store.round_records import Further
@@ -278,7 +278,7 @@ def _further_certificates(store: Store, model: MoleculeSettings) -> int:
     """Number of rounds that failed certificates may still order, each with its own certificate."""
     if model.acquisition is None:
         return 0
-    ordered = sum(read_step(store, model, Further, n) is not None for n in range(len(read_rounds(store, model))))
+    ordered = sum(read_record(store, model, Further, n) is not None for n in range(len(read_rounds(store, model))))
     return max(0, min(model.acquisition.certify_rounds - ordered, _rounds(store, model, trained=False)))
 
 

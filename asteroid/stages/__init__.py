@@ -10,7 +10,7 @@ from asteroid.stages.acquire import explore, lacks_batch, lacks_exploration, lac
 from asteroid.stages.certificates import certify, is_certified, outcome, report_folder
 from asteroid.stages.energy_cost import lacks_energy_cost, measure_energy_cost
 from asteroid.stages.evidence import lacks_proposal, propose_evidence, read_asked
-from asteroid.stages.feedback import Verdict, order_round
+from asteroid.stages.feedback import RoundRequest, request_round
 from asteroid.stages.hessians import compute_hessian, lacks_hessian, propose_hessian
 from asteroid.stages.labels import (
     expected_label_seconds,
@@ -33,24 +33,16 @@ from asteroid.stages.models import (
     training_frames,
 )
 from asteroid.stages.pilot import choose_chain, lacks_chain, pilot_levels, propose_pilot, with_chain
-from asteroid.stages.review import Audit, audit_labels, review_labels
-from asteroid.stages.rounds import (
-    NextRound,
-    acquisition,
-    begin_rounds,
-    extend_selection,
-    next_round,
-    read_rounds,
-    review_explored,
-    trainers,
-)
+from asteroid.stages.review import Audit, audit_labels, review_explored, review_labels
+from asteroid.stages.round_files import acquisition, read_rounds, trainers
+from asteroid.stages.rounds import NextRound, begin_rounds, extend_selection, next_round
 
 __all__ = [
     "MINIMUM_LABELS",
     "Audit",
     "Models",
     "NextRound",
-    "Verdict",
+    "RoundRequest",
     "acquisition",
     "audit_labels",
     "begin_rounds",
@@ -77,7 +69,6 @@ __all__ = [
     "load_checked",
     "measure_energy_cost",
     "next_round",
-    "order_round",
     "outcome",
     "pick",
     "pilot_levels",
@@ -89,6 +80,7 @@ __all__ = [
     "read_rounds",
     "record",
     "report_folder",
+    "request_round",
     "review_explored",
     "review_labels",
     "round_model",

@@ -15,7 +15,8 @@ from asteroid.stages import exploration
 from asteroid.stages.common import import_mace, training_device, waiting
 from asteroid.stages.picking import pick_batch
 from asteroid.stages.recording import record_round
-from asteroid.stages.rounds import next_round, read_rounds, read_step
+from asteroid.stages.round_files import read_record, read_rounds
+from asteroid.stages.rounds import next_round
 from asteroid.store import Store
 from asteroid.store.account import Entry, charge
 from asteroid.store.locks import lock
@@ -25,7 +26,7 @@ from asteroid.store.round_records import Explored
 
 def lacks_exploration(store: Store, molecule: MoleculeSettings) -> bool:
     """Whether the next round has not explored, or a model of its committee is gone."""
-    found = read_step(store, molecule, Explored, len(read_rounds(store, molecule)))
+    found = read_record(store, molecule, Explored, len(read_rounds(store, molecule)))
     return found is None or not all(has_model(store, molecule.model_name, member) for member in found.committee)
 
 

@@ -1,6 +1,6 @@
 """Cost of an energy alone at the accurate level, measured once in a loop of rounds on a frame that has a label.
 
-Only labels with forces are in the ledger when :mod:`asteroid.stages.buying` first compares the two kinds. The
+Only labels with forces are in the ledger when :mod:`asteroid.stages.label_kind` first compares the two kinds. The
 measurement is a step of its own, so that a label worker makes it. Needs no torch.
 """
 
@@ -9,7 +9,7 @@ from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.stages.common import waiting
-from asteroid.stages.rounds import acquisition, loop_folder
+from asteroid.stages.round_files import acquisition, loop_folder
 from asteroid.store import Store, records
 from asteroid.store.account import charge
 from asteroid.store.locks import lock

@@ -21,17 +21,17 @@ from asteroid.stages.feedback import failed_lines, failing_geometries
 from asteroid.stages.minima import find_model_minimum, minimum_or_start, model_minimum
 from asteroid.stages.models import training_frames, training_notes, training_set
 from asteroid.stages.own_md import cluster_wall
-from asteroid.stages.rounds import (
+from asteroid.stages.round_files import (
     acquisition,
     labels_of,
     loop_folder,
     loop_name,
     model_of,
+    read_record,
     read_rounds,
-    read_step,
     trainers,
     with_labels,
-    write_step,
+    write_record,
 )
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models
 from asteroid.store import Store
@@ -62,7 +62,7 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
     rounds = read_rounds(store, molecule)
     number, settings = len(rounds), acquisition(molecule)
     before = with_labels(molecule, labels_of(rounds[-1]))
-    if (found := read_step(store, molecule, Explored, number)) is None:
+    if (found := read_record(store, molecule, Explored, number)) is None:
         card = read_card(store, molecule.model_name, model_of(rounds[-1]))
         members = _committee(store, before, card, settings.committee, on_progress)
         seconds = sum(read_card(store, molecule.model_name, member).core_seconds for member in members)
@@ -93,7 +93,7 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
             # Its molecules share the committee of a model.
             core_seconds=seconds / len(trainers(molecule)) + time.process_time() - began,
         )
-        write_step(store, molecule, found)
+        write_record(store, molecule, found)
     elif not all(has_model(store, molecule.model_name, member) for member in found.committee):
         card = read_card(store, molecule.model_name, found.model_id)
         _committee(store, before, card, len(found.committee), on_progress)

@@ -1,6 +1,6 @@
 """What a failed certificate asks of the loop of rounds: a further round, that explores where the model failed.
 
-The flow calls :func:`order_round` after a certificate; ``further-NNN.json`` then lets the loop go on although nothing
+The flow calls :func:`request_round` after a certificate; ``further-NNN.json`` then lets the loop go on although nothing
 else did. The exploration of that round starts at :func:`failing_geometries`. Frames of the certificate themselves never
 train: neither they nor near copies of them become candidates (:mod:`asteroid.stages.exploration`).
 """
@@ -18,17 +18,17 @@ from asteroid.report.next_step import misses
 from asteroid.stages.certificates import report_folder
 from asteroid.stages.minima import minimum_or_start
 from asteroid.stages.models import trained_models
-from asteroid.stages.rounds import (
+from asteroid.stages.round_files import (
     acquisition,
-    decide_further,
     labels_of,
     model_of,
+    read_record,
     read_rounds,
-    read_step,
     trainers,
     with_labels,
-    write_step,
+    write_record,
 )
+from asteroid.stages.rounds import decide_further
 from asteroid.stages.torsions import torsion_scans
 from asteroid.store import Store, records
 from asteroid.store.locks import lock
@@ -45,7 +45,7 @@ BEFORE_END: Final = 3
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RoundRequest:
     """What follows from the certificate of the loop's last model.
 
     Args:
@@ -57,7 +57,7 @@ class Verdict:
     reason: str
 
 
-def order_round(store: Store, molecule: MoleculeSettings) -> Verdict:
+def request_round(store: Store, molecule: MoleculeSettings) -> RoundRequest:
     """Order another round if the certificate of the last one's model failed and the budget has something left.
 
     Called when the loop has ended. The number of rounds does not count as budget here, nor do the target and the
@@ -69,20 +69,20 @@ def order_round(store: Store, molecule: MoleculeSettings) -> Verdict:
         failed = list(dict.fromkeys(line for member in members for line in failed_lines(store, member)))
         unsure = list(dict.fromkeys(line for member in members for line in unsure_lines(store, member)))
         if not failed and unsure:
-            return Verdict(False, f"no round is needed, but more evidence in: {', '.join(unsure)}")
+            return RoundRequest(False, f"no round is needed, but more evidence in: {', '.join(unsure)}")
         if not failed:
-            return Verdict(False, "the certificate asks for no further round")
+            return RoundRequest(False, "the certificate asks for no further round")
         said = f"the certificate failed in: {', '.join(failed)}"
-        if read_step(store, molecule, Further, len(rounds)) is not None:
+        if read_record(store, molecule, Further, len(rounds)) is not None:
             # The loop has been asked since, and had nothing to label.
-            return Verdict(False, f"{said}; no frame is left that could be labelled")
-        ordered = sum(read_step(store, molecule, Further, number) is not None for number in range(len(rounds)))
+            return RoundRequest(False, f"{said}; no frame is left that could be labelled")
+        ordered = sum(read_record(store, molecule, Further, number) is not None for number in range(len(rounds)))
         if ordered >= acquisition(molecule).certify_rounds:
-            return Verdict(False, f"{said}; further rounds that it has ordered: {ordered}, no more are allowed")
+            return RoundRequest(False, f"{said}; further rounds that it has ordered: {ordered}, no more are allowed")
         if (spent := decide_further(store, molecule, rounds)).stop:
-            return Verdict(False, f"{said}; {spent.reason}")
-        write_step(store, molecule, Further(len(rounds), model_of(rounds[-1]), tuple(failed)))
-        return Verdict(True, f"{said}; another round labels geometries there")
+            return RoundRequest(False, f"{said}; {spent.reason}")
+        write_record(store, molecule, Further(len(rounds), model_of(rounds[-1]), tuple(failed)))
+        return RoundRequest(True, f"{said}; another round labels geometries there")
 
 
 def failed_lines(store: Store, molecule: MoleculeSettings) -> list[str]:

@@ -164,18 +164,23 @@ def _first_pending(store: Store, molecule: MoleculeSettings, level: LevelOfTheor
     return next((frame.configuration for frame in store.frames(molecule.name, ids=ids[:1])), None)
 
 
+def training_attempts(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> pa.Table:
+    """All attempts at a level, without those for a certificate, which must not change the rounds."""
+    certificate = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
+    table = store.attempts(molecule.name, level)
+    return table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=certificate)))
+
+
 def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
     """Core-seconds that one label is likely to take: as measured for this molecule, else a guess for the method.
 
     Labels with forces and energies alone are not mixed: for coupled cluster one costs several times the other. Labels
     that judge a certificate do not count, so that they never change what a loop of rounds has decided by its budget.
     """
-    forces = molecule.label_settings(level).forces
-    table = store.attempts(molecule.name, level)
+    table = training_attempts(store, molecule, level)
     # Imported labels cost nothing here.
     table = table.filter(pc.is_in(table["program"], pa.array(programs_for(level), pa.string())))
-    judging = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
-    table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
+    forces = molecule.label_settings(level).forces
     table = table.filter((pc.field("status") == "ok") & (pc.field("forces").is_valid() == forces))
     if table.num_rows:
         return float(np.mean(core_seconds(table)))

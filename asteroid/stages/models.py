@@ -16,7 +16,7 @@ from asteroid.naming import content, file_digest
 from asteroid.processes import Progress
 from asteroid.stages.common import digest, import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
-from asteroid.stages.rounds import last_model, training_settings
+from asteroid.stages.round_files import last_model, training_settings
 from asteroid.store import Store, paths
 from asteroid.store.account import charge
 from asteroid.store.locks import lock

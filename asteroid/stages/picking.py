@@ -17,22 +17,21 @@ from asteroid.configuration import EXPLORED, Frame, Split
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import Criterion
-from asteroid.stages.buying import choose_kind, count_labels
 from asteroid.stages.exploration import FAILED
+from asteroid.stages.label_kind import choose_kind, count_labels
 from asteroid.stages.labels import expected_label_seconds
-from asteroid.stages.rounds import (
-    SAMPLED,
+from asteroid.stages.round_files import (
     TRAINING_SPLITS,
     Round,
     acquisition,
     labels_of,
+    read_record,
     read_rounds,
-    read_step,
-    share_labels,
     trainers,
     with_labels,
-    write_step,
+    write_record,
 )
+from asteroid.stages.rounds import share_labels
 from asteroid.stages.scoring import load_models
 from asteroid.store import Store
 from asteroid.store.round_records import Explored, Picked, PickedFrame
@@ -44,6 +43,9 @@ Floats = npt.NDArray[np.float64]
 
 MOST_SCORED: Final = 5000
 """Candidates that are scored, drawn at random where there are more: a large pool has more of the same."""
+
+SAMPLED: Final = "sampled frames"
+"""Source of frames that were not found by an exploration, as shown to users."""
 
 SOURCES: Final = {
     "md": "exploring MD",
@@ -57,7 +59,7 @@ SOURCES: Final = {
 def pick_batch(store: Store, molecule: MoleculeSettings) -> str:
     """Score the candidates of the round and write down what each molecule buys; nothing, where no candidate is left."""
     rounds, members = read_rounds(store, molecule), trainers(molecule)
-    batches = {member.name: read_step(store, member, Picked, len(rounds)) for member in members}
+    batches = {member.name: read_record(store, member, Picked, len(rounds)) for member in members}
     if missing := [member for member in members if batches[member.name] is None]:
         explored = {member.name: _explored(store, member, len(rounds)) for member in members}
         spent = sum(found.core_seconds for found in explored.values())
@@ -66,14 +68,14 @@ def pick_batch(store: Store, molecule: MoleculeSettings) -> str:
         if not any(batch.picked for batch in (*new, *filter(None, batches.values()))):
             return "no candidate is left"
         for member, batch in zip(missing, new, strict=True):
-            write_step(store, member, batch)
+            write_record(store, member, batch)
             batches[member.name] = batch
     sources = Counter(frame.source for batch in batches.values() if batch for frame in batch.picked)
     return ", ".join(f"{count} from {source}" for source, count in sources.most_common())
 
 
 def _explored(store: Store, molecule: MoleculeSettings, number: int) -> Explored:
-    found = read_step(store, molecule, Explored, number)
+    found = read_record(store, molecule, Explored, number)
     if found is None:
         raise AsteroidError(f"{molecule.name}: round {number} has not explored yet; run again to go on")
     return found

@@ -16,19 +16,9 @@ from asteroid.data.training_set import TrainingFrames
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.stages.models import round_model, training_frames
-from asteroid.stages.rounds import (
-    SAMPLED,
-    Round,
-    acquisition,
-    decide_next,
-    label_seconds,
-    model_of,
-    next_round,
-    read_rounds,
-    read_step,
-    trainers,
-    write_step,
-)
+from asteroid.stages.picking import SAMPLED
+from asteroid.stages.round_files import Round, acquisition, model_of, read_record, read_rounds, trainers, write_record
+from asteroid.stages.rounds import decide_next, label_seconds, next_round
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models, with_forces
 from asteroid.store import Store
 from asteroid.store.models import read_card
@@ -52,7 +42,7 @@ def record_round(store: Store, molecule: MoleculeSettings) -> str:
     number, settings = upcoming.number, upcoming.settings
     final = round_model(store, settings)
     members = trainers(settings)
-    there = [record for member in members if (record := read_step(store, member, RoundRecord, number))]
+    there = [record for member in members if (record := read_record(store, member, RoundRecord, number))]
     if len(there) == len(members) and all(record.model_id == final for record in there):
         # Its model alone had been lost, and was trained again.
         return there[0].decision.reason
@@ -63,7 +53,7 @@ def record_round(store: Store, molecule: MoleculeSettings) -> str:
     records = {member.name: _record(store, member, rounds, number, modules) for member in members}
     decision = decide_next(store, molecule, [*rounds, records])
     for member in members:
-        write_step(store, member, replace(records[member.name], decision=decision))
+        write_record(store, member, replace(records[member.name], decision=decision))
     return decision.reason
 
 
@@ -79,7 +69,7 @@ def _record(
     from asteroid.acquisition.stopping import mean_interval
 
     frames, labels, _ = training_frames(store, molecule)
-    explored, batch = read_step(store, molecule, Explored, number), read_step(store, molecule, Picked, number)
+    explored, batch = read_record(store, molecule, Explored, number), read_record(store, molecule, Picked, number)
     held_out = held_out_frames(store, molecule, frames.unused, labels)
     curve = tuple(_interval(mean_interval(force_errors(model, held_out, labels))) for model in modules.values())
     picked = batch.picked if batch and rounds else _first_batch(frames)

@@ -7,11 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid.configuration import EXPLORED
 from asteroid.engines import programs_for
 from asteroid.labelling.review import Withdrawn, review, withdraw
 from asteroid.labelling.spot_check import Check, spot_check
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
+from asteroid.stages.round_files import acquisition
 from asteroid.store import Store
 from asteroid.store.rows import table_to_attempts
 
@@ -19,6 +21,29 @@ from asteroid.store.rows import table_to_attempts
 def review_labels(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> list[Withdrawn]:
     """Withdraw outliers among a molecule's labels at one of its levels."""
     return review(store, molecule.name, level, cheap=molecule.cheap if level == molecule.accurate else None)
+
+
+def review_explored(store: Store, molecule: MoleculeSettings) -> int:
+    """Reject the cheap labels of explored geometries with an energy that MD never reaches; returns their number.
+
+    An inaccurate model finds such geometries. Without a cheap label, they are neither candidates nor training frames.
+    """
+    from asteroid.sampling.screening import highest_energy
+
+    explored = {f.frame_id: f for f in store.frames(molecule.name) if f.origin.method == EXPLORED}
+    table = store.label_table(molecule.name, molecule.cheap)
+    if not explored or not table.num_rows:
+        return 0
+    atoms = len(next(iter(explored.values())).configuration.numbers)
+    energies = table["energy"].to_numpy()
+    above = energies - energies.min()
+    reasons = {
+        row: f"explored geometry {above[row]:.2f} eV above the lowest"
+        for row, frame_id in enumerate(table["frame_id"].to_pylist())
+        if frame_id in explored and above[row] > highest_energy(atoms, max(acquisition(molecule).temperatures))
+    }
+    withdraw(store, molecule.name, molecule.cheap, table, reasons)
+    return len(reasons)
 
 
 @dataclass(frozen=True)

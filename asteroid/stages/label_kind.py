@@ -10,7 +10,7 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.stages.energy_cost import read_energy_cost
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.models import training_frames
-from asteroid.stages.rounds import acquisition
+from asteroid.stages.round_files import acquisition
 from asteroid.store import Store
 from asteroid.store.round_records import Purchase
 
