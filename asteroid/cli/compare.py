@@ -190,9 +190,9 @@ def _check_files(*paths: Path) -> None:
 
 def _write(store: "Store", settings: "ComparisonSettings", data: dict[str, Any], out_file: Path, page: Path) -> None:
     """Write JSON and page to their files and to the store, and update its index."""
+    from asteroid.naming import digest
     from asteroid.report.comparison import render_comparison
     from asteroid.report.index import write_index
-    from asteroid.stages.common import digest
 
     folder = f"{paths.reports(settings.molecule)}/comparison-{digest(data['results'])}"
     # The numbers first: they remain if the page fails.

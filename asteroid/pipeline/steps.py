@@ -117,10 +117,6 @@ def _trained(card: Card) -> str:
     return f"model {card.model_id}, {stages.held_out_error(card)}"
 
 
-def _lacks_certificate(store: Store, molecule: MoleculeSettings) -> bool:
-    return not stages.is_certified(store, molecule)
-
-
 _IN_ORDER = (
     Step("sample", "sampling", _cheap_resource, stages.sample, stages.lacks_frames, _sampled, parallel=True, once=True),
     Step("label", "{level} labels", _label_resource, _label, _lacks_labels, _labelled, parallel=True),
@@ -147,7 +143,7 @@ _IN_ORDER = (
         "validation",
         "gpu",
         stages.certify,
-        _lacks_certificate,
+        stages.lacks_certificate,
         lambda passed: f"certificate {'passed' if passed else 'NOT passed'}",
         torch=True,
     ),

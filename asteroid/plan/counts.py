@@ -15,7 +15,7 @@ from asteroid.groups import plan_groups
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import SamplingSettings
-from asteroid.stages.certificates import is_certified
+from asteroid.stages.certificates import lacks_certificate
 from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.curve import has_curve
 from asteroid.stages.evidence import read_asked
@@ -164,7 +164,7 @@ def missing_atoms(store: Store, molecule: MoleculeSettings, level: LevelOfTheory
 
 def count_certificate(store: Store, molecule: MoleculeSettings, atoms: int) -> Certificate:
     """Remaining work for the model's certificate on this molecule."""
-    if is_certified(store, molecule):
+    if not lacks_certificate(store, molecule):
         return Certificate()
     settings, models = molecule.validation, trained_models(store, molecule)
     bonds = _rotatable_bonds(molecule) if settings.torsion_points else 0
@@ -251,7 +251,7 @@ def count_training(store: Store, model: MoleculeSettings, atoms: int) -> Trainin
         found += [replace(phase, optional=True) for phase in (*each * (rounds - 1), *again)]
         committee = [replace(phase, optional=True) for phase in MEMBER.phases(training)]
         members = committee * rounds_of.committee * (rounds - 1)
-    if not is_certified(store, model) and _needs_curve(store, model, models):
+    if lacks_certificate(store, model) and _needs_curve(store, model, models):
         found += baseline
     kernels = strategy.kernels(training)
     return Training(

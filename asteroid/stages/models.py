@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from asteroid.configuration import Frame, Split
 from asteroid.data.training_set import TrainingFrames, TrainingSet
 from asteroid.manifest import MoleculeSettings
-from asteroid.naming import content, file_digest
+from asteroid.naming import content, digest, file_digest
 from asteroid.processes import Progress
-from asteroid.stages.common import digest, import_mace, label_key, waiting
+from asteroid.stages.common import import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.round_files import last_model, training_settings
 from asteroid.store import Store, paths

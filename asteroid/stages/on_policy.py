@@ -10,8 +10,8 @@ import numpy as np
 
 from asteroid.configuration import Frame, Origin
 from asteroid.manifest import MoleculeSettings
+from asteroid.naming import digest
 from asteroid.processes import Progress
-from asteroid.stages.common import digest
 from asteroid.stages.minima import starting_structure
 from asteroid.stages.own_md import equilibrated, intact, own_md
 from asteroid.store import Store

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from asteroid.configuration import Configuration
 from asteroid.manifest import MoleculeSettings
-from asteroid.naming import content
+from asteroid.naming import content, digest
 from asteroid.processes import Progress
-from asteroid.stages.common import counted, digest
+from asteroid.stages.common import counted
 from asteroid.stages.minima import minimum_or_start
 from asteroid.store import Store, paths
 
