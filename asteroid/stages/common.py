@@ -4,15 +4,17 @@ import contextlib
 import importlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.configuration import Frame
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
+from asteroid.store import Store
 from asteroid.store.rows import Attempt
 
 TORCH_IMPORTS: Final = ("asteroid.stages.torch_imports",)
@@ -51,6 +53,24 @@ def label_key(label: Attempt) -> list[Any]:
     """Frame and energy of an accepted label, which identify it; also whether it has no forces."""
     key = [label.frame_id, label.energy]
     return key if label.forces is not None else [*key, "energy only"]
+
+
+def request_labels(
+    store: Store, molecule: MoleculeSettings, frames: Sequence[Frame], *, name: str, criterion: str
+) -> list[str]:
+    """Store frames of a certificate and select them for the accurate level; a second call adds nothing.
+
+    Args:
+        name: of the batch of frames and of the selection.
+
+    Returns:
+        Ids of the frames.
+    """
+    store.add_frames(molecule.name, frames, batch=name)
+    ids = [frame.frame_id for frame in frames]
+    if ids:
+        store.select(molecule.name, molecule.accurate, ids, name=name, criterion=criterion)
+    return ids
 
 
 def counted(on_progress: Progress | None, note: str = "") -> Callable[[int, int], None] | None:

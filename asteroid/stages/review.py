@@ -1,4 +1,7 @@
-"""Labels judged together, and some of them computed again: what fails is withdrawn before it can train a model."""
+"""Checks of a molecule's labels: outliers among them, cheap labels of explored geometries, and the audit of a sample.
+
+A label that fails is rejected and trains no model.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ from asteroid.store.rows import table_to_attempts
 
 
 def review_labels(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> list[Withdrawn]:
-    """Withdraw outliers among a molecule's labels at one of its levels."""
+    """Reject outliers among a molecule's labels at a level."""
     return review(store, molecule.name, level, cheap=molecule.cheap if level == molecule.accurate else None)
 
 
@@ -48,13 +51,13 @@ def review_explored(store: Store, molecule: MoleculeSettings) -> int:
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit of a molecule's labels at one level found.
+    """Result of an audit of a molecule's labels at one level.
 
     Args:
-        labels: accepted before the audit.
-        outliers: withdrawn for their unlikeness to the others.
-        foreign: labels that other programs made, which are not computed again.
-        checks: of the labels that were.
+        labels: number accepted before the audit.
+        outliers: labels rejected as outliers.
+        foreign: number of labels from other programs, which are not recomputed.
+        checks: recomputed labels.
     """
 
     molecule: str
@@ -66,7 +69,7 @@ class Audit:
 
     @property
     def energy_error(self) -> float | None:
-        """eV, the largest; None when nothing was computed again."""
+        """eV, the largest; None if nothing was recomputed."""
         return max((c.energy_error for c in self.checks if c.energy_error is not None), default=None)
 
     @property
@@ -76,7 +79,7 @@ class Audit:
 
     @property
     def withdrawn(self) -> list[Withdrawn]:
-        """All that the audit withdrew."""
+        """All rejected labels."""
         return self.outliers + [Withdrawn(c.frame_id, c.reason) for c in self.checks if c.reason]
 
 
@@ -90,15 +93,15 @@ def audit_labels(
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
-    """Judge a molecule's labels at a level together, then recompute a random sample of them; withdraw what fails.
+    """Reject outliers among a molecule's labels, then recompute a random sample and reject those that differ.
 
     Args:
-        sample: labels to recompute, at most all there are.
+        sample: number of labels to recompute, limited by their number.
         seed: of the sample and of the directions along which forces are checked.
-        on_progress: called with (energies recomputed, energies in all).
+        on_progress: called with (recomputed energies, all energies).
     """
     labels = store.label_table(molecule, level).num_rows
-    # Without a manifest, the semiempirical level is what the others are compared with.
+    # Without a manifest, the semiempirical level counts as the cheap level.
     cheap = None if level.is_semiempirical else next((x for x in store.levels(molecule) if x.is_semiempirical), None)
     outliers = review(store, molecule, level, cheap=cheap)
     table = store.label_table(molecule, level)
