@@ -24,8 +24,7 @@ async def asteroid(
 
     Returns:
         One outcome per molecule: name, whether its certificate passed, errors, and paths of model and report. If a
-            molecule
-        failed, the flow run fails with the reason as its message.
+        molecule failed, the flow run fails with the reason as its message.
     """
     try:
         loaded = stages.load_checked(manifest)
