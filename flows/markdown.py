@@ -83,7 +83,7 @@ def rounds_markdown(name: str, rounds: Sequence[RoundRecord], stop: str | None =
     lines = [
         f"# {name}: {len(rounds)} rounds of accurate labels",
         "",
-        "Force errors in meV/Å, with their 95 % intervals: of the model before on the labels that a round bought, and "
+        "Force errors in meV/Å, with their 95 % intervals: of the previous model on the new labels of a round, and "
         "of the round's own model on held-out frames.",
         "",
         "| round | labels | picked | before, on fresh labels | after, on held-out frames | core-hours | decision |",

@@ -81,7 +81,7 @@ def audit(
     elif audits:
         _print_audits(audits)
     else:
-        out.print(f"{store}: no labels to judge; run: asteroid run manifests/demo.yaml --store {store}")
+        out.print(f"{store}: no labels to check; run: asteroid run manifests/demo.yaml --store {store}")
     if any(audit.withdrawn for audit in audits):
         raise typer.Exit(1)
 

@@ -80,7 +80,10 @@ async def run_molecules(store: Store, molecules: Sequence[MoleculeSettings], run
     outcomes = [
         _failure(molecule.name, outcome) if isinstance(outcome, BaseException) else outcome
         for members, result in zip(models.values(), ended, strict=True)
-        for molecule, outcome in zip(members, _for_each(members, result), strict=True)
+        # An error of the model counts for each of its molecules.
+        for molecule, outcome in zip(
+            members, result if isinstance(result, list) else [result] * len(members), strict=True
+        )
     ]
     if not all("failure" in outcome for outcome in outcomes):
         await _write_index(store)
@@ -273,13 +276,6 @@ async def another_round(store: Store, molecule: MoleculeSettings) -> bool:
     request = await to_thread(stages.request_round, store, molecule)
     log.info("%s: %s", molecule.model_name, request.reason)
     return request.further
-
-
-def _for_each(
-    molecules: Sequence[MoleculeSettings], result: list[dict[str, Any] | BaseException] | BaseException
-) -> list[dict[str, Any] | BaseException]:
-    """Result of a model for each of its molecules; an error of the model is that of all."""
-    return [result] * len(molecules) if isinstance(result, BaseException) else result
 
 
 def _failure(name: str, error: BaseException) -> dict[str, Any]:

@@ -9,8 +9,8 @@ event loop.
 from asteroid.stages.acquire import explore, lacks_batch, lacks_exploration, lacks_record, pick, record
 from asteroid.stages.certificates import certify, lacks_certificate, outcome, report_folder
 from asteroid.stages.energy_cost import lacks_energy_cost, measure_energy_cost
-from asteroid.stages.evidence import lacks_proposal, propose_evidence, read_asked
-from asteroid.stages.feedback import RoundRequest, request_round
+from asteroid.stages.evidence import lacks_proposal, propose_evidence
+from asteroid.stages.feedback import request_round
 from asteroid.stages.hessians import compute_hessian, lacks_hessian, propose_hessian
 from asteroid.stages.labels import (
     expected_label_seconds,
@@ -32,7 +32,7 @@ from asteroid.stages.models import (
     trained_models,
     training_frames,
 )
-from asteroid.stages.pilot import choose_chain, lacks_chain, pilot_levels, propose_pilot, with_chain
+from asteroid.stages.pilot import choose_chain, lacks_chain, propose_pilot, with_chain
 from asteroid.stages.review import Audit, audit_labels, review_explored, review_labels
 from asteroid.stages.round_files import acquisition, read_rounds, trainers
 from asteroid.stages.rounds import NextRound, begin_rounds, extend_selection, next_round
@@ -42,7 +42,6 @@ __all__ = [
     "Audit",
     "Models",
     "NextRound",
-    "RoundRequest",
     "acquisition",
     "audit_labels",
     "begin_rounds",
@@ -71,12 +70,10 @@ __all__ = [
     "next_round",
     "outcome",
     "pick",
-    "pilot_levels",
     "propose_evidence",
     "propose_hessian",
     "propose_minimum",
     "propose_pilot",
-    "read_asked",
     "read_rounds",
     "record",
     "report_folder",

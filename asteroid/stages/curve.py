@@ -70,7 +70,8 @@ def _train_with_half(store: Store, molecule: MoleculeSettings, models: Models, o
     with lock(store, f"training {molecule.model_name}", on_wait=waiting(on_progress)):
         if has_curve(store, molecule, models):
             return
-        fewer = training_set(store, _with_half_the_budget(molecule))
+        # Selections are ordered, so this is the first half of the frames.
+        fewer = training_set(store, molecule.with_change(_with_half_the_budget))
         if len(fewer.train_ids) < 2 or not fewer.valid_ids:
             return
         train_model(
@@ -84,12 +85,8 @@ def _train_with_half(store: Store, molecule: MoleculeSettings, models: Models, o
 
 
 def _with_half_the_budget(molecule: MoleculeSettings) -> MoleculeSettings:
-    """Half the budget: since selections are ordered, it selects the first half of the frames."""
-
-    def half(one: MoleculeSettings) -> MoleculeSettings:
-        return replace(one, budget=one.budget.model_copy(update={"accurate": one.budget.accurate // 2}))
-
-    return molecule.with_change(half)
+    half = molecule.budget.accurate // 2
+    return replace(molecule, budget=molecule.budget.model_copy(update={"accurate": half}))
 
 
 def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) -> dict[int, str]:

@@ -5,7 +5,6 @@ despite its other limits. The exploration of that round starts at :func:`failing
 never train, and :mod:`asteroid.stages.exploration` drops near copies of them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +15,9 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.report.next_step import misses
 from asteroid.stages.certificates import report_folder
-from asteroid.stages.minima import minimum_or_start
+from asteroid.stages.minima import minimum_or_start, minimum_path
 from asteroid.stages.models import trained_models
+from asteroid.stages.own_md import own_md
 from asteroid.stages.round_files import (
     acquisition,
     labels_of,
@@ -91,8 +91,7 @@ def request_round(store: Store, molecule: MoleculeSettings) -> RoundRequest:
 def failed_lines(store: Store, molecule: MoleculeSettings) -> list[str]:
     """Names of the requirements that the model of the last round fails; none without a certificate."""
     certificate = _certificate(store, molecule)
-    lines = certificate.lines if certificate else []
-    return [line.name for line in lines if wants_better_model(line)]
+    return [line.name for line in certificate.lines if wants_better_model(line)] if certificate else []
 
 
 def unsure_lines(store: Store, molecule: MoleculeSettings) -> list[str]:
@@ -128,16 +127,13 @@ def failing_geometries(
         scans = torsion_scans(store, molecule, model_id)
         found += [rest.with_positions(p) for i in off for p in scans[i].positions]
     if ON_POLICY in failed and evidence.on_policy and evidence.on_policy.errors:
-        found += _stored(store, molecule, _worst(evidence.on_policy.errors))
+        ids = _worst(evidence.on_policy.errors)
+        frames = {frame.frame_id: frame.configuration for frame in store.frames(molecule.name, ids=ids)}
+        found += [frames[frame_id] for frame_id in ids]
     if SURVIVED in failed:
         found += _before_breaking(store, molecule, model_id, on_progress)
     if any(name in failed for name in MINIMUM):
-        steps = store.frames(molecule.name, split="certificate")
-        found += [
-            f.configuration
-            for f in steps
-            if f.origin.method == "minimum" and f.origin.parameters["model_id"] == model_id
-        ]
+        found += minimum_path(store, molecule, model_id)
     return found
 
 
@@ -160,18 +156,11 @@ def _worst(errors: "Errors") -> list[str]:
     return sorted(off, key=lambda frame_id: (-off[frame_id], frame_id))[:WORST]
 
 
-def _stored(store: Store, molecule: MoleculeSettings, frame_ids: Sequence[str]) -> list[Configuration]:
-    frames = {frame.frame_id: frame.configuration for frame in store.frames(molecule.name, ids=frame_ids)}
-    return [frames[frame_id] for frame_id in frame_ids]
-
-
 def _before_breaking(
     store: Store, molecule: MoleculeSettings, model_id: str, on_progress: Progress | None
 ) -> list[Configuration]:
-    from asteroid.stages.own_md import own_md
-
+    """Last intact geometries of the broken NVT trajectories."""
     rest = minimum_or_start(store, molecule, model_id)
-    broken = [
-        replica for replica in own_md(store, molecule, model_id, on_progress=on_progress).nvt if not replica.stable
-    ]
+    trajectories = own_md(store, molecule, model_id, on_progress=on_progress).nvt
+    broken = [replica for replica in trajectories if not replica.stable]
     return [rest.with_positions(r.positions[max(0, len(r.positions) - 1 - BEFORE_END)]) for r in broken]

@@ -80,41 +80,32 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
 
 def lacks_hessian(store: Store, molecule: MoleculeSettings) -> bool:
     """Whether the analytic Hessian at the accurate minimum of the final model must be computed."""
-    models = trained_models(store, molecule)
-    return models is not None and lacks_analytic_hessian(store, molecule, models.final)
+    return _untried_minimum(store, molecule) is not None
 
 
 def compute_hessian(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> None:
-    """Compute the analytic Hessian at the accurate minimum of the final model, unless the store has it."""
-    with lock(store, f"hessian {molecule.name}", on_wait=waiting(on_progress)):
-        models = trained_models(store, molecule)
-        # Another run may have computed it meanwhile.
-        if models is not None and lacks_analytic_hessian(store, molecule, models.final):
-            compute_analytic_hessian(store, molecule, models.final)
+    """Compute the analytic Hessian, (3N, 3N) eV/Å², at the accurate minimum of the final model, unless it was tried.
 
-
-def lacks_analytic_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> bool:
-    """Whether an analytic Hessian is needed at the accurate minimum of this model and has not been tried."""
-    if not molecule.validation.frequencies or not has_analytic_hessian(molecule.accurate):
-        return False
-    centre, _ = _accurate_minimum(store, molecule, model_id)
-    return centre is not None and not store.exists(_analytic_path(molecule, centre))
-
-
-def compute_analytic_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> None:
-    """Compute the Hessian, (3N, 3N) eV/Å², in a separate process; if the SCF fails, the reason is stored.
-
-    Raises:
-        AsteroidError: when there is no accurate minimum.
+    Runs in a separate process; if the SCF fails, the reason is stored.
     """
-    centre, reason = _accurate_minimum(store, molecule, model_id)
-    if centre is None:
-        raise AsteroidError(f"{molecule.name}: {reason}; run again to go on")
-    try:
-        found = AnalyticHessian(**call_in_process(analytic_hessian, centre, molecule.accurate))
-    except LabelFailed as error:
-        found = AnalyticHessian(None, 0.0, problem=str(error))
-    records.write(store, _analytic_path(molecule, centre), found)
+    with lock(store, f"hessian {molecule.name}", on_wait=waiting(on_progress)):
+        centre = _untried_minimum(store, molecule)
+        if centre is None:
+            return
+        try:
+            found = AnalyticHessian(**call_in_process(analytic_hessian, centre, molecule.accurate))
+        except LabelFailed as error:
+            found = AnalyticHessian(None, 0.0, problem=str(error))
+        records.write(store, _analytic_path(molecule, centre), found)
+
+
+def _untried_minimum(store: Store, molecule: MoleculeSettings) -> Configuration | None:
+    """Accurate minimum of the final model, if its analytic Hessian is needed and has not been tried."""
+    models = trained_models(store, molecule)
+    if models is None or not molecule.validation.frequencies or not has_analytic_hessian(molecule.accurate):
+        return None
+    centre, _ = _accurate_minimum(store, molecule, models.final)
+    return None if centre is None or store.exists(_analytic_path(molecule, centre)) else centre
 
 
 def _analytic_path(molecule: MoleculeSettings, centre: Configuration) -> str:

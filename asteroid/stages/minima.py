@@ -79,7 +79,7 @@ def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> 
     found = model_minimum(store, molecule, model_id)
     if found.hessian is None or not molecule.label_settings(molecule.accurate).forces:
         return False
-    path = _minimum_path(store, molecule, model_id)
+    path = minimum_path(store, molecule, model_id)
     labels = store.labels(molecule.name, molecule.accurate)
     if path:
         # Again, in case a kill came between frame and selection.
@@ -111,7 +111,7 @@ def _select_minimum(store: Store, molecule: MoleculeSettings, model_id: str, fra
     store.select(molecule.name, molecule.accurate, [frame_id], name=name, criterion="minimum")
 
 
-def _minimum_path(store: Store, molecule: MoleculeSettings, model_id: str) -> list[Configuration]:
+def minimum_path(store: Store, molecule: MoleculeSettings, model_id: str) -> list[Configuration]:
     """Geometries of the search for the accurate minimum, the model's minimum first."""
     steps = [
         frame
@@ -138,7 +138,7 @@ def compare_to_accurate(
     if not molecule.label_settings(molecule.accurate).forces:
         return ModelMinimum(normal_modes(minimum, found.hessian).wavenumbers), minimum, ""
     labels = store.labels(molecule.name, molecule.accurate)
-    path = _minimum_path(store, molecule, model_id)
+    path = minimum_path(store, molecule, model_id)
     labelled = [(c, forces_of(labels[c.frame_id])) for c in path if c.frame_id in labels]
     if not labelled or labelled[0][0] is not path[0]:
         return None, minimum, f"the {molecule.accurate} label of the model's minimum failed"

@@ -44,7 +44,7 @@ def held_out_frames(
     """
     found = with_forces(store, molecule, ids, labels)
     if not found:
-        raise AsteroidError(f"{molecule.name}: no held-out frame has accurate forces, by which rounds are judged")
+        raise AsteroidError(f"{molecule.name}: no held-out frame has accurate forces, which rounds are tested on")
     return found
 
 
