@@ -27,6 +27,7 @@ def missing_atoms(store: Store, molecule: str, level: LevelOfTheory) -> list[int
     """
     if level.family in ("imported", "engine"):
         return []
+    # Of a composite level: those that any of its parts lacks.
     there = store.atoms(level)
     return [number for number in store.elements(molecule) if SYMBOLS[number] not in there]
 
@@ -60,6 +61,10 @@ def compute_atoms(
     Args:
         engine: program for a semiempirical level, where it computes this one.
     """
+    if level.parts:
+        for part in level.computed:
+            compute_atoms(store, molecule, part, engine=engine, on_progress=on_progress)
+        return
     if not missing_atoms(store, molecule, level) or not can_compute_atoms(level):
         return
     with lock(store, f"atoms {level}", on_wait=waiting(on_progress)):

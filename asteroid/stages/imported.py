@@ -4,16 +4,19 @@ A mistake that all labels of a file share cannot be seen in the file: energies r
 another core treatment. One frame computed here shows it.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid.configuration import Frame
 from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
+from asteroid.settings import LabelSettings
 from asteroid.store import Store
 from asteroid.store.rows import table_to_attempts
 
@@ -28,7 +31,7 @@ TRIED: Final = 3
 
 
 def check_imported(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> None:
-    """Compute one imported label again if frames of the same level are to be labelled here.
+    """Compute one imported label again if frames of the same level are to be labelled here; at each of its parts.
 
     Where only a certificate wants them, their forces must agree: of energies it compares differences alone, so another
     zero does no harm there. Labels that have been computed here since the import say that it was checked.
@@ -36,10 +39,17 @@ def check_imported(store: Store, molecule: MoleculeSettings, level: LevelOfTheor
     Raises:
         AsteroidError: when the two are not the same level with the same zero of energy.
     """
+    settings = molecule.label_settings(level)
+    for part in level.computed:
+        ids = store.pending(molecule.name, part, selected_at=level, forces=settings.forces)
+        _check_imported(store, molecule, part, store.frames(molecule.name, ids=ids), settings)
+
+
+def _check_imported(
+    store: Store, molecule: MoleculeSettings, level: LevelOfTheory, pending: Sequence[Frame], settings: LabelSettings
+) -> None:
     from asteroid.labelling.campaign import label_configurations
 
-    settings = molecule.label_settings(level)
-    pending = store.frames(molecule.name, ids=store.pending(molecule.name, level, forces=settings.forces))
     if not pending:
         return
     trains = any(frame.split != "certificate" for frame in pending)

@@ -4,6 +4,8 @@ Nothing here needs torch; quantum chemistry runs in worker processes. What the l
 :mod:`asteroid.stages.models`.
 """
 
+import operator
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,29 +136,37 @@ def label(
 ) -> "CampaignSummary":
     """Label one shard of the selected frames that have not been tried yet; the first shard computes the free atoms.
 
+    At a composite level, each part is a campaign of its own.
+
     Raises:
         AsteroidError: when imported labels at this level are not what is computed here, or workers cannot be started.
     """
     from asteroid.labelling.campaign import run_campaign
 
     check_imported(store, molecule, level)
-    check_level(store, molecule, level, lambda: _first_pending(store, molecule, level))
+    if not level.parts:
+        check_level(store, molecule, level, lambda: _first_pending(store, molecule, level))
     if shard == 0 and lacks_atoms(store, molecule, level):
         compute_atoms(store, molecule.name, level, engine=molecule.engine, on_progress=on_progress)
     settings = molecule.label_settings(level)
-    return run_campaign(
-        store,
-        molecule.name,
-        level,
-        engine=engine_for(level, molecule.engine),
-        shard=shard,
-        shards=shards,
-        workers=workers,
-        forces=settings.forces,
-        time_limit=settings.time_limit,
-        memory_limit=settings.memory_limit,
-        on_progress=counted(on_progress),
-    )
+    campaigns = [
+        run_campaign(
+            store,
+            molecule.name,
+            part,
+            selected_at=level,
+            engine=engine_for(part, molecule.engine),
+            shard=shard,
+            shards=shards,
+            workers=workers,
+            forces=settings.forces,
+            time_limit=settings.time_limit,
+            memory_limit=settings.memory_limit,
+            on_progress=counted(on_progress, str(part) if level.parts else ""),
+        )
+        for part in level.computed
+    ]
+    return reduce(operator.add, campaigns)
 
 
 def _first_pending(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> Configuration | None:
@@ -171,6 +181,10 @@ def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: Leve
     that judge a certificate do not count, so that they never change what a loop of rounds has decided by its budget.
     """
     forces = molecule.label_settings(level).forces
+    return sum(_expected_seconds(store, molecule, part, forces) for part in level.computed)
+
+
+def _expected_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory, forces: bool) -> float:
     table = store.attempts(molecule.name, level)
     # Imported labels cost nothing here.
     table = table.filter(pc.is_in(table["program"], pa.array(programs_for(level), pa.string())))

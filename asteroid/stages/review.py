@@ -17,8 +17,9 @@ from asteroid.store.rows import table_to_attempts
 
 
 def review_labels(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> list[Withdrawn]:
-    """Withdraw outliers among a molecule's labels at one of its levels."""
-    return review(store, molecule.name, level, cheap=molecule.cheap if level == molecule.accurate else None)
+    """Withdraw outliers among a molecule's labels at one of its levels; of a composite one, at each part."""
+    cheap = molecule.cheap if level == molecule.accurate else None
+    return [one for part in level.computed for one in review(store, molecule.name, part, cheap=cheap)]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def audit_labels(
     """Judge a molecule's labels at a level together, then recompute a random sample of them; withdraw what fails.
 
     Args:
+        level: not a composite one, whose labels are audited at its parts.
         sample: labels to recompute, at most all there are.
         seed: of the sample and of the directions along which forces are checked.
         on_progress: called with (energies recomputed, energies in all).

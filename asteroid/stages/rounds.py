@@ -307,8 +307,8 @@ def label_seconds(store: Store, molecule: MoleculeSettings) -> float:
     """Core-seconds of all attempts at a molecule's labels so far, those that judge a certificate left out."""
     judging = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
     seconds = 0.0
-    for level in (molecule.cheap, *molecule.ladder, molecule.accurate):
-        table = store.attempts(molecule.name, level)
+    levels = (molecule.cheap, *molecule.ladder, molecule.accurate)
+    for table in store.attempts_once(molecule.name, levels).values():
         table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
         seconds += float(core_seconds(table).sum())
     return seconds
