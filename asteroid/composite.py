@@ -88,11 +88,14 @@ def expand(name: str, correlated: Collection[str]) -> dict[str, Fraction]:
     if not is_extrapolated(name):
         return {name: Fraction(1)}
     found = _EXTRAPOLATED.fullmatch(name)
-    method, prefix = (found["method"], found["basis"]) if found else (name.partition("/")[0], "")
+    if found is None:
+        method = name.partition("/")[0]
+        raise InputError(f"'{name}' is no extrapolation; write {method}/cbs(d,t), in quotes within brackets of YAML")
+    method, prefix = found["method"], found["basis"]
     if prefix not in ("", "aug-"):
         raise InputError(f"'{name}': only cc-pVXZ and aug-cc-pVXZ are extrapolated; write {method}/cbs(d,t)")
     pairs = list(zip(CARDINALS, list(CARDINALS)[1:], strict=False))
-    pair = (found["smaller"], found["larger"]) if found else ("", "")
+    pair = (found["smaller"], found["larger"])
     if pair not in pairs:
         near = pair[::-1] if pair[::-1] in pairs else ("d", "t")
         known = ", ".join(f"({x},{y})" for x, y in pairs)

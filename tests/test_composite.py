@@ -122,6 +122,7 @@ def test_any_text_is_a_level_or_bad_input(text: str) -> None:
         ("mp2/cbs(d,q)", "neighbours, .*; write mp2/cbs(d,t)"),
         ("mp2/6-31cbs(d,t)", "only cc-pVXZ and aug-cc-pVXZ are extrapolated; write mp2/cbs(d,t)"),
         ("mp2/cbs", "write mp2/cbs(d,t)"),
+        ("mp2/cbs(d", "write mp2/cbs(d,t), in quotes within brackets of YAML"),
         ("pbe/cbs(d,t)", "pbe has no correlation energy to extrapolate; write mp2/cbs(d,t) or "),
         ("gfn2-xtb + mp2/cc-pvtz - mp2/cc-pvdz", "'gfn2-xtb' cannot be part of a sum"),
         ("mp2/cc-pvtz + potential:so3lr - mp2/cc-pvdz", "'potential:so3lr' cannot be part of a sum"),

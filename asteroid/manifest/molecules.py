@@ -3,6 +3,7 @@
 Charges and multiplicities that a level does not support are refused later (``asteroid.engines.check_supported``).
 """
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -102,8 +103,11 @@ def _spelled(text: str, folder: Path) -> str:
     """A level of the ladder in its one spelling where it has many: one of an engine's own, or a composite one."""
     if ":" in text:
         return str(resolve(LevelOfTheory.parse(text), folder))
-    composite = is_sum(text.strip()) or is_extrapolated(text.lower())
-    return str(LevelOfTheory.parse(text, imported=True)) if composite else text
+    if is_sum(text.strip()) or is_extrapolated(text.lower()):
+        # What is wrong with one, check_ladder says.
+        with contextlib.suppress(InputError):
+            return str(LevelOfTheory.parse(text, imported=True))
+    return text
 
 
 def _composition(entry: MoleculeEntry, geometry: Path | None) -> tuple[tuple[int, ...], int, int]:
