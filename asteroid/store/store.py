@@ -145,6 +145,11 @@ class Store(Files):
         ids: list[str] = self._selected(molecule, level, only).to_pylist()
         return ids
 
+    def chosen(self, molecule: str, level: LevelOfTheory) -> list[str]:
+        """Ids of the frames selected at a level, or at composite levels that it is a part of."""
+        others = [other for other in self.levels(molecule) if other != level and level in other.computed]
+        return list(dict.fromkeys(i for each in (level, *others) for i in self.selected(molecule, each)))
+
     def energies_alone(self, molecule: str, level: LevelOfTheory) -> pa.Array:
         """Ids of frames selected for energies only (:data:`ENERGIES_ALONE`)."""
 
@@ -341,9 +346,9 @@ class Store(Files):
         return pa.concat_arrays(lost)
 
     def status(self, only: str | None = None) -> list[dict[str, Any]]:
-        """Per molecule and level: number of selected frames, and :func:`asteroid.store.ledger.summarise`.
+        """Per molecule and level: number of chosen frames, and :func:`asteroid.store.ledger.summarise`.
 
-        The cost of a composite level is also in the rows of its parts.
+        Frames and cost of a composite level are also in the rows of its parts.
 
         Args:
             only: read only this molecule.
@@ -362,7 +367,7 @@ class Store(Files):
                     {
                         "molecule": molecule,
                         "level": str(level),
-                        "frames": len(self._selected(molecule, level)),
+                        "frames": len(self.chosen(molecule, level)),
                         **ledger.summarise(table.sort_by("time")),
                     }
                 )

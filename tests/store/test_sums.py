@@ -127,8 +127,9 @@ def test_a_frame_that_failed_at_one_part_is_asked_of_no_other(store: Store, ids:
     assert found[ids[0]]["reason"] == "hf/sto-3g: SCF not converged"
     assert found[ids[1]]["reason"] == "hf/3-21g: energy"
     assert found[ids[1]]["cpu_seconds"] == 2 + 3 + 3
-    (row,) = (row for row in store.status("h2") if row["level"] == str(SUM))
-    assert (row["frames"], row["ok"], row["failed"], row["rejected"]) == (4, 2, 1, 1)
+    rows = {row["level"]: row for row in store.status("h2")}
+    assert [rows[str(SUM)][name] for name in ("frames", "ok", "failed", "rejected")] == [4, 2, 1, 1]
+    assert [rows[str(HF)][name] for name in ("frames", "ok", "failed", "rejected")] == [4, 3, 1, 0]
 
 
 def test_frames_for_energies_only_need_no_forces_at_any_part(store: Store, ids: list[str]) -> None:
