@@ -109,11 +109,13 @@ def expand(name: str, correlated: Collection[str]) -> dict[str, Fraction]:
     small, large = (CARDINALS[letter] ** 3 for letter in pair)
     up, down = Fraction(large, large - small), Fraction(small, large - small)
     below, above = (f"{prefix}cc-pv{letter}z" for letter in pair)
+    # With density fitting, the reference of the correlation energy is fitted, too.
+    reference = "df-hf" if method.startswith("df-") else "hf"
     return {
         f"{method}/{above}": up,
         f"{method}/{below}": -down,
-        f"hf/{above}": 1 - up,
-        f"hf/{below}": down,
+        f"{reference}/{above}": 1 - up,
+        f"{reference}/{below}": down,
     }
 
 

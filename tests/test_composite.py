@@ -49,6 +49,12 @@ def test_an_extrapolation_is_that_of_the_correlation_energy(text: str, expected:
     assert str(LevelOfTheory.parse(text)) == text.lower().replace(" ", "")
 
 
+def test_a_correlation_energy_with_density_fitting_is_that_beyond_a_fitted_reference() -> None:
+    assert expand("df-mp2/cbs(d,t)", ["df-mp2"]).keys() == {
+        f"df-{method}/{basis}" for method in ("mp2", "hf") for basis in ("cc-pvdz", "cc-pvtz")
+    }
+
+
 def test_a_sum_with_an_extrapolation_has_the_parts_of_both() -> None:
     text = "mp2/cbs(d,t) + ccsd(t)/cc-pvdz - mp2/cc-pvdz"
     found = parts(text)

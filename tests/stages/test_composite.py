@@ -9,6 +9,7 @@ import pytest
 
 from asteroid import stages
 from asteroid.engines import make_labeller
+from asteroid.engines.pyscf.hessian import has_analytic_hessian
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings, TrainingSettings
 from asteroid.processes import single_thread_environment
@@ -126,6 +127,11 @@ def test_a_frame_that_failed_at_a_part_is_replaced_by_another(tmp_path: Path) ->
     (other,) = set(store.pending("water", SUM)) - set(rest)
     split = {frame.frame_id: frame.split for frame in store.frames("water")}
     assert split[other] == split[first]
+
+
+def test_frequencies_are_those_of_displaced_labels() -> None:
+    assert has_analytic_hessian(BASIS)
+    assert not has_analytic_hessian(SUM)
 
 
 def test_outliers_are_withdrawn_at_the_parts(labelled: Store) -> None:
