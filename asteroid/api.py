@@ -59,7 +59,7 @@ def label(
 
     Args:
         atoms: one molecule, or several, which may differ.
-        level: such as ``"gfn2-xtb"``, ``"ccsd(t)/cc-pvdz"`` or ``"potential:so3lr"``.
+        level: such as ``"gfn2-xtb"``, ``"ccsd(t)/cc-pvdz"``, ``"ccsd(t)/cbs(d,t)"`` or ``"potential:so3lr"``.
         charge: in e; that of ``atoms.info["charge"]`` when not given, else 0.
         multiplicity: 2S + 1; that of ``atoms.info["spin"]`` when not given, else the lowest.
         engine: where several compute the level, such as ``"tblite"`` and ``"xtb"``.

@@ -126,8 +126,7 @@ def publish(store: Store, path: str) -> str | None:
     """Copy a report to the folder of the file server; returns its URL.
 
     Browsers open neither ``file://`` nor ``s3://`` links on Prefect's pages. ``ASTEROID_REPORTS`` is the folder for
-    copies,
-    ``ASTEROID_REPORTS_URL`` its URL. None if these are not set; the certificate has the path of the report.
+    copies, ``ASTEROID_REPORTS_URL`` its URL. None if these are not set; the certificate has the path of the report.
     """
     folder, url = os.environ.get("ASTEROID_REPORTS"), os.environ.get("ASTEROID_REPORTS_URL")
     if not folder or not url:

@@ -37,23 +37,26 @@ SMALLER: Final = {
 def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configuration) -> list[LevelOfTheory]:
     """At most :data:`MOST` levels, the most expensive first; none for imported levels and levels of engines.
 
+    Of a composite level, its parts come before others, whatever they cost: each accurate label includes theirs.
+
     Args:
         molecule: any geometry.
     """
-    if accurate.basis is None or accurate.family in ("imported", "engine"):
+    if not accurate.parts and (accurate.basis is None or accurate.family in ("imported", "engine")):
         return []
     most = CHEAPER * rough_cost(accurate, molecule, forces=True).core_seconds
+    own = {part.level: int(part.weight < 0) for part in accurate.parts}
     priced = []
-    for level in dict.fromkeys(_below(accurate)):
+    for level in dict.fromkeys([*own, *(each for part in accurate.computed for each in _below(part))]):
         try:
             check_elements(level, molecule.numbers.tolist())
             check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity)
             price = rough_cost(level, molecule, forces=True).core_seconds
         except AsteroidError:
             continue
-        if level not in (cheap, accurate) and price < most:
-            priced.append((price, level))
-    return [level for _, level in sorted(priced, key=lambda each: -each[0])][:MOST]
+        if level not in (cheap, accurate) and (level in own or price < most):
+            priced.append((own.get(level, 2), -price, level))
+    return [level for *_, level in sorted(priced, key=lambda each: each[:2])][:MOST]
 
 
 def _below(level: LevelOfTheory) -> list[LevelOfTheory]:

@@ -14,8 +14,7 @@ def doctor(store: StoreOption = "./store", as_json: JsonOption = False) -> None:
     """Check the installation and its results.
 
     Compares a label of each program with a published energy, checks that a training step respects frame weights, and
-    tests
-    the store and Prefect. Exits with 1 when a check failed.
+    tests the store and Prefect. Exits with 1 when a check failed.
     """
     from asteroid.doctor import examine
     from asteroid.store import Store

@@ -50,8 +50,7 @@ def import_labels(
     """Add labels from other programs to a store.
 
     Equal geometries become one frame, from any file or level. Everything is checked before anything is written, and a
-    file
-    imported again adds nothing.
+    file imported again adds nothing.
     """
     from asteroid.exchange import Conventions, ImportSettings, import_files
     from asteroid.store import Store

@@ -62,8 +62,7 @@ def audit(
     """Check the labels of a store for outliers, and recompute some of asteroid's own with finite differences.
 
     Imported labels are only checked for outliers. Outliers, and labels with wrong energy or forces, are withdrawn: they
-    are
-    rejected from then on and train no model. Exits with 1 when there are any.
+    are rejected from then on and train no model. Exits with 1 when there are any.
     """
     from asteroid.stages import audit_labels
     from asteroid.store import Store
@@ -151,7 +150,9 @@ def _chosen(store: "Store", molecule: str | None, level: str | None) -> list[tup
     if molecule is not None and molecule not in molecules:
         raise InputError(f"--molecule: the store has no '{molecule}'; {suggest(molecule, molecules)}")
     there = [(name, each) for name in molecules if molecule in (None, name) for each in store.levels(name)]
-    wanted = [(name, each) for name, each in there if level in (None, str(each))]
+    # Labels of a composite level are audited at its parts.
+    named = {str(part) for _, each in there if str(each) == level for part in each.computed}
+    wanted = [(name, each) for name, each in there if not each.parts and (level is None or str(each) in named)]
     if level is not None and not wanted:
         raise InputError(f"--level: the store has no labels at '{level}'; {suggest(level, {str(x) for _, x in there})}")
     return wanted

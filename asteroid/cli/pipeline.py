@@ -33,12 +33,9 @@ def run(
     """Run the whole pipeline on this machine.
 
     Samples, labels, trains, validates and reports every model of the manifest. It can be stopped or killed at any time:
-    run
-    it again and it continues, and nothing is computed twice. A model that fails does not stop the others. Exits with 0
-    when
-    all models are certified, 1 when the work on one failed, 2 for bad input, 3 when a finished model is not certified,
-    and
-    130 (143) when stopped by Ctrl-C (SIGTERM).
+    run it again and it continues, and nothing is computed twice. A model that fails does not stop the others. Exits
+    with 0 when all models are certified, 1 when the work on one failed, 2 for bad input, 3 when a finished model is not
+    certified, and 130 (143) when stopped by Ctrl-C (SIGTERM).
     """
     from asteroid.pipeline.local import run as run_here
     from asteroid.store import Store
@@ -70,10 +67,9 @@ def check(
     """Check a manifest before anything is computed.
 
     Prints one line per problem (file, key, what was found, what to write) and exits with 2, or reports that the
-    manifest is
-    fine. Probable mistakes (coordinates in bohr, exchanged levels, a time step of 100 fs, labels that take days) are
-    lines
-    that begin with "warning: "; with --strict they are problems. With --json it prints the list of these lines.
+    manifest is fine. Probable mistakes (coordinates in bohr, exchanged levels, a time step of 100 fs, labels that take
+    days) are lines that begin with "warning: "; with --strict they are problems. With --json it prints the list of
+    these lines.
     """
     from asteroid.exchange import check_names
     from asteroid.stages import likely_mistakes, load_checked

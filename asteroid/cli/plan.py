@@ -29,10 +29,8 @@ def plan(
     """Estimate the cost of a manifest before it is run.
 
     Labels a few frames at each level, times a few steps of MD and of training, and multiplies by what the store lacks:
-    on a
-    half-finished store it quotes the rest. Costs known from the store are not measured again. Only the quote is stored,
-    for
-    the report to compare with the actual cost.
+    on a half-finished store it quotes the rest. Costs known from the store are not measured again. Only the quote is
+    stored, for the report to compare with the actual cost.
     """
     from asteroid.plan import quote
     from asteroid.stages import with_chain

@@ -1,8 +1,7 @@
 """Order of the steps for every model of a manifest.
 
 The store shows what is missing and a :class:`Runner` runs the steps, so a run on the same store continues where the
-last
-one ended. Models run in parallel, and one that fails does not stop the others. Nothing is computed in this module.
+last one ended. Models run in parallel, and one that fails does not stop the others. Nothing is computed in this module.
 """
 
 import asyncio
@@ -204,8 +203,7 @@ async def run_rounds(store: Store, molecules: Sequence[MoleculeSettings], runner
     """Active learning: label, train, record, explore, pick, and so on, until the target, a limit or too small a gain.
 
     The next step follows from the store (:mod:`asteroid.stages.rounds`), so a run continues after a kill, or with a
-    larger
-    budget.
+    larger budget.
 
     Args:
         molecules: all of one model; those that only validate it take no part in the rounds.

@@ -44,8 +44,7 @@ class Step:
         torch: whether it needs torch, and thus a separate process.
         parallel: whether it gets ``workers``, the number of processes.
         once: whether a completed run is final even if results are missing: a pick may find no candidate. Other steps
-            are
-            run again.
+            are run again.
         of_model: whether it is a step of the model, the same for all its molecules.
     """
 

@@ -151,15 +151,20 @@ def count_labels(store: Store, molecule: MoleculeSettings, to_sample: int) -> di
         # A label that failed is not computed again.
         pending = ids.intersection(store.pending(molecule.name, level, forces=molecule.label_settings(level).forces))
         counts[level] = max(0, count - len(chosen)) + len(pending)
-    return counts
+    # A part of a composite level has labels of all its training frames.
+    shared = min(counts[molecule.accurate], molecule.accurate_labels("train")) if molecule.accurate.parts else 0
+    between = set(counts).intersection(molecule.accurate.computed).difference({molecule.cheap, molecule.accurate})
+    return counts | {level: max(0, counts[level] - shared) for level in between}
 
 
-def missing_atoms(store: Store, molecule: MoleculeSettings, level: LevelOfTheory, numbers: Iterable[int]) -> list[int]:
-    """Elements of a molecule whose free atoms are missing; none are needed for levels in between."""
+def missing_atoms(
+    store: Store, molecule: MoleculeSettings, level: LevelOfTheory, numbers: Iterable[int]
+) -> list[tuple[LevelOfTheory, int]]:
+    """Free atoms of a molecule's elements that are missing, each with the level; none are needed in between."""
     if level.family == "imported" or level not in (molecule.cheap, molecule.accurate):
         return []
-    there = store.atoms(level)
-    return [number for number in sorted(set(numbers)) if SYMBOLS[number] not in there]
+    there = {part: store.atoms(part) for part in level.computed}
+    return [(part, z) for part, known in there.items() for z in sorted(set(numbers)) if SYMBOLS[z] not in known]
 
 
 def count_certificate(store: Store, molecule: MoleculeSettings, atoms: int) -> Certificate:

@@ -160,16 +160,20 @@ def read_quote(quote: Mapping[str, Any], costs: Sequence[Cost]) -> Quoted:
 def _label_costs(store: Store, molecule: str, card: Card) -> list[Cost]:
     costs = []
     strategy = strategy_named(card.strategy)
+    accurate = LevelOfTheory.parse(card.accurate, imported=True)
+    ladder = card.settings.get("ladder", ()) if "ladder" in strategy.reads else ()
+    below = {level: LevelOfTheory.parse(level, imported=True) for level in (*ladder, card.cheap) if level}
+    attempts = store.attempts_once(molecule, [accurate, *below.values()])
     if strategy.reads_cheap_labels and card.cheap:
-        cheap = store.attempts(molecule, LevelOfTheory.parse(card.cheap, imported=True))
+        cheap = attempts[below[card.cheap]]
         if card.adds_to:
             # Only the labels of the accurate frames are in the model, however many the store has.
             cheap = _of_frames(cheap, {*card.frames.accurate})
         costs.append(Cost(f"cheap labels{_kind(cheap)}", _core_seconds(cheap), "cheap labels"))
-    for level in card.settings.get("ladder", ()) if "ladder" in strategy.reads else ():
-        between = store.attempts(molecule, LevelOfTheory.parse(level, imported=True))
+    for level in ladder:
+        between = attempts[below[level]]
         costs.append(Cost(f"labels of {level}{_kind(between)}", _core_seconds(between), "accurate labels"))
-    table = store.attempts(molecule, LevelOfTheory.parse(card.accurate, imported=True))
+    table = attempts[accurate]
     ids = set(table["frame_id"].to_pylist())
     # By split, not by the frames in the model: a label that failed has cost its time as well.
     judging = {f.frame_id for f in store.frames(molecule, ids=ids) if f.split in ("test", "certificate")}
@@ -178,8 +182,8 @@ def _label_costs(store: Store, molecule: str, card: Card) -> list[Cost]:
     costs.append(Cost(f"accurate labels{kind} that trained it", trained, "accurate labels"))
     if judging:
         costs.append(Cost(f"accurate labels{kind} that only judge it", judged, "accurate labels", judges=True))
-    levels = [level for level in (card.accurate, card.cheap) if level]
-    atoms = [a for text in levels for a in store.atoms(LevelOfTheory.parse(text, imported=True)).values()]
+    levels = dict.fromkeys((*accurate.computed, *([below[card.cheap]] if card.cheap else [])))
+    atoms = [atom for level in levels for atom in store.atoms(level).values()]
     if own := [atom["cpu_seconds"] for atom in atoms if atom["molecule"] == molecule]:
         # Molecules of a store share them; the one that needed an atom first has its cost.
         costs.append(Cost("energies of free atoms", sum(own), "accurate labels"))
@@ -192,8 +196,9 @@ def _label_costs(store: Store, molecule: str, card: Card) -> list[Cost]:
 
 def _pilot_costs(store: Store, molecule: str, pilot: Pilot, choosing: Usage) -> list[Cost]:
     """Labels at levels that the pilot tried and the chain does not have, and the choice itself."""
-    others = [LevelOfTheory.parse(level) for level in pilot.prices if level not in pilot.chosen.levels]
-    spent = sum(_core_seconds(store.attempts(molecule, level)) for level in others)
+    chain, tried = ([LevelOfTheory.parse(level) for level in levels] for levels in (pilot.chosen.levels, pilot.prices))
+    attempts = store.attempts_once(molecule, [*chain, *tried])
+    spent = sum(_core_seconds(attempts[level]) for level in tried if level not in chain)
     return [
         *([Cost("labels of the pilot at other levels", spent, "accurate labels")] if spent else []),
         *_accounted("choice of the chain", choosing, "exploration"),

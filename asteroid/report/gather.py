@@ -26,6 +26,7 @@ class LevelSummary:
     """The labels of one molecule at one level.
 
     Args:
+        parts: of a composite level; their labels and cost are also counted there.
         frames: chosen for a label.
         energy_only: accepted labels without forces.
         core_seconds: of all attempts.
@@ -44,6 +45,7 @@ class LevelSummary:
     mean_seconds: float | None
     reasons: tuple[tuple[str, int], ...]
     programs: tuple[str, ...]
+    parts: tuple[str, ...] = ()
 
     @property
     def core_hours(self) -> float:
@@ -71,7 +73,8 @@ def summarise_level(store: Store, molecule: str, level: LevelOfTheory) -> LevelS
         shown.append(("other reasons", rest))
     return LevelSummary(
         level=str(level),
-        frames=len(store.selected(molecule, level)),
+        parts=tuple(str(part) for part in level.computed if level.parts),
+        frames=len(store.chosen(molecule, level)),
         ok=counts["ok"],
         failed=counts["failed"],
         rejected=counts["rejected"],

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asteroid.levels import LevelOfTheory
 from asteroid.report import answer_plots
 from asteroid.report.answers import PICTURES, answer, cost_unit
 from asteroid.report.chain import find_pilot
@@ -20,6 +21,7 @@ from asteroid.report.rounds import collect_rounds, rounds_context
 from asteroid.report.words import strategy_of
 from asteroid.store import Store, paths, records
 from asteroid.store.models import Card
+from asteroid.store.rows import core_seconds
 from asteroid.strategies import BASELINE
 from asteroid.training.diagnostics import bias_diagnostics
 from asteroid.validation.certificate import Certificate
@@ -70,7 +72,7 @@ def write_report(
         quoted=quoted,
         curve=curve,
         label_seconds=_label_seconds(levels, card.accurate),
-        between_seconds=sum(one.core_seconds for one in levels if one.level in card.settings.get("ladder", ())),
+        between_seconds=_between_seconds(store, molecule, card),
         next_step=next_step,
     )
     pictures = _pictures(certificate, card, costs, quoted, curve)
@@ -122,6 +124,15 @@ def _pictures(
         aid = strategy_of(card).aid
         pictures["bought"] = answer_plots.what_it_bought(certificate.errors, scratch, labels, curve, aid=aid)
     return pictures
+
+
+def _between_seconds(store: Store, molecule: str, card: Card) -> float:
+    """Core-seconds of all labels at levels between the cheap and the accurate one, without those of accurate labels."""
+    accurate, *between = (
+        LevelOfTheory.parse(level, imported=True) for level in (card.accurate, *card.settings.get("ladder", ()))
+    )
+    attempts = store.attempts_once(molecule, [accurate, *between])
+    return sum(float(core_seconds(attempts[level]).sum()) for level in between)
 
 
 def _label_seconds(levels: Sequence[LevelSummary], accurate: str) -> float | None:

@@ -28,6 +28,7 @@ def missing_atoms(store: Store, molecule: str, level: LevelOfTheory) -> list[int
     """
     if level.family in ("imported", "engine"):
         return []
+    # Of a composite level: those that any of its parts lacks.
     there = store.atoms(level)
     return [number for number in store.elements(molecule) if SYMBOLS[number] not in there]
 
@@ -36,8 +37,7 @@ def lacks_atoms(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) 
     """Whether free atoms must be computed before training, and can be computed here.
 
     Intermediate levels of a chain need none. A finished model from a store without free atoms keeps its zero of energy;
-    with
-    free atoms it would be trained again.
+    with free atoms it would be trained again.
     """
     if level not in (molecule.cheap, molecule.accurate) or not can_compute_atoms(level):
         return False
@@ -60,6 +60,10 @@ def compute_atoms(
     Args:
         engine: program for a semiempirical level, if it computes this one.
     """
+    if level.parts:
+        for part in level.computed:
+            compute_atoms(store, molecule, part, engine=engine, on_progress=on_progress)
+        return
     if not missing_atoms(store, molecule, level) or not can_compute_atoms(level):
         return
     with lock(store, f"atoms {level}", on_wait=waiting(on_progress)):

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 APART = 0.75
 """Largest number of labels of a second point of the curve, relative to the full budget: closer points do not determine
-the
-exponent.
+the exponent.
 """
 
 

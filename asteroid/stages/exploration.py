@@ -259,8 +259,7 @@ def _moves(
     """Sets of displaced geometries, each with its kind and its start: rotated bonds, then displaced normal modes.
 
     The modes are those of the model at its minimum, displaced as at the highest temperature of the exploration. Without
-    a
-    converged minimum there are none.
+    a converged minimum there are none.
     """
     from asteroid.acquisition.explore import turned
     from asteroid.chemistry.vibrations import normal_modes

@@ -42,8 +42,7 @@ WORST: Final = 4
 
 BEFORE_END: Final = 3
 """Number of recorded frames before the end of a broken trajectory at which a further round starts: the molecule is
-still
-intact there.
+still intact there.
 """
 
 
@@ -112,8 +111,7 @@ def failing_geometries(
     """Geometries where the last round's model failed its certificate, at which a further round starts. Needs torch.
 
     They are the points of failed torsion profiles, the on-policy frames with the largest errors, frames before
-    trajectories
-    broke, and the steps to the accurate minimum. Other lines have no geometries.
+    trajectories broke, and the steps to the accurate minimum. Other lines have no geometries.
     """
     certificate, failed = _certificate(store, molecule), failed_lines(store, molecule)
     found: list[Configuration] = []

@@ -1,9 +1,8 @@
 """Accurate harmonic frequencies, from an analytic Hessian or from accurate forces at displaced geometries.
 
 An analytic Hessian is a separate step (:func:`compute_hessian`), which runs on label workers. The accurate minimum
-comes
-from :mod:`asteroid.stages.minima`; :mod:`asteroid.validation.harmonic` compares the modes for the certificate. Needs no
-torch.
+comes from :mod:`asteroid.stages.minima`; :mod:`asteroid.validation.harmonic` compares the modes for the certificate.
+Needs no torch.
 """
 
 from typing import TYPE_CHECKING

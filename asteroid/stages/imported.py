@@ -1,20 +1,22 @@
 """Comparison of imported labels with asteroid's own, before both are used at one level.
 
 An error common to all labels of a file does not show in the file: energies relative to free atoms, a wrong unit,
-another
-frozen core. One frame computed here reveals it.
+another frozen core. One frame computed here reveals it.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid.configuration import Frame
 from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
+from asteroid.settings import LabelSettings
 from asteroid.store import Store
 from asteroid.store.rows import table_to_attempts
 
@@ -31,19 +33,25 @@ TRIED: Final = 3
 
 
 def check_imported(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> None:
-    """Compute one imported label again if frames are to be labelled at its level.
+    """Compute one imported label again if frames are to be labelled at its level; at each part of a composite one.
 
     If all pending frames are for a certificate, only the forces must agree: a certificate compares energy differences,
-    in
-    which another zero cancels. Labels computed here after the import show that it has been checked.
+    in which another zero cancels. Labels computed here after the import show that it has been checked.
 
     Raises:
         AsteroidError: when the imported labels are at another level or have another zero of energy.
     """
+    settings = molecule.label_settings(level)
+    for part in level.computed:
+        ids = store.pending(molecule.name, part, selected_at=level, forces=settings.forces)
+        _check_imported(store, molecule, part, store.frames(molecule.name, ids=ids), settings)
+
+
+def _check_imported(
+    store: Store, molecule: MoleculeSettings, level: LevelOfTheory, pending: Sequence[Frame], settings: LabelSettings
+) -> None:
     from asteroid.labelling.campaign import label_configurations
 
-    settings = molecule.label_settings(level)
-    pending = store.frames(molecule.name, ids=store.pending(molecule.name, level, forces=settings.forces))
     if not pending:
         return
     trains = any(frame.split != "certificate" for frame in pending)

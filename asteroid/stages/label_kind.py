@@ -1,9 +1,8 @@
 """Kind of accurate labels in the next round: with forces, or more labels with energies alone.
 
 Cheap labels cost about a thousandth, so all sampled and explored frames get one. Costs come from the ledger, the cost
-of
-an energy alone from :mod:`asteroid.stages.energy_cost`; :mod:`asteroid.acquisition.spending` compares the kinds. Needs
-torch.
+of an energy alone from :mod:`asteroid.stages.energy_cost`; :mod:`asteroid.acquisition.spending` compares the kinds.
+Needs torch.
 """
 
 from asteroid.acquisition.spending import compare_labels
@@ -17,8 +16,7 @@ from asteroid.store.round_records import Purchase
 
 MOST_ENERGIES = 5
 """Largest number of labels with energies alone, as a multiple of the batch. The model must be updated before more
-labels
-are useful.
+labels are useful.
 """
 
 

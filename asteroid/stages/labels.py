@@ -4,6 +4,8 @@ Quantum chemistry runs in worker processes; nothing here needs torch. :mod:`aste
 labels.
 """
 
+import operator
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,31 +137,38 @@ def label(
 ) -> "CampaignSummary":
     """Label the selected frames of a shard that have not been tried; the first shard also computes the free atoms.
 
+    At a composite level, each part is a campaign of its own.
+
     Raises:
         AsteroidError: when imported labels at this level differ from those computed here, when the forces of the level
-            are
-            wrong, or when workers cannot be started.
+            are wrong, or when workers cannot be started.
     """
     from asteroid.labelling.campaign import run_campaign
 
     check_imported(store, molecule, level)
-    check_level(store, molecule, level, lambda: _first_pending(store, molecule, level))
+    if not level.parts:
+        check_level(store, molecule, level, lambda: _first_pending(store, molecule, level))
     if shard == 0 and lacks_atoms(store, molecule, level):
         compute_atoms(store, molecule.name, level, engine=molecule.engine, on_progress=on_progress)
     settings = molecule.label_settings(level)
-    return run_campaign(
-        store,
-        molecule.name,
-        level,
-        engine=engine_for(level, molecule.engine),
-        shard=shard,
-        shards=shards,
-        workers=workers,
-        forces=settings.forces,
-        time_limit=settings.time_limit,
-        memory_limit=settings.memory_limit,
-        on_progress=counted(on_progress),
-    )
+    campaigns = [
+        run_campaign(
+            store,
+            molecule.name,
+            part,
+            selected_at=level,
+            engine=engine_for(part, molecule.engine),
+            shard=shard,
+            shards=shards,
+            workers=workers,
+            forces=settings.forces,
+            time_limit=settings.time_limit,
+            memory_limit=settings.memory_limit,
+            on_progress=counted(on_progress, str(part) if level.parts else ""),
+        )
+        for part in level.computed
+    ]
+    return reduce(operator.add, campaigns)
 
 
 def _first_pending(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> Configuration | None:
@@ -167,24 +176,26 @@ def _first_pending(store: Store, molecule: MoleculeSettings, level: LevelOfTheor
     return next((frame.configuration for frame in store.frames(molecule.name, ids=ids[:1])), None)
 
 
-def training_attempts(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> pa.Table:
-    """All attempts at a level, without those for a certificate, which must not change the rounds."""
-    certificate = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
-    table = store.attempts(molecule.name, level)
-    return table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=certificate)))
+def certificate_frames(store: Store, molecule: MoleculeSettings) -> pa.Array:
+    """Ids of the frames for a certificate, whose cost must not change the rounds."""
+    return store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
 
 
 def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
     """Core-seconds per label: the mean for this molecule, or an estimate from the method before the first label.
 
     Labels with and without forces are not mixed: with forces, a coupled-cluster label costs several times as much.
-    Labels
-    for a certificate do not count, so that they never change the decisions of the rounds.
+    Labels for a certificate do not count, so that they never change the decisions of the rounds.
     """
-    table = training_attempts(store, molecule, level)
+    forces = molecule.label_settings(level).forces
+    return sum(_expected_seconds(store, molecule, part, forces) for part in level.computed)
+
+
+def _expected_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory, forces: bool) -> float:
+    table = store.attempts(molecule.name, level)
+    table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=certificate_frames(store, molecule))))
     # Imported labels cost nothing here.
     table = table.filter(pc.is_in(table["program"], pa.array(programs_for(level), pa.string())))
-    forces = molecule.label_settings(level).forces
     table = table.filter((pc.field("status") == "ok") & (pc.field("forces").is_valid() == forces))
     if table.num_rows:
         return float(np.mean(core_seconds(table)))

@@ -1,8 +1,7 @@
 """Finite-difference check of the forces of a level without proof, on the molecule, before its first labels.
 
 Levels of an engine, and shared levels computed by a plug-in, are not in the table of :mod:`asteroid.engines.proofs`.
-One
-label and four energies test whether the forces are minus the gradient of the energy. The result is stored with the
+One label and four energies test whether the forces are minus the gradient of the energy. The result is stored with the
 program and its settings: labels with other settings, or from another file of the same name, are refused.
 """
 

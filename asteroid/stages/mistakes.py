@@ -30,8 +30,7 @@ MANY_CORE_HOURS: Final = 100.0
 
 EXCHANGED: Final = 3.0
 """Cost ratio of cheap to accurate labels above which the levels are probably exchanged; rough costs are correct to such
-a
-factor.
+a factor.
 """
 
 

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 LEAST_HELD_OUT = 10
 """Smallest number of held-out frames of which active learning keeps half out of early stopping, to calibrate the
-uncertainty
-and to test the rounds. Fewer than five frames are too few for either.
+uncertainty and to test the rounds. Fewer than five frames are too few for either.
 """
 
 
@@ -60,9 +59,8 @@ def training_frames(
     """Frames for training, early stopping and testing, with the accepted accurate and cheap labels.
 
     The number of accurate labels is that of the budget, in the order of selection, so a smaller budget gives a subset.
-    Cheap
-    labels of held-out frames measure the bias and never train; those of early-stopping frames are part of the held-out
-    difference of strategies that learn it.
+    Cheap labels of held-out frames measure the bias and never train; those of early-stopping frames are part of the
+    held-out difference of strategies that learn it.
     """
     from asteroid.sampling.choose import chosen_accurate
 

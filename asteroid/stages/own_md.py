@@ -1,9 +1,8 @@
 """Unbiased MD with a finished model, for its certificate.
 
 The trajectories are run once and stored beside the model. NVT trajectories test the stability, give frames for
-on-policy
-labels (:mod:`asteroid.stages.on_policy`) and distributions to compare with a reference; NVE trajectories give the power
-spectrum. Needs torch.
+on-policy labels (:mod:`asteroid.stages.on_policy`) and distributions to compare with a reference; NVE trajectories give
+the power spectrum. Needs torch.
 """
 
 from collections.abc import Callable, Sequence

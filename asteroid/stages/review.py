@@ -22,8 +22,9 @@ from asteroid.store.rows import table_to_attempts
 
 
 def review_labels(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> list[Withdrawn]:
-    """Reject outliers among a molecule's labels at a level."""
-    return review(store, molecule.name, level, cheap=molecule.cheap if level == molecule.accurate else None)
+    """Reject outliers among a molecule's labels at a level; of a composite one, at each part."""
+    cheap = molecule.cheap if level == molecule.accurate else None
+    return [one for part in level.computed for one in review(store, molecule.name, part, cheap=cheap)]
 
 
 def review_explored(store: Store, molecule: MoleculeSettings) -> int:
@@ -96,6 +97,7 @@ def audit_labels(
     """Reject outliers among a molecule's labels, then recompute a random sample and reject those that differ.
 
     Args:
+        level: not a composite one, whose labels are audited at its parts.
         sample: number of labels to recompute, limited by their number.
         seed: of the sample and of the directions along which forces are checked.
         on_progress: called with (recomputed energies, all energies).

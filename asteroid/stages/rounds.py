@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow.compute as pc
 
 from asteroid.acquisition.sharing import falling, share
 from asteroid.acquisition.stopping import RoundSummary, decide
 from asteroid.manifest import MoleculeSettings
 from asteroid.stages.common import LEAST_LABELS
-from asteroid.stages.labels import expected_label_seconds, training_attempts
+from asteroid.stages.labels import certificate_frames, expected_label_seconds
 from asteroid.stages.round_files import (
     TRAINING_SPLITS,
     Round,
@@ -160,7 +161,9 @@ def extend_selection(store: Store, molecule: MoleculeSettings, number: int) -> N
 def label_seconds(store: Store, molecule: MoleculeSettings) -> float:
     """Core-seconds of all attempts at a molecule's labels so far, without those for a certificate."""
     levels = (molecule.cheap, *molecule.ladder, molecule.accurate)
-    return sum(float(core_seconds(training_attempts(store, molecule, level)).sum()) for level in levels)
+    certificate = certificate_frames(store, molecule)
+    tables = store.attempts_once(molecule.name, levels).values()
+    return sum(float(core_seconds(t.filter(~pc.field("frame_id").isin(certificate))).sum()) for t in tables)
 
 
 def round_seconds(found: Round) -> float:
