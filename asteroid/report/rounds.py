@@ -15,8 +15,8 @@ from asteroid.store.round_records import (
     CalibrationRecord,
     ErrorInterval,
     ExplorationSummary,
+    LabelChoice,
     PickedFrame,
-    Purchase,
     RoundRecord,
 )
 
@@ -130,7 +130,7 @@ def _picked(picked: Sequence[PickedFrame]) -> str:
     return ", ".join(f"{number} from {source}" for source, number in sources.most_common())
 
 
-def _why(picked: Sequence[PickedFrame], because: Sequence[str], bought: Purchase | None, share: str) -> str:
+def _why(picked: Sequence[PickedFrame], because: Sequence[str], bought: LabelChoice | None, share: str) -> str:
     """The range of what the criterion looked at, of the frames that train; held-out ones are drawn at random.
 
     Args:

@@ -12,13 +12,13 @@ from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.models import training_frames
 from asteroid.stages.rounds import acquisition
 from asteroid.store import Store
-from asteroid.store.round_records import Purchase
+from asteroid.store.round_records import LabelChoice
 
 MOST_ENERGIES = 5
 """Times a batch that a round of energies alone may have labels: beyond, the model first says where it is unsure."""
 
 
-def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purchase:
+def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> LabelChoice:
     """The kind of label that takes most off the error per core-second.
 
     Args:
@@ -28,9 +28,9 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
         AsteroidError: when the cost of an energy alone has not been measured.
     """
     if acquisition(molecule).labels == "forces":
-        return Purchase("forces", "the manifest asks for forces")
+        return LabelChoice("forces", "the manifest asks for forces")
     if molecule.accurate.family == "imported":
-        return Purchase("forces", "the labels are imported")
+        return LabelChoice("forces", "the labels are imported")
     from asteroid.training.dataset import labelled_frames
     from asteroid.training.strategies.delta import differences
 
@@ -43,7 +43,7 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
     )
     energy = read_energy_cost(store, molecule)
     if energy is None:
-        return Purchase("forces", "no label has been computed here that could be timed again")
+        return LabelChoice("forces", "no label has been computed here that could be timed again")
     return compare_labels(
         [pair for pair in train if pair.forces is not None],
         [pair for pair in valid if pair.forces is not None],
@@ -53,11 +53,11 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
     )
 
 
-def count_labels(molecule: MoleculeSettings, purchase: Purchase, batch: int) -> int:
+def count_labels(molecule: MoleculeSettings, choice: LabelChoice, batch: int) -> int:
     """Labels of a round that costs what ``batch`` labels with forces do; held-out ones always have forces."""
-    if purchase.kind == "forces":
+    if choice.kind == "forces":
         return batch
-    forces, energies = (option.core_seconds for option in purchase.options)
+    forces, energies = (option.core_seconds for option in choice.options)
     part = molecule.budget.valid_fraction
     each = (1 - part) * energies + part * forces
     return max(batch, min(MOST_ENERGIES * batch, int(batch * forces / each)))

@@ -89,8 +89,8 @@ def _pick(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round], exp
 
     began = time.process_time()
     before = with_labels(molecule, labels_of(rounds[-1]))
-    purchase = choose_kind(store, before, seed=explored.round) if count else None
-    wanted = count_labels(molecule, purchase, count) if purchase else 0
+    choice = choose_kind(store, before, seed=explored.round) if count else None
+    wanted = count_labels(molecule, choice, count) if choice else 0
     labels = min(before.budget.accurate + wanted, molecule.budget.accurate)
     now = molecule.budget.model_copy(update={"accurate": labels})
     batch, dropped = list[PickedFrame](), dict[str, int]()
@@ -104,7 +104,7 @@ def _pick(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round], exp
         round=explored.round,
         labels=labels,
         criterion=acquisition(molecule).criterion,
-        bought=purchase,
+        bought=choice,
         share=_share_in_words(store, molecule, rounds[-1], count),
         picked=tuple(batch),
         dropped=dropped,

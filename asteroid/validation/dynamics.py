@@ -19,7 +19,7 @@ from asteroid.chemistry.bonds import BONDED, bonded, radius_sums
 from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
 from asteroid.settings import ValidationSettings
-from asteroid.simulation.replicas import Ensemble, Judge, Progress, Replica
+from asteroid.simulation.replicas import Ensemble, Progress, Replica, StopCriterion
 from asteroid.store.records import Floats
 from asteroid.validation.intervals import quantile
 from asteroid.validation.on_policy import statistical_inefficiency
@@ -194,7 +194,7 @@ def run_dynamics(
                 duration=duration,
                 interval=INTERVAL[ensemble],
                 seeds=range(seed, seed + len(temperatures)),
-                judge=bond_judge(start),
+                stop=bond_criterion(start),
                 wall=wall,
                 checkpoints=stored.checkpoints(name) if stored else None,
                 on_progress=_shifted(on_progress, sum(steps[:index]), sum(steps)),
@@ -254,14 +254,14 @@ def energy_drift(
     return float(slope), float(np.std(left)), error
 
 
-def bond_judge(start: Configuration) -> Judge:
+def bond_criterion(start: Configuration) -> StopCriterion:
     """Ends a replica whose atoms fused, or whose bonds, against those of this configuration, broke."""
     symbols = start.symbols
     first, second = np.triu_indices(len(start.numbers), 1)
     radii = radius_sums(start.numbers)[first, second]
     bonds = bonded(start)[first, second]
 
-    def judge(positions: Floats) -> list[str | None]:
+    def stop(positions: Floats) -> list[str | None]:
         lengths = np.linalg.norm(positions[:, first] - positions[:, second], axis=2)
         return [reason(ratios) for ratios in lengths / radii]
 
@@ -286,7 +286,7 @@ def bond_judge(start: Configuration) -> Judge:
         i, j = first[pair], second[pair]
         return f"{symbols[i]}{i}–{symbols[j]}{j} at {ratios[pair] * radii[pair]:.2f} Å"
 
-    return judge
+    return stop
 
 
 def unstable(trajectories: Sequence[Trajectory]) -> list[str]:

@@ -16,9 +16,9 @@ from asteroid.store.round_records import (
     ErrorInterval,
     ExplorationSummary,
     ExploringReplica,
+    LabelChoice,
     Option,
     PickedFrame,
-    Purchase,
     RoundCost,
     RoundRecord,
 )
@@ -142,7 +142,7 @@ def test_a_model_of_one_round_has_no_section_of_rounds(store):
 def test_a_round_that_a_failed_certificate_ordered_and_one_that_bought_energies_say_so() -> None:
     first, second, third = make_rounds()
     options = (Option("forces", 1.0, 0.1, 1.0), Option("energies", 1.0, 0.1, 2.0))
-    second = replace(second, bought=Purchase("energies", "measured on 10 labels", options))
+    second = replace(second, bought=LabelChoice("energies", "measured on 10 labels", options))
     context = rounds_context([first, second, replace(third, because=("Error of torsion energies",))])
     assert context is not None
     _, bought, ordered = context.rows
