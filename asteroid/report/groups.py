@@ -58,10 +58,10 @@ def group_lines(certificate: Certificate) -> list[Group]:
 def closeness(line: Line) -> float:
     """The bound over what was asked for: up to 1 passes, endless where nothing could be measured.
 
-    >>> from asteroid.validation.line import judged
-    >>> closeness(judged("Force MAE", 0.02, "eV/Å", 0.08, "<="))
+    >>> from asteroid.validation.line import make_line
+    >>> closeness(make_line("Force MAE", 0.02, "eV/Å", 0.08, "<="))
     0.25
-    >>> closeness(judged("Trajectories that survived", 0.5, "", 1.0, ">="))
+    >>> closeness(make_line("Trajectories that survived", 0.5, "", 1.0, ">="))
     2.0
     """
     threshold, value = line.threshold, line.value if line.bound is None else line.bound

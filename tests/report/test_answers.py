@@ -16,7 +16,7 @@ from asteroid.store.round_records import RoundCost
 from asteroid.usage import Usage
 from asteroid.validation.certificate import Certificate
 from asteroid.validation.intervals import Estimate
-from asteroid.validation.line import judged_again
+from asteroid.validation.line import remake_line
 from asteroid.validation.worth import CurvePoint, LearningCurve, Worth
 from tests.report.test_rounds import make_rounds
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
@@ -174,7 +174,7 @@ def test_the_error_on_its_own_dynamics_is_said_where_there_is_one():
     certificate = make_certificate()
 
     def found(value: float | None) -> Certificate:
-        lines = (judged_again(e, value=value, checked=True) if "own MD" in e.name else e for e in certificate.lines)
+        lines = (remake_line(e, value=value, checked=True) if "own MD" in e.name else e for e in certificate.lines)
         return replace(certificate, lines=tuple(lines))
 
     sentences = answer(found(0.0123), make_card(), COSTS).good.sentences
