@@ -37,14 +37,14 @@ def diagnostic_figures(diagnostics: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def bias_scatter(cheap: Arrays, accurate: Arrays, levels: tuple[str, str]) -> bytes:
-    """Cheap against accurate force components of the same frames, meV/Å.
+    """Cheap against accurate force components of the same frames, eV/Å.
 
     Args:
         cheap, accurate: for each frame (N, 3) eV/Å.
         levels: names of both.
     """
-    figure, axes = new_axes(f"{levels[1]} force component (meV/Å)", f"{levels[0]} (meV/Å)")
-    draw_points(axes, 1000 * flatten(accurate), 1000 * flatten(cheap), "cheap labels", ORANGE, "o")
+    figure, axes = new_axes(f"{levels[1]} force component (eV/Å)", f"{levels[0]} (eV/Å)")
+    draw_points(axes, flatten(accurate), flatten(cheap), "cheap labels", ORANGE, "o")
     draw_diagonal(axes)
     return to_png(figure)
 

@@ -28,11 +28,11 @@ MOST_SHOWN = 3
 
 
 def on_policy_parity(on_policy: OnPolicy) -> bytes | None:
-    """Predicted against accurate force components in the model's own MD, meV/Å; None without accurate forces."""
+    """Predicted against accurate force components in the model's own MD, eV/Å; None without accurate forces."""
     errors = on_policy.errors
     if errors is None or errors.force_mae is None:
         return None
-    figure, axes = new_axes("accurate force component (meV/Å)", "predicted (meV/Å)")
+    figure, axes = new_axes("accurate force component (eV/Å)", "predicted (eV/Å)")
     for index, kelvin in enumerate(sorted(set(on_policy.temperatures))):
         pairs = [
             (reference, predicted)
@@ -44,7 +44,7 @@ def on_policy_parity(on_policy: OnPolicy) -> bytes | None:
         if pairs:
             reference, predicted = zip(*pairs, strict=True)
             colour = CYCLE[index % len(CYCLE)]
-            draw_points(axes, 1000 * flatten(reference), 1000 * flatten(predicted), f"{kelvin:.0f} K", colour, "o")
+            draw_points(axes, flatten(reference), flatten(predicted), f"{kelvin:.0f} K", colour, "o")
     draw_diagonal(axes)
     return to_png(figure)
 

@@ -25,12 +25,12 @@ from asteroid.validation.errors import Errors
 
 
 def force_parity(errors: Errors, scratch: Errors | None) -> bytes:
-    """Predicted against accurate force components, meV/Å."""
-    figure, axes = new_axes("accurate force component (meV/Å)", "predicted (meV/Å)")
+    """Predicted against accurate force components, eV/Å."""
+    figure, axes = new_axes("accurate force component (eV/Å)", "predicted (eV/Å)")
     for name, found, colour, marker in _both(errors, scratch):
         pairs = zip(found.reference_forces, found.predicted_forces, strict=True)
         reference, predicted = zip(*[pair for pair in pairs if pair[0] is not None], strict=True)
-        draw_points(axes, 1000 * flatten(reference), 1000 * flatten(predicted), name, colour, marker)
+        draw_points(axes, flatten(reference), flatten(predicted), name, colour, marker)
     draw_diagonal(axes)
     return to_png(figure)
 

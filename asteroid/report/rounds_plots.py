@@ -11,6 +11,7 @@ from asteroid.report.canvas import (
     ORANGE,
     VERMILION,
     draw_points,
+    legend_above,
     new_axes,
     plain_numbers,
     to_png,
@@ -59,7 +60,7 @@ def cost_of_rounds(rounds: Sequence[RoundRecord]) -> bytes:
         axes.bar(numbers, hours, bottom=bottom, color=colour, label=name, width=0.7)
         bottom += hours
     axes.set_xticks(numbers)
-    axes.legend(frameon=False, fontsize=9)
+    legend_above(axes)
     return to_png(figure)
 
 

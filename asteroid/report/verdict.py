@@ -4,7 +4,7 @@ A gain or a loss is stated only if the 95% interval excludes 1. If the accurate 
 statements are about energies.
 """
 
-from asteroid.quantities import format_number, shown_unit
+from asteroid.quantities import format_number, format_quantity, shown_unit
 from asteroid.report.groups import group_lines
 from asteroid.report.words import count, main_error, rounded, strategy_of
 from asteroid.store.models import Card
@@ -56,7 +56,7 @@ def benefit_sentence(certificate: Certificate, card: Card) -> str:
     if ratio is None or scratch is None:
         return f"The gain from {aid} is unknown, because no model was trained on the accurate labels alone."
     same = f"with the same {count(len(card.frames.accurate), 'accurate label')}, {frames}"
-    before, after = (f"{1000 * found.energy_mae.value:.3g}" for found in (scratch, errors))
+    before, after = (format_number(1000 * found.energy_mae.value) for found in (scratch, errors))
     kind, unit, ours = main_error(errors)
     if kind == "energy":
         closing = " The effect on the forces is unknown: the accurate labels are energies alone."
@@ -72,7 +72,7 @@ def benefit_sentence(certificate: Certificate, card: Card) -> str:
             f"{_capital(aid)} increased the {_change(scratch, errors, inverse)} {same}. Use the model trained on "
             f"accurate labels alone.{closing}"
         )
-    with_aid, without = (f"{1000 * found.value:.3g} {shown_unit(unit)[1]}" for found in (ours, main_error(scratch)[2]))
+    with_aid, without = (format_quantity(found.value, unit) for found in (ours, main_error(scratch)[2]))
     return (
         f"No significant difference: the {kind} error is {with_aid} with {aid} and {without} without, a ratio of "
         f"{ratio.value:.2f} (95% interval {ratio.low:.2f} to {ratio.high:.2f}), {same}.{closing}"
@@ -83,7 +83,7 @@ def _change(before: Errors, after: Errors, ratio: Estimate) -> str:
     """Kind of the error, the factor of its change, and both values."""
     kind, unit, first = main_error(before)
     factor, shown = shown_unit(unit)
-    values = " to ".join(f"{factor * found.value:.3g}" for found in (first, main_error(after)[2]))
+    values = " to ".join(format_number(factor * found.value) for found in (first, main_error(after)[2]))
     interval = f"95% interval {ratio.low:.2f} to {ratio.high:.2f}"
     return f"{kind} error by a factor of {ratio.value:.2f} ({interval}), from {values} {shown}"
 

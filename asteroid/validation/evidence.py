@@ -123,7 +123,7 @@ def _frequency_lines(evidence: Evidence, thresholds: ThresholdSettings) -> tuple
     mean_note = worst_note = evidence.frequencies_note
     if found is not None:
         mean, worst = found.mean, found.worst
-        mean_note = f"{len(found.accurate)} modes, {found.labels} accurate labels"
+        mean_note = f"{plural(len(found.accurate), 'mode')}, {plural(found.labels, 'accurate label')}"
         mode = int(abs(found.model - found.accurate).argmax())
         worst_note = f"{found.model[mode]:.0f} instead of {found.accurate[mode]:.0f} cm⁻¹"
     names = "Mean deviation of harmonic frequencies", "Largest deviation of a harmonic frequency"

@@ -3,6 +3,7 @@ from typing import get_args
 
 import pytest
 
+from asteroid.quantities import format_number
 from asteroid.report.verdict import benefit_sentence, needs_sentence, quality_sentence
 from asteroid.report.words import how_trained
 from asteroid.settings import Strategy, ThresholdSettings
@@ -51,7 +52,7 @@ def test_a_model_that_was_not_handed_over_is_said_to_harm_with_its_figures():
     assert certificate.harm.low > 1
     sentence = benefit_sentence(certificate, make_card(strategy="scratch"))
     assert sentence.startswith("The cheap labels increased the force error by a factor of")
-    assert f"to {1000 * worse.force_mae.value:.3g} meV/Å on 12 test frames" in sentence
+    assert f"to {format_number(1000 * worse.force_mae.value)} meV/Å on 12 test frames" in sentence
     assert "10 held-out frames led to this choice" in sentence
 
 
