@@ -2,7 +2,7 @@
 
 Measured by fitting the correction of :mod:`asteroid.training.strategies.corrected`, which takes seconds: to half of the
 labels with forces; to the same half plus the energies of the others; and to all labels with forces. The held-out errors
-and the costs (from :mod:`asteroid.stages.buying`) give the gain per core-hour of each kind.
+and the costs (from :mod:`asteroid.stages.label_kind`) give the gain per core-hour of each kind.
 """
 
 import math

@@ -13,8 +13,9 @@ from asteroid.configuration import Frame
 from asteroid.data.training_set import TrainingSet
 from asteroid.errors import TrainingError
 from asteroid.levels import LevelOfTheory
+from asteroid.naming import digest
 from asteroid.processes import Progress
-from asteroid.stages.common import digest, import_mace
+from asteroid.stages.common import import_mace
 from asteroid.store import Store
 from asteroid.store.locks import lock
 from asteroid.store.models import Card, read_card

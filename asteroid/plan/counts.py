@@ -15,7 +15,7 @@ from asteroid.groups import plan_groups
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import SamplingSettings
-from asteroid.stages.certificates import is_certified
+from asteroid.stages.certificates import lacks_certificate
 from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.curve import has_curve
 from asteroid.stages.evidence import read_asked
@@ -24,7 +24,7 @@ from asteroid.stages.minima import MINIMUM_LABELS
 from asteroid.stages.models import Models, trained_models, training_set
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
 from asteroid.stages.pilot import FRAMES, pilot_levels
-from asteroid.stages.rounds import read_rounds, read_step, training_settings, trains_on
+from asteroid.stages.round_files import read_record, read_rounds, training_settings, trains_on
 from asteroid.store import Store
 from asteroid.store.models import read_cards
 from asteroid.store.round_records import Further
@@ -164,7 +164,7 @@ def missing_atoms(store: Store, molecule: MoleculeSettings, level: LevelOfTheory
 
 def count_certificate(store: Store, molecule: MoleculeSettings, atoms: int) -> Certificate:
     """Remaining work for the model's certificate on this molecule."""
-    if is_certified(store, molecule):
+    if not lacks_certificate(store, molecule):
         return Certificate()
     settings, models = molecule.validation, trained_models(store, molecule)
     bonds = _rotatable_bonds(molecule) if settings.torsion_points else 0
@@ -251,7 +251,7 @@ def count_training(store: Store, model: MoleculeSettings, atoms: int) -> Trainin
         found += [replace(phase, optional=True) for phase in (*each * (rounds - 1), *again)]
         committee = [replace(phase, optional=True) for phase in MEMBER.phases(training)]
         members = committee * rounds_of.committee * (rounds - 1)
-    if not is_certified(store, model) and _needs_curve(store, model, models):
+    if lacks_certificate(store, model) and _needs_curve(store, model, models):
         found += baseline
     kernels = strategy.kernels(training)
     return Training(
@@ -278,7 +278,7 @@ def _further_certificates(store: Store, model: MoleculeSettings) -> int:
     """Number of rounds that failed certificates may still order, each with its own certificate."""
     if model.acquisition is None:
         return 0
-    ordered = sum(read_step(store, model, Further, n) is not None for n in range(len(read_rounds(store, model))))
+    ordered = sum(read_record(store, model, Further, n) is not None for n in range(len(read_rounds(store, model))))
     return max(0, min(model.acquisition.certify_rounds - ordered, _rounds(store, model, trained=False)))
 
 

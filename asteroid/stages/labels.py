@@ -1,7 +1,7 @@
 """From a manifest to labels: check, sample, select, label.
 
-Nothing here needs torch; quantum chemistry runs in worker processes. What the labels are for is in
-:mod:`asteroid.stages.models`.
+Quantum chemistry runs in worker processes; nothing here needs torch. :mod:`asteroid.stages.models` trains on the
+labels.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def load_checked(manifest: str | Path) -> Manifest:
-    """Load a manifest and ask the labellers, too, whether they can do what it wants.
+    """Load a manifest and check that the engines can compute its levels for its molecules.
 
     Raises:
         InputError: with every problem, one line each.
@@ -42,7 +42,7 @@ def load_checked(manifest: str | Path) -> Manifest:
         between = [("training.ladder", level) for level in molecule.ladder if level.family != "imported"]
         for key, level in (("cheap", molecule.cheap), ("accurate", molecule.accurate), *between):
             try:
-                # Sampling follows the forces of the cheap level, whatever is kept of them.
+                # Sampling needs cheap forces, even where labels are energies alone.
                 forces = key == "cheap" or molecule.label_settings(level).forces
                 check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity, forces=forces)
             except InputError as error:
@@ -53,10 +53,10 @@ def load_checked(manifest: str | Path) -> Manifest:
 
 
 def lacks_frames(store: Store, molecule: MoleculeSettings) -> bool:
-    """Whether batches of configurations are missing.
+    """Whether batches of frames are missing.
 
     Raises:
-        InputError: when another molecule has this name in the store.
+        InputError: when the store has another molecule of this name.
     """
     from asteroid.sampling.plan import missing_groups
 
@@ -67,10 +67,10 @@ def lacks_frames(store: Store, molecule: MoleculeSettings) -> bool:
 def sample(
     store: Store, molecule: MoleculeSettings, *, workers: int, on_progress: Progress | None = None
 ) -> "SamplingSummary":
-    """Sample whatever batches of configurations are not in the store yet.
+    """Sample the batches of frames that the store lacks.
 
     Raises:
-        InputError: when another molecule has this name in the store.
+        InputError: when the store has another molecule of this name.
     """
     from asteroid import sampling
     from asteroid.sampling.conformers import starting_configuration
@@ -80,7 +80,7 @@ def sample(
     if not store.exists(path):
         store.write_json(path, identity(molecule))
     if not missing:
-        # A lock would be written: a finished store may be read-only.
+        # No lock file, because a finished store may be read-only.
         return sampling.SamplingSummary(0, 0, 0, {})
     check_level(store, molecule, molecule.cheap, lambda: starting_configuration(molecule))
     with lock(store, f"sampling {molecule.name}", on_wait=waiting(on_progress)):
@@ -104,7 +104,7 @@ def _check_identity(store: Store, molecule: MoleculeSettings) -> None:
 
 
 def select(store: Store, molecule: MoleculeSettings) -> None:
-    """Choose which frames get a cheap and which an accurate label."""
+    """Select the frames for labels at the cheap, accurate and intermediate levels."""
     from asteroid.sampling.choose import choose_accurate, choose_cheap, choose_ladder
 
     choose_cheap(store, molecule)
@@ -115,7 +115,8 @@ def select(store: Store, molecule: MoleculeSettings) -> None:
 def lacks_labels(
     store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, shard: int = 0, shards: int = 1
 ) -> bool:
-    """Whether selected frames of this shard have not been tried; for the first shard, also the free atoms."""
+    """Whether selected frames of this shard have not been tried; for the first shard, also whether free atoms are
+    missing."""
     forces = molecule.label_settings(level).forces
     if store.pending(molecule.name, level, forces=forces, shard=shard, shards=shards):
         return True
@@ -132,10 +133,12 @@ def label(
     workers: int,
     on_progress: Progress | None = None,
 ) -> "CampaignSummary":
-    """Label one shard of the selected frames that have not been tried yet; the first shard computes the free atoms.
+    """Label the selected frames of a shard that have not been tried; the first shard also computes the free atoms.
 
     Raises:
-        AsteroidError: when imported labels at this level are not what is computed here, or workers cannot be started.
+        AsteroidError: when imported labels at this level differ from those computed here, when the forces of the level
+            are
+            wrong, or when workers cannot be started.
     """
     from asteroid.labelling.campaign import run_campaign
 
@@ -164,18 +167,24 @@ def _first_pending(store: Store, molecule: MoleculeSettings, level: LevelOfTheor
     return next((frame.configuration for frame in store.frames(molecule.name, ids=ids[:1])), None)
 
 
-def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
-    """Core-seconds that one label is likely to take: as measured for this molecule, else a guess for the method.
-
-    Labels with forces and energies alone are not mixed: for coupled cluster one costs several times the other. Labels
-    that judge a certificate do not count, so that they never change what a loop of rounds has decided by its budget.
-    """
-    forces = molecule.label_settings(level).forces
+def training_attempts(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> pa.Table:
+    """All attempts at a level, without those for a certificate, which must not change the rounds."""
+    certificate = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
     table = store.attempts(molecule.name, level)
+    return table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=certificate)))
+
+
+def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
+    """Core-seconds per label: the mean for this molecule, or an estimate from the method before the first label.
+
+    Labels with and without forces are not mixed: with forces, a coupled-cluster label costs several times as much.
+    Labels
+    for a certificate do not count, so that they never change the decisions of the rounds.
+    """
+    table = training_attempts(store, molecule, level)
     # Imported labels cost nothing here.
     table = table.filter(pc.is_in(table["program"], pa.array(programs_for(level), pa.string())))
-    judging = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
-    table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
+    forces = molecule.label_settings(level).forces
     table = table.filter((pc.field("status") == "ok") & (pc.field("forces").is_valid() == forces))
     if table.num_rows:
         return float(np.mean(core_seconds(table)))

@@ -54,7 +54,7 @@ def test_the_table_of_rounds_says_what_was_picked_why_it_goes_on_and_what_it_cos
     assert rows[-1] == "Ended: enough."
     failed = replace(record, because=("Error of torsion energies",), bought=LabelChoice("energies", ""))
     assert (
-        "1 from turned bonds; energies alone (the certificate before had failed in: Error of torsion energies) |"
+        "1 from turned bonds; energies alone (the previous certificate failed in: Error of torsion energies) |"
         in rounds_markdown("water", [failed])
     )
 

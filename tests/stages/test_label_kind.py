@@ -9,8 +9,9 @@ from asteroid import stages
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import AcquisitionSettings
-from asteroid.stages.buying import MOST_ENERGIES, choose_kind, count_labels
-from asteroid.stages.rounds import extend_selection, loop_folder, read_rounds, with_labels
+from asteroid.stages.label_kind import MOST_ENERGIES, choose_kind, count_labels
+from asteroid.stages.round_files import loop_folder, read_rounds, with_labels
+from asteroid.stages.rounds import extend_selection
 from asteroid.store import Store
 from asteroid.store.models import read_card
 from asteroid.store.round_records import LabelChoice, Option
