@@ -131,7 +131,7 @@ def _time_model(
     from asteroid.training.dataset import LabelledFrame
     from asteroid.training.passes import TRACE_FROM
     from asteroid.training.session import Session
-    from asteroid.validation.dynamics import bond_judge
+    from asteroid.validation.dynamics import bond_criterion
 
     settings = molecule.training.model_copy(update={"evaluate_every": TRAINING_STEPS})
     zeros, held_out = np.zeros_like(start.positions), max(1, molecule.budget.valid)
@@ -180,7 +180,7 @@ def _time_model(
                 duration=batch.steps * molecule.validation.timestep / 1000,
                 interval=batch.interval * molecule.validation.timestep,
                 seeds=range(batch.replicas),
-                judge=bond_judge(start),
+                stop=bond_criterion(start),
                 on_progress=lambda *_: watch.tick(),
             )
         )

@@ -40,7 +40,7 @@ from asteroid.store.round_records import Explored, ExploringReplica
 
 if TYPE_CHECKING:
     from asteroid.acquisition.calibration import Calibration
-    from asteroid.simulation.replicas import Judge, Replica
+    from asteroid.simulation.replicas import Replica, StopCriterion
 
 HELD_OUT_EVERY: Final = 5
 """One in this many trajectories and sets of displaced geometries is held out."""
@@ -131,7 +131,7 @@ def _find(
         models: the exploring model, then its committee.
         places: geometries where its certificate failed.
     """
-    from asteroid.acquisition.explore import candidates_of, region_judge
+    from asteroid.acquisition.explore import candidates_of, region_criterion
     from asteroid.sampling.plan import NEAR_COPY, stored_conformers
     from asteroid.sampling.screening import Screen, highest_energy
     from asteroid.training.predict import predict
@@ -141,8 +141,8 @@ def _find(
     known = [f for f in store.frames(molecule.name) if not f.group.startswith(_group(molecule, number, ""))]
     rng = np.random.default_rng([acquisition(molecule).seed, number])
     starts = _Starts(known, stored_conformers(store, molecule), places, rng)
-    judge = region_judge(screen, models[1:], calibration, rest)
-    replicas = _run_replicas(store, molecule, number, models[0], judge, starts, rng, on_progress)
+    stop = region_criterion(screen, models[1:], calibration, rest)
+    replicas = _run_replicas(store, molecule, number, models[0], stop, starts, rng, on_progress)
 
     new: list[Frame] = []
     dropped: Counter[str] = Counter()
@@ -217,7 +217,7 @@ def _run_replicas(
     molecule: MoleculeSettings,
     number: int,
     model: Any,
-    judge: "Judge",
+    stop: "StopCriterion",
     starts: _Starts,
     rng: np.random.Generator,
     on_progress: Progress | None,
@@ -244,7 +244,7 @@ def _run_replicas(
         duration=settings.ps,
         interval=INTERVAL,
         seeds=seeds,
-        judge=judge,
+        stop=stop,
         wall=cluster_wall(store, molecule),
         checkpoints=stored.checkpoints(name),
         on_progress=counted(on_progress, "exploring MD"),

@@ -12,15 +12,14 @@ from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.models import training_frames
 from asteroid.stages.round_files import acquisition
 from asteroid.store import Store
-from asteroid.store.round_records import Purchase
+from asteroid.store.round_records import LabelChoice
 
 MOST_ENERGIES = 5
 """Largest number of labels with energies alone, as a multiple of the batch. The model must be updated before more
-labels are useful.
-"""
+labels are useful."""
 
 
-def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purchase:
+def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> LabelChoice:
     """The kind of label that lowers the error most per core-second, with the reason.
 
     Args:
@@ -30,9 +29,9 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
         AsteroidError: when the cost of an energy alone has not been measured.
     """
     if acquisition(molecule).labels == "forces":
-        return Purchase("forces", "the manifest asks for forces")
+        return LabelChoice("forces", "the manifest asks for forces")
     if molecule.accurate.family == "imported":
-        return Purchase("forces", "the labels are imported")
+        return LabelChoice("forces", "the labels are imported")
     from asteroid.training.dataset import labelled_frames
     from asteroid.training.strategies.delta import differences
 
@@ -45,7 +44,7 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
     )
     energy = read_energy_cost(store, molecule)
     if energy is None:
-        return Purchase("forces", "no label has been computed here that could be timed again")
+        return LabelChoice("forces", "no label has been computed here that could be timed again")
     return compare_labels(
         [pair for pair in train if pair.forces is not None],
         [pair for pair in valid if pair.forces is not None],
@@ -55,11 +54,11 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
     )
 
 
-def count_labels(molecule: MoleculeSettings, purchase: Purchase, batch: int) -> int:
+def count_labels(molecule: MoleculeSettings, choice: LabelChoice, batch: int) -> int:
     """Number of labels with the cost of ``batch`` labels with forces; held-out labels always have forces."""
-    if purchase.kind == "forces":
+    if choice.kind == "forces":
         return batch
-    forces, energies = (option.core_seconds for option in purchase.options)
+    forces, energies = (option.core_seconds for option in choice.options)
     held_out = molecule.budget.valid_fraction
     each = (1 - held_out) * energies + held_out * forces
     return max(batch, min(MOST_ENERGIES * batch, int(batch * forces / each)))

@@ -61,7 +61,7 @@ def own_md(store: Store, molecule: MoleculeSettings, model_id: str, *, on_progre
     from asteroid.simulation.trajectories import StoredTrajectories
     from asteroid.training.model import choose_device
     from asteroid.training.run import load_model
-    from asteroid.validation.dynamics import bond_judge, run_dynamics
+    from asteroid.validation.dynamics import bond_criterion, run_dynamics
 
     settings, start = molecule.validation, minimum_or_start(store, molecule, model_id)
     wall = cluster_wall(store, molecule)
@@ -86,7 +86,7 @@ def own_md(store: Store, molecule: MoleculeSettings, model_id: str, *, on_progre
                 duration=settings.nve_ps,
                 interval=SPECTRUM_INTERVAL,
                 seeds=range(settings.seed, settings.seed + len(warm)),
-                judge=bond_judge(start),
+                stop=bond_criterion(start),
                 wall=wall,
                 checkpoints=stored.checkpoints("spectrum"),
                 on_progress=counted(on_progress, "MD for the spectrum"),
