@@ -1,4 +1,4 @@
-"""Levels of theory: ``method[-dispersion][/basis]``, what each means and which elements it can treat.
+"""Levels of theory: ``[df-]method[-dispersion][/basis]``, what each means and which elements it can treat.
 
 One registry says which methods exist; the manifest, the store and the labellers all speak of a :class:`LevelOfTheory`
 and never of a program's own keywords. ``engine:name`` is a level of an engine's own, such as ``potential:so3lr``: here
@@ -9,8 +9,8 @@ levels (:mod:`asteroid.composite`).
 import importlib.util
 import re
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final, Literal, Self
 from urllib.parse import quote
@@ -35,6 +35,7 @@ class Method:
         dispersions: corrections for which damping parameters exist.
         dispersion_required: the functional was fitted together with its dispersion and is not offered without.
         max_number: the largest atomic number that the method has parameters for.
+        fitted: with density fitting (:mod:`asteroid.engines.pyscf.density_fitting`).
     """
 
     family: Family
@@ -42,9 +43,10 @@ class Method:
     dispersions: tuple[Dispersion, ...] = ()
     dispersion_required: bool = False
     max_number: int = 86
+    fitted: bool = False
 
 
-METHODS: dict[str, Method] = {
+_EXACT: dict[str, Method] = {
     "gfn1-xtb": Method("semiempirical"),
     "gfn2-xtb": Method("semiempirical"),
     "gfn-ff": Method("semiempirical"),
@@ -63,6 +65,20 @@ METHODS: dict[str, Method] = {
     "ccsd": Method("ccsd"),
     "ccsd(t)": Method("ccsd(t)"),
 }
+
+FITTED: Final = "df-"
+"""Prefix of a method with density fitting, whose energies and forces are not those of the exact integrals."""
+
+
+def _with_fitted() -> Iterator[tuple[str, Method]]:
+    """Each method, followed by itself with density fitting; gradients of fitted coupled cluster have been wrong."""
+    for name, method in _EXACT.items():
+        yield name, method
+        if method.family in ("hf", "dft", "mp2"):
+            yield FITTED + name, replace(method, fitted=True)
+
+
+METHODS: dict[str, Method] = dict(_with_fitted())
 """Every method that asteroid offers, by the name that manifests, stores and reports use."""
 
 CORRELATED: Final = tuple(name for name, method in METHODS.items() if method.family in ("mp2", "ccsd", "ccsd(t)"))
@@ -74,6 +90,7 @@ LONGEST: Final = 175
 """Characters of an engine's or a composite level, percent-encoded: names of files in the store, 255 at most, contain
 it."""
 _LOOKS_LIKE_DISPERSION = re.compile(r"-d[234]\w*$")
+_LOOKS_FITTED = re.compile(r"^(df|ri)-?(?=[a-z])")
 _IMPORTED = re.compile(r"[a-z0-9][a-z0-9()\[\]+*_.,=-]{0,63}(/[a-z0-9][a-z0-9()\[\]+*_.,=-]{0,63})?")
 
 
@@ -120,6 +137,11 @@ class LevelOfTheory:
         return self.definition.family
 
     @property
+    def fitted(self) -> Self | None:
+        """The same level with density fitting; None where there is none, or where this level has it already."""
+        return replace(self, method=FITTED + self.method) if FITTED + self.method in METHODS else None
+
+    @property
     def is_semiempirical(self) -> bool:
         return self.family == "semiempirical"
 
@@ -130,7 +152,7 @@ class LevelOfTheory:
 
     @classmethod
     def parse(cls, text: str, *, imported: bool = False) -> Self:
-        """Read ``method[-dispersion][/basis]``, in any case, or ``engine:name``, whose name is the engine's to read.
+        """Read ``[df-]method[-dispersion][/basis]``, in any case, or ``engine:name``, which the engine reads.
 
         Also a sum of levels, such as ``mp2/cc-pvtz + ccsd(t)/cc-pvdz - mp2/cc-pvdz`` or ``ccsd(t)/cbs(d,t)``.
 
@@ -165,9 +187,17 @@ class LevelOfTheory:
                     f"'{text}': the dispersion correction '{name[len(stem) :]}' is not offered; "
                     f"write {_spelled(stem, basis, dispersed=True)}"
                 )
+            if (exact := _LOOKS_FITTED.sub("", name)) in _EXACT and exact != name:
+                wanted = f"{exact}-{dispersion}" if dispersion in _EXACT[exact].dispersions else exact
+                if FITTED + exact in METHODS:
+                    fault, wanted = f"density fitting is written {FITTED}{exact}", FITTED + wanted
+                else:
+                    fault = f"density fitting is not offered for {exact}"
+                raise InputError(f"'{text}': {fault}; write {_spelled(wanted, basis)}")
             names = _offered_names()
             near = nearest(name, names)
-            remedy = f"did you mean '{_spelled(near, basis)}'?" if near else f"write one of: {', '.join(names)}"
+            exact_names = ", ".join(each for each in names if not each.startswith(FITTED))
+            remedy = f"did you mean '{_spelled(near, basis)}'?" if near else f"write one of: {exact_names}"
             raise InputError(f"'{text}': unknown method '{name}'; {remedy}")
         method = METHODS[name]
         if dispersion and dispersion not in method.dispersions:

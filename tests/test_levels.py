@@ -21,6 +21,8 @@ from asteroid.levels import METHODS, LevelOfTheory
         ("wB97M-D3BJ/def2-TZVPPD", "wb97m", "d3bj", "def2-tzvppd"),
         ("b3lyp-d3bj/6-31g*", "b3lyp", "d3bj", "6-31g*"),
         ("wb97x/6-31g*", "wb97x", None, "6-31g*"),
+        ("DF-PBE-D3BJ/def2-SVP", "df-pbe", "d3bj", "def2-svp"),
+        ("df-mp2/cc-pVDZ", "df-mp2", None, "cc-pvdz"),
     ],
 )
 def test_a_level_is_method_dispersion_and_basis(
@@ -40,6 +42,11 @@ def test_a_level_is_method_dispersion_and_basis(
         ("b3lyp-d4/def2-svp", "'-d4' is not offered; write b3lyp-d3bj/def2-svp"),
         ("mp2-d3bj/cc-pvdz", "has no parameters for d3bj; write mp2/cc-pvdz"),
         ("wb97m/def2-svp", "write wb97m-d3bj/def2-svp"),
+        ("ri-mp2/cc-pvdz", "density fitting is written df-mp2; write df-mp2/cc-pvdz"),
+        ("ri-pbe-d3bj/def2-svp", "write df-pbe-d3bj/def2-svp"),
+        ("df-ccsd(t)/cc-pvdz", "density fitting is not offered for ccsd\\(t\\); write ccsd\\(t\\)/cc-pvdz"),
+        ("ri-ccsd/cc-pvdz", "write ccsd/cc-pvdz"),
+        ("df-gfn2-xtb", "write gfn2-xtb"),
         ("", "unknown method ''"),
     ],
 )
@@ -105,7 +112,8 @@ def test_an_import_at_a_level_that_asteroid_computes_meets_its_labels() -> None:
     [
         "wb97m-v", "wb97m-v/def2-tzvp", "wb97m", "wb97x-d3/def2-svp", "wb97x-d3bj", "b3lyp-d3", "b3lyp-d4/cc-pvdz",
         "gfn2/def2-svp", "gfn2xtb", "gfn2-xtb-d3bj", "gfn2-xtb/cc-pvdz", "mp2", "mp2-d3bj", "cssd(t)/cc-pvdz",
-        "ccsd-t/cc-pvdz", "r2scan-3c", "pbe-d3/def2-svp", "pbeo/6-31g*", "revpbe",
+        "ccsd-t/cc-pvdz", "r2scan-3c", "pbe-d3/def2-svp", "pbeo/6-31g*", "revpbe", "df-wb97m/def2-svp", "ri-wb97m",
+        "dfmp2/cc-pvdz", "df-ccsd(t)", "df-ccsd-d3bj/cc-pvdz", "df-b3lyp-d4/def2-svp",
     ],
 )  # fmt: skip
 def test_what_is_suggested_in_place_of_a_level_is_offered(text: str) -> None:

@@ -46,17 +46,26 @@ def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configur
         return []
     most = CHEAPER * rough_cost(accurate, molecule, forces=True).core_seconds
     own = {part.level: int(part.weight < 0) for part in accurate.parts}
-    priced = []
-    for level in dict.fromkeys([*own, *(each for part in accurate.computed for each in _below(part))]):
+    exact = dict.fromkeys([*own, *(each for part in accurate.computed for each in _below(part))])
+    fitted = dict.fromkeys(level.fitted for level in (*accurate.computed, *exact))
+    priced: dict[LevelOfTheory, float] = {}
+    for level in (*exact, *fitted):
+        if level in (None, cheap, accurate):
+            continue
         try:
             check_elements(level, molecule.numbers.tolist())
             check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity)
             price = rough_cost(level, molecule, forces=True).core_seconds
         except AsteroidError:
             continue
-        if level not in (cheap, accurate) and (level in own or price < most):
-            priced.append((own.get(level, 2), -price, level))
-    return [level for *_, level in sorted(priced, key=lambda each: each[:2])][:MOST]
+        if level in own or price < most:
+            priced[level] = price
+    for level in exact:
+        # With and without density fitting a level is nearly the same: only the cheaper of the two is a candidate, or
+        # that which is a part of the accurate level.
+        if level in priced and level.fitted in priced:
+            del priced[max(level, level.fitted, key=lambda each: (each not in own, priced[each]))]
+    return sorted(priced, key=lambda level: (own.get(level, 2), -priced[level]))[:MOST]
 
 
 def _below(level: LevelOfTheory) -> list[LevelOfTheory]:

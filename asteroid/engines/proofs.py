@@ -39,6 +39,7 @@ class Proof:
 _SUITE: Final = "QC standard suite: Cfour, Gaussian, Psi4"
 _QCHEM: Final = "Q-Chem: ionisation energy of water, in Psi4's tests"
 _XCFUN: Final = "XCFun, a second implementation of the functional"
+_EXACT_LIMIT: Final = "the level with exact integrals; MP2: Psi4"
 _TBLITE: Final = "tblite's tests: atoms, ions and a molecule"
 
 _BOTH: Final[dict[str, str]] = {
@@ -56,6 +57,7 @@ _BOTH: Final[dict[str, str]] = {
     "wb97m": "Q-Chem: ionisation energy of water with VV10 in place of D3; ORCA: water dimer",
     "mp2": _SUITE,
     "ccsd": _SUITE,
+    **{name: _EXACT_LIMIT for name, method in METHODS.items() if method.fitted},
 }
 """Methods proved for restricted and unrestricted references, with the source of the published values."""
 

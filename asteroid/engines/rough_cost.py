@@ -11,6 +11,7 @@ import numpy as np
 
 from asteroid.configuration import Configuration
 from asteroid.engines import ProcessKind, capabilities
+from asteroid.engines.pyscf.density_fitting import MEMORY
 from asteroid.engines.pyscf.plain import frozen_core
 from asteroid.levels import Family, LevelOfTheory
 
@@ -32,11 +33,12 @@ class RoughCost:
 
 @dataclass(frozen=True)
 class _Size:
-    """Basis functions (n) and the correlated occupied (o) and virtual (v) orbitals."""
+    """Basis functions (n), the correlated occupied (o) and virtual (v) orbitals, and auxiliary functions (x)."""
 
     n: int
     o: int
     v: int
+    x: int = 0
 
 
 SMALLEST: Final = 0.3
@@ -52,6 +54,14 @@ _SECONDS: Final[dict[Family, Callable[[_Size], float]]] = {
 """Core-seconds of energy and forces, restricted. The powers are those of the most expensive step; the factors
 are fitted to methanol, formic acid and ethanol in 6-31G*, cc-pVDZ and cc-pVTZ."""
 
+_FITTED_SECONDS: Final[dict[Family, Callable[[_Size], float]]] = {
+    "hf": lambda s: 3e-7 * s.n**2 * s.x + 1e-8 * s.n**2 * s.o * s.x,
+    "dft": lambda s: 3e-6 * s.n**2 * s.x,
+    "mp2": lambda s: 6e-7 * s.n**2 * s.x + 1e-8 * s.n**2 * s.o * s.x + 4e-10 * s.o**2 * s.v**2 * s.x,
+}
+"""The same with density fitting, fitted to benzene and paracetamol in def2-SVP. DFT is nearly all grid, which grows as
+x does."""
+
 _NUMBERS: Final[dict[Family, Callable[[_Size], float]]] = {
     "hf": lambda s: 100 * s.n**2,
     "dft": lambda s: 100 * s.n**2,
@@ -61,6 +71,13 @@ _NUMBERS: Final[dict[Family, Callable[[_Size], float]]] = {
 }
 """Eight-byte numbers in memory; with less, a label takes several times as long. Mean fields keep their integrals only
 where there is memory."""
+
+_FITTED_NUMBERS: Final[dict[Family, Callable[[_Size], float]]] = {
+    "hf": lambda s: min(s.n**2 * s.x, MEMORY * 1e6 / 8),
+    "dft": lambda s: min(s.n**2 * s.x, MEMORY * 1e6 / 8),
+    "mp2": lambda s: min(s.n**2 * s.x, MEMORY * 1e6 / 8) + 4 * s.o * s.n * s.x,
+}
+"""With density fitting: twice the fitted integrals, while they are made, or the memory above which they are on disk."""
 
 _MEMORY: Final[dict[ProcessKind, float]] = {"plain": 200.0, "torch": 1500.0}
 """MiB, by kind of process."""
@@ -104,8 +121,14 @@ def rough_cost(level: LevelOfTheory, configuration: Configuration, *, forces: bo
     molecule = make_molecule(level, configuration.with_positions(places))
     occupied = (molecule.nelectron + 1) // 2
     correlated = occupied - frozen_core(molecule) if level.family in ("mp2", "ccsd", "ccsd(t)") else occupied
-    size = _Size(int(molecule.nao), correlated, max(1, int(molecule.nao) - occupied))
-    seconds = SMALLEST + _SECONDS[level.family](size)
+    seconds_of, numbers_of, auxiliary = _SECONDS, _NUMBERS, 0
+    if level.definition.fitted:
+        from pyscf import df
+
+        seconds_of, numbers_of = _FITTED_SECONDS, _FITTED_NUMBERS
+        auxiliary = int(df.make_auxmol(molecule).nao)
+    size = _Size(int(molecule.nao), correlated, max(1, int(molecule.nao) - occupied), auxiliary)
+    seconds = SMALLEST + seconds_of[level.family](size)
     seconds *= _UNRESTRICTED if configuration.multiplicity > 1 else 1.0
     seconds *= 1.0 if forces else _ENERGY_ALONE
-    return RoughCost(seconds, _PROGRAM_MEMORY + 8 * _NUMBERS[level.family](size) / 2**20, size.n)
+    return RoughCost(seconds, _PROGRAM_MEMORY + 8 * numbers_of[level.family](size) / 2**20, size.n)

@@ -14,7 +14,7 @@ import numpy as np
 
 from asteroid.configuration import SYMBOLS, Configuration
 from asteroid.engines import check_supported, engines_for, make_labeller
-from asteroid.engines.pyscf.ab_initio import PLAIN, SETTINGS, THRESHOLDS
+from asteroid.engines.pyscf.ab_initio import PLAIN, SETTINGS, THRESHOLDS, plain_method
 from asteroid.engines.pyscf.mean_field import SCF_CYCLES, make_mean_field, solve
 from asteroid.engines.pyscf.plain import frozen_core
 from asteroid.errors import AsteroidError, LabelFailed, MissingDependencyError
@@ -113,8 +113,9 @@ def _ab_initio(level: LevelOfTheory, atom: Configuration) -> float:
         if level.family in ("hf", "dft") or not _is_correlated(mean_field):
             return float(mean_field.e_tot) * HARTREE
         # Without an empty α orbital (nitrogen in a minimal basis) there are no triples, and PySCF divides by zero.
-        family = "ccsd" if level.family == "ccsd(t)" and mean_field.mol.nelec[0] == mean_field.mol.nao else level.family
-        return PLAIN[family](mean_field, False, THRESHOLDS).energy * HARTREE
+        no_triples = level.family == "ccsd(t)" and mean_field.mol.nelec[0] == mean_field.mol.nao
+        method = PLAIN["ccsd"] if no_triples else plain_method(level)
+        return method(mean_field, False, THRESHOLDS).energy * HARTREE
 
 
 def _lowest(level: LevelOfTheory, atom: Configuration) -> Any:

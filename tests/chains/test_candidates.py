@@ -20,10 +20,11 @@ def ethanol() -> Configuration:
 @pytest.mark.parametrize(
     ("accurate", "among"),
     [
-        ("ccsd(t)/6-31g*", {"mp2/6-31g*", "hf/6-31g*"}),
-        ("ccsd(t)/cc-pvtz", {"mp2/cc-pvtz", "mp2/cc-pvdz"}),
-        ("b3lyp-d3bj/def2-tzvp", {"b3lyp-d3bj/def2-svp"}),
-        ("mp2/cc-pvtz", {"mp2/cc-pvdz"}),
+        ("ccsd(t)/6-31g*", {"df-mp2/6-31g*", "df-hf/6-31g*"}),
+        ("ccsd(t)/cc-pvtz", {"df-mp2/cc-pvtz", "df-mp2/cc-pvdz"}),
+        ("b3lyp-d3bj/def2-tzvp", {"df-b3lyp-d3bj/def2-tzvp", "df-b3lyp-d3bj/def2-svp"}),
+        ("mp2/cc-pvtz", {"df-mp2/cc-pvtz", "df-mp2/cc-pvdz"}),
+        ("df-mp2/cc-pvtz", {"df-mp2/cc-pvdz"}),
     ],
 )
 def test_candidates_are_cheaper_levels_of_like_kind(ethanol: Configuration, accurate: str, among: set[str]) -> None:
@@ -35,6 +36,21 @@ def test_candidates_are_cheaper_levels_of_like_kind(ethanol: Configuration, accu
     prices = [rough_cost(each, ethanol, forces=True).core_seconds for each in found]
     assert prices == sorted(prices, reverse=True)
     assert prices[0] < 0.4 * rough_cost(level, ethanol, forces=True).core_seconds
+
+
+@pytest.mark.parametrize("accurate", ["ccsd(t)/cc-pvtz", "pbe/def2-tzvp", "mp2/cc-pvtz"])
+def test_a_level_is_a_candidate_with_or_without_density_fitting_whichever_is_cheaper(
+    ethanol: Configuration, accurate: str
+) -> None:
+    found = candidates(GFN2, LevelOfTheory.parse(accurate), ethanol)
+    for level in found:
+        assert level.fitted not in found
+        if level.fitted:
+            assert price(level, ethanol) <= price(level.fitted, ethanol)
+
+
+def price(level: LevelOfTheory, molecule: Configuration) -> float:
+    return rough_cost(level, molecule, forces=True).core_seconds
 
 
 @pytest.mark.parametrize("accurate", ["gfn1-xtb", "potential:so3lr", "ccsd(t)-f12/cc-pvtz"])

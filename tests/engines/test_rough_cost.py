@@ -18,6 +18,9 @@ from asteroid.levels import LevelOfTheory
         ("CH3OH", "mp2/cc-pvtz", 20.0),
         ("CH3CH2OH", "wb97m-d3bj/def2-tzvp", 38.0),
         ("CH3CH2OH", "hf/def2-svp", 2.0),
+        ("C6H6", "df-hf/def2-svp", 3.2),
+        ("C6H6", "df-pbe/def2-svp", 41.5),
+        ("C6H6", "df-mp2/def2-svp", 6.3),
         ("CH3CH2OH", "gfn2-xtb", 0.0015),
     ],
 )

@@ -47,12 +47,12 @@ def text(proof: Proof) -> str:
 
 def has_dispersed_twin(proof: Proof) -> bool:
     """Whether the same functional is proved together with its dispersion: the correction adds, its forces do, too."""
-    return proof.dispersion is None and bool(METHODS[proof.method].dispersions) and proof.method != "hf"
+    return proof.dispersion is None and bool(METHODS[proof.method].dispersions) and proof.method not in ("hf", "df-hf")
 
 
 def row(proof: Proof) -> ParameterSet:
     """One row to be proved; functionals that differ from B3LYP in PySCF alone are left to `make test-all`."""
-    other = METHODS[proof.method].family == "dft" and proof.method != "b3lyp"
+    other = METHODS[proof.method].family == "dft" and proof.method not in ("b3lyp", "df-b3lyp")
     return pytest.param(
         proof, marks=pytest.mark.long if other or str(proof) == "ccsd restricted" else (), id=str(proof)
     )
@@ -80,7 +80,7 @@ def test_dispersion_adds_to_a_functional_without_touching_it(proof):
     dispersed = make_labeller(LevelOfTheory(proof.method, "d3bj", "sto-3g")).compute(molecule)
     atoms = list(zip(molecule.symbols, molecule.positions / BOHR, strict=True))
     system = gto.M(atom=atoms, unit="Bohr", charge=molecule.charge, spin=molecule.multiplicity - 1, verbose=0)
-    functional = {"b3lyp5": "b3lyp"}.get(proof.method, proof.method)
+    functional = {"b3lyp5": "b3lyp"}.get(proof.method.removeprefix("df-"), proof.method.removeprefix("df-"))
     correction = DFTD3Dispersion(system, functional).get_dispersion(grad=True)
     assert dispersed.energy - plain.energy == pytest.approx(float(correction["energy"]) * HARTREE, abs=1e-7)
     expected = -correction["gradient"] * HARTREE_PER_BOHR
@@ -91,9 +91,11 @@ def test_dispersion_adds_to_a_functional_without_touching_it(proof):
     ("method", "molecule"),
     [
         ("hf", HYPOIODOUS),
+        ("df-mp2", HYDROGEN_IODIDE),
         ("ccsd(t)", HYDROGEN_IODIDE),
         *(pytest.param(*case, marks=pytest.mark.long) for case in (
-            ("mp2", HYPOIODOUS), ("mp2", IODOMETHYL), ("ccsd", HYDROGEN_IODIDE), ("pbe-d3bj", HYDROGEN_IODIDE),
+            ("mp2", HYPOIODOUS), ("mp2", IODOMETHYL), ("df-mp2", IODOMETHYL), ("ccsd", HYDROGEN_IODIDE),
+            ("pbe-d3bj", HYDROGEN_IODIDE),
         )),
     ],
 )  # fmt: skip

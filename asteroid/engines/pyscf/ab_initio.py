@@ -1,13 +1,13 @@
 """The accurate levels: HF, DFT, MP2, CCSD and CCSD(T) with PySCF.
 
 :class:`PyscfLabeller` solves a mean field (:mod:`asteroid.engines.pyscf.mean_field`), then computes energy and gradient
-with the faster :mod:`asteroid.engines.pyscf.density_functional` and :mod:`asteroid.engines.pyscf.correlation`, or with
+with the faster :mod:`asteroid.engines.pyscf.density_functional`, :mod:`asteroid.engines.pyscf.correlation` and, with
+density fitting, :mod:`asteroid.engines.pyscf.density_fitting` and :mod:`asteroid.engines.pyscf.fitted_mp2`, or with
 PySCF's own functions (:mod:`asteroid.engines.pyscf.plain`), which also check one label in :data:`CHECKED`. Atomic units
 end here. Levels whose gradient differs from the finite difference of its energy (``tests/physics/test_labels.py``) are
 refused by :func:`asteroid.engines.check_supported`. Correlated methods freeze the core, as published labels do.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from asteroid.configuration import Configuration
 from asteroid.engines import Result, check_supported, package_version, settings_hash
-from asteroid.engines.pyscf import correlation, density_functional, plain
+from asteroid.engines.pyscf import correlation, density_fitting, density_functional, fitted_mp2, plain
 from asteroid.engines.pyscf.mean_field import RETRY_STEPS, make_mean_field, solve
 from asteroid.engines.pyscf.plain import Method, Thresholds
 from asteroid.errors import LabelFailed
@@ -78,28 +78,26 @@ class PyscfLabeller:
         check_supported(
             self.level, charge=configuration.charge, multiplicity=configuration.multiplicity, forces=derivative
         )
-        fast = _FAST if configuration.multiplicity == 1 else _FAST_OPEN_SHELL
-        if self.level.family not in fast:
-            return self._compute(configuration, forces, PLAIN)
-        result = self._compute(configuration, forces, fast)
-        if not derivative or not is_checked(configuration):
+        method, plain_one = _fastest_method(self.level, configuration.multiplicity), plain_method(self.level)
+        result = self._compute(configuration, forces, method)
+        if method is plain_one or not derivative or not is_checked(configuration):
             return result
-        check = self._compute(configuration, forces, PLAIN)
+        check = self._compute(configuration, forces, plain_one)
         assert result.forces is not None
         assert check.forces is not None
         error = float(np.abs(result.forces - check.forces).max())
         return replace(result if error <= ALLOWANCE else check, check_error=error)
 
-    def _compute(self, configuration: Configuration, forces: bool, methods: Mapping[Family, Method]) -> Result:
+    def _compute(self, configuration: Configuration, forces: bool, method: Method) -> Result:
         from pyscf import lib
 
         single = len(configuration.numbers) == 1
         with lib.with_omp_threads(1):
             mean_field = make_mean_field(self.level, configuration, grid_level=SETTINGS["grid_level"])
             mean_field.conv_tol, mean_field.conv_tol_grad = SETTINGS["scf_energy"], SETTINGS["scf_gradient"]
-            retry_steps = solve(mean_field, plain=methods is PLAIN)
+            retry_steps = solve(mean_field, plain=method is plain_method(self.level))
             try:
-                found = methods[self.level.family](mean_field, forces and not single, THRESHOLDS)
+                found = method(mean_field, forces and not single, THRESHOLDS)
             except LabelFailed as error:
                 raise LabelFailed(str(error), retry_steps=retry_steps) from error
         gradient = np.zeros((1, 3)) if forces and single else found.gradient
@@ -143,3 +141,20 @@ _FAST: Final[dict[Family, Method]] = {
     "ccsd": correlation.ccsd,
     "ccsd(t)": correlation.ccsd_t,
 }
+
+_FITTED: Final[dict[Family, Method]] = {
+    "hf": density_fitting.hartree_fock,
+    "dft": density_functional.energy_and_gradient,
+    "mp2": fitted_mp2.mp2,
+}
+
+
+def plain_method(level: LevelOfTheory) -> Method:
+    """PySCF's own function; for MP2 with density fitting, of which PySCF has only the energy, ours."""
+    return fitted_mp2.mp2 if level.definition.fitted and level.family == "mp2" else PLAIN[level.family]
+
+
+def _fastest_method(level: LevelOfTheory, multiplicity: int) -> Method:
+    if level.definition.fitted:
+        return _FITTED[level.family]
+    return (_FAST if multiplicity == 1 else _FAST_OPEN_SHELL).get(level.family, PLAIN[level.family])

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.engines.pyscf import density_fitting
 from asteroid.engines.pyscf.plain import Outcome, Thresholds
 
 Array = npt.NDArray[np.float64]
@@ -103,6 +104,9 @@ def energy_and_gradient(mean_field: Any, forces: bool, _: Thresholds) -> Outcome
     dipole = mean_field.dip_moment(unit="AU", verbose=0)
     if not forces:
         return Outcome(float(mean_field.e_tot), dipole=dipole)
+    if density_fitting.is_fitted(mean_field):
+        gradient = density_fitting.mean_field_gradient(mean_field) + _exchange_correlation(mean_field)
+        return Outcome(float(mean_field.e_tot), gradient, dipole)
     method = mean_field.nuc_grad_method()
     method.get_veff = lambda mol, dm: _two_electron_potential(method, mol, dm)
     return Outcome(float(mean_field.e_tot), method.kernel() + _exchange_correlation(mean_field), dipole)

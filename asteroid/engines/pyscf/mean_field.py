@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from asteroid.configuration import Configuration
+from asteroid.engines.pyscf.density_fitting import fit, is_fitted
 from asteroid.engines.pyscf.density_functional import keep_long_range_integrals, solve_on_two_grids
 from asteroid.errors import LabelFailed
 from asteroid.levels import MAX_ALL_ELECTRON, LevelOfTheory
@@ -57,10 +58,10 @@ def make_mean_field(level: LevelOfTheory, configuration: Configuration, *, grid_
         mean_field = (scf.RHF if restricted else scf.UHF)(molecule)
     if level.dispersion:
         # The damping parameters of b3lyp5 are those of b3lyp: the two differ in the local correlation they contain.
-        mean_field.disp = {"b3lyp5": "d3bj:b3lyp"}.get(level.method, level.dispersion)
+        mean_field.disp = {"b3lyp5": "d3bj:b3lyp"}.get(level.definition.functional or "", level.dispersion)
     mean_field.max_cycle = SCF_CYCLES
     mean_field.chkfile = None
-    return mean_field
+    return fit(mean_field) if level.definition.fitted else mean_field
 
 
 def solve(mean_field: Any, *, plain: bool = False) -> tuple[str, ...]:
@@ -74,7 +75,8 @@ def solve(mean_field: Any, *, plain: bool = False) -> tuple[str, ...]:
     """
     two_grids = hasattr(mean_field, "xc") and not plain
     if two_grids:
-        keep_long_range_integrals(mean_field)
+        if not is_fitted(mean_field):
+            keep_long_range_integrals(mean_field)
         solve_on_two_grids(mean_field)
     if not (two_grids and mean_field.converged):
         mean_field.kernel()
