@@ -16,6 +16,7 @@ instead of 14.8 meV/Å; ethanol, GFN2 to CCSD(T), 50 pairs: 27.4 instead of 39.2
 
 import contextlib
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,8 +38,11 @@ Kind = Literal["gaussian", "matern"]
 MOST_NUMBERS = 9000
 """Largest number of energies and force components in a fit; the time grows with its cube (a minute at 9000)."""
 
-CHOICE_NUMBERS = 800
-"""Largest number of them for the choice of hyperparameters, where each candidate is a fit."""
+CHOICE_NUMBERS = (800, 1500)
+"""Largest numbers of them for the choice of hyperparameters: in a comparison of all candidates, and of the best."""
+
+FINALISTS = 24
+"""Candidates that are compared again with more labels: of 20 atoms, the first comparison has only 13 frames."""
 
 REACHES = (2.5, 2.8, None)
 """Candidate radii of a neighbourhood, Å; None is the whole molecule."""
@@ -159,33 +163,45 @@ class KernelModel:
 
     def _choose(self, frames: Sequence[LabelledFrame]) -> Hyperparameters:
         """Those with the smallest leave-one-out error."""
-        chosen = frames[: max(8, CHOICE_NUMBERS // (1 + 3 * len(self._numbers)))]
+        few, more = (frames[: max(8, count // (1 + 3 * len(self._numbers)))] for count in CHOICE_NUMBERS)
         # A reach beyond the largest distance is the whole molecule.
         reaches = [r for r in REACHES if r is None or self._distances.max() > r]
-        scores = [s for reach in reaches for exponent in EXPONENTS for s in self._scores(chosen, reach, exponent)]
+        grid = [
+            shape for r, exponent in itertools.product(reaches, EXPONENTS) for shape in self._grid(few, r, exponent)
+        ]
+        scores = self._scores(few, [dataclasses.replace(shape, noise=noise) for shape in grid for noise in NOISES])
+        if len(more) > len(few):
+            scores = self._scores(more, [candidate for _, candidate in scores[:FINALISTS]])
         if not scores:
             raise TrainingError("no kernel can be fitted to these labels; use the strategy unweighted")
-        return min(scores, key=lambda score: score[0])[1]
+        return scores[0][1]
 
-    def _scores(
-        self, frames: Sequence[LabelledFrame], reach: float | None, exponent: float
-    ) -> list[tuple[float, Hyperparameters]]:
-        """Leave-one-out errors for all kinds, lengths and noises."""
-        kinds: tuple[Kind, ...] = ("gaussian", "matern")
+    def _grid(self, frames: Sequence[LabelledFrame], reach: float | None, exponent: float) -> list[Hyperparameters]:
+        """All kinds and lengths, without noise."""
         self._weights = self._weights_for(exponent)
         x, _ = self._describe([frame.configuration for frame in frames])
         distances = np.linalg.norm(x[:, None] - x[None], axis=-1)
         # The median is zero for copies of one geometry.
         median = max(float(np.median(distances[np.triu_indices(len(x), 1)])), 1e-3)
-        shapes = [Hyperparameters(kind, n * median, 0.0, reach, exponent) for kind in kinds for n in LENGTHS]
+        kinds: tuple[Kind, ...] = ("gaussian", "matern")
+        return [Hyperparameters(kind, n * median, 0.0, reach, exponent) for kind in kinds for n in LENGTHS]
+
+    def _scores(
+        self, frames: Sequence[LabelledFrame], candidates: Sequence[Hyperparameters]
+    ) -> list[tuple[float, Hyperparameters]]:
+        """Leave-one-out errors of those that can be fitted, the smallest first."""
+        groups: dict[tuple[float | None, float], dict[Hyperparameters, list[Hyperparameters]]] = {}
+        for candidate in candidates:
+            shapes = groups.setdefault((candidate.reach, candidate.exponent), {})
+            shapes.setdefault(dataclasses.replace(candidate, noise=0.0), []).append(candidate)
         scores = []
-        for shape, prior in zip(shapes, self._priors(frames, shapes), strict=True):
-            for noise in NOISES:
-                candidate = dataclasses.replace(shape, noise=noise)
-                with contextlib.suppress(np.linalg.LinAlgError):
-                    self._condition(frames, candidate, prior)
-                    scores.append((self.left_out_error, candidate))
-        return scores
+        for shapes in groups.values():
+            for prior, found in zip(self._priors(frames, list(shapes)), shapes.values(), strict=True):
+                for candidate in found:
+                    with contextlib.suppress(np.linalg.LinAlgError):
+                        self._condition(frames, candidate, prior)
+                        scores.append((self.left_out_error, candidate))
+        return sorted(scores, key=lambda score: score[0])
 
     def _weights_for(self, exponent: float) -> Floats:
         """(pairs,) weights of the logarithms, whose mean square is 1."""
