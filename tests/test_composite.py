@@ -50,9 +50,11 @@ def test_an_extrapolation_is_that_of_the_correlation_energy(text: str, expected:
 
 
 def test_a_correlation_energy_with_density_fitting_is_that_beyond_a_fitted_reference() -> None:
-    assert expand("df-mp2/cbs(d,t)", ["df-mp2"]).keys() == {
+    assert parts("df-mp2/cbs(d,t)").keys() == {
         f"df-{method}/{basis}" for method in ("mp2", "hf") for basis in ("cc-pvdz", "cc-pvtz")
     }
+    text = "df-mp2/cbs(t,q) + ccsd(t)/cc-pvdz - df-mp2/cc-pvdz"
+    assert str(LevelOfTheory.parse(text)) == text
 
 
 def test_a_sum_with_an_extrapolation_has_the_parts_of_both() -> None:

@@ -184,7 +184,7 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
         )
         for c in curves
     }
-    parts = [str(level) for level in accurate.parts and accurate.computed]
+    parts = [str(part.level) for part in accurate.parts]
     found = chains(
         str(molecule.cheap),
         str(accurate),
