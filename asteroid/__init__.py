@@ -4,11 +4,11 @@
     >>> asteroid.__version__
     '0.1.0'
 
-:func:`label` computes energies and forces, :func:`run` makes models of a manifest, :func:`open_store` reads what was
-kept, :func:`load_model` is a finished model as an ASE calculator (:mod:`asteroid.api`).
+:func:`label` computes energies and forces, :func:`run` makes the models of a manifest, :func:`open_store` reads stored
+results, :func:`load_model` loads a model as an ASE calculator (:mod:`asteroid.api`).
 
-Plain Python that never imports Prefect. To read the code, start at :mod:`asteroid.pipeline` for the steps and their
-order, at :mod:`asteroid.store` for where everything is kept, and at :mod:`asteroid.training.strategies` for the method.
+This package never imports Prefect. To read the code, start with :mod:`asteroid.pipeline` for the steps and their order,
+:mod:`asteroid.store` for the data, and :mod:`asteroid.training.strategies` for the methods.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ __all__ = ["OpenStore", "__version__", "label", "load_model", "open_store", "run
 
 
 def __getattr__(name: str) -> Any:
-    # When first used: ``import asteroid`` takes milliseconds, also for those who want one module alone.
+    # Imported on first use, so that ``import asteroid`` takes milliseconds.
     if name in __all__:
         from asteroid import api
 

@@ -1,6 +1,6 @@
-"""What ``import asteroid`` offers: label, run a manifest, open a store and use its models, from Python or a notebook.
+"""Python interface: compute labels, run a manifest, read a store and use its models.
 
-Everything heavy is imported when it is first used. Units are eV, Å, e and amu; forces are −dE/dR.
+Heavy packages are imported on first use. Units are eV, Å, e and u; forces are −dE/dR.
 """
 
 from collections.abc import Sequence
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 def run(manifest: str | Path, *, store: str | Path | None = None, quiet: bool = False) -> list[dict[str, Any]]:
     """Run the whole pipeline of a manifest on this machine, as ``asteroid run`` does.
 
-    It can be interrupted and called again: it goes on where things stand. Works in a notebook, too.
+    After an interruption, call it again to continue. It also works in a notebook.
 
     Args:
-        store: folder or URL; the manifest's own when not given.
+        manifest: path of the YAML file.
+        store: folder or URL; by default that of the manifest.
         quiet: print nothing.
 
     Returns:
         For each molecule what ``asteroid run --json`` prints: ``molecule``, ``passed``, ``force_mae`` in eV/Å,
-        ``energy_mae`` in eV/atom, where ``model`` and ``report`` lie, and more; or ``failure``, the reason.
+        ``energy_mae`` in eV/atom, locations of ``model`` and ``report``, and more; or ``failure``, the reason.
 
     Raises:
-        InputError: for a manifest with mistakes; one line each.
+        InputError: for mistakes in the manifest, one line each.
     """
     from rich.console import Console
 
@@ -55,23 +56,24 @@ def label(
     forces: bool = True,
     workers: int = 1,
 ) -> Any:
-    """Energy and forces at a level of theory, computed in worker processes and stored nowhere.
+    """Energy and forces at a level of theory, computed in worker processes and not stored.
 
     Args:
-        atoms: one molecule, or several, which may differ.
-        level: such as ``"gfn2-xtb"``, ``"ccsd(t)/cc-pvdz"`` or ``"potential:so3lr"``.
-        charge: in e; that of ``atoms.info["charge"]`` when not given, else 0.
-        multiplicity: 2S + 1; that of ``atoms.info["spin"]`` when not given, else the lowest.
-        engine: where several compute the level, such as ``"tblite"`` and ``"xtb"``.
-        workers: processes, of one thread each.
+        atoms: one molecule or several, which may be different ones.
+        level: such as ``"gfn2-xtb"``, ``"ccsd(t)/cc-pvdz"``, ``"ccsd(t)/cbs(d,t)"`` or ``"potential:so3lr"``.
+        charge: e; by default ``atoms.info["charge"]`` or 0.
+        multiplicity: 2S + 1; by default ``atoms.info["spin"]`` or the lowest.
+        engine: for levels that several engines compute, such as ``"tblite"`` and ``"xtb"``.
+        forces: False for energies alone.
+        workers: number of processes with one thread each.
 
     Returns:
-        An :class:`~asteroid.store.rows.Attempt`, or a list of them in the order of the molecules: ``status`` ("ok",
-        else "failed" or "rejected" with a ``reason``), ``energy`` in eV, ``forces`` (N, 3) in eV/Å, ``dipole`` (3,)
-        in e·Å where the level gives one, ``core_seconds``.
+        An :class:`~asteroid.store.rows.Attempt`, or a list in the order of the molecules: ``status`` ("ok", or
+        "failed" or "rejected" with a ``reason``), ``energy`` in eV, ``forces`` (N, 3) in eV/Å, ``dipole`` (3,) in e·Å
+        if the level has one, ``core_seconds``.
 
     Raises:
-        InputError: for a level that does not exist, or is not proved for such a molecule.
+        InputError: for an unknown level, or one that is not validated for the molecule.
     """
     from ase import Atoms
 
@@ -89,32 +91,32 @@ def label(
 
 @dataclass(frozen=True)
 class OpenStore:
-    """What lies in a store, as tables. Made by :func:`open_store`.
+    """Read access to a store by tables, see :func:`open_store`.
 
     Args:
-        files: the store itself, with everything else that can be asked of it.
+        files: the store itself, with its full interface.
     """
 
     files: "Store"
 
     def molecules(self) -> list[str]:
-        """Names of the molecules that have frames."""
+        """Names of all molecules with frames."""
         return self.files.molecules()
 
     def levels(self, molecule: str) -> list[str]:
-        """Levels of theory at which a molecule has labels, or frames chosen for them."""
+        """Levels of theory with labels, or with frames to be labelled."""
         return [str(level) for level in self.files.levels(molecule)]
 
     def frames(self, molecule: str) -> "pd.DataFrame":
-        """A row for each frame: ``frame_id``, ``numbers``, ``positions`` in Å, ``split`` and where it came from."""
+        """One row per frame: ``frame_id``, ``numbers``, ``positions`` in Å, ``split``, origin and more."""
         found: pd.DataFrame = self.files.frame_table(molecule).to_pandas()
         return found
 
     def labels(self, molecule: str, level: str) -> "pd.DataFrame":
-        """A row for each frame with an accepted label: ``frame_id``, ``energy`` in eV, ``forces`` in eV/Å and more.
+        """One row per accepted label: ``frame_id``, ``energy`` in eV, ``forces`` in eV/Å and more.
 
         Raises:
-            InputError: for a level that does not exist.
+            InputError: for an unknown level.
         """
         from asteroid.levels import LevelOfTheory
 
@@ -122,7 +124,7 @@ class OpenStore:
         return found
 
     def certificate(self, molecule: str) -> dict[str, Any] | None:
-        """The newest certificate of a molecule, as the report holds it; None where there is none."""
+        """The newest certificate of a molecule as in its JSON file; None without one."""
         names = self.files.names(paths.reports(molecule))
         there = [paths.report(molecule, name, "certificate.json") for name in names]
         found = map(self.files.read_json, filter(self.files.exists, there))
@@ -130,10 +132,10 @@ class OpenStore:
 
 
 def open_store(url: str | Path) -> OpenStore:
-    """A store: a folder, or ``s3://bucket/prefix``. Nothing is created there before something is written.
+    """Open a store: a folder or ``s3://bucket/prefix``. Nothing is created.
 
     Raises:
-        InputError: when the URL cannot be understood.
+        InputError: for an invalid URL.
     """
     from asteroid.store import Store
 
@@ -148,19 +150,19 @@ def load_model(
     device: str = "auto",
     dtype: Literal["float32", "float64"] = "float64",
 ) -> "Calculator":
-    """An ASE calculator of a molecule's model.
+    """ASE calculator of a molecule's model.
 
-    It warns when it is asked for a molecule that the model was not trained on, and refuses elements that it does not
-    know. A model is a pickle, which runs code when it is loaded: only open stores of people you trust.
+    It warns for molecules that the model was not trained on, and refuses unknown elements. A model is a pickle, which
+    runs code when loaded: only open stores of people you trust.
 
     Args:
-        molecule: that the model was judged on; or the name of a model, with its ``model_id``.
-        model_id: which one; that of the newest certificate when not given.
-        device: ``"cpu"``, ``"cuda"``, or ``"auto"``.
+        molecule: with a certificate of the model; or the name of a model, together with ``model_id``.
+        model_id: by default that of the newest certificate.
+        device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
 
     Raises:
-        InputError: where there is no such model.
-        StoreError: for a model that has changed since it was written.
+        InputError: if there is no such model.
+        StoreError: if the model file was changed.
     """
     from asteroid.training.run import load_calculator
 

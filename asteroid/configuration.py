@@ -1,7 +1,7 @@
-"""Configurations and frames: what is labelled, and where it came from.
+"""Configurations and frames.
 
-A :class:`Configuration` is elements, positions, charge and spin multiplicity, checked once and then trusted. A
-:class:`Frame` is a configuration that the store keeps, with its :class:`Origin`. Samplers make frames, labellers read
+A :class:`Configuration` has elements, positions, charge and spin multiplicity, and is validated at construction. A
+:class:`Frame` is a configuration in the store with its :class:`Origin`. Samplers make frames, labellers read
 configurations.
 """
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 Split = Literal["train", "valid", "test", "certificate"]
-"""``certificate`` frames are made to judge a finished model; like ``test`` they never train one."""
+"""``certificate`` frames are made for the validation of a finished model. Like ``test``, they are never trained on."""
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-"""What a molecule may be called: it becomes a folder, so it can neither leave the store nor hide in it."""
+"""Valid names of molecules, which are folders of the store."""
 
 
 def check_name(name: str) -> str:
-    """Return ``name`` if it may name a molecule.
+    """Return a valid name of a molecule.
 
     Raises:
-        InputError: for a name that is empty, too long, or could point out of the store.
+        InputError: for an invalid name.
     """
     if not NAME.fullmatch(name):
         raise InputError(f"name {name!r} cannot be a folder of the store; write letters, digits, _ and - (64 at most)")
@@ -49,7 +49,7 @@ SYMBOLS = (
     "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn",
 )
 # fmt: on
-"""Chemical symbols by atomic number, up to radon: the range of the GFN methods."""
+"""Chemical symbols by atomic number, up to radon as in the GFN methods."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Configuration:
         multiplicity: 2S + 1.
 
     Raises:
-        ValueError: for wrong shapes, positions that are not finite, or a multiplicity that the electrons cannot have.
+        ValueError: for wrong shapes, positions that are not finite, or an impossible multiplicity.
 
     >>> h2 = Configuration([1, 1], [[0, 0, 0], [0, 0, 0.74]])
     >>> h2.formula, h2.electrons
@@ -96,7 +96,7 @@ class Configuration:
 
     @property
     def electrons(self) -> int:
-        """Number of electrons, all of them (an effective core potential changes nothing here)."""
+        """Number of all electrons, including those of an effective core potential."""
         return int(self.numbers.sum()) - self.charge
 
     @property
@@ -105,16 +105,16 @@ class Configuration:
 
     @property
     def formula(self) -> str:
-        """Hill formula: carbon, hydrogen, then the alphabet."""
+        """Hill formula."""
         return hill_formula(self.numbers)
 
     @cached_property
     def frame_id(self) -> str:
-        """32 hexadecimal digits: a hash of numbers, charge, multiplicity and the exact positions."""
+        """Hash of numbers, charge, multiplicity and exact positions, 32 hexadecimal digits."""
         digest = hashlib.sha256()
         digest.update(self.numbers.astype("<i8").tobytes())
         digest.update(np.array([self.charge, self.multiplicity], dtype="<i8").tobytes())
-        # Adding 0.0 turns -0.0 into 0.0: equal positions must give equal ids.
+        # Adding 0.0 turns -0.0 into 0.0, so that equal positions have equal ids.
         digest.update((self.positions + 0.0).astype("<f8").tobytes())
         return digest.hexdigest()[:32]
 
@@ -124,11 +124,11 @@ class Configuration:
 
     @classmethod
     def from_atoms(cls, atoms: "Atoms", *, charge: int = 0, multiplicity: int = 1) -> Self:
-        """From ASE, whose atoms carry no charge and multiplicity of their own."""
+        """From ASE atoms, without reading charge and multiplicity from them."""
         return cls(atoms.numbers, atoms.positions, charge, multiplicity)
 
     def to_atoms(self) -> "Atoms":
-        """To ASE, without a cell; charge and multiplicity go to ``info`` as ``charge`` and ``spin``."""
+        """To ASE atoms without a cell; ``info`` has ``charge`` and ``spin`` (multiplicity)."""
         from ase import Atoms
 
         info = {"charge": self.charge, "spin": self.multiplicity}
@@ -136,7 +136,7 @@ class Configuration:
 
 
 def hill_formula(numbers: npt.NDArray[np.int64]) -> str:
-    """Of these atomic numbers: carbon, hydrogen, then the alphabet.
+    """Hill formula of atomic numbers: carbon, hydrogen, then alphabetical order.
 
     >>> hill_formula(np.array([8, 1, 1]))
     'H2O'
@@ -147,7 +147,11 @@ def hill_formula(numbers: npt.NDArray[np.int64]) -> str:
 
 
 def check_multiplicity(electrons: int, multiplicity: int) -> None:
-    """Raise ValueError when so many electrons cannot have this spin multiplicity."""
+    """Check the spin multiplicity for a number of electrons.
+
+    Raises:
+        ValueError: for an impossible multiplicity, or without electrons.
+    """
     if electrons < 1:
         raise ValueError(f"{electrons} electrons are left; write a smaller charge (in e)")
     if multiplicity < 1 or (electrons - multiplicity + 1) % 2 or multiplicity > electrons + 1:

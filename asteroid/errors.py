@@ -1,8 +1,7 @@
-"""The errors that asteroid raises on purpose.
+"""Errors for wrong input and for machines that cannot do the work.
 
-Expected scientific failures (an SCF that does not converge) are rows in the store, not exceptions; what is raised here
-is broken input, or a machine that cannot do the work. The command line turns :class:`InputError` into one line a
-problem and exit code 2, any other :class:`AsteroidError` into one line and exit code 1.
+Expected scientific failures, such as an SCF without convergence, are stored as rows and not raised. The command line
+shows an :class:`InputError` as one line per problem with exit code 2, other errors as one line with exit code 1.
 """
 
 import difflib
@@ -10,11 +9,11 @@ from collections.abc import Iterable, Sequence
 
 
 class AsteroidError(Exception):
-    """Base of every error that asteroid raises on purpose."""
+    """Base class of all errors of asteroid."""
 
 
 class InputError(AsteroidError):
-    """What the user wrote cannot be used; each problem is one line: where, what was found, what to write."""
+    """Wrong user input; one line for each problem: place, found value, and what to write."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
@@ -22,20 +21,21 @@ class InputError(AsteroidError):
 
 
 class StoreError(AsteroidError):
-    """The store cannot be read or written, or holds something that asteroid did not put there."""
+    """The store cannot be read or written, or has unknown content."""
 
 
 class MissingDependencyError(AsteroidError):
-    """A package of an optional extra is needed and absent."""
+    """A package of an optional extra is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"the package {package} is not installed; run: pip install 'asteroid-forcefields[{extra}]'")
 
 
 class LabelFailed(AsteroidError):
-    """A computation ended without a usable label; its reason becomes the ``reason`` of a failed attempt.
+    """A calculation without a usable label.
 
     Args:
+        reason: stored with the failed attempt.
         retry_steps: in the order tried.
     """
 
@@ -45,11 +45,11 @@ class LabelFailed(AsteroidError):
 
 
 class TrainingError(AsteroidError):
-    """A model cannot be trained from what the store holds."""
+    """A model cannot be trained from the stored labels."""
 
 
 def suggest(found: str, valid: Iterable[str]) -> str:
-    """Return ``did you mean 'x'?`` for the nearest valid name, or the list of valid names.
+    """``did you mean 'x'?`` with the nearest valid name, or the list of valid names.
 
     >>> suggest("gfn2xtb", ["gfn1-xtb", "gfn2-xtb"])
     "did you mean 'gfn2-xtb'?"
@@ -64,7 +64,7 @@ def suggest(found: str, valid: Iterable[str]) -> str:
 
 
 def nearest(found: str, valid: Iterable[str]) -> str | None:
-    """The valid name that looks most like what was found, None where none looks like it."""
+    """The most similar valid name; None without a similar one."""
     near = difflib.get_close_matches(found, sorted(valid), n=1, cutoff=0.6)
     return near[0] if near else None
 

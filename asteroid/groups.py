@@ -1,8 +1,7 @@
-"""Which groups of frames are sampled, and the split of each: pure arithmetic on the settings.
+"""Plan of the sampled groups of frames and their splits, from the settings alone.
 
-A group is one trajectory or one set of displacements. Its frames may be near copies of each other, so a whole group
-falls into one split, and it does so here, before anything has been sampled or labelled. The manifest checks budgets
-against this plan; :mod:`asteroid.sampling.plan` carries it out.
+A group is one trajectory or one set of displacements. Its frames may be near copies, so all have the same split, which
+is decided before sampling. The manifest checks budgets with this plan; :mod:`asteroid.sampling.plan` samples it.
 """
 
 from collections import Counter
@@ -12,16 +11,16 @@ from asteroid.configuration import Split
 from asteroid.settings import Sampler, SamplingSettings
 
 MINIMUM_GROUPS = 10
-"""With so many, every split has a group; small requests get smaller groups, not fewer."""
+"""Smallest number of groups, so that every split has one; for few frames, groups are smaller."""
 
 SPLIT_PATTERN: tuple[Split, ...] = (
     "train", "test", "train", "valid", "train", "train", "test", "train", "train", "train",
 )  # fmt: skip
-"""70 % train, 10 % valid, 20 % test."""
+"""70% train, 10% valid, 20% test."""
 
 _SHIFT = 3
-# Each stratum walks through the pattern from another place, so that ten groups meet all splits however many strata
-# there are (3 has no factor in common with 10, and places 1, 3 and 6 are met for every number of strata).
+# Each stratum starts at another place of the pattern, so that ten groups have all splits for any number of strata:
+# 3 and 10 are coprime, and places 1, 3 and 6 are reached for every number of strata.
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,10 @@ class Group:
     """One trajectory or one set of displacements.
 
     Args:
-        index: place in the plan; seeds derive from it.
-        turn: how many groups of the same method and temperature come before.
+        index: place in the plan, from which seeds are derived.
+        turn: number of earlier groups with the same method and temperature.
         temperature: K.
-        frames: how many are asked of it.
+        frames: requested number of frames.
     """
 
     index: int
@@ -44,10 +43,10 @@ class Group:
 
 
 def plan_groups(settings: SamplingSettings) -> list[Group]:
-    """All groups that ``settings`` ask for.
+    """All groups for the settings.
 
-    The plan for fewer frames is a prefix of the plan for more: the same groups, the last or all of them shorter.
-    Methods and temperatures take turns, and each pair of them gives 7 : 1 : 2 of its groups to train, valid and test.
+    The plan for fewer frames has the same first groups as the plan for more frames, the last or all of them shorter.
+    Methods and temperatures alternate; for each pair, groups are divided 7 : 1 : 2 into train, valid and test.
 
     >>> from collections import Counter
     >>> groups = plan_groups(SamplingSettings(frames=1000))
@@ -65,16 +64,16 @@ def plan_groups(settings: SamplingSettings) -> list[Group]:
 
 
 def _sizes(frames: int, largest: int) -> list[int]:
-    """Frames of each group: full ones and a rest, or ten that share few frames evenly."""
+    """Numbers of frames of the groups: full groups and a rest, or ten equal groups for few frames."""
     if frames <= MINIMUM_GROUPS * largest:
-        # Dealt out one by one, so that no group shrinks when there are more.
+        # Distributed one by one, so that no group shrinks when there are more frames.
         return [len(range(index, frames, MINIMUM_GROUPS)) for index in range(MINIMUM_GROUPS)]
     full, rest = divmod(frames, largest)
     return [largest] * full + [rest] * (rest > 0)
 
 
 def planned_frames(settings: SamplingSettings) -> dict[Split, int]:
-    """How many frames the plan gives each split, before any is dropped."""
+    """Planned number of frames of each split, before any frame is dropped."""
     counts: Counter[Split] = Counter()
     for group in plan_groups(settings):
         counts[group.split] += group.frames

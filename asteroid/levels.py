@@ -2,22 +2,26 @@
 
 One registry says which methods exist; the manifest, the store and the labellers all speak of a :class:`LevelOfTheory`
 and never of a program's own keywords. ``engine:name`` is a level of an engine's own, such as ``potential:so3lr``: here
-it is only read, :func:`asteroid.engines.resolve` asks the engine about it.
+it is only read, :func:`asteroid.engines.resolve` asks the engine about it. A composite level is a weighted sum of other
+levels (:mod:`asteroid.composite`).
 """
 
 import importlib.util
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Final, Literal, Self
 from urllib.parse import quote
 
+from asteroid.composite import EXAMPLE, Weights, combine, expand, is_extrapolated, is_sum, read_terms, spell
 from asteroid.configuration import SYMBOLS
 from asteroid.errors import InputError, MissingDependencyError, nearest, suggest
 
-Family = Literal["semiempirical", "hf", "dft", "mp2", "ccsd", "ccsd(t)", "engine", "imported"]
-"""``engine``: a level of an engine's own. ``imported``: labels come from elsewhere, asteroid computes none."""
+Family = Literal["semiempirical", "hf", "dft", "mp2", "ccsd", "ccsd(t)", "engine", "imported", "composite"]
+"""``engine``: a level of an engine's own. ``imported``: labels come from elsewhere, asteroid computes none.
+``composite``: a sum of levels."""
 Dispersion = Literal["d3bj"]
 
 
@@ -77,10 +81,14 @@ def _with_fitted() -> Iterator[tuple[str, Method]]:
 METHODS: dict[str, Method] = dict(_with_fitted())
 """Every method that asteroid offers, by the name that manifests, stores and reports use."""
 
+CORRELATED: Final = tuple(name for name, method in METHODS.items() if method.family in ("mp2", "ccsd", "ccsd(t)"))
+"""Methods whose correlation energy can be extrapolated."""
+
 _DISPERSION = re.compile(r"^(?P<method>.+)-(?P<dispersion>d3bj)$")
 _OWN = re.compile(r"(?P<engine>[a-zA-Z][a-zA-Z0-9_.-]*):(?P<name>[^\x00-\x1f\x7f]+)")
 LONGEST: Final = 175
-"""Characters of an engine's level, percent-encoded: names of files in the store, 255 at most, contain it."""
+"""Characters of an engine's or a composite level, percent-encoded: names of files in the store, 255 at most, contain
+it."""
 _LOOKS_LIKE_DISPERSION = re.compile(r"-d[234]\w*$")
 _LOOKS_FITTED = re.compile(r"^(df|ri)-?(?=[a-z])")
 _IMPORTED = re.compile(r"[a-z0-9][a-z0-9()\[\]+*_.,=-]{0,63}(/[a-z0-9][a-z0-9()\[\]+*_.,=-]{0,63})?")
@@ -92,18 +100,23 @@ class LevelOfTheory:
 
     Args:
         engine: of a level of an engine's own, whose name for it is then ``method``.
+        parts: of a composite level, whose ``method`` is then the whole sum; their weights sum to one.
 
     >>> level = LevelOfTheory.parse("wB97M-D3BJ/def2-TZVP")
     >>> str(level), level.family
     ('wb97m-d3bj/def2-tzvp', 'dft')
     >>> LevelOfTheory.parse("potential:so3lr")
     LevelOfTheory(method='so3lr', dispersion=None, basis=None, engine='potential')
+    >>> level = LevelOfTheory.parse("ccsd(t)/cc-pvdz - mp2/cc-pvdz + mp2/cc-pvtz")
+    >>> str(level), [str(part.level) for part in level.parts]
+    ('mp2/cc-pvtz + ccsd(t)/cc-pvdz - mp2/cc-pvdz', ['mp2/cc-pvdz', 'mp2/cc-pvtz', 'ccsd(t)/cc-pvdz'])
     """
 
     method: str
     dispersion: Dispersion | None = None
     basis: str | None = None
     engine: str | None = None
+    parts: tuple["Part", ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         if self.engine is not None:
@@ -115,6 +128,8 @@ class LevelOfTheory:
     def definition(self) -> Method:
         if self.engine is not None:
             return Method("engine", max_number=len(SYMBOLS))
+        if self.parts:
+            return Method("composite")
         return METHODS.get(self.method, Method("imported"))
 
     @property
@@ -130,9 +145,16 @@ class LevelOfTheory:
     def is_semiempirical(self) -> bool:
         return self.family == "semiempirical"
 
+    @property
+    def computed(self) -> "tuple[LevelOfTheory, ...]":
+        """The levels at which labels are computed: the parts of a composite level, or this one."""
+        return tuple(part.level for part in self.parts) or (self,)
+
     @classmethod
     def parse(cls, text: str, *, imported: bool = False) -> Self:
         """Read ``[df-]method[-dispersion][/basis]``, in any case, or ``engine:name``, which the engine reads.
+
+        Also a sum of levels, such as ``mp2/cc-pvtz + ccsd(t)/cc-pvdz - mp2/cc-pvdz`` or ``ccsd(t)/cbs(d,t)``.
 
         Args:
             imported: labels at this level may come from elsewhere, so that its method need not be one that asteroid
@@ -140,7 +162,8 @@ class LevelOfTheory:
 
         Raises:
             InputError: for an unknown method, a dispersion that the method has no parameters for, or a basis set
-                that is missing or out of place; for an engine's level that is too long for the store.
+                that is missing or out of place; for a sum that is no total energy; for an engine's or a composite level
+                that is too long for the store.
         """
         if own := _OWN.fullmatch(text.strip()):
             level = cls(own["name"].strip(), engine=own["engine"].lower())
@@ -148,6 +171,8 @@ class LevelOfTheory:
                 raise InputError(f"'{text[:40]}…' is too long for the name of a folder; write a shorter name or path")
             return level
         name, slash, basis = text.strip().lower().partition("/")
+        if is_sum(text.strip()) or (is_extrapolated(text.lower()) and not (imported and not _offered(name))):
+            return cls._parse_sum(text)
         if imported and not _offered(name):
             if not _IMPORTED.fullmatch(name + slash + basis):
                 raise InputError(f"{text!r} is not a level of theory; write method/basis, such as ccsd(t)-f12/cc-pvtz")
@@ -183,7 +208,54 @@ class LevelOfTheory:
             raise InputError(f"'{text}': {name} brings its own basis set; write {name}")
         if method.family != "semiempirical" and not basis:
             raise InputError(f"'{text}': {name} needs a basis set; write for example {_spelled(name, '')}")
+        if not imported and ("/" in basis or basis.endswith("cbs")):
+            remedy = f"a sum with spaces around its signs, such as {EXAMPLE}" if "/" in basis else f"{name}/cbs(d,t)"
+            raise InputError(f"'{text}': unknown basis set '{basis}'; write {remedy}")
         return cls(name, dispersion, basis or None)
+
+    @classmethod
+    def _parse_sum(cls, text: str) -> Self:
+        """Read a sum of levels; one in which all but one level cancel is that level."""
+        methods, levels = list(METHODS), dict[str, LevelOfTheory]()
+        terms: list[tuple[Fraction, Weights]] = []
+        for weight, term in read_terms(text.lower()):
+            parts = {cls._parse_part(name): number for name, number in expand(term, CORRELATED).items()}
+            levels |= {str(level): level for level in parts}
+            terms.append((weight, {str(level): number for level, number in parts.items()}))
+        weights = combine(terms)
+        if (total := sum(weights.values())) != 1:
+            # Often a sign is wrong.
+            flips = [combine([*terms[:i], (-w, parts), *terms[i + 1 :]]) for i, (w, parts) in enumerate(terms)]
+            right = next((flip for flip in reversed(flips) if sum(flip.values()) == 1), None)
+            raise InputError(
+                f"'{text}': the weights sum to {total} and must sum to 1, so that the sum is a total energy; "
+                f"write for example {spell(right, methods, CORRELATED) if right else EXAMPLE}"
+            )
+        name = spell(weights, methods, CORRELATED)
+        if len(weights) == 1:
+            return cls.parse(name)
+        if len(quote(name, safe="")) > LONGEST:
+            raise InputError(f"'{name[:40]}…' is too long for the name of a folder; write fewer parts")
+        # Cheap methods are labelled first: where their label fails, the others are not needed.
+        ordered = sorted(
+            (levels[part] for part in weights), key=lambda level: (methods.index(level.method), str(level))
+        )
+        return cls(name, parts=tuple(Part(weights[str(level)], level) for level in ordered))
+
+    @classmethod
+    def _parse_part(cls, name: str) -> "LevelOfTheory":
+        """A level that can be part of a sum.
+
+        Raises:
+            InputError: for a level that is unknown, or has another zero of energy than ab initio levels.
+        """
+        level = cls.parse(name)
+        if level.is_semiempirical or level.engine is not None:
+            raise InputError(
+                f"'{name}' cannot be part of a sum: its zero of energy is not that of ab initio levels; write hf, mp2, "
+                "ccsd, ccsd(t) or a functional, in a basis set"
+            )
+        return level
 
     def check_elements(self, numbers: Iterable[int]) -> None:
         """Raise InputError when the method or its basis set does not cover one of these atomic numbers.
@@ -192,6 +264,11 @@ class LevelOfTheory:
             InputError: which element is not covered, and what to write instead.
             MissingDependencyError: if PySCF, which knows the basis sets, is not installed.
         """
+        if self.parts:
+            numbers = list(numbers)
+            for level in self.computed:
+                level.check_elements(numbers)
+            return
         elements = sorted({int(z) for z in numbers})
         if heavy := [SYMBOLS[z] for z in elements if z > self.definition.max_number]:
             raise InputError(f"'{self}': no parameters for {', '.join(heavy)}")
@@ -215,6 +292,14 @@ class LevelOfTheory:
             raise InputError(f"'{self}': unknown basis set '{self.basis}'; {suggest(self.basis, valid)}")
         if missing:
             raise InputError(f"'{self}': basis set '{self.basis}' has no functions for {', '.join(missing)}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One level of a composite level, with its weight."""
+
+    weight: Fraction
+    level: LevelOfTheory
 
 
 def _offered_names() -> list[str]:

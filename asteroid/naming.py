@@ -1,7 +1,7 @@
-"""Names of things in the store: hashes of what they are made from, so that the same content has the same name.
+"""Names in the store as hashes of the content, so that equal content has equal names.
 
-A name must not change when asteroid learns a new setting whose default does what was done before: an existing store
-would make everything again. So :func:`content` leaves out settings that came after version 0.1 and have their default.
+A new setting with its default must not change a name, or existing stores would compute everything again. So
+:func:`content` leaves out settings that are newer than version 0.1 and have their default.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ FIRST_FIELDS: Final = {
     "AcquisitionSettings": "criterion initial batch labels rounds core_hours target least_gain committee temperatures "
     "ps replicas certify_rounds train_on seed",
 }
-"""Settings of version 0.1, by block. These always count: a change of their default is a change of what is done."""
+"""Settings of version 0.1, by block; always included."""
 
 
 def digest(content: Any) -> str:
-    """16 hexadecimal digits that change with the content.
+    """Hash of JSON content, 16 hexadecimal digits.
 
     >>> digest(["m-round-0", "cheap"]) != digest(["m", "round-0-cheap"])
     True
@@ -41,11 +41,11 @@ def digest(content: Any) -> str:
 
 
 def content(settings: Settings, *, include: Collection[str] = (), exclude: Collection[str] = ()) -> dict[str, Any]:
-    """What of a block of settings decides a result, for :func:`digest`.
+    """The settings that determine a result, for :func:`digest`.
 
     Args:
-        include: these settings alone; all when empty.
-        exclude: settings that change no result.
+        include: names of settings; empty for all.
+        exclude: settings without effect on the result.
     """
     block = type(settings).__name__
     first = frozenset(FIRST_FIELDS.get(block, "").split())
@@ -61,5 +61,5 @@ def content(settings: Settings, *, include: Collection[str] = (), exclude: Colle
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes: the same file elsewhere has the same name."""
+    """SHA-256 of the content of a file."""
     return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()

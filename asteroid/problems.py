@@ -1,6 +1,6 @@
-"""What pydantic found wrong with untrusted settings, and what is unusual in them, in words that say what to write.
+"""Error messages for wrong settings, from pydantic's errors, and warnings for unusual values.
 
-:mod:`asteroid.manifest` puts the file's name in front; nothing here knows about files.
+:mod:`asteroid.manifest` adds the name of the file.
 """
 
 import json
@@ -19,13 +19,13 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _TOO_SHORT = "at least one value"
 _NUMERIC = (_TOO_SHORT, "number", *"0123456789")
-"""Ends of what is expected that ask for numbers."""
+"""Ends of expectations about numbers, which get a unit."""
 
 
 def validate(model: type[Model], content: Mapping[str, Any]) -> tuple[Model | None, list[str]]:
-    """``content`` as ``model``, or None and one line a problem, each beginning with its key.
+    """``content`` as ``model``, or None and one line for each problem, which begins with the key.
 
-    Strict, as JSON is: a list becomes a tuple and a whole number a float, but text never becomes a number.
+    Strict as for JSON: a list becomes a tuple and an integer a float, but text never becomes a number.
     """
     try:
         return model.model_validate_json(json.dumps(content), strict=True), []
@@ -34,7 +34,7 @@ def validate(model: type[Model], content: Mapping[str, Any]) -> tuple[Model | No
 
 
 def _describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line for each key that has problems; the alternatives of a union are one problem."""
+    """One line for each key with problems; the alternatives of a union are one problem."""
     found: dict[str, tuple[object, list[str]]] = {}
     units: dict[str, str] = {}
     lines = []
@@ -51,7 +51,7 @@ def _describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
             found.setdefault(key, (detail["input"], []))[1].append(expected)
     for key, (value, expected_values) in found.items():
         if expected_values == [_TOO_SHORT] and any(other.startswith(f"{key}[") for other in found):
-            # A list whose members are all wrong is not empty.
+            # The list has members, but all are wrong.
             continue
         near = [expected for expected in expected_values if expected.startswith("did you mean")]
         expectation = near[0] if near else " or ".join(dict.fromkeys(expected_values))
@@ -62,7 +62,7 @@ def _describe(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def unusual(settings: Settings) -> list[str]:
-    """Numbers of a block of settings far from what anybody uses, one line each, beginning with the key.
+    """Numbers outside their usual range, one line each, which begins with the key.
 
     >>> from asteroid.settings import SamplingSettings
     >>> unusual(SamplingSettings(timestep=100))
@@ -85,7 +85,7 @@ def unusual(settings: Settings) -> list[str]:
 
 
 def _locate(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str, type[BaseModel], str]:
-    """The key as a person writes it, the block of settings it stands in, and its unit."""
+    """The key as in the manifest, its block of settings, and its unit."""
     key = unit = ""
     owner = model
     inside: type[BaseModel] | None = model
@@ -98,18 +98,18 @@ def _locate(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str,
             field = owner.model_fields.get(part)
             inside = None if field is None else _block(field.annotation)
             unit = "" if field is None else number_of(field).unit
-        # Below a plain value, text names an alternative of a union, which means nothing to people.
+        # Text below a plain value is the name of an alternative of a union; it is not shown.
     return key, owner, unit
 
 
 def _block(annotation: Any) -> type[BaseModel] | None:
-    """The block of settings that a key holds, where it is one, or one or null."""
+    """The block of settings of a key, also if it may be null; None for plain values."""
     kinds = (annotation, *get_args(annotation))
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _expected(kind: str, context: Mapping[str, Any], value: object) -> str:
-    """What to write instead, for the kinds of error that the settings' types can give."""
+    """What to write instead, for each kind of pydantic's errors."""
     if kind == "literal_error":
         names = re.findall(r"'([^']*)'", context["expected"])
         return suggest(value, names) if isinstance(value, str) else " or ".join(f"'{name}'" for name in names)
@@ -139,7 +139,7 @@ def _expected(kind: str, context: Mapping[str, Any], value: object) -> str:
 
 
 def _show(value: object) -> str:
-    """A value as YAML would show it, on one short line."""
+    """A value as in YAML, on one short line."""
     if value is None:
         return "nothing"
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -147,5 +147,5 @@ def _show(value: object) -> str:
 
 
 def printable(text: str, most: int = 64) -> str:
-    """Text from outside as part of one short line."""
+    """Untrusted text without control characters, cut to ``most`` characters."""
     return "".join(c if c.isprintable() else "?" for c in text[:most])

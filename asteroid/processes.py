@@ -1,8 +1,7 @@
-"""Worker processes: one thread each, nothing of the caller's script in them, and none left behind.
+"""Worker processes with one thread each, without the caller's script, that end with their parent.
 
-The bottom layer below labelling and training; it imports nothing heavy. Quantum chemistry must not share a process with
-torch (clashing OpenMP and BLAS give wrong numbers), and many small jobs run fastest as one single-threaded process a
-core.
+Quantum chemistry must not share a process with torch, because different OpenMP and BLAS libraries give wrong numbers.
+Many small jobs run fastest with one single-threaded process per core.
 """
 
 import contextlib
@@ -30,20 +29,20 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 
 def single_thread_environment() -> None:
-    """Tell this process's future children to use one thread.
+    """Make future child processes use one thread.
 
-    The variables are read when numpy, PySCF or torch are first imported, so they are set in the parent, before a worker
-    starts; libraries already loaded here keep their threads.
+    Libraries read these variables on import, so they are set before a worker starts. Libraries that are already loaded
+    in this process keep their threads.
     """
     for variable in THREAD_VARIABLES:
         os.environ[variable] = "1"
-    # Beside any second thread every allocation of memory takes a lock: four per cent of a cheap label. pyarrow starts
-    # one when it is imported, for an allocator that it does not use.
+    # With a second thread, every memory allocation takes a lock: 4% of the time of a cheap label. pyarrow starts a
+    # thread on import, for an allocator that it does not use.
     os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
 
 
 def machine_memory() -> float:
-    """MiB that the processes of this machine, or of this container, may use together."""
+    """Memory of this machine or container, MiB."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
@@ -53,10 +52,10 @@ def machine_memory() -> float:
 
 
 def die_with_parent() -> None:
-    """End this process when its parent ends, however it does; to be called first in a worker.
+    """End this process when its parent ends for any reason; call it first in a worker.
 
-    A thread that waits for the parent's end is used because Linux's own death signal follows the *thread* that started
-    the worker, and a pool starts workers from threads that end.
+    A thread waits for the parent. Linux's own death signal is sent when the *thread* that started the worker ends, and
+    pools start workers from short-lived threads.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None, "a process that multiprocessing started"
@@ -69,10 +68,10 @@ def die_with_parent() -> None:
 
 
 def die_with_starting_thread() -> None:
-    """End this process as soon as the thread that started it ends, and at the latest with its parent.
+    """End this process when the thread that started it ends, or its parent.
 
-    For workers whose starting thread outlives them. The kernel does it, where :func:`die_with_parent` needs a thread
-    (see :func:`single_thread_environment` for what that costs).
+    For workers whose starting thread outlives them. The kernel does this; :func:`die_with_parent` needs a thread, which
+    costs time (see :func:`single_thread_environment`).
     """
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is None or prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
@@ -80,7 +79,7 @@ def die_with_starting_thread() -> None:
         return
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid != os.getppid():
-        # The parent died before the kernel was asked.
+        # The parent died before the call of prctl.
         os._exit(1)
 
 
@@ -91,16 +90,16 @@ _main_module = threading.Lock()
 
 @contextlib.contextmanager
 def _clean() -> Iterator[None]:
-    """Start processes in this block that do not import the caller's ``__main__``, and that Ctrl-C does not reach.
+    """Start processes that do not import the caller's ``__main__`` and ignore Ctrl-C.
 
-    Python re-imports the main script in every worker. That would load torch or Prefect into a quantum chemistry worker,
-    cost seconds a worker, and start the whole pipeline again where the script has no ``__main__`` guard.
+    Python imports the main script again in every worker. This would load torch or Prefect into a quantum chemistry
+    worker, take seconds, and start the whole pipeline again in a script without a ``__main__`` guard.
     """
     with _main_module:
         main = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
-        # A terminal sends Ctrl-C to every process of the group. It is the parent's to decide what becomes of its
-        # children: they inherit this thread's mask, from their first moment.
+        # A terminal sends Ctrl-C to all processes of the group, but the parent decides when its children end. They
+        # inherit the signal mask of this thread.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             yield
@@ -117,7 +116,7 @@ class _CleanProcess(SpawnProcess):
 
 
 class CleanContext(SpawnContext):
-    """A new interpreter for each process: what runs there must be importable from a module."""
+    """A new interpreter for each process; functions must be importable from a module."""
 
     Process = _CleanProcess
 
@@ -130,29 +129,29 @@ class _WarmProcess(ForkServerProcess):
 
 
 class WarmContext(ForkServerContext):
-    """Processes that begin with modules which one server has imported for all of them.
+    """Processes forked from a server that has imported slow modules once.
 
-    torch and MACE take ten CPU seconds to import, as long as many a step. The server does nothing but import and fork,
-    so each process is as clean as a new one.
+    torch and MACE take ten CPU seconds to import, as long as a whole step. The server only imports and forks, so each
+    process is as clean as a new one.
     """
 
     Process = _WarmProcess
 
 
 LONGEST_FOLDER = 75
-"""Bytes of the path of a folder for temporary files in which the server can listen: 107, which is all that a socket may
-have, less ``/pymp-…/listener-…``."""
+"""Longest path, in bytes, of the folder for temporary files in which the server can have its socket: 107, the limit for
+sockets, minus ``/pymp-…/listener-…``."""
 
 
 def remove_socket() -> None:
-    """Remove where the server of :class:`WarmContext` listens, for a program that ends without Python's own ending."""
+    """Remove the socket of the server of :class:`WarmContext`, for a program that ends with ``os._exit``."""
     folder = multiprocessing.current_process()._config.get("tempdir")  # type: ignore[attr-defined]
     if folder:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _context(preload: Sequence[str]) -> SpawnContext | ForkServerContext:
-    # A process that is forked after the driver of a GPU was asked anything, as imports may, cannot use the GPU.
+    # A forked process cannot use a GPU if its parent has called the driver, which imports may do.
     gpu = Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
     if not preload or gpu or len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
         return CleanContext()
@@ -162,7 +161,7 @@ def _context(preload: Sequence[str]) -> SpawnContext | ForkServerContext:
 
 
 Progress = Callable[[str, int, int], None]
-"""Called with a note, what is done and how much there is."""
+"""Called with (note, done, total)."""
 
 
 def call_in_process(
@@ -173,22 +172,19 @@ def call_in_process(
     preload: Sequence[str] = (),
     **kwargs: Any,
 ) -> T:
-    """Run a function in a fresh, single-threaded process and return what it returns.
+    """Run a function in a new single-threaded process and return its result.
 
-    The function, its arguments and its result are pickled, so it must be importable from a module, not from
-    ``__main__``.
-    Threads that the caller wants in the process can still be set there (``torch.set_num_threads``). The process ends
-    with this one, also when this one is killed.
+    Function, arguments and result are pickled, so the function must be importable from a module, not from ``__main__``.
+    It can set more threads itself (``torch.set_num_threads``). The process ends with this one, even if this one is
+    killed.
 
     Args:
-        preload: modules that take long to import, imported once for all such calls of this process; the first call says
-            which.
-        on_progress: given to the function as its own ``on_progress``; what it is called with there, it is called with
-            here.
+        preload: slow modules, imported once for all calls from this process; the first call determines them.
+        on_progress: called here with the arguments with which the function calls its own ``on_progress``.
 
     Raises:
-        AsteroidError: when the process died by a signal or left with an exit code.
-        BaseException: what the function raised, as it was raised where it can be pickled.
+        AsteroidError: if the process was killed by a signal or ended with an exit code.
+        BaseException: raised by the function, if it can be pickled.
     """
     from pebble import ProcessExpired, ProcessPool
 
@@ -208,20 +204,20 @@ def call_in_process(
             name = getattr(function, "__qualname__", repr(function))
             raise AsteroidError(f"the process that ran {name} {describe_exit(error.exitcode)}") from None
         except BaseException:
-            # An interrupt here must not leave the function running.
+            # After an interrupt, stop the function as well.
             pool.stop()
             raise
         return result
 
 
 _channel: Any = None
-"""In a child: where progress is sent to the parent."""
+"""In a child process: queue for progress to the parent."""
 
 
 def _enter_child(channel: Any, environment: Mapping[str, str]) -> None:
     global _channel
     die_with_parent()
-    # A server's is that of the call which started it.
+    # A forked process has the environment of the call that started the server.
     os.environ.clear()
     os.environ.update(environment)
     begin_process()
@@ -233,7 +229,7 @@ def _call_with_progress(function: Callable[..., T], args: tuple[Any, ...], kwarg
 
 
 def _forward(future: Any, channel: Any, on_progress: Progress) -> None:
-    """Pass progress on until the child has ended, and repeat it while there is none, so that it may raise to stop."""
+    """Forward progress until the child has ended; repeat it during pauses, so that the callback can raise to stop."""
     message = None
     while not future.done():
         with contextlib.suppress(queue.Empty):
@@ -243,7 +239,7 @@ def _forward(future: Any, channel: Any, on_progress: Progress) -> None:
 
 
 def describe_exit(code: int | None) -> str:
-    """How a process ended, in words.
+    """Description of an exit code, negative for a signal.
 
     >>> describe_exit(-9)
     'was killed by SIGKILL (out of memory?)'

@@ -1,7 +1,7 @@
-"""Units and usual ranges of the numbers in a manifest, and how numbers are written for people.
+"""Units and usual ranges of the numbers in a manifest, and formatting of numbers for people.
 
-:mod:`asteroid.settings` annotates its numbers with them; messages that ask for a number name its unit, and
-``asteroid check`` doubts what is far from usual (:mod:`asteroid.problems`).
+:mod:`asteroid.settings` annotates its numbers with them. :mod:`asteroid.problems` reports missing units and unusual
+values.
 """
 
 import math
@@ -12,13 +12,13 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 ROUNDING = 1e-12
-"""Less than this is no eV, Å or hour that was computed, but the rounding of the computation."""
+"""A smaller absolute value is a rounding error and is shown as 0."""
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """Significant digits without an exponent where people read numbers; a dash for what is not known.
+    """A number with some significant digits, without an exponent where possible; a dash for None.
 
     >>> [format_number(value) for value in (0.0512345, 300.0, 12345.6, 99.96, 2.5e-7, 1e-16, math.inf, None)]
     ['0.0512', '300', '12,346', '100', '2.50 × 10⁻⁷', '0', '∞', '–']
@@ -38,13 +38,32 @@ def format_number(value: float | None, digits: int = 3) -> str:
     return f"{factor} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}".replace("-", "−")
 
 
+def shown_unit(unit: str) -> tuple[float, str]:
+    """Factor and unit in which a quantity is shown to people: meV instead of eV.
+
+    >>> shown_unit("eV/Å"), shown_unit("Å")
+    ((1000.0, 'meV/Å'), (1.0, 'Å'))
+    """
+    return (1000.0, f"m{unit}") if unit.startswith("eV") else (1.0, unit)
+
+
+def format_quantity(value: float, unit: str, digits: int = 3) -> str:
+    """A number with its unit, see :func:`shown_unit`.
+
+    >>> format_quantity(0.0512, "eV/Å"), format_quantity(0.2, "")
+    ('51.2 meV/Å', '0.200')
+    """
+    factor, shown = shown_unit(unit)
+    return f"{format_number(factor * value, digits)} {shown}".rstrip()
+
+
 @dataclass(frozen=True)
 class Number:
-    """Unit and usual range of a setting, written into its annotation.
+    """Unit and usual range of a setting, for its type annotation.
 
     Args:
         unit: empty for a pure number.
-        least, most: outside of these, what was written is probably a mistake.
+        least, most: usual range; a value outside is probably a mistake.
     """
 
     unit: str = ""
@@ -53,7 +72,7 @@ class Number:
 
 
 def number_of(field: FieldInfo) -> Number:
-    """What the numbers of a setting mean, also those in a list or beside an alternative.
+    """Unit and usual range of a setting, also for numbers in a list or in a union.
 
     >>> from pydantic import BaseModel
     >>> class Oven(BaseModel):

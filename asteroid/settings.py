@@ -1,7 +1,6 @@
-"""The blocks of settings that a manifest may hold, with their defaults and ranges.
+"""Settings of a manifest, with defaults and ranges.
 
-:mod:`asteroid.manifest` reads them from YAML and exports them; every other module takes them as they are and trusts
-them.
+:mod:`asteroid.manifest` reads them from YAML; other modules use them without further checks.
 """
 
 from typing import Annotated, Literal
@@ -25,10 +24,10 @@ Strategy = Literal[
     "score-matching-exact",
     "score-matching-denoising",
 ]
-"""How to train from the labels of both levels; each is a file of :mod:`asteroid.training.strategies`."""
+"""Training strategies; each is a file in :mod:`asteroid.training.strategies`."""
 Sampler = Literal["md", "normal-modes"]
 Criterion = Literal["random", "diverse", "committee", "bias", "committee+diverse"]
-"""How frames are picked for accurate labels; each is a function of :mod:`asteroid.acquisition.criteria`."""
+"""Criteria for picking frames; each is a function in :mod:`asteroid.acquisition.criteria`."""
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -40,26 +39,26 @@ def _engine(name: str) -> str:
 
 
 Engine = Annotated[str, AfterValidator(_engine)]
-"""What computes a level that several engines compute: ``tblite`` or ``xtb``, or an engine that a package adds."""
+"""Engine for levels that several engines compute, such as ``tblite`` and ``xtb``."""
 
 
 class Settings(BaseModel):
-    """Base of every block of a manifest: unknown keys are errors, values never change."""
+    """Base class of all blocks of a manifest: frozen, unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 class SamplingSettings(Settings):
-    """How configurations are made at the cheap level."""
+    """Sampling of configurations at the cheap level."""
 
     methods: Annotated[tuple[Sampler, ...], Field(min_length=1)] = ("md", "normal-modes")
-    """Frames are shared equally between these."""
+    """Samplers, with equal numbers of frames."""
     frames: Annotated[int, Field(ge=10, le=10_000_000)] = 1000
-    """How many configurations in all; each gets a cheap label."""
+    """Number of configurations; each gets a cheap label."""
     temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 600.0)
     """K, for MD and for the width of normal-mode displacements."""
     conformers: Annotated[int, Field(ge=1, le=1000)] = 5
-    """At most so many starting conformers (RDKit ETKDG, optimised at the cheap level, duplicates removed)."""
+    """Largest number of starting conformers (RDKit ETKDG, optimised at the cheap level, without duplicates)."""
     timestep: Timestep = 0.5
     """fs"""
     equilibration: Annotated[Positive, Number("fs", 1, 1e6)] = 200.0
@@ -67,52 +66,52 @@ class SamplingSettings(Settings):
     interval: Annotated[Positive, Number("fs", 0.5, 1e5)] = 20.0
     """fs between frames of one trajectory."""
     frames_per_group: Annotated[int, Field(ge=1)] = 20
-    """Frames of one trajectory (or one set of displacements): the unit that is put into one split."""
+    """Frames of one trajectory or one set of displacements, which are in one split."""
     seed: Seed = 0
 
 
 class LabelSettings(Settings):
-    """How labels of one level are computed."""
+    """Calculation of the labels of one level."""
 
     forces: bool = True
-    """Or energies alone: for coupled cluster they are several times cheaper."""
+    """False for energies alone, which are several times cheaper for coupled cluster."""
     time_limit: Annotated[Positive, Number("s", 1, 1e7)] = 43200.0
-    """s a label may take before it counts as failed."""
+    """s, longest time of a label."""
     memory_limit: Annotated[Positive, Number("MiB", 100, 1e7)] | None = None
-    """MiB a label may take before it counts as failed; an equal share of the machine's memory when not given."""
+    """MiB, largest memory of a label; by default an equal share of the machine's memory."""
 
 
 class LabellingSettings(Settings):
-    """How labels are computed, level by level."""
+    """Calculation of labels at both levels."""
 
     cheap: LabelSettings = LabelSettings()
     accurate: LabelSettings = LabelSettings()
 
 
 class BudgetSettings(Settings):
-    """How many accurate labels may be bought."""
+    """Numbers of accurate labels."""
 
     accurate: Annotated[int, Field(ge=5)] = 50
-    """Accurate labels that train the model, held-out ones for early stopping included."""
+    """Accurate labels for training, including those held out for early stopping."""
     valid_fraction: Annotated[float, Field(gt=0, lt=0.9)] = 0.2
-    """Part of ``accurate`` that is held out for early stopping and for choosing gamma."""
+    """Part of ``accurate`` held out for early stopping and for choosing gamma."""
     test: Annotated[int, Field(ge=1)] = 20
-    """Further accurate labels that only measure the error."""
+    """Further accurate labels of test frames."""
     ladder: Annotated[int, Field(ge=2)] | Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = 200
-    """Labels at each level of ``training.ladder``, those of the accurate training frames among them; or a list, one
-    number for each level."""
+    """Labels at each level of ``training.ladder``, including those of the accurate training frames: one number, or a
+    list with one for each level."""
     core_hours: Annotated[Positive, Number("core-hours", 0.001, 1e5)] | None = None
-    """With ``chain: auto``: for all labels that train or are held out, at whatever levels; what ``accurate`` labels at
-    the accurate level cost when not given."""
+    """With ``chain: auto``: for all training and held-out labels at all levels; by default the cost of ``accurate``
+    labels at the accurate level."""
 
     @property
     def valid(self) -> int:
-        """How many of ``accurate`` are held out."""
+        """Number of held-out labels."""
         return self.accurate - self.train
 
     @property
     def train(self) -> int:
-        """How many of ``accurate`` are fitted."""
+        """Number of training labels without held-out ones."""
         return round(self.accurate * (1 - self.valid_fraction))
 
 
@@ -131,64 +130,63 @@ class ModelSettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """How models are trained."""
+    """Training of models."""
 
     strategy: Strategy = "corrected"
     gamma: Literal["auto"] | ForceError = "auto"
     """eV/Å in w = exp(−e/γ); ``auto`` chooses it by a short pretraining on held-out accurate frames."""
     weights: Literal["frame", "atom"] = "frame"
-    """Whether ``weighted`` weighs the forces of a cheap frame all alike, or those of each atom by their own bias."""
+    """Whether ``weighted`` has one weight for each cheap frame, or for the forces of each atom."""
     teachers: Annotated[int, Field(ge=1, le=16)] = 1
-    """Models whose mean estimates the bias; the first has this ``seed``, the others seeds of their own."""
+    """Number of models whose mean estimates the bias; the first one has this ``seed``."""
     ladder: tuple[str, ...] = ()
-    """Levels of theory between cheap and accurate, the lowest first, whose labels in the store ``corrected`` uses."""
+    """Intermediate levels of theory for ``corrected``, the lowest first."""
     model: ModelSettings = ModelSettings()
     foundation: str | None = None
     """Path of a MACE model to start from instead of random weights; a pickle, so only from people you trust.
 
-    Only ``foundation`` needs it; some strategies start from random weights always."""
+    Required by ``foundation``; some strategies always start from random weights."""
     pretrain_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 5000
     finetune_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 1000
     correction_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 2500
-    """Of the network that ``corrected`` blends with its kernel where the kernel is not nearly exact."""
+    """Steps of the network that ``corrected`` combines with its kernel if the kernel is not nearly exact."""
     scratch_steps: Annotated[int, Field(ge=1), Number(most=1e7)] | None = None
-    """Steps of the model trained on accurate labels alone; as many as the two above together when not given."""
+    """Steps of the model trained on accurate labels alone; by default ``pretrain_steps`` + ``finetune_steps``."""
     batch_size: Annotated[int, Field(ge=1)] = 20
     finetune_batch_size: Annotated[int, Field(ge=1)] = 5
     learning_rate: Annotated[Positive, Number(least=1e-6, most=0.5)] = 0.02
     finetune_learning_rate: Annotated[Positive, Number(least=1e-6, most=0.5)] = 0.005
-    """A fifth of it where some accurate labels are energies alone."""
+    """A fifth of it is used if some accurate labels are energies alone."""
     energy_weight: Positive = 1.0
     forces_weight: Positive = 100.0
-    """Where all labels of a stage are energies alone, they get this weight if it is the larger."""
+    """If all labels of a stage are energies alone, the larger of both weights is used for energies."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
     clip: Positive = 10.0
-    """Largest norm of the gradient."""
+    """Largest gradient norm."""
     patience: Annotated[int, Field(ge=1)] = 20
-    """Evaluations on held-out frames without improvement after which training stops."""
+    """Number of evaluations without improvement after which training stops."""
     evaluate_every: Annotated[int, Field(ge=1)] = 100
-    """Steps between evaluations; a checkpoint is written at each."""
+    """Steps between evaluations on held-out frames, each with a checkpoint."""
     precision: Literal["float32", "float64"] = "float32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     seed: Seed = 0
 
     @property
     def steps_together(self) -> int:
-        """Steps of pretraining and fine-tuning: what every strategy may spend on its model."""
+        """Steps of pretraining and fine-tuning together."""
         return self.pretrain_steps + self.finetune_steps
 
     @property
     def steps_alone(self) -> int:
-        """Steps of a model that is trained on accurate labels alone."""
+        """Steps of the model trained on accurate labels alone."""
         return self.scratch_steps or self.steps_together
 
 
 class ThresholdSettings(Settings):
-    """What a model must surely reach for its certificate.
+    """Thresholds of the certificate.
 
-    Each is met by the bound of what was measured, not by its value: an error whose 95 % interval reaches beyond the
-    threshold is not known to be below it. Where only few geometries are looked at (minimum, torsions, frequencies)
-    there is no interval, and the value is its own bound."""
+    The confidence bound must meet a threshold, not only the value. Minimum, torsions and frequencies have no interval;
+    for them the value counts."""
 
     force_mae: ForceError = 0.05
     """eV/Å on held-out accurate frames, upper bound"""
@@ -197,88 +195,86 @@ class ThresholdSettings(Settings):
     nve_drift: Annotated[Positive, Number("eV/atom/ps")] = 0.001
     """eV/atom/ps, upper bound"""
     nvt_stable: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    """Part of the trajectories that survives at each temperature, lower bound: 0.9 takes 29 without a failure, 0.95
-    takes 59, and no number of them shows that all survive."""
+    """Surviving part of the trajectories at each temperature, lower bound: 0.9 takes 29 trajectories without a failure,
+    0.95 takes 59."""
     minimum_force: ForceError = 0.05
-    """eV/Å, largest accurate force component left at the model's minimum"""
+    """eV/Å, largest accurate force component at the model's minimum"""
     minimum_rmsd: Annotated[Positive, Number("Å")] = 0.02
-    """Å, between the model's minimum and the accurate one"""
+    """Å, between the model's minimum and the accurate minimum"""
     on_policy_mae: ForceError = 0.05
-    """eV/Å on frames of the model's own MD, upper bound"""
+    """eV/Å in the model's own MD, upper bound"""
     frequency_mean: Annotated[Positive, Number("cm⁻¹")] = 20.0
-    """cm⁻¹, mean deviation of the model's harmonic frequencies from the accurate ones"""
+    """cm⁻¹, mean absolute deviation of harmonic frequencies"""
     frequency_worst: Annotated[Positive, Number("cm⁻¹")] = 60.0
-    """cm⁻¹, largest deviation of one of them"""
+    """cm⁻¹, largest deviation of a harmonic frequency"""
     torsion: Annotated[Positive, Number("meV")] = 20.0
-    """meV, largest error of the energies along a torsion; at 300 K, k_B T is 26"""
+    """meV, largest error of torsion energies; k_B T is 26 meV at 300 K"""
     bonds: Annotated[Positive, Number("Å")] = 0.01
-    """Å, largest distance between a distribution of bond lengths in MD and its reference, upper bound"""
+    """Å, largest Wasserstein distance of bond lengths in MD from the reference, upper bound"""
     angles: Annotated[Positive, Number("degrees")] = 2.0
-    """degrees, likewise of bond angles"""
+    """degrees, the same for bond angles"""
     dihedrals: Annotated[Positive, Number("degrees")] = 15.0
-    """degrees, likewise of dihedral angles"""
+    """degrees, the same for dihedral angles"""
     fragments: Annotated[Positive, Number("Å")] = 0.1
-    """Å, likewise of distances between the fragments of a cluster"""
+    """Å, the same for distances between fragments of a cluster"""
 
 
 class ValidationSettings(Settings):
-    """How a finished model is judged."""
+    """Validation of a finished model."""
 
     temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 600.0)
     """K"""
     timestep: Timestep = 0.5
     """fs"""
     nve_ps: Picoseconds = 1.0
-    """With the time step above, and again with half of it."""
+    """Length of the NVE trajectories, with this time step and with half of it."""
     nvt_ps: Picoseconds = 2.0
     replicas: Annotated[int, Field(ge=1, le=1000)] = 30
-    """NVT trajectories at each temperature, all in one batch: so many, if none fails, show that 0.9 survive."""
+    """NVT trajectories at each temperature; 29 without a failure show a surviving part of 0.9."""
     on_policy: Annotated[int, Field(ge=0)] = 6
-    """Fresh accurate labels of frames from the model's own MD, which score it where it leads itself; 0: none."""
+    """Number of new accurate labels in the model's own MD; 0: none."""
     torsion_points: Annotated[int, Field(ge=0, le=24)] = 2
-    """Accurate labels along each rotatable bond, at geometries that the model relaxed: the top of the barrier, then
-    others; 0: none. A molecule without a rotatable bond takes none."""
+    """Accurate labels for each rotatable bond, at geometries relaxed by the model: the top of the barrier, then others;
+    0: none."""
     frequencies: bool = False
-    """Whether to compute the accurate harmonic frequencies: analytically where the accurate
-    level has proved second derivatives (HF, PBE, BLYP, PBE0, B3LYP without dispersion), else by as many labels as six
-    times the number of atoms."""
+    """Whether to compute accurate harmonic frequencies: with analytic second derivatives (HF, PBE, BLYP, PBE0, B3LYP
+    without dispersion), otherwise with six labels per atom."""
     curve: bool = True
-    """Whether to train on half the accurate labels alone as well, which tells how many of them the cheap ones save."""
+    """Whether to train also on half of the accurate labels alone, to estimate how many labels the cheap ones save."""
     thresholds: ThresholdSettings = ThresholdSettings()
     seed: Seed = 0
 
 
 class AcquisitionSettings(Settings):
-    """How accurate labels are bought in rounds, each picked by the model of the round before."""
+    """Rounds of accurate labels, picked with the model of the previous round."""
 
     criterion: Criterion = "committee+diverse"
     initial: Annotated[int, Field(ge=5)] = 20
-    """Accurate labels of the first round, picked by diversity; held-out ones included."""
+    """Accurate labels of the first round, picked by diversity, including held-out ones."""
     batch: Annotated[int, Field(ge=1)] = 10
     """Accurate labels of each later round."""
     labels: Literal["auto", "forces"] = "auto"
-    """``auto`` measures, in each round, whether more labels of energies alone would gain more for the same core-seconds
-    than labels with forces, and buys these."""
+    """``auto`` measures in each round whether labels of energies alone reduce the error more for the same core-seconds
+    than labels with forces, and chooses the better kind."""
     rounds: Annotated[int, Field(ge=1)] = 10
-    """At most so many, the first included."""
+    """Largest number of rounds, including the first."""
     core_hours: Annotated[Positive, Number("core-hours", 0.001, 1e5)] | None = None
-    """For labels, training and exploration of all rounds together; no limit when not given."""
+    """For labels, training and exploration of all rounds; by default no limit."""
     target: ForceError | None = None
-    """eV/Å: stop when the force MAE on held-out frames is below it with 95 % confidence."""
+    """eV/Å: stop when the force MAE on held-out frames is below it with 95% confidence."""
     least_gain: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Part of the error that the next core-hour, or the next round where that costs more, must promise to take off."""
+    """Smallest expected relative fall of the error in the next core-hour, or in the next round if that costs more."""
     committee: Annotated[int, Field(ge=2, le=16)] = 3
-    """Models whose disagreement is the uncertainty."""
+    """Number of models whose disagreement is the uncertainty."""
     temperatures: Annotated[tuple[Kelvin, ...], Field(min_length=1)] = (300.0, 600.0, 900.0)
-    """K, of the MD that explores."""
+    """K, of the exploring MD."""
     ps: Picoseconds = 1.0
-    """Length of a replica."""
+    """Length of each replica."""
     replicas: Annotated[int, Field(ge=1)] = 8
-    """At each temperature."""
+    """Number of replicas at each temperature."""
     certify_rounds: Annotated[int, Field(ge=0)] = 2
-    """Further rounds, beyond ``rounds``, that a failed certificate may order as long as labels and core-hours are left:
-    they explore where the model failed."""
+    """Largest number of further rounds after failed certificates, within the budget; they explore where the model
+    failed."""
     train_on: Annotated[float, Field(gt=0, le=1)] | None = 0.4
-    """Part of the training steps that later rounds take, going on from the model of the last one; each round trains
-    anew when null."""
+    """Part of the training steps in later rounds, which start from the previous model; null: always start anew."""
     seed: Seed = 0

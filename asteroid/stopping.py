@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: the work is told to stop and keeps what is finished; after a while the program ends regardless.
+"""Handling of Ctrl-C and SIGTERM: the work stops and stores finished results; after a while the program ends anyway.
 
-Installed by the command line. Whatever stands in the store is safe against being killed, and worker processes end with
-the program (:mod:`asteroid.processes`), so nothing is waited for longer than :data:`GRACE`.
+Installed by the command line. The store is safe if the program is killed, and worker processes end with it
+(:mod:`asteroid.processes`).
 """
 
 import os
@@ -17,11 +17,11 @@ from typing import NoReturn
 from asteroid.processes import remove_socket
 
 GRACE = 10.0
-"""s that the work has to stop by itself: to end workers and to write the labels that are finished."""
+"""s, time to end workers and to store finished labels."""
 
 
 class Stopped(BaseException):
-    """The program was told to stop; raised in the main thread. No Exception, so that nobody takes it for a failure."""
+    """Raised in the main thread after a signal; not an Exception, so that it is not handled as a failure."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -29,17 +29,17 @@ class Stopped(BaseException):
 
 
 _told: list[int] = []
-"""Signals that have come."""
+"""Received signals."""
 
 _callbacks: list[Callable[[], object]] = []
 
 _stored = True
-"""Whether the command finds its results again when it is run again."""
+"""Whether the results of the command are stored."""
 
 
 def install() -> None:
-    """Handle SIGINT and SIGTERM from now on; one that the caller has this program ignore stays ignored."""
-    # A program that ends at once leaves semaphores to multiprocessing's tracker, which removes them and warns of it.
+    """Handle SIGINT and SIGTERM, unless the caller has set them to be ignored."""
+    # After an immediate end, the resource tracker of multiprocessing removes semaphores and would warn about them.
     sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -47,16 +47,16 @@ def install() -> None:
 
 
 def store_nothing() -> None:
-    """Say of this command that what it computes is gone when it is stopped."""
+    """Declare that this command stores no results, for the message when it is stopped."""
     global _stored
     _stored = False
 
 
 @contextmanager
 def on_stop(callback: Callable[[], object]) -> Iterator[None]:
-    """Have a signal call this instead of raising :class:`Stopped` at once: an event loop is better told to stop.
+    """In this block, a signal calls ``callback``, which may stop an event loop, instead of raising :class:`Stopped`.
 
-    The block is expected to end by itself then; that raises :class:`Stopped`.
+    The block must end by itself after the call; then :class:`Stopped` is raised.
     """
     _callbacks.append(callback)
     try:
@@ -71,7 +71,7 @@ def _stop(number: int, _frame: types.FrameType | None) -> None:
     if _told:
         end(number)
     _told.append(number)
-    # Not print: the signal may have come in the middle of one.
+    # Not print, because the signal may have interrupted a print.
     os.write(2, f"\nstopped; {'run the same command again to go on' if _stored else 'nothing was stored'}\n".encode())
     threading.Thread(target=_end_later, args=(number,), name="asteroid-stopping", daemon=True).start()
     if not _callbacks:
@@ -86,7 +86,7 @@ def _end_later(number: int) -> None:
 
 
 def end(number: int) -> NoReturn:
-    """End at once, without waiting for threads, with the exit code that shells give to a signal: 128 and its number."""
+    """End immediately without waiting for threads, with exit code 128 + signal number, as shells do."""
     if sys.stderr.isatty():
         # A progress bar hides the cursor.
         os.write(2, b"\x1b[?25h")

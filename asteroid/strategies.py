@@ -1,8 +1,8 @@
-"""What a training strategy is, where to find each one, and what a manifest may ask of it.
+"""Definitions of training strategies, and checks of the settings for them.
 
-Each strategy is one file in :mod:`asteroid.training.strategies`, named as it is, which holds one definition and its
-recipe. Such a file imports torch only inside functions, so that manifest, plan and report read definitions on machines
-without torch. They are loaded by name, which keeps this module below them: label workers import it, and never a recipe.
+Each strategy is one file in :mod:`asteroid.training.strategies` with its definition and its recipe. The files import
+torch only inside functions, so manifest, plan and report can read the definitions without torch. They are loaded by
+name, so that label workers, which import this module, never import a recipe.
 """
 
 import functools
@@ -16,10 +16,10 @@ from asteroid.levels import LevelOfTheory
 from asteroid.settings import SamplingSettings, Strategy, TrainingSettings
 
 BASELINE: Final = "scratch"
-"""Accurate labels alone: what every other strategy is compared with, and the teacher of those that need one."""
+"""Training on accurate labels alone: the baseline for all other strategies, and the teacher of some."""
 
 BASELINES: Final = (BASELINE, "unweighted")
-"""Strategies that a comparison compares the others with: no cheap labels, and cheap labels with equal weights."""
+"""Baselines of a comparison: no cheap labels, and cheap labels with equal weights."""
 
 CHEAP_LABELS, CHEAP_METHOD, CONFIGURATIONS = "the cheap labels", "the cheap method", "the sampled configurations"
 """Values of :attr:`StrategyDefinition.aid`."""
@@ -27,13 +27,13 @@ CHEAP_LABELS, CHEAP_METHOD, CONFIGURATIONS = "the cheap labels", "the cheap meth
 
 @dataclass(frozen=True)
 class Phase:
-    """One phase of a training: ``asteroid plan`` counts it, :meth:`asteroid.training.session.Session.fit` runs it.
+    """One phase of a training, for ``asteroid plan`` and :meth:`asteroid.training.session.Session.fit`.
 
     Args:
-        steps: at most.
-        accurate: whether its labels are of the accurate level, computed or corrected: the held-out frames choose the
-            weights then, and may end it early.
-        optional: whether the recipe may leave it out.
+        steps: largest number of steps.
+        accurate: whether the labels are of the accurate level, computed or corrected; then held-out frames choose the
+            best weights and may stop it early.
+        optional: whether the recipe may skip it.
     """
 
     name: str
@@ -45,30 +45,29 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class StrategyDefinition:
-    """A recipe, what it needs, and how to speak of it.
+    """A training strategy: its recipe, its requirements, and its description for reports.
 
     Args:
-        name: as a manifest has it.
-        how: what it does, after "A MACE model": ``{labels}`` and ``{configurations}`` are their numbers, ``{cheap}`` is
-            the cheap level.
-        aid: what it has that the baseline has not, as in "without the cheap labels"; empty for the baseline itself.
-        recipe: from a :class:`~asteroid.training.problem.Problem` and a :class:`~asteroid.training.session.Session` to
-            what was :class:`~asteroid.training.problem.Trained`.
-        phases: those of its recipe in order, the first teacher's left out.
-        kernels: how many Gaussian processes it fits to the accurate labels of each molecule.
+        name: as in the manifest.
+        how: description after "A MACE model"; ``{labels}`` and ``{configurations}`` are their numbers, ``{cheap}`` the
+            cheap level.
+        aid: what it uses in addition to the baseline, as in "without the cheap labels"; empty for the baseline.
+        recipe: function of a :class:`~asteroid.training.problem.Problem` and a
+            :class:`~asteroid.training.session.Session` that returns :class:`~asteroid.training.problem.Trained`.
+        phases: of the recipe in order, without those of the first teacher.
+        kernels: number of Gaussian processes fitted to the accurate labels of each molecule.
         needs_cheap: cheap labels of training configurations.
-        needs_cheap_forces: what it does with the cheap forces, after "which"; empty where it can do without them.
+        needs_cheap_forces: use of the cheap forces, after "which"; empty if it does not need them.
         needs_teacher: models trained on accurate labels alone.
         needs_paired: cheap labels of the accurate configurations, see ``paired_cheap`` of
             :class:`~asteroid.training.problem.Problem`.
-        needs_configurations: training configurations of a known temperature; their labels are not read.
-        learns_difference: learns accurate − cheap: the accurate labels of its problem, the held-out ones too, are
-            already differences, and its model works together with the cheap method only.
-        starts_from: ``random`` weights always; ``either`` these or a model of the user's, when there is one; or only
-            that model, the ``foundation``.
-        heads: of the model while it is trained; the first is of the accurate level.
-        reads: names of the training settings that change its model while other strategies do without them.
-        alone: the strategy whose recipe it follows where the cheap labels do not help.
+        needs_configurations: training configurations of a known temperature, without labels.
+        learns_difference: whether it learns accurate − cheap. All accurate labels of its problem are then differences,
+            and its model needs the cheap method at run time.
+        starts_from: ``random`` weights, a ``foundation`` model of the user, or ``either``.
+        heads: number of heads during training; the first one is of the accurate level.
+        reads: names of the training settings that only some strategies use.
+        alone: strategy to follow if the cheap labels do not help.
     """
 
     name: str
@@ -90,20 +89,20 @@ class StrategyDefinition:
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is what all others are compared with."""
+        """Whether it is the baseline for all others."""
         return self.name == BASELINE
 
     @property
     def reads_cheap_labels(self) -> bool:
-        """Whether cheap labels are a part of the model, and of its cost."""
+        """Whether it uses cheap labels, which are then part of its cost."""
         return self.aid in (CHEAP_LABELS, CHEAP_METHOD)
 
     @property
     def goes_on(self) -> bool:
-        """Whether later rounds go on from the model of the round before.
+        """Whether later rounds start from the model of the previous round.
 
-        Two heads cannot start from one; a teacher is asked anew in each round, and is the baseline; and the baseline
-        must not know what earlier rounds have learnt.
+        Not with two heads, with a teacher (which is trained anew in each round), and for the baseline, which must be
+        independent of earlier rounds.
         """
         return self.heads == 1 and not self.needs_teacher and not self.is_baseline
 
@@ -127,19 +126,23 @@ def strategy_named(name: str) -> StrategyDefinition:
 
 
 def all_strategies() -> tuple[StrategyDefinition, ...]:
-    """Every strategy, in the order of their names in :data:`asteroid.settings.Strategy`."""
+    """All strategies, in the order of :data:`asteroid.settings.Strategy`."""
     return tuple(strategy_named(name) for name in get_args(Strategy))
 
 
 def check_strategy(training: TrainingSettings, sampling: SamplingSettings, *, cheap_forces: bool) -> list[str]:
-    """Whether a strategy can do with the labels and the model that it will be given."""
+    """Problems of a strategy with the labels and the model of the settings, one line each.
+
+    Args:
+        cheap_forces: whether cheap labels have forces.
+    """
     strategy = strategy_named(training.strategy)
     problems = []
     if strategy.learns_difference:
-        # Minimum, MD and test errors of a certificate take a MACE model that stands for itself.
+        # A certificate needs a stand-alone MACE model.
         problems.append(
             f"training.strategy: found {strategy.name}, whose model needs the cheap method at run time and gets no "
-            f"certificate; write another one here, and try {strategy.name} with asteroid compare"
+            f"certificate; write another one here, or use {strategy.name} with asteroid compare"
         )
     if strategy.needs_cheap_forces and not cheap_forces:
         problems.append(
@@ -165,7 +168,11 @@ def check_strategy(training: TrainingSettings, sampling: SamplingSettings, *, ch
 
 
 def check_ladder(training: TrainingSettings, ends: Sequence[LevelOfTheory]) -> list[str]:
-    """Whether the levels in between are levels, are in between, and are used."""
+    """Problems of the intermediate levels, one line each: unknown, repeated, or not used by the strategy.
+
+    Args:
+        ends: cheap and accurate level.
+    """
     problems = []
     seen = list(ends)
     for text in training.ladder:

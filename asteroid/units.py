@@ -1,8 +1,7 @@
-"""Units and the constants that convert them: one set, ASE's (CODATA 2014).
+"""Conversion constants of units, those of ASE (CODATA 2014).
 
-Everything outside :mod:`asteroid.labelling` is in eV, Å, fs, K and e·Å. Quantum chemistry programs work in atomic
-units, and each brings constants of its own year; they are converted with these and with no others, so that labels from
-two programs agree to the last digit.
+All quantities outside :mod:`asteroid.engines` are in eV, Å, fs, K and e·Å. Results of all quantum chemistry programs
+are converted with these constants and not with their own, so that labels of two programs agree to the last digit.
 """
 
 HARTREE = 27.211386024367243
@@ -24,13 +23,13 @@ BOLTZMANN = 8.617330337217213e-05
 """eV/K"""
 
 FEMTOSECOND = 0.09822694788464063
-"""ASE's time unit, Å·sqrt(u/eV)"""
+"""Å·sqrt(u/eV), the time unit of ASE"""
 
 INVERSE_CENTIMETRE = 0.0001239841973964072
 """eV"""
 
 HBAR = 0.06465415105180661
-"""eV·Å·sqrt(u/eV): ħ in eV and ASE's time unit"""
+"""eV·Å·sqrt(u/eV): ħ in eV and the time unit of ASE"""
 
 
 def angular_frequency_to_wavenumber(omega: float) -> float:

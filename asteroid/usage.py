@@ -1,8 +1,7 @@
-"""What a piece of work used: wall time, CPU seconds and GPU seconds.
+"""Measurement of wall time, CPU seconds and GPU seconds.
 
-CPU seconds are what a bill counts: wall time multiplied by threads also counts the time that a busy machine gave to
-somebody else. Trainings, simulations, sampling and labels all measure with :func:`measure`, and
-:mod:`asteroid.report.cost` adds them up.
+Costs are in CPU seconds, which hardly depend on other load of the machine. Trainings, simulations, sampling and labels
+are measured with :func:`measure`; :mod:`asteroid.report.cost` adds them up.
 """
 
 import time
@@ -17,10 +16,10 @@ class Usage:
     """Seconds used.
 
     Args:
-        wall: elapsed, s.
-        cpu: of all threads of this process, s. A child process keeps an account of its own.
+        wall: s.
+        cpu: s, of all threads of this process. Child processes are measured separately.
         gpu: s during which a GPU was held.
-        device: torch's name of where the work runs; on anything but ``cpu`` the elapsed time counts as GPU seconds.
+        device: of torch; for all but ``cpu``, wall time counts as GPU time.
     """
 
     wall: float = 0.0
@@ -30,11 +29,11 @@ class Usage:
     _began: tuple[float, float] | None = field(default=None, repr=False)
 
     def add_earlier(self, wall: float, cpu: float, gpu: float) -> None:
-        """Count what an earlier process used for the same work."""
+        """Add the usage of an earlier process for the same work, in s."""
         self.wall, self.cpu, self.gpu = self.wall + wall, self.cpu + cpu, self.gpu + gpu
 
     def update(self) -> "Usage":
-        """Count what has been used until now; returns this. Within an inner measurement there is nothing to count."""
+        """Add the usage until now and return this object; without effect during an inner measurement."""
         if self._began is None:
             return self
         now = _clocks()
@@ -47,11 +46,11 @@ class Usage:
 _innermost: ContextVar[Usage | None] = ContextVar("innermost", default=None)
 
 _process_began: list[tuple[float, float]] = []
-"""In a child process that nothing has measured yet: when it began."""
+"""Start times of a child process without a measurement so far."""
 
 
 def begin_process() -> None:
-    """Call in a new process made for one piece of work: what starting it takes belongs to the first measurement."""
+    """Call in a new process, to include its start in the first measurement."""
     _process_began[:] = [(time.perf_counter(), 0.0)]
 
 
@@ -59,7 +58,7 @@ def begin_process() -> None:
 def measure(device: str = "cpu") -> Iterator[Usage]:
     """Measure the work in a ``with`` block.
 
-    Of a measurement within another one, the seconds belong to the inner one alone: none is counted twice.
+    The time of an inner measurement is not counted in the outer one.
 
     Args:
         device: see :class:`Usage`.

@@ -1,3 +1,3 @@
-"""The version, in a module of its own: whoever asks for it does not import what :mod:`asteroid` offers."""
+"""The version, without further imports."""
 
 __version__ = "0.1.0"

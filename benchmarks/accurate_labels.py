@@ -1,18 +1,17 @@
-"""Accurate labels per core-hour: asteroid against a plain PySCF loop, and what each trick gives.
+"""Accurate labels per core-hour: asteroid compared with a plain PySCF loop, and the gain of each optimisation.
 
     python -m benchmarks.accurate_labels [--quick]
 
-The loop is what a competent user writes: the same method, basis set, frozen core, grid and grid response, the right
-lambda equations of CCSD(T), an orbital response that converges, one thread; once with PySCF's default thresholds, once
-with ours. Frames are a molecule's coordinates displaced by 0.05 Å. All ratios are of CPU seconds within one run, one
-frame after the other in every way, so that a noisy machine hits all alike. Forces are compared with those of the loop
-at our thresholds.
+The loop has the same method, basis set, frozen core, grid and grid response, the correct lambda equations of CCSD(T), a
+converged orbital response, and one thread; once with PySCF's default thresholds, once with ours. Frames are random
+displacements of 0.05 Å. Ratios are of CPU seconds within one run; all variants take turns frame by frame, so that other
+load affects all of them. Forces are compared with those of the loop with our thresholds.
 """
 
 import argparse
 import os
 
-# Before numpy: the libraries read it once.
+# Before the import of numpy, which reads it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import time
@@ -53,23 +52,23 @@ QUICK = [("b3lyp/6-31g", METHANOL, 2), ("mp2/cc-pvdz", METHANOL, 2), ("ccsd(t)/6
 
 DEFAULTS = {"scf_energy": 1e-9, "scf_gradient": None}
 DEFAULT_THRESHOLDS = replace(THRESHOLDS, energy=1e-7, amplitudes=1e-5, multipliers=1e-5)
-"""PySCF's own, but for the orbital response, which it gets wrong."""
+"""PySCF's defaults, except for the orbital response, which does not converge with them."""
 
 Label = Callable[[Configuration], np.ndarray]
 
 
 def plain_loop(level: LevelOfTheory, settings: dict[str, Any], thresholds: plain.Thresholds) -> Label:
-    """PySCF by itself."""
-    method = ab_initio._PLAIN[level.family]
+    """Gradients with PySCF alone."""
+    method = ab_initio.PLAIN[level.family]
     return lambda frame: method(_solved(level, frame, settings, plain_scf=True), True, thresholds)[1]
 
 
-def tricks(level: LevelOfTheory) -> dict[str, Label]:
-    """The loop at our thresholds with one trick after the other; the last is what asteroid does.
+def optimisations(level: LevelOfTheory) -> dict[str, Label]:
+    """The loop with our thresholds and one optimisation after the other; the last has all of asteroid's.
 
-    What triples gain shows beside CCSD, which shares all the rest with CCSD(T).
+    The gain for triples is the difference between CCSD(T) and CCSD.
     """
-    slow, fast = ab_initio._PLAIN[level.family], ab_initio._FAST[level.family]
+    slow, fast = ab_initio.PLAIN[level.family], ab_initio._FAST[level.family]
 
     def final(frame: Configuration) -> Any:
         return fast(_solved(level, frame, SETTINGS), True, THRESHOLDS)[1]
@@ -89,14 +88,14 @@ def _solved(level: LevelOfTheory, frame: Configuration, settings: dict[str, Any]
 
 
 def measure(text: str, molecule: Configuration, frames: int) -> None:
-    """Print a line for the loops and for each trick."""
+    """Print a line for each loop and each optimisation."""
     from pyscf import lib
 
     level, random = LevelOfTheory.parse(text), np.random.default_rng(0)
     ways = {
         "loop, PySCF's thresholds": plain_loop(level, DEFAULTS, DEFAULT_THRESHOLDS),
         "loop, our thresholds": plain_loop(level, SETTINGS, THRESHOLDS),
-        **tricks(level),
+        **optimisations(level),
     }
     seconds, errors = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
     with lib.with_omp_threads(1):
@@ -125,7 +124,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three small cases, in a minute")
     cases = QUICK if parser.parse_args().quick else CASES
-    # Libraries are loaded before the clock starts.
+    # Load all libraries before the measurement.
     for family in ("b3lyp/sto-3g", "ccsd(t)/sto-3g"):
         ab_initio.PyscfLabeller(LevelOfTheory.parse(family)).compute(FORMALDEHYDE)
     print("ratio: to the loop at PySCF's thresholds; ratio*: to the loop at ours")

@@ -1,13 +1,12 @@
-"""What choosing frames buys: the criteria of acquisition against each other on a pool that is labelled already.
+"""Comparison of the criteria of acquisition on a pool with known labels.
 
     python -m benchmarks.acquisition --store FOLDER --molecule NAME --cheap LEVEL --accurate LEVEL --out FILE.jsonl
         [--learner kernel] [--shifted] [--seeds 0,1,2,3,4] [--criteria …] [--initial 10] [--batch 10] [--rounds 6]
 
-The store holds labels of both levels, imported ones say; both are the oracle. For each seed all criteria begin with the
-same few accurate labels, and each picks a batch, round after round, by what :mod:`benchmarks.acquisition_learners` has
-learnt so far. Test frames are never in the pool: whole groups drawn by the seed or, with ``--shifted``, those of the
-highest cheap energies where the pool has the lower half. Results are one JSON line a round; an interrupted run goes on,
-and a finished one prints the tables.
+The store has labels of both levels for all frames. For each seed, all criteria start with the same accurate labels, and
+each picks batches with a model of :mod:`benchmarks.acquisition_learners`. Test frames are not in the pool: they are
+random groups or, with ``--shifted``, the frames with the highest cheap energies, while the pool has the lower half.
+Results are one JSON line per round; an interrupted run continues, a finished one prints tables.
 """
 
 import argparse
@@ -15,7 +14,7 @@ import contextlib
 import json
 import os
 
-# Before numpy: the libraries read it once.
+# Before the import of numpy, which reads it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import io
@@ -42,15 +41,15 @@ Floats = npt.NDArray[np.float64]
 Row = dict[str, Any]
 
 TEST_PART, POOL_PART, SHIFTED_TEST_PART = 0.3, 0.5, 0.25
-"""Of all frames: those that judge; by energy, the lower ones of a shifted pool and the upper ones that judge it."""
+"""Parts of all frames: random test frames; lower energies for a shifted pool, higher energies for its test frames."""
 
 HELD_OUT = 10
-"""Frames of the pool that stop trainings and calibrate the uncertainty, the same for all criteria."""
+"""Number of frames for early stopping and for the calibration of the uncertainty, the same for all criteria."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A labelled molecule and how it is divided.
+    """A labelled molecule and the settings of the rounds.
 
     Args:
         shifted: whether the test frames are of higher energy than the pool.
@@ -68,7 +67,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Division:
-    """Frame ids; the pool in the order of the seed's draw."""
+    """Frame ids; the pool in random order."""
 
     pool: list[str]
     held_out: list[str]
@@ -76,7 +75,7 @@ class Division:
 
 
 def divide(task: Task, seed: int) -> Division:
-    """Pool, held-out and test frames of a seed, groups kept together where they are drawn."""
+    """Pool, held-out and test frames of a seed; random test frames are whole groups."""
     cheap = task.store.labels(task.molecule, task.cheap)
     accurate = task.store.labels(task.molecule, task.accurate)
     frames = [f for f in task.store.frames(task.molecule) if f.frame_id in cheap and f.frame_id in accurate]
@@ -98,7 +97,7 @@ def divide(task: Task, seed: int) -> Division:
 def run_seed(
     task: Task, seed: int, learner: str, criteria: Sequence[Criterion], known: Sequence[Row], out: Path
 ) -> None:
-    """All rounds of one seed that are not known yet, each appended to the file when it is done."""
+    """Run all missing rounds of one seed and append each result to the file."""
     from asteroid.training.dataset import labelled_frames
     from benchmarks.acquisition_learners import LEARNERS, Oracle
 
@@ -134,7 +133,7 @@ def run_seed(
 def run_round(
     fitted: "Fitted", oracle: "Oracle", division: Division, labelled: Sequence[str], criterion: Criterion, count: int
 ) -> Row:
-    """Judge the model, and pick the next batch."""
+    """Test the model, and pick the next batch."""
     differences = _differences(fitted, oracle.accurate, division.test)
     errors = _of_frames(differences)
     row: Row = {
@@ -157,7 +156,7 @@ def run_round(
         pool = Pool(
             fitted.descriptors(candidates),
             uncertainty,
-            # By what the model thinks of the cheap labels, which all candidates have.
+            # All candidates have cheap labels.
             _of_frames(_differences(fitted, oracle.cheap, candidates)),
             fitted.descriptors(labelled),
         )
@@ -166,7 +165,7 @@ def run_round(
 
 
 def _differences(fitted: "Fitted", labels: Mapping[str, Any], ids: Sequence[str]) -> list[Floats]:
-    """(N, 3) eV/Å of each frame: the model's forces less those of the label."""
+    """(N, 3) eV/Å of each frame: forces of the model minus those of the label."""
     return [forces - labels[i].forces for forces, i in zip(fitted.forces(ids), ids, strict=True)]
 
 
@@ -176,7 +175,7 @@ def _of_frames(differences: Sequence[Floats]) -> Floats:
 
 
 def report(rows: Sequence[Row]) -> None:
-    """Learning curves with the standard error over seeds, and each criterion against random."""
+    """Print learning curves with standard errors over seeds, and each criterion compared with random."""
     for learner, shifted in sorted({(row["learner"], row["shifted"]) for row in rows}):
         here = [row for row in rows if (row["learner"], row["shifted"]) == (learner, shifted)]
         criteria = list(dict.fromkeys(row["criterion"] for row in here))
@@ -199,7 +198,7 @@ def _cell(rows: Sequence[Row], criterion: str, labels: int, value: str) -> str:
 
 
 def _against_random(rows: Sequence[Row], criterion: str) -> None:
-    """Labels for the error that random has in the end, and the worst errors at as many, of the seeds that are done."""
+    """Print labels needed for the final error of random, and errors with as many labels, over finished seeds."""
     of = {(row["seed"], row["criterion"], row["labels"]): row for row in rows}
     final = max(row["labels"] for row in rows)
     seeds = sorted(s for s, name, n in of if (name, n) == (criterion, final) and (s, "random", final) in of)
@@ -241,9 +240,11 @@ def main() -> None:
     parser.add_argument("--molecule", required=True)
     parser.add_argument("--cheap", type=_level, required=True)
     parser.add_argument("--accurate", type=_level, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="results, one JSON line a round; goes on from there")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="results, one JSON line per round; continued if it exists"
+    )
     parser.add_argument("--learner", choices=("mace", "kernel"), default="mace")
-    parser.add_argument("--shifted", action="store_true", help="judge on frames of higher energy than the pool's")
+    parser.add_argument("--shifted", action="store_true", help="test on frames with higher energies than the pool")
     parser.add_argument("--criteria", default=",".join(get_args(Criterion)))
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--initial", type=int, default=10)
@@ -251,7 +252,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6)
     arguments = parser.parse_args()
     with contextlib.redirect_stdout(io.StringIO()):
-        import mace.calculators  # noqa: F401  (prints remarks)
+        import mace.calculators  # noqa: F401  (prints messages)
     task = Task(
         Store(arguments.store),
         arguments.molecule,
@@ -275,7 +276,7 @@ def _level(text: str) -> LevelOfTheory:
 def _read(path: Path) -> list[Row]:
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:
-        # A line that a kill cut short is not JSON.
+        # The last line may be incomplete after a kill.
         with contextlib.suppress(json.JSONDecodeError):
             rows.append(json.loads(line))
     return rows

@@ -1,9 +1,8 @@
-"""What learns from the picked labels in :mod:`benchmarks.acquisition`: the network, or the kernel of ``corrected``.
+"""Models for :mod:`benchmarks.acquisition`: a network, or the kernel of the strategy ``corrected``.
 
-``mace`` pretrains on the cheap labels of the pool and fine-tunes on the accurate ones, with a committee as the
-pipeline's own rounds have it. ``kernel`` is what the default strategy learns the accurate level with: a Gaussian
-process of accurate − cheap, added to the cheap labels, with processes of bootstraps of its labels for a committee. It
-fits in seconds, and without the noise of a training.
+``mace`` pretrains on the cheap labels of the pool and fine-tunes on the accurate ones, with the committee of the
+pipeline. ``kernel`` is a Gaussian process of accurate − cheap, added to the cheap labels, with a committee of bootstrap
+samples. It is fitted in seconds and without random noise.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,22 +36,22 @@ PRETRAINING = TrainingSettings(
 FINE_TUNING = PRETRAINING.model_copy(
     update={"scratch_steps": 1000, "finetune_steps": 500, "finetune_batch_size": 5, "finetune_learning_rate": 0.005}
 )
-"""Steps of the model and, half as many, of a committee's member that goes on from it."""
+"""Fine-tuning of the model, and with half as many steps of the committee, which starts from it."""
 
 
 class Fitted(Protocol):
-    """A model of some labels."""
+    """A trained model with a committee."""
 
     def forces(self, ids: Sequence[str]) -> list[Floats]:
-        """(N, 3) eV/Å each, at the accurate level."""
+        """Forces at the accurate level, (N, 3) eV/Å for each frame."""
         ...
 
     def uncertainty(self, ids: Sequence[str]) -> Floats:
-        """Of each frame, eV/Å: how far a committee is apart."""
+        """Disagreement of the committee for each frame, eV/Å."""
         ...
 
     def descriptors(self, ids: Sequence[str]) -> Floats:
-        """Of each frame, as criteria see it."""
+        """Descriptors of each frame for the criteria."""
         ...
 
 
@@ -61,8 +60,8 @@ class Oracle:
     """A molecule whose pool has labels at both levels.
 
     Args:
-        pretraining: frame ids whose cheap labels pretrain.
-        held_out: frame ids whose accurate labels stop trainings.
+        pretraining: ids of frames for pretraining on cheap labels.
+        held_out: ids of frames for early stopping.
     """
 
     store: Store
@@ -75,7 +74,7 @@ class Oracle:
     seed: int
 
     def pretrained(self) -> str:
-        """Id of a model of the cheap level."""
+        """Id of the model pretrained on cheap labels."""
         cheap, _ = self.levels
         settings = PRETRAINING.model_copy(update={"seed": self.seed})
         return str(self.train("scratch", cheap, self.pretraining, settings, None).model_id)
@@ -83,7 +82,7 @@ class Oracle:
     def train(
         self, strategy: Any, level: LevelOfTheory, ids: Sequence[str], settings: TrainingSettings, start: str | None
     ) -> Any:
-        """The card of a model of one level's labels."""
+        """Train a model on labels of one level and return its card."""
         return train_model(
             self.store,
             self.molecule,
@@ -94,7 +93,7 @@ class Oracle:
         )
 
     def training_set(self, level: LevelOfTheory, ids: Sequence[str]) -> TrainingSet:
-        """Labels of one level."""
+        """Training set with labels of one level."""
         return TrainingSet.of_molecule(self.molecule, cheap=level, accurate=level, train=ids, valid=self.held_out)
 
     def describe(self, model: torch.nn.Module, ids: Sequence[str]) -> Floats:
@@ -102,7 +101,7 @@ class Oracle:
 
 
 class FittedMace:
-    """The network, fine-tuned; its committee is trained when it is asked."""
+    """The fine-tuned network; its committee is trained on first use."""
 
     def __init__(self, oracle: Oracle, labelled: Sequence[str]) -> None:
         self._oracle, self._labelled = oracle, labelled
@@ -130,7 +129,7 @@ class FittedMace:
 
 
 class FittedKernel:
-    """The correction of cheap labels; frames are described by the network that is pretrained on these."""
+    """The correction of cheap labels; descriptors are those of the pretrained network."""
 
     def __init__(self, oracle: Oracle, labelled: Sequence[str]) -> None:
         self._oracle = oracle

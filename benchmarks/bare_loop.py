@@ -1,6 +1,6 @@
-"""The labels of a campaign without the campaign: what :mod:`benchmarks.labelling_overhead` compares with.
+"""A plain loop over labels for :mod:`benchmarks.labelling_overhead`.
 
-In a module of its own, which imports nothing else, so that its processes start as fast as they can.
+A separate module with few imports, so that its processes start fast.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from asteroid.processes import CleanContext
 
 
 def label(level: LevelOfTheory, configurations: Sequence[Configuration], workers: int) -> None:
-    """Compute labels in a plain process pool, each process given its share at once, and throw them away."""
+    """Compute labels in a plain process pool with equal shares, without using the results."""
     numbers = configurations[0].numbers.tolist()
     shares = np.array_split(np.array([one.positions for one in configurations]), workers)
     with ProcessPoolExecutor(workers, mp_context=CleanContext()) as pool:

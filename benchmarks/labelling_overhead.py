@@ -1,10 +1,9 @@
-"""What the labelling stages cost beyond the bare computation, as the ratio of two runs over the same frames.
+"""Overhead of the labelling stage, as the ratio of the times of a bare loop and of the stage for the same frames.
 
-Bare loop: one process a core, each calling the same labeller on its share of the frames, nothing measured, audited or
-stored. Stage: ``asteroid.stages.label`` with as many workers, from Parquet to Parquet, audit and ledger included. Both
-are timed from start to end, worker start-up included, alternately and several times, so that a noisy machine hits both
-alike; CPU seconds are those of all processes. The ratio is that of the bare loop to the stage: 1 means that the stage
-costs nothing. The difference of a long and a short run gives the steady state, without start-up.
+Bare loop: one process per core, each calling the same labeller for its share of the frames, without audit or storage.
+Stage: ``asteroid.stages.label`` with as many workers, from Parquet to Parquet, with audit and ledger. Both are timed
+including the start of workers, alternately and several times, so that other load affects both; CPU seconds are those of
+all processes. A ratio of 1 means no overhead. The difference of a long and a short run gives the steady state.
 
     python -m benchmarks.labelling_overhead [--repeats 3] [--cheap 2000 20000] [--accurate 16]
 """
@@ -51,7 +50,7 @@ ETHANOL = Configuration(
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall seconds, and CPU seconds of this process and of all that it waited for."""
+    """Wall seconds, and CPU seconds of this process and its finished children."""
 
     wall: float
     cpu: float
@@ -61,7 +60,7 @@ class Cost:
 
 
 def measure(function: Callable[[], None]) -> Cost:
-    """What a call costs."""
+    """Cost of a call."""
 
     def now() -> Cost:
         usage = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
@@ -73,7 +72,7 @@ def measure(function: Callable[[], None]) -> Cost:
 
 
 def stage(level: LevelOfTheory, store: Store, workers: int) -> None:
-    """The labelling stage on a store in which everything is still to be labelled."""
+    """Run the labelling stage on a store without labels."""
     molecule = MoleculeSettings(name="molecule", smiles="C=O", accurate=ACCURATE)
     summary = stages.label(store, molecule, level, workers=workers)
     if summary.ok != len(store.selected("molecule", level)):
@@ -81,7 +80,7 @@ def stage(level: LevelOfTheory, store: Store, workers: int) -> None:
 
 
 def compare(level: LevelOfTheory, configurations: Sequence[Configuration], workers: int) -> tuple[Cost, Cost]:
-    """Cost of the bare loop and of the stage, one right after the other."""
+    """Costs of the bare loop and of the stage."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         frames = [Frame(c, Origin("benchmark"), "benchmark", "train") for c in configurations]
@@ -92,13 +91,14 @@ def compare(level: LevelOfTheory, configurations: Sequence[Configuration], worke
 
 
 def displaced(base: Configuration, count: int) -> list[Configuration]:
+    """Random displacements of a geometry by 0.03 Å."""
     random = np.random.default_rng(0)
     shape = base.positions.shape
     return [base.with_positions(base.positions + random.normal(scale=0.03, size=shape)) for _ in range(count)]
 
 
 def report(what: str, level: LevelOfTheory, frames: int, pairs: Sequence[tuple[Cost, Cost]]) -> None:
-    """Print one line of JSON: medians of the ratios, and all of them."""
+    """Print one line of JSON with all ratios and their medians."""
     wall = [plain.wall / ours.wall for plain, ours in pairs]
     cpu = [plain.cpu / ours.cpu for plain, ours in pairs]
     line = {

@@ -1,13 +1,13 @@
-"""Chains of levels against a single correction, at equal cost of labels.
+"""Chains of levels compared with a single correction, for the same cost of labels.
 
     python -m benchmarks.multilevel STORE --molecule ethanol --accurate 'ccsd(t)/6-31g*' --between 'mp2/6-31g*' \
         --budgets 20 30 50
 
-The store has accurate labels of training and test frames, and labels at the level in between, as ``asteroid run`` with
-``training: {ladder: …}`` leaves them. For each budget (so many accurate labels, held-out ones not counted, or what they
-cost) it prints the force error of corrected labels on the test frames, in meV/Å: of the single correction, of the chain
-that a pilot of twelve frames chooses, and of the best of all chains tried. Kernels alone, without a network and without
-the final model. Predictions are kept in ``STORE/benchmarks``: killed and run again, it goes on.
+The store has accurate labels of training and test frames, and labels at the intermediate level, from ``asteroid run``
+with ``training: {ladder: …}``. For each budget (a number of accurate labels without held-out ones, or their cost), it
+prints the force error of corrected labels on the test frames, in meV/Å, for the single correction, for the chain chosen
+by a pilot with twelve frames, and for the best chain of a grid. Kernels only, without a network and a final model.
+Predictions are stored in ``STORE/benchmarks``; an interrupted run continues.
 """
 
 import argparse
@@ -31,11 +31,11 @@ from asteroid.training.strategies.delta import differences
 from asteroid.training.symmetry import equivalent_permutations
 
 GRID = (12, 16, 20, 25, 30, 40, 60, 90, 120, 160, 200, 240)
-"""Numbers of labels that are tried."""
+"""Numbers of labels of the grid."""
 
 
 class Data:
-    """Labels of one molecule at three levels, of training frames in the order in which they were chosen."""
+    """Labels of one molecule at three levels, in the order of selection."""
 
     def __init__(self, store: Store, molecule: str, levels: Sequence[LevelOfTheory]) -> None:
         self.store, self.molecule, self.levels = store, molecule, levels
@@ -50,15 +50,16 @@ class Data:
         self.permutations = equivalent_permutations([f.configuration for f in self.labels[levels[0]].values()])
 
     def price(self, level: LevelOfTheory) -> float:
-        """Core-seconds of a label."""
+        """Core-seconds per label."""
         return float(np.median(core_seconds(self.store.attempts(self.molecule, level))))
 
     def pairs(self, below: LevelOfTheory, above: LevelOfTheory) -> list[LabelledFrame]:
+        """Differences of two levels for all frames with both labels."""
         known = [self.labels[above][i] for i in self.order if i in self.labels[above]]
         return differences(known, self.labels[below])
 
     def correction(self, below: LevelOfTheory, above: LevelOfTheory, labels: int) -> np.ndarray[Any, Any]:
-        """(test frames, N, 3) eV/Å, what a correction learned from so many labels adds to the forces."""
+        """Correction of the forces of the test frames, learnt from this number of labels, (test frames, N, 3) eV/Å."""
         name = digest([self.molecule, str(below), str(above), labels, len(self.test)])
         path = f"benchmarks/multilevel-{name}.json"
         if not self.store.exists(path):
@@ -69,7 +70,7 @@ class Data:
         return np.array(self.store.read_json(path)["forces"])
 
     def error(self, steps: Sequence[tuple[LevelOfTheory, LevelOfTheory, int]]) -> float:
-        """eV/Å, of test labels that are corrected from the cheap level up."""
+        """Force MAE of corrected labels of the test frames, eV/Å."""
         forces = np.array([self.labels[self.levels[0]][i].forces for i in self.test])
         for below, above, labels in steps:
             forces = forces + self.correction(below, above, labels)
@@ -78,18 +79,20 @@ class Data:
 
 
 def compare(data: Data, budget: int) -> dict[str, Any]:
-    """Errors at the cost of so many accurate labels."""
+    """Errors for the cost of this number of accurate labels."""
     cheap, between, accurate = data.levels
     prices = [data.price(between), data.price(accurate)]
-    money = budget * prices[1]
+    core_seconds_allowed = budget * prices[1]
     steps = ((cheap, between), (between, accurate))
     laws: list[LearningCurve] = [fit_errors(residual_errors(data.pairs(*s)[:FRAMES], data.permutations)) for s in steps]
     most = [len(data.pairs(*step)) for step in steps]
-    auto = best_counts(laws, prices, money, least=FRAMES, most=[most[0], min(budget, most[1])])
+    auto = best_counts(laws, prices, core_seconds_allowed, least=FRAMES, most=[most[0], min(budget, most[1])])
     grid = [
         (lower, upper)
         for lower, upper in itertools.product(GRID, GRID)
-        if upper <= min(lower, most[1], budget) and lower <= most[0] and lower * prices[0] + upper * prices[1] <= money
+        if upper <= min(lower, most[1], budget)
+        and lower <= most[0]
+        and lower * prices[0] + upper * prices[1] <= core_seconds_allowed
     ]
 
     def chain(counts: tuple[int, ...]) -> float:
@@ -97,7 +100,7 @@ def compare(data: Data, budget: int) -> dict[str, Any]:
 
     best = min(grid, key=chain, default=None)
     return {
-        "core_hours": money / 3600,
+        "core_hours": core_seconds_allowed / 3600,
         "single": data.error([(cheap, accurate, budget)]) if budget <= most[1] else None,
         "auto": auto and (auto, chain(auto)),
         "best": best and (best, chain(best)),
@@ -116,7 +119,7 @@ def main() -> None:
     levels = [LevelOfTheory.parse(text) for text in (arguments.cheap, arguments.between, arguments.accurate)]
     data = Data(Store(arguments.store), arguments.molecule, levels)
     print(f"{data.molecule}, {len(data.test)} test frames, force MAE in meV/Å: {levels[0]} {1000 * data.error([]):.0f}")
-    print("| accurate labels' worth | core-hours | single step | chain of the pilot | best chain tried |")
+    print("| accurate labels | core-hours | single step | chain of the pilot | best chain tried |")
     print("|---|---|---|---|---|")
     for budget in arguments.budgets:
         found = compare(data, budget)

@@ -1,6 +1,6 @@
-"""Our training loop in a process of its own, one line on standard output after each evaluation.
+"""Asteroid's training loop in its own process, for :mod:`benchmarks.training_speed`.
 
-For :mod:`benchmarks.training_speed`, which reads the same from ``mace_run_train``.
+Prints one line after each evaluation, as ``mace_run_train`` does.
 """
 
 import json

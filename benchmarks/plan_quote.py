@@ -1,9 +1,9 @@
-"""Does a run cost what ``asteroid plan`` said: quote small manifests, run them, compare by the store's own account.
+"""Cost of runs compared with the estimates of ``asteroid plan``, for small manifests.
 
     python -m benchmarks.plan_quote
-    python -m benchmarks.plan_quote --busy 2   # with two processes beside it that keep cores busy
+    python -m benchmarks.plan_quote --busy 2   # with two processes that keep cores busy
 
-Core-seconds are CPU seconds, which a busy machine changes little; wall time means something on a quiet one. Three
+Core-seconds are CPU seconds, which hardly depend on other load; wall times are valid on a quiet machine only. Three
 manifests take about ten minutes on two quiet cores.
 """
 
@@ -28,27 +28,27 @@ KINDS = {
     "training": ("training", "exploration"),
     "validation": ("validation",),
 }
-"""Stages of a quote by what is compared."""
+"""Compared kinds of cost, and their stages in an estimate."""
 
 
 def asteroid(*arguments: str) -> Any:
     """Run a command and return the JSON that it prints."""
     command = [sys.executable, "-m", "asteroid.cli", *arguments, "--json"]
     result = subprocess.run(command, capture_output=True, text=True)
-    # 3: a model that is not certified has cost what it has cost.
+    # 3: the model is not certified.
     if result.returncode not in (0, 3):
         raise SystemExit(f"{' '.join(command)}\n{result.stderr}")
     return json.loads(result.stdout)
 
 
 def cpu_seconds() -> float:
-    """Of all children that have ended, and theirs."""
+    """CPU seconds of all finished child processes and their children."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def compare(manifest: Path, store: str) -> Iterator[tuple[str, float, float, float]]:
-    """Quote a manifest on an empty store, run it there, and compare: what, least and most quoted, actual."""
+    """Estimate and run a manifest on an empty store; yields name, smallest and largest estimate, and actual value."""
     cpu, wall = cpu_seconds(), time.perf_counter()
     before = asteroid("plan", str(manifest), "--store", store)
     print(f"  planned in {time.perf_counter() - wall:.0f} s, {cpu_seconds() - cpu:.0f} core-seconds", flush=True)
@@ -72,7 +72,7 @@ def compare(manifest: Path, store: str) -> Iterator[tuple[str, float, float, flo
 
 @contextlib.contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Processes that compute for nothing."""
+    """Processes that keep cores busy."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         yield
@@ -85,12 +85,12 @@ def busy(processes: int) -> Iterator[None]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifests", nargs="*", type=Path, default=MANIFESTS)
-    parser.add_argument("--busy", type=int, default=0, help="processes that keep cores busy beside it")
+    parser.add_argument("--busy", type=int, default=0, help="number of processes that keep cores busy")
     arguments = parser.parse_args()
     with busy(arguments.busy):
         for manifest in arguments.manifests:
             print(f"{manifest.name}, load {os.getloadavg()[0]:.1f}", flush=True)
-            print(f"  {'':36} {'least':>9} {'quoted':>9} {'actual':>9} {'ratio':>7}", flush=True)
+            print(f"  {'':36} {'least':>9} {'estimate':>9} {'actual':>9} {'ratio':>7}", flush=True)
             with tempfile.TemporaryDirectory() as folder:
                 for what, least, most, actual in compare(manifest, folder):
                     ratio = most / actual if actual else float("nan")

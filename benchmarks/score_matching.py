@@ -1,18 +1,18 @@
-"""What configurations without labels are worth: score matching on molecular dynamics, against accurate labels alone.
+"""Gain from configurations without labels: score matching on MD compared with accurate labels alone.
 
     python -m benchmarks.score_matching [--store FOLDER] [--accurate LEVEL] [--labels 10,25] [--seeds 0,1,2]
 
-Formaldehyde runs MD at 1000 K with GFN2-xTB; no label of it is read. A small MACE learns that level's forces from the
-frequencies of the geometries, is fine-tuned on a few labels of another level, and judged on frames of trajectories of
-their own. ``unweighted`` pretrains on GFN2's labels of the same configurations: what knowing the forces would have
-given. A seed draws the labelled frames, the weights and the order. With ``--store`` an interrupted run goes on.
+A small MACE model of formaldehyde learns the forces of GFN2-xTB from the distribution of geometries in MD at 1000 K
+without labels, is fine-tuned on a few labels of another level, and tested on separate trajectories. ``unweighted``
+pretrains on GFN2 labels of the same configurations, for comparison. A seed determines labelled frames, initial weights
+and order. With ``--store``, an interrupted run continues.
 """
 
 import argparse
 import json
 import os
 
-# Before numpy: the libraries read it once.
+# Before the import of numpy, which reads it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import tempfile
@@ -36,11 +36,11 @@ FORMALDEHYDE = Configuration([6, 8, 1, 1], [[0, 0, -0.53], [0, 0, 0.68], [0, 0.9
 NAME = "formaldehyde"
 CHEAP = LevelOfTheory.parse("gfn2-xtb")
 TEMPERATURE = 1000.0
-"""K: hot enough to reach what the test frames hold, and as hot as they are."""
+"""K, the same for the test frames."""
 
 TRAJECTORIES = 8
 LABELLED, TEST = 60, 200
-"""Frames with accurate labels to draw from, and to judge by."""
+"""Number of frames with accurate labels for training, and of test frames."""
 
 STRATEGIES = ("scratch", "score-matching", "score-matching-exact", "score-matching-denoising", "unweighted")
 MODEL = ModelSettings(channels=16, correlation=2)
@@ -48,7 +48,7 @@ HELD_OUT = 5
 
 
 def sample(url: str, index: int, count: int) -> None:
-    """One trajectory into the store: the last is for the test, the one before for accurate labels."""
+    """Run one trajectory and store its frames; the last one is for tests, the one before for accurate labels."""
     parameters = {"temperature": TEMPERATURE, "timestep": 0.5, "equilibration": 500.0, "interval": 25.0}
     geometries = islice(trajectory(make_labeller(CHEAP), FORMALDEHYDE, **parameters, seed=index), count)
     origin = Origin("md", parameters, index, FORMALDEHYDE.frame_id, TEMPERATURE)
@@ -58,7 +58,7 @@ def sample(url: str, index: int, count: int) -> None:
 
 
 def fill(url: str, accurate: LevelOfTheory, configurations: int) -> None:
-    """Sample and label what the store lacks."""
+    """Make missing trajectories and labels."""
     store = Store(url)
     counts = [configurations // TRAJECTORIES] * TRAJECTORIES + [LABELLED, TEST]
     for index, count in enumerate(counts):
@@ -81,7 +81,7 @@ def frame_ids(store: Store) -> list[list[str]]:
 def measure(
     url: str, accurate: LevelOfTheory, strategy: Any, labels: int, seed: int, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Train a model and judge it, in a process that may hold torch."""
+    """Train and test a model, in a process with torch."""
     from asteroid.data.training_set import TrainingSet
     from asteroid.training.dataset import labelled_frames
     from asteroid.training.predict import predict
@@ -117,7 +117,7 @@ def measure(
 
 
 def report(results: Sequence[dict[str, Any]]) -> None:
-    """A line for each strategy and number of labels, with the spread over the seeds."""
+    """Print a line for each strategy and number of labels, with the standard deviation over seeds."""
     print(f"{'labels':>6}  {'strategy':28}{'force MAE, meV/Å':>18}{'of scratch':>12}{'training, s':>13}")
     scratch: dict[int, float] = {}
     for labels, strategy in dict.fromkeys((result["labels"], result["strategy"]) for result in results):
@@ -154,7 +154,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # Child processes look functions up by their module's name, and __main__ is not one.
+    # Child processes import functions by module name, which must not be __main__.
     from benchmarks import score_matching
 
     score_matching.main()

@@ -1,12 +1,12 @@
-"""One model of several molecules against a model of each, at equal labels, and on a molecule that it never saw.
+"""One model of several molecules compared with separate models, for equal labels, and tested on an unseen molecule.
 
-    asteroid run … (or any other way to a store with labels of the molecules), then
+    asteroid run …  (for a store with labels of the molecules), then
     python -m benchmarks.shared_models STORE --molecules methanol ethanol propanol --unseen butanol \
         --accurate 'mp2/6-31g*' --labels 12 25 50
 
-Prints a table of force errors on each molecule's test frames, in meV/Å, with the core-seconds of the trainings. The
-shared model takes as many steps for each molecule as a model of its own. The unseen molecule is compared with the cheap
-level itself and with a model of its own of ten labels. Results are kept in ``STORE/benchmarks`` and not computed again.
+Prints force errors on each molecule's test frames, in meV/Å, and core-seconds of the trainings. The shared model has as
+many steps per molecule as a separate model. For the unseen molecule, the comparison is with the cheap level and with a
+separate model with ten labels. Results are stored in ``STORE/benchmarks`` and not computed again.
 """
 
 import argparse
@@ -37,8 +37,8 @@ class Job:
     """One training.
 
     Args:
-        molecules: that train it.
-        judged: on whose test frames it is measured.
+        molecules: to train on.
+        judged: to test on (a key of stored results).
     """
 
     store: str
@@ -51,7 +51,7 @@ class Job:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Train, and measure on test frames; what was measured before is read."""
+    """Train and test a model, or read the stored result."""
     store = Store(job.store)
     path = f"benchmarks/shared-{digest([vars(job) | {'store': ''}, STEPS, MODEL.model_dump()])}.json"
     if not store.exists(path):
@@ -80,11 +80,11 @@ def _compute(store: Store, job: Job) -> dict[str, Any]:
 
 
 def frames_of(store: Store, molecule: str, accurate: LevelOfTheory, labels: int) -> TrainingFrames:
-    """The frames that a budget of so many labels would have chosen."""
+    """The frames of a budget with this number of labels."""
     budget = BudgetSettings(accurate=labels)
     known, cheap = store.labels(molecule, accurate), store.labels(molecule, CHEAP)
     splits = {frame.frame_id: frame.split for frame in store.frames(molecule)}
-    # The selections of a larger budget begin with those of a smaller one.
+    # Selections of larger budgets start with those of smaller ones.
     train, valid = (
         tuple(i for i in _largest(store, molecule, accurate, split) if i in known)[:count]
         for split, count in (("train", budget.train), ("valid", budget.valid))
@@ -100,7 +100,7 @@ def _largest(store: Store, molecule: str, accurate: LevelOfTheory, split: str) -
 
 
 def force_error(store: Store, molecule: str, accurate: LevelOfTheory, model: Any) -> float:
-    """Mean absolute error of the forces on a molecule's test frames, eV/Å; of the cheap level where model is None."""
+    """Force MAE on a molecule's test frames, eV/Å, of a model, or of the cheap level for None."""
     from asteroid.training.predict import predict
 
     known, cheap = store.labels(molecule, accurate), store.labels(molecule, CHEAP)
@@ -126,8 +126,8 @@ def main() -> None:
     single_thread_environment()
     everything = (*options.molecules, options.unseen)
 
-    def job(molecules: Sequence[str], judged: Sequence[str], labels: int, seed: int) -> Job:
-        return Job(options.store, options.accurate, tuple(molecules), tuple(judged), labels, seed, "corrected")
+    def job(molecules: Sequence[str], tested: Sequence[str], labels: int, seed: int) -> Job:
+        return Job(options.store, options.accurate, tuple(molecules), tuple(tested), labels, seed, "corrected")
 
     jobs = [job([options.unseen], [options.unseen], UNSEEN_LABELS, seed) for seed in range(options.seeds)]
     for labels in options.labels:
@@ -145,34 +145,34 @@ def main() -> None:
 
 
 def print_table(results: Sequence[Mapping[str, Any]], cheap: Mapping[str, float], options: argparse.Namespace) -> None:
-    """Means over the seeds, meV/Å."""
+    """Print means over seeds, meV/Å."""
 
-    def mean(molecules: Sequence[str], judged: str, labels: int) -> float:
-        chosen = [
-            r for r in results if r["job"]["molecules"] == [*molecules] or r["job"]["molecules"] == tuple(molecules)
-        ]
-        return 1000 * float(np.mean([r["errors"][judged] for r in chosen if r["job"]["labels"] == labels]))
+    def of(molecules: Sequence[str], labels: int) -> list[Mapping[str, Any]]:
+        wanted = (list(molecules), labels)
+        return [r for r in results if (list(r["job"]["molecules"]), r["job"]["labels"]) == wanted]
+
+    def mean(molecules: Sequence[str], tested: str, labels: int) -> float:
+        return 1000 * float(np.mean([r["errors"][tested] for r in of(molecules, labels)]))
 
     def seconds(molecules: Sequence[str], labels: int) -> float:
-        chosen = [r for r in results if tuple(r["job"]["molecules"]) == tuple(molecules)]
-        return float(np.mean([r["core_seconds"] for r in chosen if r["job"]["labels"] == labels]))
+        return float(np.mean([r["core_seconds"] for r in of(molecules, labels)]))
 
-    print(f"\nForce MAE, meV/Å, {options.seeds} seed(s); the cheap level itself last")
-    print("| molecule | " + " | ".join(f"{n} labels: shared / own" for n in options.labels) + " | gfn2-xtb |")
+    print(f"\nForce MAE, meV/Å, {options.seeds} seed(s); cheap level last")
+    print("| molecule | " + " | ".join(f"{n} labels: shared / separate" for n in options.labels) + " | gfn2-xtb |")
     for name in options.molecules:
         each = [f"{mean(options.molecules, name, n):.1f} / {mean([name], name, n):.1f}" for n in options.labels]
         print(f"| {name} | " + " | ".join(each) + f" | {1000 * cheap[name]:.0f} |")
     own = mean([options.unseen], options.unseen, UNSEEN_LABELS)
     each = [f"{mean(options.molecules, options.unseen, n):.1f} / {own:.1f}" for n in options.labels]
-    print(f"| {options.unseen} (never seen; own: {UNSEEN_LABELS} labels) | " + " | ".join(each), end="")
+    print(f"| {options.unseen} (unseen; separate: {UNSEEN_LABELS} labels) | " + " | ".join(each), end="")
     print(f" | {1000 * cheap[options.unseen]:.0f} |")
     for n in options.labels:
         apart = sum(seconds([name], n) for name in options.molecules)
-        print(f"{n} labels: {seconds(options.molecules, n):.0f} core-seconds shared, {apart:.0f} apart")
+        print(f"{n} labels: {seconds(options.molecules, n):.0f} core-seconds shared, {apart:.0f} separate")
 
 
 if __name__ == "__main__":
-    # Processes find what they run in the module, which is not __main__ for them.
+    # Child processes import functions by module name, which must not be __main__.
     from benchmarks.shared_models import main as start
 
     start()

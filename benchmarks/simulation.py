@@ -1,10 +1,10 @@
-"""Molecular dynamics in a batch against one ASE calculator a replica: the same model, molecule, step and thermostat.
+"""Molecular dynamics in a batch against one ASE calculator per replica, with the same model, time step and thermostat.
 
-For each molecule and number of replicas, ours, ASE's Langevin dynamics with MACE's own calculator, and TorchSim's with
-its own wrapper of MACE take turns in one process on one thread; each figure is the median of the turns, in
-replica-steps a second. ASE runs one replica after another, so that its figure is that of one. Ours is
-:func:`asteroid.simulation.run.simulate` as a certificate calls it, with records and judge; tracing and the first steps
-are not counted, and given in seconds of their own. First, forces are compared with those of MACE's calculator.
+For each molecule and number of replicas, three programs take turns in one process on one thread: asteroid, ASE's
+Langevin dynamics with MACE's calculator, and TorchSim with its own MACE wrapper. Each figure is the median over the
+turns, in replica-steps per second. ASE runs one replica at a time. Asteroid runs
+:func:`asteroid.simulation.run.simulate` as a certificate does, with recording and stop criterion. Tracing and the first
+steps are timed apart. Before, forces are compared with those of MACE's calculator.
 
     python -m benchmarks.simulation [--replicas 1 16 64] [--molecules formaldehyde ethanol] [--turns 3] [--seconds 4]
 """
@@ -33,12 +33,12 @@ from asteroid.simulation.potentials import TRACE_FROM, make_potential
 from asteroid.simulation.run import simulate
 from asteroid.training.model import build_model
 from asteroid.units import BOLTZMANN, FEMTOSECOND
-from asteroid.validation.dynamics import INTERVAL, bond_judge
+from asteroid.validation.dynamics import INTERVAL, bond_criterion
 
 MOLECULES = {"formaldehyde": "H2CO", "ethanol": "CH3CH2OH"}
 TIMESTEP, TEMPERATURE = 0.5, 300.0
 WEAK = 0.05
-"""eV/Å, the size of the random model's forces: so weak that atoms drift apart slowly while they are measured."""
+"""eV/Å, scale of the forces of the random model: small, so that atoms drift apart slowly during the measurement."""
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--molecules", nargs="+", default=list(MOLECULES), choices=MOLECULES)
     parser.add_argument("--replicas", nargs="+", type=int, default=[1, 16, 64])
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement, about")
+    parser.add_argument("--seconds", type=float, default=4.0, help="approximate length of each measurement")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def measure(name: str, replicas: list[int], turns: int, seconds: float) -> list[dict[str, Any]]:
-    """One row a number of replicas."""
+    """One row for each number of replicas: replica-steps/s of each program, tracing time in s, force difference."""
     start = Configuration.from_atoms(molecule(MOLECULES[name]))
     elements = sorted(set(start.numbers.tolist()))
     neighbours = float(len(start.numbers) - 1)
@@ -99,13 +99,13 @@ def measure(name: str, replicas: list[int], turns: int, seconds: float) -> list[
 
 
 def _steps_for(seconds: float, run: Callable[[int], float]) -> int:
-    """So many steps that a measurement takes about so long; warms up on the way."""
+    """Number of steps that take about this many seconds; also warms up."""
     run(10)
     return max(10, 10 * round(seconds / run(10)))
 
 
 def our_steps(model: torch.nn.Module, start: Configuration, count: int) -> tuple[float, Callable[[int], float]]:
-    """Seconds until the first steps are through, and a function that measures so many steps of a simulation."""
+    """Seconds for tracing and the first steps, and a function that times a number of further steps."""
     first = _simulate(model, start, count, 30)
 
     def run(steps: int) -> float:
@@ -115,14 +115,14 @@ def our_steps(model: torch.nn.Module, start: Configuration, count: int) -> tuple
 
 
 def _simulate(model: torch.nn.Module, start: Configuration, count: int, measured: int) -> tuple[float, float]:
-    """Seconds of the first steps with tracing, and of those that follow them."""
+    """Seconds for the first steps with tracing, and for ``measured`` steps after them."""
 
     class Enough(Exception):
-        """The simulation need not come to its end."""
+        """Ends the simulation early."""
 
     interval = round(INTERVAL["nvt"] / TIMESTEP)
     warm, last = 3 * interval, 3 * interval - (-measured // interval) * interval
-    judge = bond_judge(start)
+    stop = bond_criterion(start)
     reached: dict[int, float] = {}
 
     def watch(done: int, _: int) -> None:
@@ -141,8 +141,8 @@ def _simulate(model: torch.nn.Module, start: Configuration, count: int, measured
             duration=(TRACE_FROM + last) * TIMESTEP / 1000,
             interval=INTERVAL["nvt"],
             seeds=range(count),
-            # Random weights hold no molecule together: the verdict costs its time and is ignored.
-            judge=lambda positions: [None for _ in judge(positions)],
+            # Random weights hold no molecule together: the criterion is timed, and its result ignored.
+            stop=lambda positions: [None for _ in stop(positions)],
             on_progress=watch,
         )
     return reached[warm] - began, (reached[last] - reached[warm]) * measured / (last - warm)

@@ -1,7 +1,7 @@
-"""What a store with a million labels costs: time and peak memory of everything that is done with it as a whole.
+"""Time and peak memory of operations on a store with a million labels.
 
-A molecule of ten atoms, in the small files that campaigns leave behind, then compacted. Each step runs in a process of
-its own, whose peak memory is the system's figure (VmHWM); the first line is what a process takes that does nothing.
+A molecule with ten atoms, first in many small files as campaigns write them, then compacted. Each step runs in its own
+process; peak memory is VmHWM. The first line is for an empty step.
 
     python -m benchmarks.store_scale [--rows 1000000] [--files 2000] [--store URL]
 """
@@ -31,12 +31,13 @@ SHARE_LABELLED = 0.95
 
 
 def frame_ids(rows: int) -> list[str]:
+    """Random frame ids."""
     digits = np.random.default_rng(0).bytes(16 * rows).hex()
     return [digits[i : i + 32] for i in range(0, len(digits), 32)]
 
 
 def attempts(ids: list[str], seed: int) -> pa.Table:
-    """Accepted labels with random energies and forces, one failed attempt in a hundred."""
+    """Labels with random energies and forces, 1% of them failed."""
     rng, count = np.random.default_rng(seed), len(ids)
     failed = rng.random(count) < 0.01
 
@@ -113,7 +114,7 @@ ORDER = ("nothing", "ingest", "resume", "status", "label_table", "labels", "comp
 
 
 def run_step(name: str, url: str, rows: int, files: int) -> dict[str, str | float]:
-    """One step in this process, with its cost."""
+    """Run one step in this process; returns its result, times and peak memory."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = STEPS[name](Store(url), rows, files)
     memory = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
@@ -128,8 +129,8 @@ def run_step(name: str, url: str, rows: int, files: int) -> dict[str, str | floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="frames that are selected; 95 %% of them labelled")
-    parser.add_argument("--files", type=int, default=2000, help="files in which the labels come")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="number of frames, 95%% of them labelled")
+    parser.add_argument("--files", type=int, default=2000, help="number of files with labels")
     parser.add_argument("--store", help="folder or URL; must be empty (a temporary folder by default)")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

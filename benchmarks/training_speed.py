@@ -1,15 +1,14 @@
-"""Our training against MACE's own script: the same model, data, batches, precision and loss, one thread, in turn.
+"""Training speed of asteroid compared with MACE's script: same model, data, batches, precision and loss, one thread.
 
-Both train from random weights and evaluate the same held-out frames equally often; the lines that they print then are
-timed here, from the start of the process, in wall seconds and in CPU seconds of the process. The steady state is the
-median time between evaluations, which are part of it. Start-up is what comes before: imports, graphs, the model, and
-tracing or compiling the first steps. The time to an error is that until the smallest error of MACE's script is first
-reached; the learning rate falls along a cosine in ours, and stays in MACE's.
+Both train from random weights and evaluate the same held-out frames equally often. Their output lines are timed from
+the start of the process, in wall and CPU seconds. The steady state is the median time between evaluations, including
+these. Start-up includes imports, graphs, the model, and tracing or compilation. The time to an error is the time until
+the smallest error of MACE's script is reached. The learning rate follows a cosine in asteroid and is constant in MACE.
 
     python -m benchmarks.training_speed [--data FILE.npz] [--train 800] [--steps 2000] [--batch-size 20]
 
-``FILE.npz`` holds ``Z``, ``R``, ``E``, ``F`` of one molecule in eV and Å, in its own order; without it, formaldehyde is
-displaced and labelled with GFN2-xTB.
+``FILE.npz`` has ``Z``, ``R``, ``E``, ``F`` of one molecule in eV and Å; by default, displaced geometries of
+formaldehyde with GFN2-xTB labels are used.
 """
 
 import argparse
@@ -39,7 +38,7 @@ from benchmarks.labelling_overhead import FORMALDEHYDE, displaced
 
 MODEL = {"channels": 32, "max_l": 1, "max_ell": 2, "correlation": 3, "interactions": 2, "radial": 8, "r_max": 4.5}
 LEARNING_RATE, ENERGY_WEIGHT, FORCES_WEIGHT, EMA, CLIP = 0.01, 1.0, 100.0, 0.99, 10.0
-"""MACE's own default rate for its Adam; our optimiser has the default of the manifest."""
+"""Default learning rate of MACE; asteroid uses the default of the manifest."""
 VALID = 100
 STEPS_PER_EVALUATION = 200
 LEVEL = LevelOfTheory.parse("gfn2-xtb")
@@ -50,7 +49,7 @@ MACES = re.compile(r"Epoch (?P<step>\d+):.*MAE_F= *(?P<mae>[\d.]+) meV")
 
 @dataclass(frozen=True)
 class Line:
-    """One evaluation: the step after it, the force MAE in meV/Å, and seconds since the process started."""
+    """One evaluation: step, force MAE in meV/Å, and seconds since the start of the process."""
 
     step: int
     mae: float
@@ -60,13 +59,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Speed:
-    """What one training took.
+    """Speed of one training.
 
     Args:
-        frames_per_second, frames_per_cpu_second: of the steady state.
-        start_up: wall seconds before it.
-        seconds_to_error: wall seconds from the start until the error asked for; None when it was never reached.
-        error: the smallest force MAE, meV/Å.
+        frames_per_second, frames_per_cpu_second: in the steady state.
+        start_up: wall seconds before the steady state.
+        seconds_to_error: wall seconds until the target error; None if it is not reached.
+        error: smallest force MAE, meV/Å.
     """
 
     name: str
@@ -78,7 +77,7 @@ class Speed:
 
 
 def label(path: str, count: int) -> None:
-    """Write labelled formaldehydes. Nothing in this process imports torch, with which tblite does not share one."""
+    """Write labelled geometries of formaldehyde; this process must not import torch, because it runs tblite."""
     labeller = make_labeller(LEVEL)
     configurations = displaced(FORMALDEHYDE, count)
     labels = [labeller.compute(configuration) for configuration in configurations]
@@ -92,10 +91,10 @@ def label(path: str, count: int) -> None:
 
 
 def run(command: Sequence[str], pattern: re.Pattern[str], *, steps: int, request: str = "", cwd: str) -> list[Line]:
-    """Run a training and time the lines that it prints after its evaluations.
+    """Run a training and time its output lines after evaluations.
 
     Args:
-        steps: how many one unit of the pattern's ``step`` stands for.
+        steps: number of training steps for one ``step`` of the pattern.
     """
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -116,11 +115,13 @@ def run(command: Sequence[str], pattern: re.Pattern[str], *, steps: int, request
 
 
 def cpu_seconds(process: int) -> float:
+    """CPU seconds of a running process."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def summarise(name: str, lines: Sequence[Line], batch_size: int, target: float) -> Speed:
+    """Speed from the evaluations; ``target`` is an error in meV/Å."""
     pairs = list(itertools.pairwise(lines))
     wall = statistics.median((b.wall - a.wall) / (b.step - a.step) for a, b in pairs)
     cpu = statistics.median((b.cpu - a.cpu) / (b.step - a.step) for a, b in pairs)
@@ -130,7 +131,7 @@ def summarise(name: str, lines: Sequence[Line], batch_size: int, target: float) 
 
 
 def run_maces(folder: str, data: dict[str, Any], arguments: argparse.Namespace) -> list[Line]:
-    """``mace_run_train`` on the same frames; what is not named here is its default, as in our models."""
+    """Run ``mace_run_train`` on the same frames; other options have their defaults, as in asteroid's models."""
     for name, frames in (
         ("train", range(arguments.train)),
         ("valid", range(arguments.train, arguments.train + VALID)),
@@ -173,6 +174,7 @@ def run_maces(folder: str, data: dict[str, Any], arguments: argparse.Namespace) 
 
 
 def run_ours(data: str, arguments: argparse.Namespace) -> list[Line]:
+    """Run asteroid's training."""
     stage = {
         "name": "benchmark",
         "steps": arguments.steps,

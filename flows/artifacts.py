@@ -1,6 +1,6 @@
-"""Artifacts of the flow run that is running: progress, label counts and cost, rounds, certificates, links to reports.
+"""Artifacts of the current flow run: progress, label counts and cost, rounds, certificates, links to reports.
 
-A server that is away for a while does not stop the work: what it misses is named in the log.
+If the server is not reachable, the work continues, and the log names the missing artifact.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 def artifact_key(*words: str) -> str:
     """A key that Prefect accepts: lower-case letters, digits and single dashes.
 
-    Words that do not consist of these alone could give the key of others, so a hash of them follows.
+    A hash is appended if other characters were replaced, so that keys stay unique.
 
     >>> artifact_key("labels", "water")
     'labels-water'
@@ -48,7 +48,7 @@ def artifact_key(*words: str) -> str:
 
 
 class ProgressArtifact:
-    """Shows one step in the UI; a :data:`asteroid.pipeline.progress.Show`."""
+    """Shows the progress of one step in the UI; a :data:`asteroid.pipeline.progress.Show`."""
 
     def __init__(self) -> None:
         self._artifact: Any = None
@@ -69,7 +69,7 @@ class ProgressArtifact:
 
 
 def progress_of(title: str) -> Callable[[], Awaitable[str]]:
-    """Gives what a :class:`ProgressArtifact` in another flow run shows; "" where there is none, or no answer."""
+    """Reads the :class:`ProgressArtifact` of another flow run; "" without one, or without an answer."""
 
     async def read() -> str:
         try:
@@ -82,18 +82,18 @@ def progress_of(title: str) -> Callable[[], Awaitable[str]]:
 
 
 async def show_labels(store: Store, molecule: MoleculeSettings) -> None:
-    """A table of a molecule's labels and their cost."""
+    """Table of a molecule's labels and their cost."""
     rows = await asyncio.to_thread(store.status, molecule.name)
     table = acreate_table_artifact(
         [{**row, "core_hours": round(row["core_hours"], 4)} for row in rows],
         key=artifact_key("labels", molecule.name),
-        description=f"Labels of {molecule.name} and what they cost",
+        description=f"Labels of {molecule.name} and their cost",
     )
     await _tolerantly(molecule.name, table)
 
 
 async def show_rounds(molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None) -> None:
-    """What each round picked, why, what it cost and what it brought."""
+    """Table of the rounds: picked frames, cost, errors and decisions."""
     page = acreate_markdown_artifact(
         rounds_markdown(molecule.name, rounds, stop),
         key=artifact_key("rounds", molecule.name),
@@ -123,10 +123,10 @@ async def show_outcome(store: Store, molecule: MoleculeSettings, outcome: dict[s
 
 
 def publish(store: Store, path: str) -> str | None:
-    """Copy a report, which is one self-contained page, to where a file server hands it out; its URL.
+    """Copy a report to the folder of the file server; returns its URL.
 
-    Browsers open neither ``file://`` nor ``s3://`` from Prefect's page. ``ASTEROID_REPORTS`` is the folder of copies,
-    ``ASTEROID_REPORTS_URL`` what serves it. None where these are not set: the certificate says where the report lies.
+    Browsers open neither ``file://`` nor ``s3://`` links on Prefect's pages. ``ASTEROID_REPORTS`` is the folder for
+    copies, ``ASTEROID_REPORTS_URL`` its URL. None if these are not set; the certificate has the path of the report.
     """
     folder, url = os.environ.get("ASTEROID_REPORTS"), os.environ.get("ASTEROID_REPORTS_URL")
     if not folder or not url:

@@ -1,7 +1,7 @@
-"""Can flows run here: the Prefect server, its work pools and its deployments.
+"""Checks of the Prefect server, its work pools and its deployments.
 
-``asteroid doctor`` finds :func:`check` through the entry point ``asteroid.doctor``. It speaks HTTP with the server, so
-Prefect itself, which takes seconds to import, is not loaded.
+``asteroid doctor`` finds :func:`check` through the entry point ``asteroid.doctor``. It uses HTTP, because importing
+Prefect takes seconds.
 """
 
 import json
@@ -16,14 +16,14 @@ from asteroid.pipeline.steps import Resource
 LOCAL = "http://127.0.0.1:4200/api"
 POOLS = ("orchestrator", "cheap-cpu", "accurate-cpu", "gpu")
 DEPLOYMENTS = ("asteroid/full-pipeline", *(f"step/{resource}" for resource in get_args(Resource)))
-"""What ``prefect.yaml`` deploys and :mod:`flows.pools` runs."""
+"""Deployments in ``prefect.yaml``, which :mod:`flows.pools` runs."""
 
 TIMEOUT = 10.0
 """s"""
 
 
 def check() -> list[Check]:
-    """The server that this environment names, or the local one, if there is one."""
+    """Check the server at ``PREFECT_API_URL``, or the local one if it runs."""
     api = os.environ.get("PREFECT_API_URL", "").rstrip("/")
     if not api and not _answers(LOCAL):
         return [Check("Prefect", "ok", "no server; asteroid run needs none", "for a server with workers: make up")]
@@ -37,8 +37,8 @@ def _server(api: str) -> list[Check]:
     theirs, ours = _get(f"{api}/admin/version"), version("prefect")
     checks = [Check("Prefect", "ok", f"{api} answers, version {theirs}")]
     if theirs != ours:
-        found = f"{api} has version {theirs}, here is {ours}"
-        checks = [Check("Prefect", "warning", found, "install the same on both")]
+        found = f"{api} has version {theirs}, this environment {ours}"
+        checks = [Check("Prefect", "warning", found, "install the same version on both")]
     pools = {pool["name"]: pool for pool in _get(f"{api}/work_pools/filter", {})}
     absent = [name for name in POOLS if name not in pools]
     idle = [name for name in POOLS if name in pools and pools[name]["status"] != "READY"]
@@ -70,7 +70,7 @@ def _answers(api: str) -> bool:
 
 
 def _get(url: str, filter: dict[str, Any] | None = None) -> Any:
-    """Ask the API; with a filter, post it."""
+    """JSON answer of the API to a GET request, or to a POST request with a filter."""
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get("PREFECT_API_KEY"):
         headers["Authorization"] = f"Bearer {key}"

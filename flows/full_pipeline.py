@@ -19,12 +19,12 @@ async def asteroid(
     """From a manifest to certified models: sample, label, train, validate, report.
 
     Args:
-        manifest: path of a YAML file, as the workers see it.
+        manifest: path of a YAML file on the workers.
         store: folder or URL; the manifest's own when not given.
 
     Returns:
-        One outcome a molecule: name, whether its certificate was passed, errors, and where model and report lie. When
-        one could not be finished the flow run has failed, with the reason as its message.
+        One outcome per molecule: name, whether its certificate passed, errors, and paths of model and report. If a
+        molecule failed, the flow run fails with the reason as its message.
     """
     try:
         loaded = stages.load_checked(manifest)

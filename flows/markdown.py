@@ -1,4 +1,4 @@
-"""What the UI shows as Markdown: a finished molecule's three answers and certificate, and its rounds."""
+"""Markdown pages for the UI: certificate of a molecule, and its rounds."""
 
 import base64
 from collections import Counter
@@ -12,7 +12,7 @@ from asteroid.store.round_records import ErrorInterval, RoundRecord
 
 
 def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> str:
-    """Verdict, the three answers with their pictures, errors against the scratch model, and the certificate's lines.
+    """Result, three answers with plots, errors compared with the scratch model, and the lines of the certificate.
 
     Args:
         outcome: of :func:`asteroid.stages.outcome`.
@@ -48,7 +48,7 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
 
 
 def _answers(store: Store, folder: str) -> list[str]:
-    """How good, what it cost and what that bought, as the report has them."""
+    """Accuracy, cost and benefit, as in the report."""
     answers = records.read(store, Answers, f"{folder}/answers.json")
     lines = []
     for name, question in QUESTIONS.items():
@@ -74,16 +74,16 @@ def _number(value: float | None) -> str:
 
 
 def rounds_markdown(name: str, rounds: Sequence[RoundRecord], stop: str | None = None) -> str:
-    """A table of the rounds so far: what was picked, what it cost, errors before and after, and why it goes on or ends.
+    """Table of the rounds so far: picked frames, cost, errors before and after, and decisions.
 
     Args:
-        rounds: records of :mod:`asteroid.stages.rounds`.
-        stop: why the loop has ended; None while it runs.
+        rounds: records of :mod:`asteroid.stages.round_files`.
+        stop: reason for the end of the loop; None while it runs.
     """
     lines = [
         f"# {name}: {len(rounds)} rounds of accurate labels",
         "",
-        "Force errors in meV/Å, with their 95 % intervals: of the model before on the labels that a round bought, and "
+        "Force errors in meV/Å, with their 95 % intervals: of the previous model on the new labels of a round, and "
         "of the round's own model on held-out frames.",
         "",
         "| round | labels | picked | before, on fresh labels | after, on held-out frames | core-hours | decision |",
@@ -95,7 +95,7 @@ def rounds_markdown(name: str, rounds: Sequence[RoundRecord], stop: str | None =
         if found.bought is not None and found.bought.kind == "energies":
             picked += "; energies alone"
         if found.because:
-            picked += f" (the certificate before had failed in: {', '.join(found.because)})"
+            picked += f" (the previous certificate failed in: {', '.join(found.because)})"
         lines.append(
             f"| {found.round} | {found.accurate_labels} | {found.criterion}: {picked} "
             f"| {_interval(found.fresh_error)} | {_interval(found.held_out)} | {found.core_seconds.total / 3600:.3g} "

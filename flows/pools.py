@@ -1,7 +1,7 @@
 """Steps as flow runs on work pools.
 
-A step is one flow run, or a few shards; a run that is lost is submitted again a bounded number of times, and a parent
-that is retried finds its children by their idempotency keys instead of starting them twice.
+A step is one flow run, or several shards. A lost run is submitted again a limited number of times. A parent that is
+retried finds its children by their idempotency keys instead of starting them again.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from flows import artifacts
 log = logging.getLogger(__name__)
 
 SHARD_SECONDS = 300.0
-"""Wall time that a shard should take: long against the 4 s and 8 s of slot time that a flow run costs."""
+"""Target wall time of a shard: long compared with the 4 to 8 s of slot time that a flow run costs."""
 
 MAX_SHARDS = 64
 
@@ -40,11 +40,11 @@ _MOLECULE = TypeAdapter(MoleculeSettings)
 
 @dataclass
 class PoolRunner(Runner):
-    """Steps as flow runs of the deployment ``step/RESOURCE`` of their resource class.
+    """Runs steps as flow runs of the deployment ``step/RESOURCE``.
 
     Args:
-        run_id: of the parent's flow run: makes idempotency keys that are stable within one pipeline run.
-        run_count: how often the parent has run: each retry of it grants further attempts.
+        run_id: of the parent's flow run, for idempotency keys that are stable within one pipeline run.
+        run_count: number of runs of the parent: each retry allows further attempts.
     """
 
     run_id: str
@@ -57,7 +57,7 @@ class PoolRunner(Runner):
         if name == "label":
             await self._label(store, molecule, occasion, **parameters)
             return
-        async with _telling(artifacts.progress_of(STEPS[name].title(molecule, **parameters))):
+        async with _logged(artifacts.progress_of(STEPS[name].title(molecule, **parameters))):
             await self._submit(name, store, molecule, occasion, **parameters)
 
     async def show_labels(self, store: Store, molecule: MoleculeSettings) -> None:
@@ -72,7 +72,7 @@ class PoolRunner(Runner):
         await artifacts.show_outcome(store, molecule, outcome)
 
     async def _label(self, store: Store, molecule: MoleculeSettings, occasion: str, *, level: str) -> None:
-        """The labels of a level in shards, each a flow run where it lacks something; told of together."""
+        """Label a level in shards, one flow run for each shard with missing labels; progress is that of all shards."""
         parsed = LevelOfTheory.parse(level, imported=True)
         forces = molecule.label_settings(parsed).forces
 
@@ -84,7 +84,7 @@ class PoolRunner(Runner):
 
         total = await left()
         shards = await asyncio.to_thread(self._shards, store, molecule, parsed, occasion, total)
-        async with _telling(progress):
+        async with _logged(progress):
             each = (
                 self._submit("label", store, molecule, occasion, level=level, shard=shard, shards=shards)
                 for shard in range(shards)
@@ -96,10 +96,9 @@ class PoolRunner(Runner):
     def _shards(
         self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, occasion: str, missing: int
     ) -> int:
-        """How many shards a labelling step has: decided once in a pipeline run and kept.
+        """Number of shards of a labelling step, decided once per pipeline run and stored.
 
-        A parent that is retried sees fewer frames missing; had it decided anew, its shards would overlap those still
-        running.
+        A retried parent sees fewer missing frames; with another number, its shards would overlap those still running.
         """
         path = paths.shards(self.run_id, molecule.name, occasion)
         if store.exists(path):
@@ -114,7 +113,7 @@ class PoolRunner(Runner):
     async def _submit(
         self, name: str, store: Store, molecule: MoleculeSettings, occasion: str, **parameters: Any
     ) -> None:
-        """Run a step until it has completed and nothing is missing: ATTEMPTS times for each run of the parent."""
+        """Run a step until it has completed and nothing is missing; ATTEMPTS times for each run of the parent."""
         step = STEPS[name]
 
         async def lacks() -> bool:
@@ -123,7 +122,7 @@ class PoolRunner(Runner):
         if not await lacks():
             return
         title = step.title(molecule, **parameters)
-        # In a loop of rounds, each budget is another training and another certificate.
+        # During active learning, each label budget has its own training and certificate.
         work = digest([molecule.model_name, molecule.name, molecule.budget.accurate, name, parameters, occasion])
         reason = ""
         for attempt in range(ATTEMPTS * self.run_count):
@@ -143,8 +142,8 @@ class PoolRunner(Runner):
                 )
             if run.state is not None and run.state.is_completed() and (step.once or not await lacks()):
                 return
-            # A lost run is sent again. One that failed would fail again, and one that a person cancelled was not
-            # wanted; those of an earlier run of the parent are passed over, since somebody has asked to try again.
+            # Lost runs are submitted again. Failed runs would fail again, and cancelled ones are not wanted, except
+            # those of an earlier run of the parent, which the user has retried.
             lost = run.state is None or run.state.is_crashed() or run.state.is_completed()
             if not lost and attempt >= ATTEMPTS * (self.run_count - 1):
                 raise AsteroidError(f"{title}: {_reason(molecule, run.state)}")
@@ -154,26 +153,26 @@ class PoolRunner(Runner):
 
 
 def _reason(molecule: MoleculeSettings, state: State[Any] | None) -> str:
-    """What a child said, without the molecule's name, which the parent says."""
+    """Message of a child without the molecule's name, which the parent adds."""
     return ((state.message if state else None) or "no reason given").removeprefix(f"{molecule.name}: ")
 
 
 @asynccontextmanager
-async def _telling(progress: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
-    """Log how far the work in the block is, whenever that has changed and not more often than people want to read."""
+async def _logged(progress: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
+    """Log changes in the progress of the work in the block, at most every LOG_SECONDS."""
 
-    async def tell() -> None:
-        told = ""
+    async def log_changes() -> None:
+        last = ""
         while True:
             await asyncio.sleep(LOG_SECONDS)
-            # A store that is away for a moment is the work's concern.
+            # A store that is unreachable for a moment concerns only the work itself.
             with suppress(AsteroidError):
-                if (now := await progress()) != told:
+                if (now := await progress()) != last:
                     log.info("%s", now)
-                    told = now
+                    last = now
 
-    telling = asyncio.create_task(tell())
+    logging_task = asyncio.create_task(log_changes())
     try:
         yield
     finally:
-        telling.cancel()
+        logging_task.cancel()

@@ -1,7 +1,7 @@
-"""The flow that workers run: one step of the table, by its name. References go in, results go through the store.
+"""The flow that workers run: one step of the table, by name. Its results go through the store.
 
-Deployed once for each resource class, to its work pool (see ``prefect.yaml``). The parent names each run by molecule
-and step (:mod:`flows.pools`).
+Deployed once per resource class, to its work pool (``prefect.yaml``). The parent names each run by molecule and step
+(:mod:`flows.pools`).
 """
 
 from typing import Any
@@ -28,6 +28,6 @@ async def step(store: str, molecule: MoleculeSettings, name: str, parameters: di
     try:
         await run_step(STEPS[name], Store(store), molecule, parameters, show=ProgressArtifact())
     except AsteroidError as error:
-        # Raised on purpose, it is a state with a message: Prefect logs no traceback of it.
+        # An expected error becomes a state with a message, without a traceback in Prefect's log.
         return Failed(message=str(error))
     return None

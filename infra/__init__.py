@@ -1,1 +1,1 @@
-"""Running asteroid's server and workers: on this machine (:mod:`infra.local`), in containers, on clusters."""
+"""Prefect server and workers for asteroid: on this machine (:mod:`infra.local`), in containers, on clusters."""

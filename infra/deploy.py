@@ -1,8 +1,8 @@
-"""Work pools, deployments and the automation for lost runs, on whatever server ``PREFECT_API_URL`` names.
+"""Work pools, deployments and the automation for lost runs, on the server at ``PREFECT_API_URL``.
 
-``python -m infra.deploy process`` makes process pools, whose workers run flows beside themselves: one host, or Slurm.
-``python -m infra.deploy kubernetes`` makes Kubernetes pools from the templates in ``infra/pools/``. Which pools there
-are stands in ``prefect.yaml``. Calling it again updates everything in place.
+``python -m infra.deploy process`` creates process pools, whose workers run flows on their own machine: one host, or
+Slurm. ``python -m infra.deploy kubernetes`` creates Kubernetes pools from the templates in ``infra/pools/``. The pools
+are those of ``prefect.yaml``. A second call updates everything.
 """
 
 import argparse
@@ -22,16 +22,16 @@ POOLS = Path(__file__).resolve().parent / "pools"
 
 
 def pool_names() -> list[str]:
-    """The work pools that the deployments in ``prefect.yaml`` name."""
+    """Names of the work pools in ``prefect.yaml``."""
     content = yaml.safe_load((HOME / "prefect.yaml").read_text())
     return sorted({deployment["work_pool"]["name"] for deployment in content["deployments"]})
 
 
 def kubernetes_template(pool: str) -> dict[str, Any]:
-    """The base job template of a Kubernetes pool: the common one, with this pool's image and resources as defaults.
+    """Base job template of a Kubernetes pool: the common one with this pool's image and resources as defaults.
 
     Raises:
-        SystemExit: when ``sizes.yaml`` does not know the pool, or names a variable that the template does not have.
+        SystemExit: when ``sizes.yaml`` lacks the pool, or names a variable that the template does not have.
     """
     template: dict[str, Any] = json.loads((POOLS / "kubernetes.json").read_text())
     sizes = yaml.safe_load((POOLS / "sizes.yaml").read_text())
@@ -47,7 +47,7 @@ def kubernetes_template(pool: str) -> dict[str, Any]:
 
 
 def create_pool(name: str, kind: str) -> None:
-    """Create a work pool, or update it."""
+    """Create or update a work pool."""
     command = ["work-pool", "create", name, "--type", kind, "--overwrite"]
     if kind != "kubernetes":
         _prefect(*command)
@@ -63,13 +63,14 @@ def _prefect(*arguments: str) -> None:
 
 
 def _run(*command: str) -> None:
-    # ASTEROID_HOME is resolved when deploying: it must be the folder that holds the code where the workers are.
+    # ASTEROID_HOME is resolved when deploying: the folder of the code on the workers.
     result = subprocess.run(command, cwd=HOME, env={"ASTEROID_HOME": str(HOME), **os.environ})
     if result.returncode:
         sys.exit(f"{' '.join(command)} ended with exit code {result.returncode}")
 
 
 def main() -> None:
+    """Create the pools, the deployments and the automation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("process", "kubernetes"))
     kind = parser.parse_args().kind

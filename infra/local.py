@@ -1,9 +1,9 @@
 """``make up`` and ``make down``: a Prefect server, work pools, deployments and workers on this machine.
 
-Everything listens on 127.0.0.1 and keeps its state in ``.asteroid/``; the API and the UI ask for the string in
-``.asteroid/auth``. What dies is started again (:mod:`infra.supervisor`). Set ``ASTEROID_DATABASE_URL`` to a
-``postgresql+asyncpg://…`` URL for more than a demo: SQLite locks under many workers. ``ASTEROID_PORT`` moves the ports
-and ``ASTEROID_STATE`` the folder, for a second server beside the first.
+Everything listens on 127.0.0.1 and keeps its state in ``.asteroid/``; API and UI ask for the string in
+``.asteroid/auth``. Processes that end are restarted (:mod:`infra.supervisor`). SQLite locks under many workers, so set
+``ASTEROID_DATABASE_URL`` to a ``postgresql+asyncpg://…`` URL for more than a demo. For a second server, set
+``ASTEROID_PORT`` and ``ASTEROID_STATE`` (the folder).
 """
 
 import argparse
@@ -25,32 +25,32 @@ from infra.running import HOME, STATE
 SUPERVISOR = "supervisor"
 AUTH = STATE / "auth"
 REPORTS = STATE / "reports"
-"""Copies of the reports that the UI links to."""
+"""Copies of reports, to which the UI links."""
 PORT = int(os.environ.get("ASTEROID_PORT", "4200"))
 API = f"http://127.0.0.1:{PORT}/api"
 FILES = f"http://127.0.0.1:{PORT + 1}"
 PREFECT_TOML = STATE.parent / "prefect.toml"
 START_SECONDS = 300.0
 BATCH = "200"
-"""The server's recorders lose records of bursts with their default batch sizes of 1."""
+"""With the default batch size of 1, the server's recorders lose records in bursts."""
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A work pool and how many flow runs its worker on this machine takes at once."""
+    """A work pool, and the number of parallel flow runs of its worker on this machine."""
 
     name: str
     limit: int
 
 
 def pools() -> tuple[Pool, ...]:
-    """A labelling flow run uses every core, so a pool has one at a time; a training uses one where there is no GPU."""
+    """One labelling flow run per pool, which uses every core; one training per GPU, or per core without a GPU."""
     trainings = 1 if shutil.which("nvidia-smi") else len(os.sched_getaffinity(0))
     return (Pool("orchestrator", 4), Pool("cheap-cpu", 1), Pool("accurate-cpu", 1), Pool("gpu", trainings))
 
 
 def environment() -> dict[str, str]:
-    """What server and workers run with; the user's own Prefect profile is neither read nor changed."""
+    """Environment of server and workers; the user's own Prefect profile is neither read nor changed."""
     result = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     result |= {
         "ASTEROID_HOME": str(HOME),
@@ -65,7 +65,7 @@ def environment() -> dict[str, str]:
         "PREFECT_PROFILES_PATH": str(STATE / "prefect" / "profiles.toml"),
         "PREFECT_SERVER_API_AUTH_STRING": auth_string(),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # What `--watch` shows besides heartbeats.
+        # So that `--watch` shows log lines.
         "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
         "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": BATCH,
@@ -81,7 +81,7 @@ def environment() -> dict[str, str]:
 
 
 def services() -> dict[str, list[str]]:
-    """The command of everything that is kept running, the server first."""
+    """Commands of all services that are kept running, the server first."""
     prefect = str(Path(sys.executable).with_name("prefect"))
     result = {"server": [prefect, "server", "start", "--host", "127.0.0.1", "--port", str(PORT)]}
     for pool in pools():
@@ -92,7 +92,7 @@ def services() -> dict[str, list[str]]:
 
 
 def auth_string() -> str:
-    """``user:password`` of the API: made once, and kept where only this user can read it."""
+    """``user:password`` of the API, generated once and readable by this user only."""
     STATE.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not AUTH.exists():
         _write_secret(AUTH, f"asteroid:{secrets.token_urlsafe(24)}\n")
@@ -100,13 +100,13 @@ def auth_string() -> str:
 
 
 def up() -> None:
-    """Start what is not running."""
+    """Start all services that are not running."""
     missing = [name for name in (SUPERVISOR, *services()) if not running.is_running(name)]
     if not missing and _healthy():
         print(f"already running: UI at http://127.0.0.1:{PORT}")
         return
     for name, port in (("server", PORT), ("files", PORT + 1)):
-        # A supervisor may be starting it again at this moment.
+        # A supervisor may be restarting it at this moment.
         if name in missing and SUPERVISOR in missing:
             _require_free(port)
     auth_string()
@@ -116,11 +116,14 @@ def up() -> None:
         if SUPERVISOR in missing:
             running.start("server", services()["server"], environment())
     _wait_for(_healthy, "the server did not answer", "server")
-    # So that `prefect` called in this folder speaks to this server without any setting.
+    # So that `prefect`, called in this folder, uses this server.
     settings = f'[api]\nurl = "{API}"\nauth_string = "{auth_string()}"\n'
     _write_secret(PREFECT_TOML, f"# Written by `make up`, removed by `make down`.\n{settings}")
     print("creating work pools, deployments and the automation for lost runs …", flush=True)
-    _run(sys.executable, "-m", "infra.deploy", "process")
+    deploy = [sys.executable, "-m", "infra.deploy", "process"]
+    result = subprocess.run(deploy, cwd=HOME, env=environment(), capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"{' '.join(deploy)} failed:\n{result.stdout}{result.stderr}")
     if SUPERVISOR in missing:
         running.start(SUPERVISOR, [sys.executable, "-m", "infra.supervisor"], environment())
     _wait_for(lambda: all(map(running.is_running, services())), "not everything is running", SUPERVISOR)
@@ -137,7 +140,7 @@ stop      make down"""
 
 
 def down() -> None:
-    """Stop the supervisor, then workers, then the server, and leave nothing running."""
+    """Stop the supervisor, then the workers, then the server."""
     order = sorted(
         running.names(), key=lambda name: (name != SUPERVISOR, not name.startswith("worker"), name == "server")
     )
@@ -148,7 +151,7 @@ def down() -> None:
 
 
 def _write_secret(path: Path, text: str) -> None:
-    """Write a file that nobody else can read, not even for a moment."""
+    """Write a file that only this user can read, from its creation on."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
@@ -160,13 +163,6 @@ def _wait_for(reached: Callable[[], bool], otherwise: str, name: str) -> None:
         if time.monotonic() > deadline:
             sys.exit(f"{otherwise} within {START_SECONDS:.0f} s; see {STATE / name}.log")
         time.sleep(0.3)
-
-
-def _run(*command: str) -> str:
-    result = subprocess.run(command, cwd=HOME, env=environment(), capture_output=True, text=True)
-    if result.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
-    return result.stdout
 
 
 def _healthy() -> bool:
@@ -191,6 +187,7 @@ def _shown(path: str | Path) -> str:
 
 
 def main() -> None:
+    """Read the command, ``up`` or ``down``, and run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("up", "down"))
     {"up": up, "down": down}[parser.parse_args().what]()

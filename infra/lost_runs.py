@@ -1,6 +1,6 @@
-"""The automation that turns a flow run nobody hears of any more into Crashed, so that the parent submits it again.
+"""Automation that marks flow runs without heartbeats as Crashed, so that the parent submits them again.
 
-Run against any server: ``python -m infra.lost_runs`` with ``PREFECT_API_URL`` set. Flow runs must send heartbeats
+``python -m infra.lost_runs`` with ``PREFECT_API_URL`` set. Flow runs must send heartbeats
 (``PREFECT_FLOWS_HEARTBEAT_FREQUENCY``, 30 s at least).
 """
 
@@ -14,11 +14,11 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 
 NAME = "asteroid: lost runs become Crashed"
 SILENCE = timedelta(seconds=100)
-"""Three heartbeats and some: fewer, and a busy machine loses runs that are alive."""
+"""Three heartbeats and a margin; with fewer, runs on a busy machine would count as lost."""
 
 
 async def ensure() -> None:
-    """Create the automation unless it is there."""
+    """Create the automation unless it exists."""
     try:
         await Automation.aread(name=NAME)
         return

@@ -1,4 +1,4 @@
-"""Processes that ``make up`` starts: each in a session of its own, whose number is kept in ``.asteroid/pids``."""
+"""Processes of ``make up``: each is a session of its own, whose id is stored in ``.asteroid/pids``."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ PIDS = STATE / "pids"
 
 
 def start(name: str, command: list[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    """Start a process in a session of its own, so that it and all its children can be stopped together."""
+    """Start a process as a new session, so that it can be stopped with all its children."""
     with (STATE / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
             command,
@@ -27,19 +27,19 @@ def start(name: str, command: list[str], environment: Mapping[str, str]) -> "sub
             start_new_session=True,
         )
     PIDS.mkdir(exist_ok=True)
-    # Older sessions stay in the file: flow runs of a worker that died may live on there.
+    # Older sessions stay in the file: flow runs of a dead worker may still be running in them.
     with (PIDS / name).open("a") as file:
         file.write(f"{process.pid}\n")
     return process
 
 
 def names() -> list[str]:
-    """Everything that was started here and not stopped yet."""
+    """Names of all processes that were started and not stopped."""
     return sorted(path.name for path in PIDS.glob("*"))
 
 
 def sessions(name: str) -> list[int]:
-    """The sessions that a process has had, the last one last."""
+    """Session ids of a process, the newest last."""
     try:
         return [int(line) for line in (PIDS / name).read_text().split()]
     except FileNotFoundError:
@@ -47,12 +47,13 @@ def sessions(name: str) -> list[int]:
 
 
 def is_running(name: str) -> bool:
+    """Whether the newest session of a process is running."""
     known = sessions(name)
     return bool(known) and known[-1] in _members(known[-1])
 
 
 def stop(name: str) -> None:
-    """Ask every process of its sessions to end, and after ten seconds make it."""
+    """Terminate all processes of its sessions; kill them after ten seconds."""
     for session in sessions(name):
         for wanted, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
             deadline = time.monotonic() + patience
@@ -69,11 +70,12 @@ def stop(name: str) -> None:
 
 
 def _members(session: int) -> set[int]:
-    """Living processes of a session whose command line names this folder or its interpreter: a number may be reused."""
+    """Living processes of a session whose command line names this folder or its interpreter, since session ids are
+    reused."""
     members = set()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            # Field 6 of stat is the session; the name before it, in brackets, may hold spaces.
+            # Field 6 of stat is the session; the name before it, in parentheses, may contain spaces.
             state, _, _, found = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
             command = (entry / "cmdline").read_text()
         except OSError:

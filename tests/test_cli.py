@@ -103,11 +103,24 @@ def test_label_prints_energy_and_forces_as_json(water: Path) -> None:
     assert len(row["forces"]) == 3
 
 
+def test_label_adds_up_a_composite_level(water: Path) -> None:
+    energies = {}
+    for level in ("hf/3-21g", "mp2/sto-3g", "hf/sto-3g", "hf/3-21g + mp2/sto-3g - hf/sto-3g"):
+        result = cli("label", str(water), "--level", level, "--json")
+        assert result.returncode == 0, result.stderr
+        energies[level] = json.loads(result.stdout)[0]["energy"]
+    basis, correlated, small, total = energies.values()
+    # Each SCF is converged to 1e-9 hartree.
+    assert total == pytest.approx(basis + correlated - small, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("--level", "gfn2xtb"), "did you mean 'gfn2-xtb'?"),
         (("--level", "mp2"), "needs a basis set"),
+        (("--level", "mp2/cbs(t,d)"), "write mp2/cbs(d,t)"),
+        (("--level", "hf/sto-3g + mp2/cc-pvdx - hf/cc-pvdx"), "did you mean 'cc-pvdz'?"),
         (("--level", "mp2/cc-pvdx"), "did you mean 'cc-pvdz'?"),
         (("--level", "gfn2-xtb", "--charge", "1", "--multiplicity", "1"), "multiplicity 1 is impossible"),
         (("--level", "gfn2-xtb", "--engine", "orca"), "orca"),

@@ -69,7 +69,7 @@ def test_any_text_is_a_level_or_bad_input(text: str) -> None:
         level = LevelOfTheory.parse(text)
     except InputError:
         return
-    assert level.method in METHODS or level.engine
+    assert level.method in METHODS or level.engine or level.parts
 
 
 def test_bases_are_checked_element_by_element() -> None:

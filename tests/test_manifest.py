@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from asteroid.errors import InputError
 from asteroid.manifest import MoleculeSettings, Settings, check_manifest, load_manifest
@@ -454,3 +455,36 @@ def test_each_level_in_between_may_have_its_own_number_of_labels(tmp_path: Path)
         "molecules[0] (water): budget.ladder: found 2 numbers for 1 levels of training.ladder; write one for each, or "
         "one number for all"
     )
+
+
+def test_a_composite_level_has_one_spelling_wherever_it_is_written(tmp_path: Path) -> None:
+    (water,) = load(
+        tmp_path,
+        "defaults: {accurate: CCSD(T)/cc-pVDZ - mp2/cc-pvdz + mp2/cc-pvtz}\n"
+        "molecules: [{name: water, smiles: O, training: {ladder: [hf/cc-pvtz, 'MP2/cbs(D, T)']}}]",
+    )
+    assert str(water.accurate) == "mp2/cc-pvtz + ccsd(t)/cc-pvdz - mp2/cc-pvdz"
+    assert water.training.ladder == ("hf/cc-pvtz", "mp2/cbs(d,t)")
+    assert [len(level.parts) for level in water.ladder] == [0, 4]
+    # As JSON for a worker, and back.
+    adapter = TypeAdapter(MoleculeSettings)
+    again = adapter.validate_python(adapter.dump_python(water, mode="json"))
+    assert again == water
+    assert again.accurate.parts == water.accurate.parts
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("accurate: mp2/cc-pvtz + ccsd(t)/cc-pvdz", "accurate: found 'mp2/cc-pvtz + ccsd(t)/cc-pvdz': the weights sum"),
+        ("accurate: 'mp2/cbs(t,d)'", "write mp2/cbs(d,t)"),
+        ("accurate: 'ccsd(t)/cbs(d,t)', smiles: '[K]Cl'", "accurate: found 'hf/cc-pvdz': basis set 'cc-pvdz' has no"),
+        ("cheap: hf/3-21g + mp2/sto-3g - hf/sto-3g", "a composite level; write one level, such as hf/3-21g"),
+        (
+            "training: {ladder: [mp2/cc-pvtz + ccsd/cc-pvdz]}",
+            "training.ladder: found 'mp2/cc-pvtz + ccsd/cc-pvdz': the",
+        ),
+    ],
+)
+def test_a_composite_level_that_cannot_be_had_is_one_line(tmp_path: Path, entry: str, expected: str) -> None:
+    assert expected in only(tmp_path, entry if "smiles" in entry else f"smiles: O, {entry}")

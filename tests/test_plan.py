@@ -156,6 +156,24 @@ def test_labels_between_the_levels_are_quoted(water, labelled):
     assert count_labels(store, between, 0) == {molecule.cheap: 0, between.ladder[0]: 12, molecule.accurate: 0}
 
 
+def test_labels_of_a_composite_level_are_quoted_at_its_parts_each_once(water, labelled):
+    _, store, molecule = water
+    accurate = LevelOfTheory.parse("hf/3-21g + mp2/sto-3g - hf/sto-3g")
+    budget = molecule.budget.model_copy(update={"ladder": 12})
+    between = molecule.training.model_copy(update={"ladder": ("hf/3-21g",)})
+    composite = replace(molecule, accurate=accurate, budget=budget, training=between)
+    # Of the 12 labels in between, the accurate ones that train include 8.
+    assert count_labels(store, composite, 0) == {molecule.cheap: 0, composite.ladder[0]: 4, accurate: 14}
+    found = quote(store, [composite], workers=1, cores=1)
+    prices = {str(level): ledger_price(store, "water", level) for level in accurate.computed}
+    assert prices["hf/sto-3g"] is not None
+    line = next(line for line in found.lines if line.detail == str(accurate))
+    assert line.count == 14
+    assert line.core_seconds > 14 * prices["hf/sto-3g"].core_seconds
+    # Nothing but the free atoms of the one part that was the accurate level before.
+    assert line.spent_core_seconds == sum(atom["cpu_seconds"] for atom in store.atoms(STO_3G).values())
+
+
 def test_a_learning_curve_is_quoted_one_more_training_of_accurate_labels_alone(water):
     _, store, molecule = water
     asked = replace(molecule, validation=molecule.validation.model_copy(update={"curve": True}))

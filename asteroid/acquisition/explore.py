@@ -16,7 +16,7 @@ from asteroid.acquisition.committee import committee_predict
 from asteroid.chemistry.bonds import bonded, turning_side
 from asteroid.configuration import Configuration
 from asteroid.sampling.screening import Screen
-from asteroid.simulation.replicas import Judge, Replica
+from asteroid.simulation.replicas import Replica, StopCriterion
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,9 +36,9 @@ def known_limit(calibration: Calibration) -> float:
     return BEYOND * float(np.quantile(calibration.bound(calibration.uncertainty), calibration.coverage))
 
 
-def region_judge(
+def region_criterion(
     screen: Screen, models: Sequence[torch.nn.Module], calibration: Calibration, like: Configuration
-) -> Judge:
+) -> StopCriterion:
     """Stops a replica when the molecule breaks or the error bound of the committee exceeds :func:`known_limit`.
 
     Args:
@@ -48,7 +48,7 @@ def region_judge(
     limit = known_limit(calibration)
     beyond = f"the error may be more than {1000 * limit:.3g} meV/Å"
 
-    def judge(positions: Floats) -> list[str | None]:
+    def stop(positions: Floats) -> list[str | None]:
         reasons = [screen.reason_to_drop(one) for one in positions]
         whole = [index for index, reason in enumerate(reasons) if reason is None]
         if whole:
@@ -59,7 +59,7 @@ def region_judge(
                     reasons[index] = beyond
         return reasons
 
-    return judge
+    return stop
 
 
 def candidates_of(replica: Replica) -> list[int]:

@@ -2,7 +2,7 @@
 
 Measured by fitting the correction of :mod:`asteroid.training.strategies.corrected`, which takes seconds: to half of the
 labels with forces; to the same half plus the energies of the others; and to all labels with forces. The held-out errors
-and the costs (from :mod:`asteroid.stages.buying`) give the gain per core-hour of each kind.
+and the costs (from :mod:`asteroid.stages.label_kind`) give the gain per core-hour of each kind.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from asteroid.store.round_records import Option, Purchase
+from asteroid.store.round_records import LabelChoice, Option
 
 if TYPE_CHECKING:
     from asteroid.training.dataset import LabelledFrame
@@ -33,7 +33,7 @@ def compare_labels(
     seconds_with_forces: float,
     seconds_energy: float,
     seed: int,
-) -> Purchase:
+) -> LabelChoice:
     """The kind of label that lowers the held-out force error more per core-second. Needs torch.
 
     Args:
@@ -46,7 +46,7 @@ def compare_labels(
     from asteroid.training.symmetry import equivalent_permutations
 
     if len(differences) < FEWEST or len(held_out) < 2:
-        return Purchase("forces", f"too few labels to measure the gain of energies alone: {len(differences)}")
+        return LabelChoice("forces", f"too few labels to measure the gain of energies alone: {len(differences)}")
     permutations = equivalent_permutations([frame.configuration for frame in differences])
     known = [frame.forces for frame in held_out if frame.forces is not None]
     everything = KernelModel(differences, permutations)
@@ -75,7 +75,7 @@ def compare_labels(
     reason = (
         f"measured on {len(differences)} labels, relative gain per core-hour: {one} with forces, {other} of energies"
     )
-    return Purchase(best.kind, reason, options)
+    return LabelChoice(best.kind, reason, options)
 
 
 def _option(kind: Kind, fall: float, seconds: float, labels: int) -> Option:

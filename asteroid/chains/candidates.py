@@ -37,14 +37,17 @@ SMALLER: Final = {
 def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configuration) -> list[LevelOfTheory]:
     """At most :data:`MOST` levels, the most expensive first; none for imported levels and levels of engines.
 
+    Of a composite level, its parts come before others, whatever they cost: each accurate label includes theirs.
+
     Args:
         molecule: any geometry.
     """
-    if accurate.basis is None or accurate.family in ("imported", "engine"):
+    if not accurate.parts and (accurate.basis is None or accurate.family in ("imported", "engine")):
         return []
     most = CHEAPER * rough_cost(accurate, molecule, forces=True).core_seconds
-    exact = dict.fromkeys(_below(accurate))
-    fitted = dict.fromkeys(level.fitted for level in (accurate, *exact))
+    own = {part.level: int(part.weight < 0) for part in accurate.parts}
+    exact = dict.fromkeys([*own, *(each for part in accurate.computed for each in _below(part))])
+    fitted = dict.fromkeys(level.fitted for level in (*accurate.computed, *exact))
     priced: dict[LevelOfTheory, float] = {}
     for level in (*exact, *fitted):
         if level in (None, cheap, accurate):
@@ -55,13 +58,14 @@ def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configur
             price = rough_cost(level, molecule, forces=True).core_seconds
         except AsteroidError:
             continue
-        if price < most:
+        if level in own or price < most:
             priced[level] = price
     for level in exact:
-        # With and without density fitting a level is nearly the same: only the cheaper of the two is a candidate.
+        # With and without density fitting a level is nearly the same: only the cheaper of the two is a candidate, or
+        # that which is a part of the accurate level.
         if level in priced and level.fitted in priced:
-            del priced[max(level, level.fitted, key=priced.__getitem__)]
-    return sorted(priced, key=lambda level: -priced[level])[:MOST]
+            del priced[max(level, level.fitted, key=lambda each: (each not in own, priced[each]))]
+    return sorted(priced, key=lambda level: (own.get(level, 2), -priced[level]))[:MOST]
 
 
 def _below(level: LevelOfTheory) -> list[LevelOfTheory]:

@@ -6,7 +6,7 @@ a correction whose residual error falls with its number of labels, and the error
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -78,6 +78,7 @@ def chains(
     least: int,
     most: Mapping[str, int],
     pilot: Mapping[str, float],
+    parts: Collection[str] = (),
 ) -> list[Chain]:
     """All chains within the budget, in order of their expected error.
 
@@ -89,6 +90,7 @@ def chains(
         least: smallest number of labels at each level.
         most: largest number of labels at each level, limited by the frames or by the size of a kernel.
         pilot: core-seconds of the pilot's labels, by level; lost for chains without the level.
+        parts: levels whose labels are part of each accurate one; those of a level of the chain are paid once.
     """
     ordered = sorted(candidates, key=lambda level: prices[level])
     found = []
@@ -99,13 +101,15 @@ def chains(
             if any(step not in curves for step in steps):
                 continue
             laws = [curves[step] for step in steps]
-            price = [prices[level] for level in levels]
+            shared = sum(prices[level] for level in between if level in parts)
+            # Never quite nothing: all parts may be levels of the chain.
+            price = [*(prices[level] for level in between), max(prices[accurate] - shared, 1e-6 * prices[accurate])]
             lost = sum(spent for level, spent in pilot.items() if level not in levels)
             labels = best_counts(laws, price, budget - lost, least=least, most=[most[level] for level in levels])
             if labels is None:
                 continue
-            parts = tuple(law.error(n) for law, n in zip(laws, labels, strict=True))
-            found.append(Chain(levels, labels, float(np.dot(labels, price)) + lost, math.hypot(*parts), parts))
+            errors = tuple(law.error(n) for law, n in zip(laws, labels, strict=True))
+            found.append(Chain(levels, labels, float(np.dot(labels, price)) + lost, math.hypot(*errors), errors))
     return sorted(found, key=lambda chain: chain.error)
 
 

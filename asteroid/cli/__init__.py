@@ -1,9 +1,8 @@
 """The command line, ``asteroid --help``.
 
-Thin: each command reads its arguments, calls :mod:`asteroid.stages` or a layer below it, and prints. Exit codes: 0
-done, 1 the work failed, 2 bad input, 3 done but not certified, 130 stopped by
-Ctrl-C, 143 by SIGTERM. For people there is a progress bar and a table, for machines ``--json``. A command
-is a function in one of the modules here and a line below.
+Each command is a function in a module of this package: it reads its arguments, calls :mod:`asteroid.stages` or a layer
+below, and prints tables, or JSON with ``--json``. Exit codes: 0 success, 1 failed work, 2 bad input, 3 finished but not
+certified, 130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 import sys
@@ -43,7 +42,7 @@ for command in (
     compact.compact,
 ):
     app.command()(command)
-# ``import`` is a word of Python.
+# ``import`` is a keyword of Python.
 app.command(name="import")(exchange.import_labels)
 
 
@@ -52,6 +51,7 @@ def about(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)] = False,
 ) -> None:
+    """Options without a command; prints the help."""
     if version:
         out.print(__version__)
         raise typer.Exit
@@ -61,7 +61,7 @@ def about(
 
 
 def main() -> None:
-    """Entry point: errors raised on purpose become one line each and an exit code."""
+    """Entry point: prints expected errors on one line and exits with the code."""
     stopping.install()
     try:
         # Without Typer's frame around a wrong option; exit codes then come back as values.
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def _in_one_line(error: Any) -> str:
-    """A wrong command, option or value, and where the right ones are listed."""
+    """A wrong command, option or value, with the command that lists the right ones."""
     command = error.ctx.command_path if error.ctx else "asteroid"
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{command}: {message[:1].lower()}{message[1:]} ('{command} --help' lists what it takes)"

@@ -1,4 +1,4 @@
-"""What every command shares: options, the console, progress bars and JSON."""
+"""Options, console, progress bars and JSON output of the commands."""
 
 import json
 import os
@@ -10,24 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from asteroid.errors import InputError
+
 if TYPE_CHECKING:
+    from asteroid.levels import LevelOfTheory
     from asteroid.manifest import Manifest
 
 ManifestArgument = Annotated[Path, typer.Argument(help="YAML file that names molecules, levels of theory and budgets.")]
-StoreOption = Annotated[str, typer.Option("--store", help="Folder or s3:// URL where everything is kept.")]
+StoreOption = Annotated[str, typer.Option("--store", help="Folder or s3:// URL of the store.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table for people.")]
 
-# A pipe has no width: wide enough that no table folds a name, unless COLUMNS says one.
+# A pipe has no width: wide enough that no table wraps a name, unless COLUMNS is set.
 _WIDTH = None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal() else 160
 out = Console(soft_wrap=True, highlight=False, width=_WIDTH)
 
-
 WARNING = "warning: "
-"""Before each line about what is probably, but not surely, a mistake."""
+"""Prefix of lines about probable mistakes."""
 
 
 class progress_bar:  # noqa: N801 - reads as a function
-    """A progress bar on standard error that a pipe does not see."""
+    """A progress bar on standard error; hidden where that is no terminal."""
 
     def __init__(self, total: int, title: str, *, quiet: bool) -> None:
         from rich.progress import Progress
@@ -44,12 +46,12 @@ class progress_bar:  # noqa: N801 - reads as a function
         self._progress.stop()
 
     def show(self, done: int, total: int) -> None:
-        """Set the bar, for work that counts itself."""
+        """Set the bar, for work with its own count."""
         self._progress.update(self._task, completed=done, total=total)
 
 
 def load_with_warnings(manifest: Path) -> "Manifest":
-    """A manifest that can be run; what is probably a mistake in it goes to standard error.
+    """Load and check a manifest; probable mistakes are printed to standard error.
 
     Raises:
         InputError: with every problem, one line each.
@@ -61,11 +63,27 @@ def load_with_warnings(manifest: Path) -> "Manifest":
     return loaded
 
 
+def parse_level(option: str, text: str) -> "LevelOfTheory":
+    """Level of theory in an option; labels may be imported.
+
+    Raises:
+        InputError: when it is no level of theory.
+    """
+    from asteroid.levels import LevelOfTheory
+
+    try:
+        return LevelOfTheory.parse(text, imported=True)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
+
+
 def print_warnings(warnings: Iterable[str]) -> None:
+    """Print warnings to standard error, one line each."""
     for warning in warnings:
         print(f"{WARNING}{warning}", file=sys.stderr)
 
 
 def print_json(content: Any) -> None:
+    """Print JSON to standard output."""
     json.dump(content, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")

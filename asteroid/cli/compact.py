@@ -1,14 +1,13 @@
-"""``asteroid compact``: many small files of a store are copied into few large ones, to be read in their place."""
+"""``asteroid compact``: copy the many small files of a store into few large ones, which are read instead."""
 
 from typing import Any
 
-from rich.table import Table
-
 from asteroid.cli.common import JsonOption, StoreOption, out, print_json
+from asteroid.cli.tables import make_table
 
 
 def compact(store: StoreOption = "./store", as_json: JsonOption = False) -> None:
-    """Copy many small files into few large ones, which asteroid reads in their place; labelling may go on meanwhile."""
+    """Copy many small files into few large ones, which asteroid reads instead; labelling may continue meanwhile."""
     from asteroid.store import Store
 
     opened = Store(store)
@@ -23,10 +22,7 @@ def compact(store: StoreOption = "./store", as_json: JsonOption = False) -> None
     if not rows:
         out.print(f"{store}: no molecules yet; nothing to compact")
         return
-    table = Table(title=f"Files that asteroid opens in {store}")
-    table.add_column("molecule", overflow="fold")
-    for name in ("before", "after"):
-        table.add_column(name, justify="right")
+    table = make_table(f"Files that asteroid reads in {store}", ("molecule",), ("before", "after"))
     for row in rows:
         table.add_row(row["molecule"], str(row["files_before"]), str(row["files_after"]))
     out.print(table)

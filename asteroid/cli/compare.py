@@ -1,4 +1,4 @@
-"""``asteroid compare``: which strategy is better on one store, by how much, and at what cost."""
+"""``asteroid compare``: errors and costs of training strategies on one store."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
-from asteroid.cli.common import JsonOption, out, print_json
+from asteroid.cli.common import JsonOption, out, parse_level, print_json
+from asteroid.cli.tables import make_table
 from asteroid.errors import AsteroidError, InputError, suggest
 from asteroid.store import paths
 
@@ -27,11 +27,11 @@ T = TypeVar("T")
 
 CHEAP_LABELS = "cheap labels"
 LOG_SECONDS = 30.0
-"""Between two lines of progress in a file."""
+"""Seconds between two lines of progress in a file."""
 
 
 def compare(
-    molecule: Annotated[str, typer.Option("--molecule", help="Its name in the store.")],
+    molecule: Annotated[str, typer.Option("--molecule", help="Name of the molecule in the store.")],
     n_accurate: Annotated[
         str, typer.Option("--n-accurate", help="Accurate labels, held-out ones included: 50, or 25,50,100.")
     ],
@@ -46,14 +46,14 @@ def compare(
         str, typer.Option("--variants", "--arms", help="Strategies, separated by commas.")
     ] = "scratch,unweighted,weighted,distilled,corrected",
     seeds: Annotated[
-        str, typer.Option("--seeds", help="Of the draw of frames and the random weights: 0, or 0,1,2.")
+        str, typer.Option("--seeds", help="Seeds of frame selection and random weights: 0, or 0,1,2.")
     ] = "0,1,2",
     test_frames: Annotated[int, typer.Option("--test-frames", help="Largest number of test frames.")] = 1000,
     cheap_frames: Annotated[
         int | None, typer.Option("--cheap-frames", help="Largest number of cheap training labels; all when not given.")
     ] = None,
     valid_fraction: Annotated[
-        float, typer.Option("--valid-fraction", help="Part of the accurate labels that is held out for early stopping.")
+        float, typer.Option("--valid-fraction", help="Fraction of the accurate labels held out for early stopping.")
     ] = 0.2,
     manifest: Annotated[
         Path | None, typer.Option("--manifest", help="YAML file with training settings of this molecule.")
@@ -61,14 +61,16 @@ def compare(
     store: Annotated[
         str | None, typer.Option("--store", help="Folder or URL; the manifest's, else ./store, when not given.")
     ] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Page to write; beside --out when not given.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Trainings at a time, one core each; all cores when 0.")] = 0,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="HTML page to write; beside --out when not given.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Parallel trainings, one core each; all cores when 0.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Train each strategy from the same accurate labels and compare their errors and costs.
+    """Train each strategy on the same accurate labels and compare their errors and costs.
 
-    Strategies × label counts × seeds on one store, tested on its test frames. After an interruption, run it again: it
-    computes only what is missing. Missing cheap labels are computed if the level is semiempirical.
+    Runs strategies × label counts × seeds on one store and tests them on its test frames. After an interruption, run it
+    again: it computes only what is missing. Missing cheap labels are computed if the level is semiempirical.
 
     Writes a JSON file and a page; errors in eV and eV/Å. Exits with 1 when no strategy gave a model, or when a training
     failed that another run may finish.
@@ -117,7 +119,7 @@ def compare(
 
 
 class _Bar:
-    """Progress on standard error: a bar, or lines where that is a file."""
+    """Progress on standard error: a bar in a terminal, lines in a file."""
 
     def __init__(self, *, quiet: bool) -> None:
         console = Console(stderr=True)
@@ -140,14 +142,14 @@ class _Bar:
     def show(self, done: int, total: int, note: str) -> None:
         self._progress.update(self._task, completed=done, total=total, description=note)
         now = time.monotonic()
-        # Finished cells at once, the current step every LOG_SECONDS.
+        # A line for each finished training, and for the current step every LOG_SECONDS.
         if self._lines and (now - self._logged >= LOG_SECONDS or (done != self._done and note != CHEAP_LABELS)):
             print(f"{time.strftime('%H:%M:%S')} {done} of {total} {note}".rstrip(), file=sys.stderr, flush=True)
             self._done, self._logged = done, now
 
 
 def _from_manifest(path: Path | None, molecule: str) -> tuple["MoleculeSettings | None", str | None]:
-    """Settings of the molecule and the store, from the manifest if there is one."""
+    """Settings of the molecule, and the store, from the manifest if there is one."""
     from asteroid.manifest import load_manifest
 
     if path is None:
@@ -160,16 +162,11 @@ def _from_manifest(path: Path | None, molecule: str) -> tuple["MoleculeSettings 
 
 
 def _level(option: str, text: str | None, default: "LevelOfTheory | None") -> "LevelOfTheory":
-    from asteroid.levels import LevelOfTheory
-
-    if text is None:
-        if default is None:
-            raise InputError(f"{option}: missing; write a level of theory, such as gfn2-xtb, or give a --manifest")
-        return default
-    try:
-        return LevelOfTheory.parse(text, imported=True)
-    except InputError as error:
-        raise InputError(f"{option}: {error}") from None
+    if text is not None:
+        return parse_level(option, text)
+    if default is None:
+        raise InputError(f"{option}: missing; write a level of theory, such as gfn2-xtb, or give a --manifest")
+    return default
 
 
 def _listed(option: str, text: str, kind: Callable[[str], T]) -> tuple[T, ...]:
@@ -190,12 +187,12 @@ def _check_files(*paths: Path) -> None:
 
 def _write(store: "Store", settings: "ComparisonSettings", data: dict[str, Any], out_file: Path, page: Path) -> None:
     """Write JSON and page to their files and to the store, and update its index."""
+    from asteroid.naming import digest
     from asteroid.report.comparison import render_comparison
     from asteroid.report.index import write_index
-    from asteroid.stages.common import digest
 
     folder = f"{paths.reports(settings.molecule)}/comparison-{digest(data['results'])}"
-    # The numbers first: they remain if the page fails.
+    # The numbers first, so that they are kept if the page fails.
     store.write_json(f"{folder}/comparison.json", data)
     _write_file(out_file, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode(), folder)
     rendered = render_comparison(data).encode()
@@ -215,31 +212,30 @@ def _print(data: dict[str, Any]) -> None:
     quantity = data["quantity"]
     unit = "meV/Å" if quantity == "force_mae" else "meV"
     settings = data["settings"]
-    table = Table(title=f"{settings['molecule']}: {settings['cheap']} for {settings['accurate']}")
-    table.add_column("variant", overflow="fold")
-    names = ("labels", f"{quantity.partition('_')[0]} MAE\n{unit}", "over\nscratch", "over un-\nweighted")
-    for name in (*names, "labels of\nscratch", "core-h"):
-        table.add_column(name, justify="right", no_wrap=True)
+    error = f"{quantity.partition('_')[0]} MAE {unit}"
+    figures = ("labels", error, "over scratch", "over unweighted", "labels of scratch", "core-h")
+    table = make_table(f"{settings['molecule']}: {settings['cheap']} for {settings['accurate']}", ("variant",), figures)
     for row in data["summary"]:
-        error, core_hours = row[quantity], row["core_hours"]
+        found, core_hours = row[quantity], row["core_hours"]
         table.add_row(
             row["arm"],
             str(row["n_accurate"]),
-            "none" if error is None else _with_error(error),
+            "none" if found is None else _with_error(found),
             *(_ratio(row[f"ratio_to_{name}"]) for name in ("scratch", "unweighted")),
             _worth(row["scratch_labels"]) if row["arm"] != "scratch" else "",
             "" if core_hours is None else f"{core_hours:.3g}",
         )
     out.print(table)
-    for said in data["sentences"]:
-        out.print(f"• {said['sentence']}", markup=False)
+    for conclusion in data["sentences"]:
+        out.print(f"• {conclusion['sentence']}", markup=False)
     for note in (data["basis"], *settings["notes"]):
         if note:
             out.print(note, markup=False)
 
 
 def _with_error(error: dict[str, float | None]) -> str:
-    """
+    """Mean and standard error in milli-units.
+
     >>> _with_error({"mean": 0.00821, "standard_error": 0.0003})
     '8.21 ± 0.30'
     """
@@ -250,7 +246,7 @@ def _with_error(error: dict[str, float | None]) -> str:
 
 
 def _ratio(ratio: dict[str, float] | None) -> str:
-    """With a star where the 95% interval excludes 1."""
+    """With a star if the 95 % interval excludes 1."""
     if ratio is None:
         return ""
     return f"{ratio['value']:.2f}" + ("" if ratio["low"] <= 1 <= ratio["high"] else "*")

@@ -1,4 +1,4 @@
-"""``asteroid doctor``: is this machine fit to run asteroid."""
+"""``asteroid doctor``: checks whether asteroid works on this machine."""
 
 import dataclasses
 
@@ -11,10 +11,10 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"
 
 
 def doctor(store: StoreOption = "./store", as_json: JsonOption = False) -> None:
-    """Check what is installed and whether it does what it should.
+    """Check the installation and its results.
 
-    Live: a label of each program against a published energy, a training step that must feel its frames' weights, the
-    store, Prefect. Exits with 1 when a check failed.
+    Compares a label of each program with a published energy, checks that a training step respects frame weights, and
+    tests the store and Prefect. Exits with 1 when a check failed.
     """
     from asteroid.doctor import examine
     from asteroid.store import Store

@@ -1,4 +1,4 @@
-"""``asteroid label``: the labels of a file's frames, the quickest way to try a method."""
+"""``asteroid label``: labels of the frames of a file, to try a level of theory."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,22 +14,23 @@ if TYPE_CHECKING:
     from asteroid.configuration import Configuration
 
 LEVEL = (
-    "Level of theory, e.g. gfn2-xtb, ccsd(t)/cc-pvdz, potential:so3lr or potential:model.model. "
-    "A model's file runs code of its own when it is loaded: only from people you trust."
+    "Level of theory, e.g. gfn2-xtb, ccsd(t)/cc-pvdz, ccsd(t)/cbs(d,t), a sum such as 'mp2/cc-pvtz + ccsd(t)/cc-pvdz - "
+    "mp2/cc-pvdz', potential:so3lr or potential:model.model. "
+    "Loading a model file runs its code: use only files from people you trust."
 )
 
 
 def label(
     file: Annotated[Path, typer.Argument(help="Any file that ASE reads; every frame in it is labelled.")],
     level: Annotated[str, typer.Option("--level", help=LEVEL)],
-    charge: Annotated[int | None, typer.Option(help="Total charge in e; as the file says, else 0.")] = None,
-    multiplicity: Annotated[int | None, typer.Option(help="2S + 1; as the file says, else the lowest.")] = None,
-    engine: Annotated[str | None, typer.Option(help="Engine to use where there are several: tblite or xtb.")] = None,
+    charge: Annotated[int | None, typer.Option(help="Total charge in e; from the file, else 0.")] = None,
+    multiplicity: Annotated[int | None, typer.Option(help="2S + 1; from the file, else the lowest.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Engine, for levels of several engines: tblite or xtb.")] = None,
     forces: Annotated[bool, typer.Option(help="Compute forces, or the energy alone.")] = True,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Label the frames of a file: the quickest way to try a method.
+    """Label the frames of a file, to try a level of theory.
 
     Prints energies in eV and forces in eV/Å; stores nothing.
     """
@@ -76,7 +77,11 @@ def label(
 
 
 def _read_configurations(file: Path, charge: int | None, multiplicity: int | None) -> list["Configuration"]:
-    """Every frame of a file as a configuration, at the charge and multiplicity that it carries or that are given."""
+    """Every frame of a file, with the charge and multiplicity given or from the file.
+
+    Raises:
+        InputError: when a frame is invalid, or not in Å.
+    """
     from asteroid.chemistry.geometry_checks import FARTHEST
     from asteroid.chemistry.geometry_files import configuration_of, read_frames
 

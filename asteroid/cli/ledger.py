@@ -1,4 +1,4 @@
-"""``asteroid status`` and ``asteroid audit``: what the ledger of labels holds, what it cost, and if it is right."""
+"""``asteroid status`` and ``asteroid audit``: content and cost of the ledger of labels, and checks of the labels."""
 
 import os
 import re
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from asteroid.store import Store
 
 MOST_REASONS = 5
-"""Reasons shown a molecule and level, the most frequent first."""
+"""Largest number of reasons per molecule and level, the most frequent first."""
 
 
 def status(
     store: StoreOption = "./store",
-    reasons: Annotated[bool, typer.Option("--reasons", help="Also why labels failed or were rejected.")] = False,
+    reasons: Annotated[bool, typer.Option("--reasons", help="Also show why labels failed or were rejected.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Per molecule and level: frames, labels that are ok, failed or rejected, and what they cost.
+    """Frames, labels (ok, failed, rejected) and their cost, per molecule and level.
 
-    Where labels needed the retry ladder, the yield of each retry step follows.
+    If labels needed retry steps, the yield of each step follows.
     """
     from asteroid.store import Store
 
@@ -52,19 +52,17 @@ def status(
 
 def audit(
     store: StoreOption = "./store",
-    molecule: Annotated[str | None, typer.Option("--molecule", help="This one alone.")] = None,
-    level: Annotated[str | None, typer.Option("--level", help="This level of theory alone.")] = None,
+    molecule: Annotated[str | None, typer.Option("--molecule", help="Only this molecule.")] = None,
+    level: Annotated[str | None, typer.Option("--level", help="Only this level of theory.")] = None,
     sample: Annotated[int, typer.Option(min=0, help="Labels to recompute at each level, drawn at random.")] = 5,
-    seed: Annotated[int, typer.Option(help="Of the random choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random sample.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes, one thread each.")] = os.cpu_count() or 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge the labels of a store, and recompute some of asteroid's own by finite differences.
+    """Check the labels of a store for outliers, and recompute some of asteroid's own with finite differences.
 
-    Imported labels are judged by their likeness alone.
-
-    Labels that stand far outside the others of their molecule, and those whose energy or forces are not what they
-    should be, are withdrawn: they are rejected from then on and train no model. Exits with 1 when there are any.
+    Imported labels are only checked for outliers. Outliers, and labels with wrong energy or forces, are withdrawn: they
+    are rejected from then on and train no model. Exits with 1 when there are any.
     """
     from asteroid.stages import audit_labels
     from asteroid.store import Store
@@ -82,13 +80,13 @@ def audit(
     elif audits:
         _print_audits(audits)
     else:
-        out.print(f"{store}: no labels to judge; run: asteroid run manifests/demo.yaml --store {store}")
+        out.print(f"{store}: no labels to check; run: asteroid run manifests/demo.yaml --store {store}")
     if any(audit.withdrawn for audit in audits):
         raise typer.Exit(1)
 
 
 def _counts(rows: list[dict[str, Any]], title: str) -> Table:
-    """Counts, and below them the core-hours that they took; columns in which nothing stands are left out."""
+    """Numbers of labels with their core-hours below; empty columns are left out."""
     shown = [name for name in ("ok", "energy_only", "failed", "rejected") if name == "ok" or any(r[name] for r in rows)]
     costs = [name for name in shown if name != "energy_only"]
     heads = [name.replace("_", " ") + (" core-h" if name in costs else "") for name in shown]
@@ -105,7 +103,8 @@ def _counts(rows: list[dict[str, Any]], title: str) -> Table:
 
 
 def _hours(hours: float) -> str:
-    """
+    """Core-hours, rounded.
+
     >>> _hours(0.0), _hours(0.00012), _hours(1234.5)
     ('0', '0.0001', '1234.5')
     """
@@ -113,7 +112,7 @@ def _hours(hours: float) -> str:
 
 
 def _retry_steps(rows: list[dict[str, Any]]) -> Table:
-    """What each retry step gave, of the levels where more than the first was needed."""
+    """Yield of each retry step, for levels that needed more than the first."""
     names, figures = ("molecule", "level", "retry step"), ("tried", "gave label", "yield")
     table = make_table("Retry steps", names, figures)
     for row in rows:
@@ -133,7 +132,7 @@ def _why(rows: list[dict[str, Any]]) -> Table:
 
 
 def _reasons(store: "Store", molecule: str, level: str) -> list[dict[str, Any]]:
-    """The most frequent reasons, figures left out: labels that fail alike differ in them."""
+    """The most frequent reasons, without numbers, which differ between labels that fail alike."""
     from asteroid.levels import LevelOfTheory
 
     given = store.attempts(molecule, LevelOfTheory.parse(level, imported=True))["reason"].drop_null().to_pylist()
@@ -142,16 +141,18 @@ def _reasons(store: "Store", molecule: str, level: str) -> list[dict[str, Any]]:
 
 
 def _chosen(store: "Store", molecule: str | None, level: str | None) -> list[tuple[str, "LevelOfTheory"]]:
-    """Molecules and levels to audit, those that were named or all there are.
+    """Molecules and levels to audit: the named ones, or all.
 
     Raises:
-        InputError: for a molecule or level that the store does not have.
+        InputError: for a molecule or level that is not in the store.
     """
     molecules = store.molecules()
     if molecule is not None and molecule not in molecules:
         raise InputError(f"--molecule: the store has no '{molecule}'; {suggest(molecule, molecules)}")
     there = [(name, each) for name in molecules if molecule in (None, name) for each in store.levels(name)]
-    wanted = [(name, each) for name, each in there if level in (None, str(each))]
+    # Labels of a composite level are audited at its parts.
+    named = {str(part) for _, each in there if str(each) == level for part in each.computed}
+    wanted = [(name, each) for name, each in there if not each.parts and (level is None or str(each) in named)]
     if level is not None and not wanted:
         raise InputError(f"--level: the store has no labels at '{level}'; {suggest(level, {str(x) for _, x in there})}")
     return wanted

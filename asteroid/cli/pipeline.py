@@ -1,4 +1,4 @@
-"""``asteroid run`` and ``asteroid check``: the whole pipeline, and a manifest before anything is spent."""
+"""``asteroid run`` and ``asteroid check``: the whole pipeline, and the check of a manifest."""
 
 import sys
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from asteroid.cli.common import (
 from asteroid.errors import InputError, plural
 
 NOT_CERTIFIED = 3
-"""Exit status of a run that finished, where a model is not certified."""
+"""Exit status of a finished run with a model that is not certified."""
 
 
 def run(
@@ -32,10 +32,10 @@ def run(
 ) -> None:
     """Run the whole pipeline on this machine.
 
-    Samples, labels, trains, validates and reports every model of the manifest. It can be stopped or killed at any
-    moment; run it again and it goes on where things stand, and nothing is computed twice. A model that fails
-    does not stop the others. Exits with 0 when all models are certified, 1 when the work on one failed, 2 for bad
-    input, 3 when all is done but a model is not certified, and 130 (143) when stopped by Ctrl-C (SIGTERM).
+    Samples, labels, trains, validates and reports every model of the manifest. It can be stopped or killed at any time:
+    run it again and it continues, and nothing is computed twice. A model that fails does not stop the others. Exits
+    with 0 when all models are certified, 1 when the work on one failed, 2 for bad input, 3 when a finished model is not
+    certified, and 130 (143) when stopped by Ctrl-C (SIGTERM).
     """
     from asteroid.pipeline.local import run as run_here
     from asteroid.store import Store
@@ -61,14 +61,15 @@ def run(
 
 def check(
     manifest: ManifestArgument,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse what is probably a mistake, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse probable mistakes, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a manifest before anything is spent.
+    """Check a manifest before anything is computed.
 
-    Prints one line a problem (file, key, what was found, what to write) and exits with 2, or says that all is well.
-    What is probably a mistake (coordinates in bohr, levels exchanged, a step of 100 fs, labels of days) is a line that
-    begins with "warning: "; with --strict it is a problem. With --json it prints the list of these lines.
+    Prints one line per problem (file, key, what was found, what to write) and exits with 2, or reports that the
+    manifest is fine. Probable mistakes (coordinates in bohr, exchanged levels, a time step of 100 fs, labels that take
+    days) are lines that begin with "warning: "; with --strict they are problems. With --json it prints the list of
+    these lines.
     """
     from asteroid.exchange import check_names
     from asteroid.stages import likely_mistakes, load_checked
@@ -77,7 +78,7 @@ def check(
     try:
         loaded = load_checked(manifest)
         store = Store(loaded.store)
-        # Whether a bucket answers is not the manifest's fault.
+        # Not for a bucket, which may be unreachable.
         if store.local_path("") is not None:
             check_names(store, (molecule.name for molecule in loaded.molecules))
         doubts = likely_mistakes(loaded)

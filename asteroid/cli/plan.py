@@ -1,4 +1,4 @@
-"""``asteroid plan``: what a manifest will cost, before it is spent."""
+"""``asteroid plan``: cost estimate of a manifest."""
 
 import dataclasses
 import os
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 def plan(
     manifest: ManifestArgument,
     workers: Annotated[
-        int, typer.Option(min=0, help="Label workers of the run, one core each; this machine's cores when 0.")
+        int, typer.Option(min=0, help="Label workers of the run, one core each; the cores of this machine when 0.")
     ] = 0,
     store: Annotated[
         str | None, typer.Option("--store", help="Folder or URL; the manifest's own when not given.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Quote what a manifest will cost before anything is spent.
+    """Estimate the cost of a manifest before it is run.
 
-    Labels a few frames at each level, times a few steps of MD and of training, and multiplies by what the store still
-    lacks: on a half-finished store it quotes the rest. What the store already knows is not measured again. Only the
-    quote itself is written, for the report to hold the cost against.
+    Labels a few frames at each level, times a few steps of MD and of training, and multiplies by what the store lacks:
+    on a half-finished store it quotes the rest. Costs known from the store are not measured again. Only the quote is
+    stored, for the report to compare with the actual cost.
     """
     from asteroid.plan import quote
     from asteroid.stages import with_chain
@@ -67,7 +67,7 @@ def plan(
     out.print(f"\n[bold]{found.sentence()}[/]")
     if found.least_core_seconds < 0.95 * found.core_seconds:
         out.print(
-            f"That is the most: trainings may stop early and the minimum may need fewer labels, "
+            "This is an upper bound: trainings may stop early and the minimum may need fewer labels, "
             f"down to {found.least_core_seconds / 3600:.2g} core-hours."
         )
 
@@ -91,8 +91,8 @@ def _table(quote: "Quote", molecule: str) -> Table:
 
 
 def _chains(molecule: str, cheap: str, pilot: "Pilot") -> Table:
-    """What the pilot promises for each chain of levels, the best first."""
-    figures = ("promised, meV/Å", "of its steps", "core-h")
+    """Expected errors of the chains of levels from the pilot, the best first."""
+    figures = ("expected, meV/Å", "per step", "core-h")
     table = make_table(f"{molecule}, chains of levels by a pilot of {pilot.frames} labels", ("labels",), figures)
     for chain in pilot.chains:
         labels = " → ".join(f"{count} {level}" for level, count in zip(chain.levels, chain.labels, strict=True))

@@ -1,6 +1,6 @@
-"""Tables for people: they fit a terminal of 80 characters, and figures are never cut.
+"""Tables for a terminal with 80 columns: words wrap, numbers are never cut.
 
-Words fold, heads break at spaces, and what belongs together shares a cell on two lines.
+Headings break at spaces, and related values share a cell on two lines.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ def make_table(title: str, names: Sequence[str], figures: Sequence[str]) -> Tabl
     """A table without rows.
 
     Args:
-        names: heads of columns of words, which fold where there is no room.
-        figures: heads of columns of figures, which do not; their heads stand on a line a word.
+        names: headings of text columns, which wrap.
+        figures: headings of number columns, which do not wrap; each word of a heading is on its own line.
     """
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for name in names:

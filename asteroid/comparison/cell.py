@@ -4,7 +4,7 @@
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asteroid.comparison.plan import Cell, ComparisonSettings
@@ -13,8 +13,9 @@ from asteroid.configuration import Frame
 from asteroid.data.training_set import TrainingSet
 from asteroid.errors import TrainingError
 from asteroid.levels import LevelOfTheory
+from asteroid.naming import digest
 from asteroid.processes import Progress
-from asteroid.stages.common import digest, import_mace
+from asteroid.stages.common import import_mace
 from asteroid.store import Store
 from asteroid.store.locks import lock
 from asteroid.store.models import Card, read_card
@@ -101,7 +102,7 @@ def _compute(
         model_id=card.model_id,
         needs=card.adds_to,
         cheap_labels=len(levels.get(str(settings.cheap), ())),
-        label_core_hours=sum(_core_hours(store, settings.molecule, level, len(ids)) for level, ids in levels.items()),
+        label_core_hours=_core_hours(store, settings.molecule, levels),
         training_core_hours=sum(each.core_seconds for each in (card, *parents)) / 3600,
         seconds=sum(sum(each.seconds.values()) for each in (card, *parents)),
         diagnostics=_diagnose(store, card, frames, device),
@@ -126,13 +127,21 @@ def _labels_used(store: Store, settings: ComparisonSettings, cell: Cell, card: C
     return levels
 
 
-def _core_hours(store: Store, molecule: str, level: str, labels: int) -> float:
-    """Core-hours of this many labels, from the mean in the ledger; attempts without a label are included."""
-    parsed = LevelOfTheory.parse(level, imported=True)
-    attempts = store.attempts(molecule, parsed)
-    seconds = float(core_seconds(attempts).sum())
-    accepted: int = store.label_table(molecule, parsed).num_rows
-    return labels * seconds / max(accepted, 1) / 3600
+def _core_hours(store: Store, molecule: str, labels: Mapping[str, set[str]]) -> float:
+    """Core-hours of labels, from the mean of each level in the ledger; attempts without a label are included.
+
+    Args:
+        labels: frame ids by level; labels of a composite level are those of its parts, each counted once.
+    """
+    computed: dict[LevelOfTheory, set[str]] = {}
+    for name, ids in labels.items():
+        for level in LevelOfTheory.parse(name, imported=True).computed:
+            computed[level] = computed.get(level, set()) | ids
+    seconds = 0.0
+    for level, ids in computed.items():
+        accepted: int = store.label_table(molecule, level).num_rows
+        seconds += len(ids) * float(core_seconds(store.attempts(molecule, level)).sum()) / max(accepted, 1)
+    return seconds / 3600
 
 
 def _diagnose(store: Store, card: Card, frames: Sequence[Frame], device: str) -> dict[str, Any] | None:

@@ -20,9 +20,9 @@ from asteroid.comparison.sentences import basis_sentence
 from asteroid.comparison.summary import summarise, summary_lines
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
-from asteroid.naming import content, file_digest
+from asteroid.naming import content, digest, file_digest
 from asteroid.processes import call_in_process
-from asteroid.stages.common import TORCH_IMPORTS, digest, label_key
+from asteroid.stages.common import TORCH_IMPORTS, label_key
 from asteroid.store import Store, paths
 from asteroid.strategies import strategy_named
 from asteroid.version import __version__

@@ -13,7 +13,7 @@ import importlib.util
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -201,12 +201,16 @@ def find_engine(name: str) -> Engine:
 def engines_for(level: LevelOfTheory) -> tuple[str, ...]:
     """Engines that compute this level, the default first; none for an imported level.
 
-    For a shared level, the program has the same name as its engine.
+    For a shared level, the program has the same name as its engine. A composite level is computed by the engines that
+    compute all its parts.
     """
+    if level.parts:
+        first, *others = (engines_for(part) for part in level.computed)
+        return tuple(name for name in first if all(name in other for other in others))
     if level.engine is not None:
         return (level.engine,)
-    others = [name for name in _entry_points() if name not in BUILT_IN]
-    return tuple(name for name in (*_SHARED, *others) if find_engine(name).computes(level))
+    further = [name for name in _entry_points() if name not in BUILT_IN]
+    return tuple(name for name in (*_SHARED, *further) if find_engine(name).computes(level))
 
 
 def engine_for(level: LevelOfTheory, wanted: str | None) -> str | None:
@@ -258,6 +262,10 @@ def make_labeller(level: LevelOfTheory, engine: str | None = None) -> Labeller:
     name = engine or engines[0]
     if name not in engines:
         raise InputError(f"'{level}': the engine '{name}' does not compute it; {suggest(name, engines)}")
+    if level.parts:
+        from asteroid.engines.composite import CompositeLabeller
+
+        return CompositeLabeller(level, tuple(make_labeller(part, name) for part in level.computed))
     return find_engine(name).make(level)
 
 
@@ -269,6 +277,13 @@ def require(package: str, extra: str = "label") -> None:
 
 def capabilities(level: LevelOfTheory, engine: str | None = None) -> Capabilities:
     """Capabilities at a level, of its default engine or the given one."""
+    if level.parts:
+        each = [capabilities(part, engine) for part in level.computed]
+        return replace(
+            each[0],
+            properties=frozenset.intersection(*(one.properties for one in each)),
+            seconds=lambda atoms: sum(one.seconds(atoms) for one in each),
+        )
     return find_engine(engine or engines_for(level)[0]).capabilities(level)
 
 
@@ -295,6 +310,10 @@ def check_supported(level: LevelOfTheory, *, charge: int, multiplicity: int, for
     Restricted references are used for singlets, unrestricted ones for everything else.
     """
     asked = {"charge": charge, "multiplicity": multiplicity}
+    if level.parts:
+        for part in level.computed:
+            check_supported(part, **asked, forces=forces)
+        return
     if level.engine is not None:
         _check_capabilities(level, capabilities(level), **asked, forces=forces)
         return

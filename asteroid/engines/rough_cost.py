@@ -101,6 +101,13 @@ def rough_cost(level: LevelOfTheory, configuration: Configuration, *, forces: bo
     >>> rough_cost(LevelOfTheory.parse("ccsd(t)/cc-pvdz"), water, forces=True).basis_functions
     24
     """
+    if level.parts:
+        each = [rough_cost(part, configuration, forces=forces) for part in level.computed]
+        return RoughCost(
+            sum(one.core_seconds for one in each),
+            max(one.memory for one in each),
+            max((one.basis_functions for one in each if one.basis_functions is not None), default=None),
+        )
     if level.is_semiempirical:
         # GFN2 of ethanol (26 electrons) takes 1.5 ms with tblite.
         return RoughCost(2e-3 * (configuration.electrons / 26) ** 2, 100.0, None)

@@ -64,6 +64,9 @@ class ImportSettings:
             check_name(self.molecule)
         except InputError as error:
             raise InputError(f"--molecule: {error}") from None
+        if self.level.parts:
+            parts = ", ".join(map(str, self.level.computed))
+            raise InputError(f"--level: labels at '{self.level}' are sums; import the labels of its parts: {parts}")
         if self.split is not None and self.split not in SPLITS:
             raise InputError(f"--split: found '{self.split}'; {suggest(self.split, SPLITS)}")
         if not 0 <= self.tolerance < 0.1:

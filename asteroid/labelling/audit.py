@@ -24,6 +24,8 @@ NET_TOLERANCE: Final[dict[Family, float]] = {
     # The integration grid is not invariant under rotation: up to 4e-4 eV in small radicals (wB97X).
     "dft": 1e-2,
     "engine": 1e-2,
+    # May have a functional among its parts.
+    "composite": 1e-2,
 }
 """Largest net force per atom (eV/Å) and net torque per atom (eV)."""
 
@@ -40,6 +42,8 @@ SPIN_CONTAMINATION: Final[dict[Family, float]] = {
     "ccsd(t)": 0.6,
     # 0.05 in allyl (wB97X) and below 0.02 in other radicals; 0.2 where two distant fragments share an electron.
     "dft": 0.1,
+    # The largest of its parts, of which the Hartree-Fock energy is judged most strictly.
+    "composite": 0.3,
 }
 """Largest deviation of ⟨S²⟩ from S(S+1), ħ², measured for cc-pVDZ. The usual rule for doublets is 10 %
 (Young, Computational Chemistry, 2001, ch. 27); beyond it the state is a mixture of multiplicities."""

@@ -12,7 +12,7 @@ guard for them.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Self
 
@@ -41,12 +41,16 @@ class CampaignSummary:
     core_seconds: float
     wall_seconds: float
 
+    def __add__(self, other: "CampaignSummary") -> "CampaignSummary":
+        return CampaignSummary(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+
 
 def run_campaign(
     store: Store,
     molecule: str,
     level: LevelOfTheory,
     *,
+    selected_at: LevelOfTheory | None = None,
     engine: str | None = None,
     forces: bool = True,
     shard: int = 0,
@@ -63,6 +67,7 @@ def run_campaign(
     machine, waits for the first and then labels the rest.
 
     Args:
+        selected_at: the level whose selected frames are labelled, where this one is a part of a composite level.
         forces: whether to compute forces; never for frames selected for energies only (:meth:`Store.energies_alone`).
         shard, shards: label the frames of one of several disjoint shards.
         time_limit: s per label, after which it has failed.
@@ -79,7 +84,10 @@ def run_campaign(
     start = time.perf_counter()
     counts: Counter[str] = Counter()
     used = 0.0
-    pending = partial(store.pending, molecule, level, forces=forces, shard=shard, shards=shards)
+    selected_at = selected_at or level
+    pending = partial(
+        store.pending, molecule, level, selected_at=selected_at, forces=forces, shard=shard, shards=shards
+    )
     total = len(pending())
 
     def follow() -> None:
@@ -91,7 +99,7 @@ def run_campaign(
             # Read again: another campaign may have labelled some while this one waited for the lock.
             frames = store.frame_table(molecule, ids=pending())
             before = total - frames.num_rows
-            alone = pc.is_in(frames["frame_id"], value_set=store.energies_alone(molecule, level))
+            alone = pc.is_in(frames["frame_id"], value_set=store.energies_alone(molecule, selected_at))
             parts = [(frames.filter(alone), False), (frames.filter(pc.invert(alone)), forces)]
             with _Ledger(store, molecule, level, held, flush_seconds) as ledger:
                 for part, with_forces in parts:

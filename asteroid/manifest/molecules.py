@@ -3,6 +3,7 @@
 Charges and multiplicities that a level does not support are refused later (``asteroid.engines.check_supported``).
 """
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from asteroid.chemistry.geometry_files import read_structures
 from asteroid.chemistry.structures import Composition, read_smiles
+from asteroid.composite import is_extrapolated, is_sum
 from asteroid.configuration import Split, check_multiplicity, check_name
 from asteroid.engines import check_elements, resolve
 from asteroid.errors import InputError, MissingDependencyError
@@ -40,12 +42,14 @@ def read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple[
     except InputError as error:
         problems.append(str(error))
     cheap, accurate = (resolve(LevelOfTheory.parse(text), folder) for text in (entry.cheap, entry.accurate))
+    if cheap.parts:
+        problems.append(f"cheap: found '{cheap}', a composite level; write one level, such as {cheap.parts[0].level}")
     if cheap == accurate:
         problems.append(f"accurate: found '{accurate}', which is the cheap level too; write a more accurate one")
     problems += _check_budget(entry.sampling, entry.budget)
     training = entry.training
     try:
-        ladder = tuple(str(resolve(LevelOfTheory.parse(t), folder)) if ":" in t else t for t in training.ladder)
+        ladder = tuple(_spelled(text, folder) for text in training.ladder)
         training = training.model_copy(update={"ladder": ladder})
     except InputError as error:
         problems.append(f"training.ladder: found {error}")
@@ -93,6 +97,17 @@ def read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple[
         ),
         [],
     )
+
+
+def _spelled(text: str, folder: Path) -> str:
+    """A level of the ladder in its one spelling where it has many: one of an engine's own, or a composite one."""
+    if ":" in text:
+        return str(resolve(LevelOfTheory.parse(text), folder))
+    if is_sum(text.strip()) or is_extrapolated(text.lower()):
+        # What is wrong with one, check_ladder says.
+        with contextlib.suppress(InputError):
+            return str(LevelOfTheory.parse(text, imported=True))
+    return text
 
 
 def _composition(entry: MoleculeEntry, geometry: Path | None) -> tuple[tuple[int, ...], int, int]:

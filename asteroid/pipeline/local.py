@@ -1,4 +1,4 @@
-"""Run the pipeline in this process and its children: what ``asteroid run`` and :func:`asteroid.run` call.
+"""Run the pipeline in this process and its children, for ``asteroid run`` and :func:`asteroid.run`.
 
 :class:`LocalRunner` runs the steps of :mod:`asteroid.pipeline.steps` in the order of :mod:`asteroid.pipeline.order`.
 """
@@ -35,10 +35,10 @@ from asteroid.store import Store
 
 
 def run(store: Store, molecules: Sequence[MoleculeSettings], *, console: Console) -> list[dict[str, Any]]:
-    """Run every step of these molecules and return one outcome each: :func:`asteroid.pipeline.order.run_molecules`.
+    """Run every step of these molecules; returns the outcomes of :func:`asteroid.pipeline.order.run_molecules`.
 
     Raises:
-        asteroid.stopping.Stopped: when it was told to stop; what is finished is in the store.
+        asteroid.stopping.Stopped: when the run was stopped; finished work is in the store.
     """
     with _terminal(console) as show:
         work = _Work(store, molecules, LocalRunner(show))
@@ -46,25 +46,25 @@ def run(store: Store, molecules: Sequence[MoleculeSettings], *, console: Console
             asyncio.get_running_loop()
         except RuntimeError:
             return asyncio.run(work.until_stopped())
-        # A notebook has a loop already, and this one gets a thread.
+        # A notebook already runs an event loop, so this one runs in a thread.
         with ThreadPoolExecutor(1, "asteroid-run") as threads:
             finished = threads.submit(asyncio.run, work.until_stopped())
             try:
                 return finished.result()
             except BaseException:
-                # The notebook's stop button: what this has started ends before the notebook goes on.
-                with contextlib.suppress(RuntimeError):  # of a loop that has ended by itself
+                # The notebook's stop button: end all child processes before the notebook continues.
+                with contextlib.suppress(RuntimeError):  # if the loop has already ended
                     work.stop()
                 raise
 
 
 @dataclass
 class LocalRunner(Runner):
-    """Everything in this process and its children.
+    """Runs every step in this process and its children.
 
     Args:
-        show: told how far each step is.
-        labelling: steps without torch follow one another, as they use all cores.
+        show: called with the progress of each step.
+        labelling: steps without torch run one at a time, because they use all cores.
         training: steps with torch use one core each.
     """
 
@@ -85,11 +85,11 @@ class LocalRunner(Runner):
                 return
         if await asyncio.to_thread(step.lacks, store, molecule, **parameters):
             title = step.title(molecule, **parameters)
-            raise AsteroidError(f"{title}: something is still missing after {ATTEMPTS} runs; run again to go on")
+            raise AsteroidError(f"{title}: results are still missing after {ATTEMPTS} runs; run again to continue")
 
 
 class _Work:
-    """A run in an event loop, which can be stopped from anywhere."""
+    """A run in an event loop that can be stopped from another thread."""
 
     def __init__(self, store: Store, molecules: Sequence[MoleculeSettings], runner: Runner) -> None:
         self._arguments = store, molecules, runner
@@ -104,7 +104,7 @@ class _Work:
 
 
 class _ConsoleHandler(logging.Handler):
-    """One line a record, however long: a log in a file is searched, not admired."""
+    """Prints each log record on one line, so that log files can be searched."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.INFO)
@@ -119,7 +119,7 @@ class _ConsoleHandler(logging.Handler):
 
 @contextmanager
 def _terminal(console: Console) -> Iterator[Show]:
-    """Log lines on the console, and live bars below them where it is a terminal."""
+    """Print log lines on the console, with progress bars below them in a terminal."""
     handler = _ConsoleHandler(console)
     logger = logging.getLogger("asteroid")
     logger.setLevel(logging.INFO)

@@ -1,7 +1,7 @@
-"""What follows what: the steps of every model of a manifest, in order.
+"""Order of the steps for every model of a manifest.
 
-Nothing is computed here. The store says what is missing and a :class:`Runner` has it done, so running it again on the
-same store goes on where things stand. Models run side by side, and one that fails does not stop the others.
+The store shows what is missing and a :class:`Runner` runs the steps, so a run on the same store continues where the
+last one ended. Models run in parallel, and one that fails does not stop the others. Nothing is computed in this module.
 """
 
 import asyncio
@@ -22,13 +22,14 @@ from asteroid.store.round_records import RoundRecord
 log = logging.getLogger(__name__)
 
 REPLACEMENTS = 3
-"""Times that frames whose accurate label failed are replaced: replacements may fail in turn."""
+"""Number of times that frames with failed accurate labels are replaced, since replacements may fail, too."""
 
 
 class Runner(ABC):
-    """Runs steps, and shows results to people where it has a page for them.
+    """Runs steps, and shows results to users if it has a page for them.
 
-    :class:`asteroid.pipeline.local.LocalRunner` does it on this machine, :class:`flows.pools.PoolRunner` on work pools.
+    :class:`asteroid.pipeline.local.LocalRunner` runs them on this machine, :class:`flows.pools.PoolRunner` on work
+    pools.
     """
 
     @abstractmethod
@@ -38,35 +39,35 @@ class Runner(ABC):
         """Run a step of :data:`asteroid.pipeline.steps.STEPS`, unless the store has its result.
 
         Args:
-            occasion: tells it from the same step at another time of the pipeline.
+            occasion: distinguishes repeated runs of the same step in the pipeline.
             parameters: of the step's function, as JSON values.
 
         Raises:
             AsteroidError: when it failed.
         """
 
-    async def show_labels(  # noqa: B027 (nothing, where there is no page)
+    async def show_labels(  # noqa: B027 (does nothing without a page)
         self, store: Store, molecule: MoleculeSettings
     ) -> None:
-        """Show how many labels a molecule has and what they cost."""
+        """Show number and cost of a molecule's labels."""
 
     async def show_rounds(  # noqa: B027
         self, molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None = None
     ) -> None:
-        """Show the rounds of a molecule so far, and why they ended."""
+        """Show the rounds of a molecule so far, and the reason for the end."""
 
     async def show_outcome(  # noqa: B027
         self, store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]
     ) -> None:
-        """Show the certificate of a molecule's model, and where its report is."""
+        """Show the certificate of a molecule's model, and the path of its report."""
 
 
 async def run_molecules(store: Store, molecules: Sequence[MoleculeSettings], runner: Runner) -> list[dict[str, Any]]:
     """All steps of these molecules and their models, then the index of reports.
 
     Returns:
-        One outcome for each molecule of each model: of :func:`asteroid.stages.outcome`, or, of one that could not be
-        finished, ``molecule``, ``passed`` (False) and ``failure``, the reason in a line.
+        One outcome per molecule and model: that of :func:`asteroid.stages.outcome`, or, for a model that failed,
+        ``molecule``, ``passed`` (False) and ``failure``, the reason in one line.
     """
     log.info("%s, store %s", plural(len(molecules), "molecule"), store.location(""))
     models: dict[str, list[MoleculeSettings]] = {}
@@ -76,9 +77,12 @@ async def run_molecules(store: Store, molecules: Sequence[MoleculeSettings], run
         *(run_model(store, members, runner) for members in models.values()), return_exceptions=True
     )
     outcomes = [
-        outcome
+        _failure(molecule.name, outcome) if isinstance(outcome, BaseException) else outcome
         for members, result in zip(models.values(), ended, strict=True)
-        for outcome in _outcomes(members, [result] * len(members) if isinstance(result, BaseException) else result)
+        # An error of the model counts for each of its molecules.
+        for molecule, outcome in zip(
+            members, result if isinstance(result, list) else [result] * len(members), strict=True
+        )
     ]
     if not all("failure" in outcome for outcome in outcomes):
         await _write_index(store)
@@ -88,15 +92,15 @@ async def run_molecules(store: Store, molecules: Sequence[MoleculeSettings], run
 async def run_model(
     store: Store, molecules: Sequence[MoleculeSettings], runner: Runner
 ) -> list[dict[str, Any] | BaseException]:
-    """All steps of one model, each only as far as the store lacks its result.
+    """All steps of one model, unless the store has their results.
 
-    Sampling, labels and certificates are steps of each molecule, training is one of the model.
+    Sampling, labels and certificates are steps of each molecule, training is a step of the model.
 
     Args:
-        molecules: all that train or judge the model.
+        molecules: all that train or validate the model.
 
     Returns:
-        For each molecule its outcome, or why it could not be judged.
+        For each molecule its outcome, or the error that prevented it.
     """
     await _run_all(runner.run("sample", store, molecule) for molecule in molecules)
     molecules = [await settle_chain(store, molecule, runner) for molecule in molecules]
@@ -120,7 +124,7 @@ async def run_model(
 
 
 async def settle_chain(store: Store, molecule: MoleculeSettings, runner: Runner) -> MoleculeSettings:
-    """The molecule with its chain of levels, which a pilot finds where the manifest leaves the choice."""
+    """The molecule with its chain of levels, chosen by a pilot if the manifest leaves the choice."""
     if not await to_thread(stages.lacks_chain, store, molecule):
         return await to_thread(stages.with_chain, store, molecule)
     while (level := await to_thread(stages.propose_pilot, store, molecule)) is not None:
@@ -130,30 +134,30 @@ async def settle_chain(store: Store, molecule: MoleculeSettings, runner: Runner)
 
 
 async def certify(store: Store, molecule: MoleculeSettings, runner: Runner, models: stages.Models) -> dict[str, Any]:
-    """Judge a trained model on one molecule."""
+    """Validate a trained model on one molecule."""
     await gather_evidence(store, molecule, runner, models)
     await runner.run("certify", store, molecule)
     return await to_thread(stages.outcome, store, molecule, models)
 
 
 async def _run_all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run side by side, each to its end; the first failure is raised then."""
+    """Run in parallel, each to its end; then raise the first error."""
     for ended in await asyncio.gather(*work, return_exceptions=True):
         if isinstance(ended, BaseException):
             raise ended
 
 
 async def label_chosen(store: Store, molecule: MoleculeSettings, runner: Runner, *, occasion: str = "") -> None:
-    """Every label that the budget asks for, those of frames included that replace others.
+    """Compute every label of the budget, including those of replacement frames.
 
     Args:
-        occasion: put before the occasions of the labelling steps, where they come up several times in one run.
+        occasion: prefix of the occasions of the labelling steps, if they are repeated in one run.
     """
     await to_thread(stages.select, store, molecule)
     await label_missing(store, molecule, runner, molecule.cheap, occasion=f"{occasion}cheap")
     await label_missing(store, molecule, runner, molecule.accurate, occasion=f"{occasion}accurate")
     for attempt in range(REPLACEMENTS):
-        # Frames whose label failed or was rejected are replaced by others.
+        # Replaces frames with failed or rejected labels.
         await to_thread(stages.select, store, molecule)
         again = f"{occasion}accurate-again-{attempt}"
         if not await label_missing(store, molecule, runner, molecule.accurate, occasion=again):
@@ -165,9 +169,9 @@ async def label_chosen(store: Store, molecule: MoleculeSettings, runner: Runner,
 async def label_missing(
     store: Store, molecule: MoleculeSettings, runner: Runner, level: LevelOfTheory, *, occasion: str
 ) -> bool:
-    """Have labelled what is selected at a level and has not been tried; whether that was anything.
+    """Compute the selected labels of a level that have not been tried; returns whether there were any.
 
-    The step also computes the level's free atoms: it runs for these alone where all labels were imported.
+    The step also computes the free atoms of the level, even if all labels were imported.
     """
     forces = molecule.label_settings(level).forces
     missing = len(await to_thread(store.pending, molecule.name, level, forces=forces))
@@ -180,15 +184,15 @@ async def label_missing(
 
 
 async def gather_evidence(store: Store, molecule: MoleculeSettings, runner: Runner, models: stages.Models) -> None:
-    """Accurate labels that the certificate asks for: of the model's own MD, torsions, minimum and vibrations."""
+    """Compute the accurate labels for a certificate: MD with the model, torsions, minimum and vibrations."""
     level, final = molecule.accurate, models.final
-    # In a loop of rounds, each model that is judged has its own evidence.
+    # During active learning, each certified model has its own evidence.
     await runner.run("propose", store, molecule, occasion=final)
     for step in range(stages.MINIMUM_LABELS):
-        # Asks for the next label on the way to the accurate minimum.
+        # Requests the next label on the way to the accurate minimum.
         if not await to_thread(stages.propose_minimum, store, molecule, final):
             break
-        # What the model's own MD asked for is pending as well, and labelled with the first of these.
+        # The first of these steps also labels the frames from MD with the model.
         await runner.run("label", store, molecule, level=str(level), occasion=f"minimum-{final}-{step}")
     await to_thread(stages.propose_hessian, store, molecule, final)
     await runner.run("label", store, molecule, level=str(level), occasion=f"evidence-{final}")
@@ -196,13 +200,13 @@ async def gather_evidence(store: Store, molecule: MoleculeSettings, runner: Runn
 
 
 async def run_rounds(store: Store, molecules: Sequence[MoleculeSettings], runner: Runner) -> Sequence[MoleculeSettings]:
-    """Label, train, record; explore, pick, and again; until the target, a budget or too small a gain ends it.
+    """Active learning: label, train, record, explore, pick, and so on, until the target, a limit or too small a gain.
 
-    Which step is next follows from the store (:mod:`asteroid.stages.rounds`), so a run that was killed anywhere goes on
-    there, and one with a larger budget where the last one stopped.
+    The next step follows from the store (:mod:`asteroid.stages.rounds`), so a run continues after a kill, or with a
+    larger budget.
 
     Args:
-        molecules: all of one model; those that only judge it have no part in its rounds.
+        molecules: all of one model; those that only validate it take no part in the rounds.
 
     Returns:
         The settings of the last round.
@@ -231,11 +235,11 @@ async def run_rounds(store: Store, molecules: Sequence[MoleculeSettings], runner
 async def _pick(
     store: Store, trainers: Sequence[MoleculeSettings], runner: Runner, state: stages.NextRound
 ) -> stages.NextRound:
-    """Find out which labels the next round buys: the last model explores and picks them."""
+    """Pick the labels of the next round by exploration with the last model."""
     first, settings = trainers[0], stages.trainers(state.settings)
     if state.number == 0:
         if stages.acquisition(first).core_hours is not None:
-            # A few labels tell what one costs, and with it how many can be paid for.
+            # A few labels measure the cost of a label, and thus how many the budget allows.
             await _run_all(label_chosen(store, molecule, runner, occasion="first-") for molecule in settings)
         await to_thread(stages.begin_rounds, store, first)
         return await to_thread(stages.next_round, store, first)
@@ -250,7 +254,7 @@ async def _pick(
 
 
 async def _prepare_pick(store: Store, molecule: MoleculeSettings, runner: Runner, occasion: str) -> None:
-    """What was found gets cheap labels before it is scored: they tell the bias, and they train."""
+    """Cheap labels of the explored frames, before these are scored: they give the bias, and they train."""
     await to_thread(stages.select, store, molecule)
     await label_missing(store, molecule, runner, molecule.cheap, occasion=f"{occasion}-explored")
     await to_thread(stages.review_explored, store, molecule)
@@ -266,34 +270,25 @@ async def _show_rounds(
 
 
 async def another_round(store: Store, molecule: MoleculeSettings) -> bool:
-    """Whether a failed certificate has ordered a further round of labels."""
-    verdict = await to_thread(stages.order_round, store, molecule)
-    log.info("%s: %s", molecule.model_name, verdict.reason)
-    return verdict.further
-
-
-def _outcomes(
-    molecules: Sequence[MoleculeSettings], ended: Sequence[dict[str, Any] | BaseException]
-) -> list[dict[str, Any]]:
-    return [
-        _failure(molecule.name, outcome) if isinstance(outcome, BaseException) else outcome
-        for molecule, outcome in zip(molecules, ended, strict=True)
-    ]
+    """Whether a failed certificate has requested a further round of labels."""
+    request = await to_thread(stages.request_round, store, molecule)
+    log.info("%s: %s", molecule.model_name, request.reason)
+    return request.further
 
 
 def _failure(name: str, error: BaseException) -> dict[str, Any]:
     reason = " ".join(str(error).split())
     if not isinstance(error, AsteroidError):
-        log.error("%s: a fault of asteroid", name, exc_info=error)
+        log.error("%s: a bug in asteroid", name, exc_info=error)
         reason = f"{type(error).__name__}: {reason}"
     return {"molecule": name, "passed": False, "failure": reason.removeprefix(f"{name}: ")}
 
 
 async def _write_index(store: Store) -> None:
-    """Renew the page that lists all molecules; outcomes do not depend on it."""
+    """Update the page that lists all molecules; a failure does not change the outcomes."""
     from asteroid.report.index import write_index
 
     try:
         await to_thread(write_index, store)
     except StoreError as error:
-        log.warning("the index of reports is not renewed: %s", error)
+        log.warning("the index of reports was not updated: %s", error)

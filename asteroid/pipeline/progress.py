@@ -1,7 +1,7 @@
-"""How far a step is: log lines, and whatever shows it to people (bars in a terminal, an artifact in Prefect's UI).
+"""Progress of a step: log lines, and bars in a terminal or an artifact in Prefect's UI.
 
-A step runs in a thread and reports through a plain callback; this module polls what it last said, so that a step is
-never slowed down by who shows it.
+A step runs in a thread and reports through a callback. This module polls the last report, so that a slow display never
+delays a step.
 """
 
 import asyncio
@@ -19,20 +19,20 @@ POLL_SECONDS = 2.0
 LOG_SECONDS = 20.0
 
 Show = Callable[[str, str, int, int], Awaitable[None]]
-"""Awaited with title, note, done and total: ``done == total`` when the step is finished, both 0 when it has failed."""
+"""Awaited with title, note, done and total: ``done == total`` for a finished step, both 0 for a failed one."""
 
 
 async def show_nothing(_title: str, _note: str, _done: int, _total: int) -> None:
-    """For nobody who watches."""
+    """A :data:`Show` without a display."""
 
 
 class StepCancelled(BaseException):
-    """Raised in a step's thread when the run was told to end: it keeps what is finished and stops."""
+    """Raised in the thread of a step when the run was stopped; finished work is kept."""
 
 
 @dataclass
 class _Latest:
-    """What a step last reported; written by its thread, read by the event loop."""
+    """The last report of a step; written by its thread, read by the event loop."""
 
     note: str = ""
     done: int = 0
@@ -45,17 +45,17 @@ class _Latest:
         if self.cancelled:
             raise StepCancelled
         if done < self.done or total != self.total:
-            # Another phase of the step: what is left of it is judged by its own pace.
+            # A new phase of the step: its remaining time follows from its own pace.
             self.phase_started, self.phase_first = time.monotonic(), done
         self.note, self.done, self.total = note, done, total
 
 
 async def with_progress(show: Show, title: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run ``function(*args, **kwargs, on_progress=…)`` in a thread and show how far it is.
+    """Run ``function(*args, **kwargs, on_progress=…)`` in a thread and show its progress.
 
     Args:
-        show: told every few seconds how far it is.
-        title: names the step for people.
+        show: called every few seconds.
+        title: of the step, as shown to users.
     """
     latest = _Latest()
     call: Callable[..., T] = function
@@ -63,14 +63,14 @@ async def with_progress(show: Show, title: str, function: Callable[P, T], *args:
     try:
         await _watch(work, show, title, latest)
     except BaseException:
-        # A thread cannot be cancelled, and Python waits for it before it exits: have it stop by itself.
+        # A thread cannot be cancelled, and Python waits for it at exit, so its next report stops it.
         latest.cancelled = True
         raise
     return work.result()
 
 
 async def _watch(work: "asyncio.Task[Any]", show: Show, title: str, latest: _Latest) -> None:
-    """Show progress until the work has ended."""
+    """Show progress until the work has finished."""
     logged = time.monotonic()
     while True:
         finished, _ = await asyncio.wait({work}, timeout=POLL_SECONDS)
@@ -82,18 +82,15 @@ async def _watch(work: "asyncio.Task[Any]", show: Show, title: str, latest: _Lat
         await show(title, latest.note, latest.done, latest.total)
         if now - logged >= LOG_SECONDS:
             logged = now
-            log.info("%s: %s%d of %d, %s left", title, _prefix(latest), latest.done, latest.total, _left(latest, now))
+            note = f"{latest.note}, " if latest.note else ""
+            log.info("%s: %s%d of %d, %s left", title, note, latest.done, latest.total, _left(latest, now))
     if latest.total:
         total = 0 if work.exception() else latest.total
         await show(title, latest.note, total, total)
 
 
-def _prefix(latest: _Latest) -> str:
-    return f"{latest.note}, " if latest.note else ""
-
-
 def _left(latest: _Latest, now: float) -> str:
-    """How long the phase that is running will take at its pace so far."""
+    """Remaining time of the present phase at its pace so far."""
     done = latest.done - latest.phase_first
     if done <= 0:
         return "unknown time"

@@ -15,7 +15,7 @@ from asteroid.groups import plan_groups
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import SamplingSettings
-from asteroid.stages.certificates import is_certified
+from asteroid.stages.certificates import lacks_certificate
 from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.curve import has_curve
 from asteroid.stages.evidence import read_asked
@@ -24,7 +24,7 @@ from asteroid.stages.minima import MINIMUM_LABELS
 from asteroid.stages.models import Models, trained_models, training_set
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
 from asteroid.stages.pilot import FRAMES, pilot_levels
-from asteroid.stages.rounds import read_rounds, read_step, training_settings, trains_on
+from asteroid.stages.round_files import read_record, read_rounds, training_settings, trains_on
 from asteroid.store import Store
 from asteroid.store.models import read_cards
 from asteroid.store.round_records import Further
@@ -151,20 +151,25 @@ def count_labels(store: Store, molecule: MoleculeSettings, to_sample: int) -> di
         # A label that failed is not computed again.
         pending = ids.intersection(store.pending(molecule.name, level, forces=molecule.label_settings(level).forces))
         counts[level] = max(0, count - len(chosen)) + len(pending)
-    return counts
+    # A part of a composite level has labels of all its training frames.
+    shared = min(counts[molecule.accurate], molecule.accurate_labels("train")) if molecule.accurate.parts else 0
+    between = set(counts).intersection(molecule.accurate.computed).difference({molecule.cheap, molecule.accurate})
+    return counts | {level: max(0, counts[level] - shared) for level in between}
 
 
-def missing_atoms(store: Store, molecule: MoleculeSettings, level: LevelOfTheory, numbers: Iterable[int]) -> list[int]:
-    """Elements of a molecule whose free atoms are missing; none are needed for levels in between."""
+def missing_atoms(
+    store: Store, molecule: MoleculeSettings, level: LevelOfTheory, numbers: Iterable[int]
+) -> list[tuple[LevelOfTheory, int]]:
+    """Free atoms of a molecule's elements that are missing, each with the level; none are needed in between."""
     if level.family == "imported" or level not in (molecule.cheap, molecule.accurate):
         return []
-    there = store.atoms(level)
-    return [number for number in sorted(set(numbers)) if SYMBOLS[number] not in there]
+    there = {part: store.atoms(part) for part in level.computed}
+    return [(part, z) for part, known in there.items() for z in sorted(set(numbers)) if SYMBOLS[z] not in known]
 
 
 def count_certificate(store: Store, molecule: MoleculeSettings, atoms: int) -> Certificate:
     """Remaining work for the model's certificate on this molecule."""
-    if is_certified(store, molecule):
+    if not lacks_certificate(store, molecule):
         return Certificate()
     settings, models = molecule.validation, trained_models(store, molecule)
     bonds = _rotatable_bonds(molecule) if settings.torsion_points else 0
@@ -251,7 +256,7 @@ def count_training(store: Store, model: MoleculeSettings, atoms: int) -> Trainin
         found += [replace(phase, optional=True) for phase in (*each * (rounds - 1), *again)]
         committee = [replace(phase, optional=True) for phase in MEMBER.phases(training)]
         members = committee * rounds_of.committee * (rounds - 1)
-    if not is_certified(store, model) and _needs_curve(store, model, models):
+    if lacks_certificate(store, model) and _needs_curve(store, model, models):
         found += baseline
     kernels = strategy.kernels(training)
     return Training(
@@ -278,7 +283,7 @@ def _further_certificates(store: Store, model: MoleculeSettings) -> int:
     """Number of rounds that failed certificates may still order, each with its own certificate."""
     if model.acquisition is None:
         return 0
-    ordered = sum(read_step(store, model, Further, n) is not None for n in range(len(read_rounds(store, model))))
+    ordered = sum(read_record(store, model, Further, n) is not None for n in range(len(read_rounds(store, model))))
     return max(0, min(model.acquisition.certify_rounds - ordered, _rounds(store, model, trained=False)))
 
 

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
+import pyarrow as pa
+
 from asteroid.configuration import Configuration
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.plan.counts import count_certificate, count_labels, count_sampling, count_training, missing_atoms
-from asteroid.plan.labels import LabelPrice, growth, ledger_price, measure_price, time_atoms
+from asteroid.plan.labels import LabelPrice, growth, ledger_price, measure_price, sum_prices, time_atoms
 from asteroid.plan.lines import Line, Quote, Stage
 from asteroid.plan.machine import ModelPrice, time_model, time_sampling
 from asteroid.store import Store, account
@@ -165,8 +167,9 @@ class _Left:
         """
         line, atoms = self._line(stage, str(level), count, "labels"), 0.0
         if stage in ("cheap labels", "accurate labels"):
-            own = [a for a in self._store.atoms(level).values() if a["molecule"] == self._molecule.name]
-            labels = float(core_seconds(self._store.attempts(self._molecule.name, level)).sum())
+            known = [atom for part in self._parts(level) for atom in self._store.atoms(part).values()]
+            own = [atom for atom in known if atom["molecule"] == self._molecule.name]
+            labels = float(core_seconds(self._attempts[level]).sum())
             line = replace(line, spent_core_seconds=labels + sum(atom["cpu_seconds"] for atom in own))
             atoms = self._atoms(level) if count else 0.0
         price = self._price(level, measure=count > 0)
@@ -188,6 +191,9 @@ class _Left:
 
     def _price(self, level: LevelOfTheory, *, measure: bool) -> LabelPrice | None:
         """Price of a label at a level; None if it is neither known nor to be measured."""
+        if level.parts:
+            prices = [price for part in self._parts(level) if (price := self._price(part, measure=measure))]
+            return sum_prices(prices) if len(prices) == len(self._parts(level)) else None
         if level not in self.prices:
             forces = self._molecule.label_settings(level).forces
             price = ledger_price(self._store, self._molecule.name, level, forces=forces)
@@ -201,9 +207,18 @@ class _Left:
     def _atoms(self, level: LevelOfTheory) -> float:
         """Core-seconds of the free atoms that are not yet counted."""
         missing = missing_atoms(self._store, self._molecule, level, self.start.numbers.tolist())
-        new = [number for number in missing if (level, number) not in self._free_atoms]
-        self._free_atoms.update((level, number) for number in new)
-        return time_atoms(self._molecule, level, new) if new else 0.0
+        new = [atom for atom in missing if atom not in self._free_atoms]
+        self._free_atoms.update(new)
+        by_level = {part: [number for of, number in new if of == part] for part, _ in new}
+        return sum(time_atoms(self._molecule, part, numbers) for part, numbers in by_level.items())
+
+    def _parts(self, level: LevelOfTheory) -> list[LevelOfTheory]:
+        """Levels at which labels of this one are computed; every frame has one at the cheap level already."""
+        return [part for part in level.computed if part != self._molecule.cheap or not level.parts]
+
+    @cached_property
+    def _attempts(self) -> dict[LevelOfTheory, pa.Table]:
+        return self._store.attempts_once(self._molecule.name, list(self._labels))
 
     @cached_property
     def _model(self) -> ModelPrice:

@@ -103,6 +103,16 @@ def ledger_price(store: Store, molecule: str, level: LevelOfTheory, *, forces: b
     return LabelPrice(float(paid.mean()), float(ledger["peak_memory"].to_numpy().max()), len(paid), measured=False)
 
 
+def sum_prices(prices: Sequence[LabelPrice]) -> LabelPrice:
+    """Price of a label that is a sum of others."""
+    return LabelPrice(
+        sum(price.core_seconds for price in prices),
+        max(price.memory for price in prices),
+        min(price.labels for price in prices),
+        measured=any(price.measured for price in prices),
+    )
+
+
 def measure_price(
     store: Store, molecule: MoleculeSettings, level: LevelOfTheory, start: Configuration, *, workers: int
 ) -> LabelPrice:

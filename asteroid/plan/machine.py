@@ -131,7 +131,7 @@ def _time_model(
     from asteroid.training.dataset import LabelledFrame
     from asteroid.training.passes import TRACE_FROM
     from asteroid.training.session import Session
-    from asteroid.validation.dynamics import bond_judge
+    from asteroid.validation.dynamics import bond_criterion
 
     settings = molecule.training.model_copy(update={"evaluate_every": TRAINING_STEPS})
     zeros, held_out = np.zeros_like(start.positions), max(1, molecule.budget.valid)
@@ -180,7 +180,7 @@ def _time_model(
                 duration=batch.steps * molecule.validation.timestep / 1000,
                 interval=batch.interval * molecule.validation.timestep,
                 seeds=range(batch.replicas),
-                judge=bond_judge(start),
+                stop=bond_criterion(start),
                 on_progress=lambda *_: watch.tick(),
             )
         )
@@ -220,9 +220,10 @@ def _time_kernel(start: Configuration, labels: int) -> tuple[float, float]:
     kernel.predict(geometries)
     times.append(time.process_time())
     choice, fit, prediction = np.diff(times).tolist()
-    # Hyperparameters are chosen with the first labels only.
-    chosen = min(labels, max(8, CHOICE_NUMBERS // numbers))
-    seconds = choice * (chosen / len(frames)) ** 2 + fit * (labels - chosen) * (labels + chosen) / len(frames) ** 2
+    # Hyperparameters are chosen with the first labels, and the best, about a quarter of the kernels, again with more.
+    few, more = (min(labels, max(8, count // numbers)) for count in CHOICE_NUMBERS)
+    pairs = few**2 + (more**2 / 4 if more > few else 0)
+    seconds = (choice * pairs + fit * labels**2) / len(frames) ** 2
     return seconds, prediction * labels / len(frames) ** 2
 
 

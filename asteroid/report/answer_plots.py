@@ -1,6 +1,6 @@
-"""One picture for each of the three answers, small enough for a card of the page.
+"""Small pictures for accuracy, cost and gain at the top of a report, each a PNG as bytes.
 
-They go with the words of :mod:`asteroid.report.answers`; :mod:`asteroid.report.canvas` has what all figures share.
+The text beside them comes from :mod:`asteroid.report.answers`.
 """
 
 import math
@@ -10,21 +10,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from asteroid.quantities import format_number
+from asteroid.quantities import format_number, format_quantity, shown_unit
 from asteroid.report.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, new_axes, plain_numbers, to_png
 from asteroid.report.cost import Cost, Quoted
 from asteroid.report.groups import Group
-from asteroid.report.words import rounded
+from asteroid.report.words import main_error, rounded
 from asteroid.validation.errors import Errors
 from asteroid.validation.intervals import Estimate
 from asteroid.validation.line import OPEN
 from asteroid.validation.worth import LearningCurve, Worth
 
 WIDTH = 3.6
-"""Inches of a picture in a card: its letters are then as large as those around it."""
+"""Width in inches, for letters as large as the text beside the picture."""
 
 RANGE = (0.01, 10.0)
-"""Of what was found over what was asked for: farther in or out makes no difference to the verdict."""
+"""Range of the ratio of bound and threshold; values outside are drawn at its ends."""
 
 STATE_COLOURS = {"passed": GREEN, OPEN: ORANGE, "failed": VERMILION, "not checked": GREY}
 
@@ -38,9 +38,9 @@ _KINDS = {
 }
 
 
-def how_good(groups: Sequence[Group]) -> bytes:
-    """For each group the line that decides it: how far it is from its threshold, on a logarithmic scale."""
-    figure, axes = _small_axes("bound of what was found ÷ asked for", rows=len(groups))
+def accuracy(groups: Sequence[Group]) -> bytes:
+    """Ratio of bound and threshold of the worst line of each group, on a logarithmic scale."""
+    figure, axes = _small_axes("bound ÷ threshold", rows=len(groups))
     axes.set_xscale("log")
     for row, group in enumerate(groups):
         colour = STATE_COLOURS[group.state]
@@ -50,7 +50,7 @@ def how_good(groups: Sequence[Group]) -> bytes:
             if right == RANGE[0]:
                 axes.plot(right, row, marker="|", markersize=9, markeredgewidth=3, color=colour, clip_on=False)
             if group.state == "failed":
-                # A group has several quantities; this one's bar is long enough for its name.
+                # A group has several quantities; the bar of a failed one has room for its name.
                 place = (RANGE[0] * 1.15, row)
                 axes.annotate(group.worst.name, place, va="center", fontsize=6.5, color="white", fontweight="bold")
         _row_title(axes, row, group.name, _found(group), colour)
@@ -61,8 +61,8 @@ def how_good(groups: Sequence[Group]) -> bytes:
     return to_png(figure)
 
 
-def what_it_cost(costs: Sequence[Cost], quoted: Quoted | None, *, unit: str, unit_seconds: float) -> bytes:
-    """Cost of each kind, its stages side by side in one bar; a dashed outline is what had been quoted for it."""
+def cost_by_kind(costs: Sequence[Cost], quoted: Quoted | None, *, unit: str, unit_seconds: float) -> bytes:
+    """One bar for each kind of cost, with its stages side by side; a dashed outline is the estimate."""
     kinds = list(dict.fromkeys(cost.kind for cost in costs))
     figure, axes = _small_axes(unit, rows=len(kinds))
     longest = 0.0
@@ -73,11 +73,11 @@ def what_it_cost(costs: Sequence[Cost], quoted: Quoted | None, *, unit: str, uni
                 spent = cost.core_seconds / unit_seconds
                 axes.barh(row, spent, left=left, height=0.34, color=_KINDS[kind], edgecolor="white", linewidth=0.8)
                 left += spent
-        text = _rounded(left)
+        text = format_number(left, 2)
         said = quoted.most.get(kind) if quoted else None
         if said is not None:
             said /= unit_seconds
-            text += f" ({_rounded(said)} quoted)"
+            text += f" (estimate {format_number(said, 2)})"
             axes.barh(row, said, height=0.34, facecolor="none", edgecolor="black", linewidth=0.9, linestyle="--")
         longest = max(longest, left, said or 0.0)
         _row_title(axes, row, kind, text, "black")
@@ -86,22 +86,21 @@ def what_it_cost(costs: Sequence[Cost], quoted: Quoted | None, *, unit: str, uni
     return to_png(figure)
 
 
-def what_it_bought(errors: Errors, scratch: Errors, labels: int, curve: LearningCurve | None, *, aid: str) -> bytes:
-    """The model among those of accurate labels alone, by number of labels.
+def gain(errors: Errors, scratch: Errors, labels: int, curve: LearningCurve | None, *, aid: str) -> bytes:
+    """Error against the number of accurate labels, of this model and of models trained on accurate labels alone.
 
     Args:
-        errors, scratch: of the model, and of the one of accurate labels alone.
-        labels: accurate labels of the model, held-out ones included.
-        aid: what the model has that the others have not.
+        errors, scratch: of this model, and of the model trained on accurate labels alone.
+        labels: number of accurate labels of this model, held-out ones included.
+        curve: learning curve of accurate labels alone; None without one.
+        aid: what this model uses in addition.
     """
-    energies = errors.force_mae is None
-    key, unit = ("energy_mae", "energy MAE (meV/atom)") if energies else ("force_mae", "force MAE (eV/Å)")
-    scale = 1000 if energies else 1
+    kind, unit, ours = main_error(errors)
+    scale, shown = shown_unit(unit)
     points: list[tuple[int, Estimate]]
-    points = [(point.labels, getattr(point, key)) for point in (curve or LearningCurve()).points]
-    points = points or [(labels, getattr(scratch, key))]
-    ours: Estimate = getattr(errors, key)
-    figure, axes = new_axes("accurate labels", unit, size=(WIDTH, 2.9))
+    points = [(point.labels, getattr(point, f"{kind}_mae")) for point in (curve or LearningCurve()).points]
+    points = points or [(labels, main_error(scratch)[2])]
+    figure, axes = new_axes("accurate labels", f"{kind} MAE ({shown})", size=(WIDTH, 2.9))
     _font(axes)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -128,7 +127,7 @@ def what_it_bought(errors: Errors, scratch: Errors, labels: int, curve: Learning
 def _draw_worth(
     axes: Axes, points: Sequence[tuple[int, Estimate]], worth: Worth, labels: float, *, target: float, scale: float
 ) -> None:
-    """The power law to where it meets the model's error, and that place with its interval."""
+    """The power law, extended to the number of labels with the error of this model, and the interval of this number."""
     x = np.log([count for count, _ in points])
     y = np.log([scale * error.value for _, error in points])
     ends = np.log([min(min(c for c, _ in points), labels), max(max(c for c, _ in points), labels)])
@@ -166,7 +165,7 @@ def _font(axes: Axes) -> None:
 
 
 def _row_title(axes: Axes, row: int, left: str, right: str, colour: str) -> None:
-    """Above a bar: its name, and its value at the right end."""
+    """The name of a bar above it, and its value at the right end."""
     place = axes.get_yaxis_transform()
     axes.text(0, row - 0.27, left, transform=place, fontsize=8, va="bottom")
     axes.text(1, row - 0.27, right, transform=place, fontsize=8, va="bottom", ha="right", color=colour)
@@ -179,12 +178,8 @@ def _finish_rows(axes: Axes, rows: int) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _rounded(value: float) -> str:
-    return format_number(value, 2)
-
-
 def _found(group: Group) -> str:
-    """The deciding line's value in its unit, and that it is not known well enough."""
+    """Value of the worst line with its unit; for a surviving part of 1, "all"."""
     if group.state == "not checked":
         return "not checked"
     value, unit = group.worst.value, group.worst.unit
@@ -193,4 +188,4 @@ def _found(group: Group) -> str:
     unsure = f", {OPEN}" if group.state == OPEN else ""
     if unit == "" and math.isclose(value, group.worst.threshold) and group.worst.comparison == ">=":
         return ("all" if value == 1 else format_number(value)) + unsure
-    return f"{format_number(value)} {unit}".strip() + unsure
+    return format_quantity(value, unit) + unsure

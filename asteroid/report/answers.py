@@ -1,7 +1,7 @@
-"""The three answers of a report's first screen: how good, what it cost, what that bought.
+"""The three answers at the top of a report: accuracy, cost, and gain from cheap labels.
 
-Each is a figure, what the figure is, and a few plain sentences; :mod:`asteroid.report.answer_plots` draws one picture
-for each. Kept as ``answers.json`` beside the report, for the index and for Prefect's page.
+Each has a figure, an explanation of the figure and a few sentences; :mod:`asteroid.report.answer_plots` draws the
+pictures. Stored as ``answers.json`` beside the report, for the index and for Prefect's page.
 """
 
 import math
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from asteroid.quantities import format_number
+from asteroid.quantities import format_number, format_quantity, shown_unit
 from asteroid.report.cost import Cost, Quoted, gpu_hours
 from asteroid.report.groups import group_lines
 from asteroid.report.verdict import benefit_sentence, quality_sentence, worth_sentence
-from asteroid.report.words import count, strategy_of
+from asteroid.report.words import count, main_error, strategy_of
 from asteroid.store.models import Card
 from asteroid.strategies import BASELINE
 from asteroid.validation.certificate import Certificate
@@ -24,14 +24,14 @@ from asteroid.validation.worth import LearningCurve
 Tone = Literal["good", "unsure", "bad", "plain"]
 _TONES: dict[str, Tone] = {"passed": "good", OPEN: "unsure", "failed": "bad"}
 
-QUESTIONS = {"good": "How good", "cost": "What it cost", "bought": "What that bought"}
-"""By the names in :class:`Answers`."""
+QUESTIONS = {"good": "Accuracy", "cost": "Cost", "bought": "Gain"}
+"""Headings, by the field of :class:`Answers`."""
 
 PICTURES = {"good": "how-good.png", "cost": "cost.png", "bought": "bought.png"}
-"""File beside the report of each answer's picture."""
+"""File beside the report with the picture of each answer."""
 
 AS_QUOTED = 1.1
-"""Cost over quote up to which the two count as the same: a quote rests on a few labels."""
+"""Largest ratio of cost and estimate that counts as equal, because estimates rest on few labels."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Answer:
     """One answer.
 
     Args:
-        figure: the number that matters with its unit; empty where there is none.
-        about: what the figure is.
+        figure: the main number with its unit; may be empty.
+        about: explanation of the figure.
         sentences: the answer in words.
     """
 
@@ -52,7 +52,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """All three, of one model."""
+    """Accuracy, cost and gain of one model."""
 
     good: Answer
     cost: Answer
@@ -70,14 +70,14 @@ def answer(
     between_seconds: float = 0.0,
     next_step: str = "",
 ) -> Answers:
-    """The three answers.
+    """The three answers of one model.
 
     Args:
-        quoted: what was quoted for these costs; None without a quote.
-        curve: what :func:`asteroid.stages.curve.measure_curve` found; None in reports of before it.
+        quoted: estimate of ``asteroid plan`` for these costs; None without one.
+        curve: from :func:`asteroid.stages.curve.measure_curve`; None in reports of older versions.
         label_seconds: core-seconds of an accurate label; None without one.
-        between_seconds: core-seconds of all labels at levels between the cheap and the accurate one.
-        next_step: what to do about a model that is not certified; empty for one that is.
+        between_seconds: core-seconds of all labels at intermediate levels.
+        next_step: advice for a model that is not certified; empty for one that is.
     """
     return Answers(
         _good(certificate, next_step),
@@ -87,37 +87,31 @@ def answer(
 
 
 def cost_unit(costs: Sequence[Cost]) -> tuple[str, float]:
-    """Core-hours, or core-seconds when all stages together are a few minutes: the unit's name and its seconds."""
+    """Unit of all costs and its seconds: core-hours, or core-seconds for less than 0.1 core-hours in all."""
     return ("core-hours", 3600.0) if sum(cost.core_seconds for cost in costs) >= 360 else ("core-seconds", 1.0)
 
 
 def _good(certificate: Certificate, next_step: str) -> Answer:
-    errors = certificate.errors
-    frames = count(len(errors.frame_ids), "held-out accurate frame")
-    if errors.force_mae is None:
-        error, unit, scale, kind = errors.energy_mae, "meV/atom", 1000, "energy"
-        closing = "; forces were never checked, as the accurate labels are energies alone"
-    else:
-        error, unit, scale, kind = errors.force_mae, "eV/Å", 1, "force"
-        closing = ""
+    kind, unit, error = main_error(certificate.errors)
+    frames = count(certificate.errors.frames, "held-out frame")
+    closing = "; forces were not checked, because the accurate labels are energies alone" if kind == "energy" else ""
     sentences = [quality_sentence(certificate), *([f"{next_step}."] if next_step else [])]
     for group in group_lines(certificate):
-        if group.name == "On its own MD" and group.state != "not checked":
-            found, asked = format_number(group.worst.value), format_number(group.worst.threshold)
-            sentences.append(
-                f"Where its own dynamics lead it, fresh accurate labels find {found} {group.worst.unit} "
-                f"({asked} was asked for)."
-            )
+        if group.name == "Model's own MD" and group.state != "not checked":
+            line = group.worst
+            found = "unknown" if line.value is None else format_quantity(line.value, line.unit)
+            limit = format_quantity(line.threshold, line.unit)
+            sentences.append(f"In the model's own MD, the force error is {found} (limit {limit}).")
     return Answer(
-        f"{format_number(scale * error.value)} {unit}",
-        f"mean absolute {kind} error on {frames}, {_interval(error, scale)}{closing}",
+        format_quantity(error.value, unit),
+        f"{kind} MAE on {frames}, {_interval(error, shown_unit(unit)[0])}{closing}",
         tuple(sentences),
         _TONES[certificate.state],
     )
 
 
 def _interval(estimate: Estimate, scale: float = 1.0) -> str:
-    """The confidence interval in words; frames of a single trajectory give no upper bound."""
+    """The confidence interval in words; a single trajectory has none."""
     if not math.isfinite(estimate.high):
         return "too few independent frames for an interval"
     return f"95% interval {format_number(scale * estimate.low)} to {format_number(scale * estimate.high)}"
@@ -129,40 +123,36 @@ def _cost(costs: Sequence[Cost], quoted: Quoted | None, card: Card) -> Answer:
     kinds: dict[str, float] = {}
     for cost in costs:
         kinds[cost.kind] = kinds.get(cost.kind, 0.0) + cost.core_seconds
-    shares = ", ".join(f"{100 * spent / (total or 1):.0f}% for {kind}" for kind, spent in kinds.items())
-    judging = sum(cost.core_seconds for cost in costs if cost.judges)
-    sentences = [f"{shares[0].upper()}{shares[1:]}."]
-    if total and judging > 0.005 * total:
-        sentences.append(f"{100 * judging / total:.0f}% of it only judged the model.")
+    sentences = [", ".join(f"{100 * spent / (total or 1):.0f}% {kind}" for kind, spent in kinds.items()) + "."]
+    validation = sum(cost.core_seconds for cost in costs if cost.validates)
+    if total and validation > 0.005 * total:
+        sentences.append(f"{100 * validation / total:.0f}% were for validation and comparison.")
     if quoted is not None:
         same = sum(cost.core_seconds for cost in costs if cost.kind in quoted.most)
         sentences.append(_against_quote(same, quoted, unit, seconds))
     if hours := gpu_hours(costs):
-        sentences.append(f"Beside that, a GPU was held for {format_number(hours)} h.")
-    complete = any(cost.kind == "sampling" for cost in costs) and any(cost.kind == "validation" for cost in costs)
-    about = (
-        "of CPU time, for everything from sampling to validation"
-        if complete
-        else "for labels and training; sampling or validation left no account"
-    )
+        sentences.append(f"Plus {format_number(hours)} GPU-hours.")
+    about = "of CPU time, from sampling to validation"
+    if not {"sampling", "validation"} <= kinds.keys():
+        about = "of CPU time for labels and training; sampling or validation was not recorded"
     return Answer(f"{format_number(total / seconds)} {unit}", about, tuple(sentences))
 
 
 def _against_quote(spent: float, quoted: Quoted, unit: str, seconds: float) -> str:
-    """How the cost of the stages that were quoted compares with the quote."""
+    """Compare the cost of the estimated steps with the estimate."""
     most, least = sum(quoted.most.values()), sum(quoted.least.values())
     said = format_number(most / seconds, 2)
     if least < most / AS_QUOTED:
         said = f"{format_number(least / seconds, 2)} to {said}"
     if spent > AS_QUOTED * most:
-        verdict = f"{spent / max(most, 1e-9):.1f} times as much as was quoted"
+        verdict = f"{spent / max(most, 1e-9):.1f} times the estimate"
     elif spent < least / AS_QUOTED:
-        verdict = f"{100 * (1 - spent / least):.0f}% less than was quoted"
+        verdict = f"{100 * (1 - spent / least):.0f}% less than estimated"
     else:
-        verdict = "as quoted"
+        verdict = "as estimated"
     return (
-        f"asteroid plan had quoted {said} {unit} for these stages on {quoted.created[:10]}; they took "
-        f"{format_number(spent / seconds, 2)}: {verdict}."
+        f"asteroid plan estimated {said} {unit} for these steps on {quoted.created[:10]}; they took "
+        f"{format_number(spent / seconds, 2)}, {verdict}."
     )
 
 
@@ -177,19 +167,16 @@ def _bought(
     benefit = benefit_sentence(certificate, card)
     if card.strategy == BASELINE or ratio is None:
         return Answer("", "", (benefit,), "bad" if certificate.passed_over else "plain")
-    aid = strategy_of(card).aid
-    it = "they" if aid.endswith("s") else "it"
-    kind = "energy" if certificate.errors.force_mae is None else "force"
+    kind, _, _ = main_error(certificate.errors)
     worth = worth_sentence(card, curve, label_seconds) if curve else ""
     between = ""
     if between_seconds and label_seconds:
-        names, more = " and ".join(card.settings["ladder"]), round(between_seconds / label_seconds)
-        more_labels = count(more, "further accurate label")
-        between = f"Its labels at {names} cost as much as {more_labels}, which are not counted here."
+        names = " and ".join(card.settings["ladder"])
+        labels = count(round(between_seconds / label_seconds), "further accurate label")
+        between = f"The labels at {names} cost as much as {labels}; they are not included here."
     return Answer(
         f"{format_number(ratio.value)} ×",
-        f"{kind} error without {aid} over {kind} error with {'them' if it == 'they' else 'it'}, {_interval(ratio)}; "
-        f"above 1, {it} helped",
+        f"{kind} error without {strategy_of(card).aid} divided by that with, {_interval(ratio)}",
         tuple(filter(None, (worth, benefit, between))),
         "good" if ratio.low > 1 else "bad" if ratio.high < 1 else "plain",
     )

@@ -1,7 +1,6 @@
-"""What every figure shares: axes, points, and the way to a PNG, without pyplot and its global state.
+"""Axes, points and PNG output for all figures, without pyplot and its global state.
 
-The colours are those of Okabe and Ito, which colour-blind people can tell apart.
-:mod:`asteroid.report.plots` and its neighbours draw on these axes.
+The colours are those of Okabe and Ito, for colour-blind people.
 """
 
 import io
@@ -18,13 +17,14 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072b2", "#e69f00", "#009e73", 
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE)
 
 MOST_POINTS = 20_000
-"""Points drawn in a scatter at most: more change nothing that the eye can see."""
+"""Largest number of points in a scatter plot; more make no visible difference."""
 
-Arrays = Sequence[Sequence[Sequence[float]]]
+Arrays = Sequence[npt.ArrayLike]
+"""For each frame (N, 3)."""
 
 
 def new_axes(xlabel: str, ylabel: str, *, size: tuple[float, float] = (5.0, 3.8)) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes; the size is in inches."""
+    """A figure with one pair of axes; ``size`` in inches."""
     figure = Figure(figsize=size, dpi=150, layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     axes.set_xlabel(xlabel)
@@ -36,21 +36,21 @@ def new_axes(xlabel: str, ylabel: str, *, size: tuple[float, float] = (5.0, 3.8)
 
 
 def to_png(figure: Figure) -> bytes:
-    """The picture; equal data give equal bytes."""
+    """The figure as PNG; equal data give equal bytes."""
     buffer = io.BytesIO()
-    # Figure.savefig without pyplot uses Agg; no software tag, so that no version is in the bytes.
+    # Without the software tag, which contains a version.
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
 def plain_numbers(axis: Axis, values: Sequence[float] | None = None) -> None:
-    """Ticks of a logarithmic axis as people write numbers, at these values or where there is room for them."""
+    """Ticks of a logarithmic axis as plain numbers, at ``values`` if given."""
     if values is not None:
         axis.set_ticks(list(values))
         axis.set_minor_locator(NullLocator())
     else:
         low, high = sorted(axis.get_view_interval())
-        # Over more than three decades, the numbers between powers of ten run into each other.
+        # Over more than three decades, labels between powers of ten would overlap.
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 1000 * low else (1.0,), numticks=12))
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_label(value)))
@@ -66,19 +66,19 @@ def tick_label(value: float) -> str:
 
 
 def legend_above(axes: Axes, *, columns: int = 3) -> None:
-    """The legend above the axes, where it hides no data."""
+    """Put the legend above the axes, where it hides no data."""
     axes.legend(frameon=False, fontsize=9, ncols=columns, loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def flatten(arrays: Arrays) -> npt.NDArray[np.float64]:
-    """All components of all frames."""
+    """All components of all frames in one array."""
     return np.concatenate([np.asarray(a, dtype=float).ravel() for a in arrays])
 
 
 def draw_points(
     axes: Axes, x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], name: str, colour: str, marker: str
 ) -> None:
-    """Points without a line, thinned out where they are too many."""
+    """Draw points without a line, thinned to :data:`MOST_POINTS`."""
     every = -(-len(x) // MOST_POINTS)
     axes.plot(
         x[::every],
@@ -94,7 +94,7 @@ def draw_points(
 
 
 def draw_diagonal(axes: Axes) -> None:
-    """The line on which both agree, equal ranges, and the legend."""
+    """Draw the diagonal and the legend, and give both axes the same range."""
     limits = axes.dataLim
     low, high = min(limits.x0, limits.y0), max(limits.x1, limits.y1)
     pad = 0.04 * (high - low) or 1.0

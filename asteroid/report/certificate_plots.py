@@ -1,8 +1,4 @@
-"""Figures of a certificate's evidence: own MD, vibrations, torsions, distributions, spectrum; each a PNG as bytes.
-
-They are drawn from :class:`asteroid.validation.evidence.Evidence`.
-:mod:`asteroid.report.html` puts them into the page, beside those of :mod:`asteroid.report.plots`.
-"""
+"""Figures of the further evidence of a certificate (:class:`asteroid.validation.evidence.Evidence`), PNG as bytes."""
 
 import numpy as np
 
@@ -28,15 +24,11 @@ from asteroid.validation.spectra import Spectrum
 from asteroid.validation.torsions import TorsionComparison
 
 MOST_SHOWN = 3
-"""Distributions in one figure: those that differ most."""
+"""Largest number of distributions in one figure, those with the largest distances."""
 
 
 def on_policy_parity(on_policy: OnPolicy) -> bytes | None:
-    """Predicted against accurate force components on frames of the model's own MD, one colour a temperature.
-
-    Args:
-        on_policy: ``evidence.on_policy``. Without accurate forces there is no figure.
-    """
+    """Predicted against accurate force components in the model's own MD, eV/Å; None without accurate forces."""
     errors = on_policy.errors
     if errors is None or errors.force_mae is None:
         return None
@@ -58,11 +50,7 @@ def on_policy_parity(on_policy: OnPolicy) -> bytes | None:
 
 
 def frequency_deviations(frequencies: Frequencies) -> bytes:
-    """Deviation of each harmonic frequency from the accurate one, cm⁻¹.
-
-    Args:
-        frequencies: ``evidence.frequencies``.
-    """
+    """Deviation of each harmonic frequency from the accurate one, cm⁻¹."""
     figure, axes = new_axes("accurate harmonic frequency (cm⁻¹)", "model − accurate (cm⁻¹)")
     accurate, model = frequencies.accurate, frequencies.model
     axes.axhline(0.0, color=GREY, linewidth=1)
@@ -72,13 +60,9 @@ def frequency_deviations(frequencies: Frequencies) -> bytes:
 
 
 def torsion_profile(torsion: TorsionComparison) -> bytes:
-    """The model's energies along a torsion, and the accurate ones at the model's geometries, meV from its minimum.
-
-    Args:
-        torsion: one of ``evidence.torsions``.
-    """
-    figure, axes = new_axes(f"turn about {torsion.name} (°)", "energy (meV)")
-    axes.plot(torsion.turns, 1000 * torsion.energies, color=BLUE, marker=".", markersize=4, label="this model, relaxed")
+    """Energies along a torsion, meV above the minimum, of the model and of accurate labels at the same geometries."""
+    figure, axes = new_axes(f"rotation about {torsion.name} (°)", "energy (meV)")
+    axes.plot(torsion.turns, 1000 * torsion.energies, color=BLUE, marker=".", markersize=4, label="this model")
     if len(torsion.points):
         axes.plot(
             [0.0, *torsion.turns[torsion.points]],
@@ -94,14 +78,13 @@ def torsion_profile(torsion: TorsionComparison) -> bytes:
 
 
 def distributions(found: Distributions, kind: str) -> bytes | None:
-    """The distributions of one kind that differ most between the model's MD (filled) and its reference (line).
-
-    Both are smoothed alike, by what the number of independent reference frames asks for.
+    """Distributions of one kind with the largest distances: the model's MD (filled) and the reference (line).
 
     Args:
-        found: one of ``evidence.distributions``.
-        kind: ``bond``, ``angle``, ``dihedral`` or ``fragments``. A molecule without one, or an unusable reference, has
-            no figure.
+        kind: ``bond``, ``angle``, ``dihedral`` or ``fragments``.
+
+    Returns:
+        None if there is no such coordinate or no usable reference.
     """
     distances = [one for one in found.distances if one.kind == kind]
     if not distances:
@@ -113,7 +96,7 @@ def distributions(found: Distributions, kind: str) -> bytes | None:
     for index, one in enumerate(sorted(distances, key=lambda d: -d.value)[:MOST_SHOWN]):
         colour = CYCLE[index % len(CYCLE)]
         centres, model, reference = one.centres, one.model, one.reference
-        # Both alike, by what the smaller sample asks for: else smoothing would look like a difference.
+        # The bandwidth of the smaller sample for both; different ones would look like a difference.
         effective = min(found.effective, float(found.frames))
         bandwidth = best_bandwidth(centres, reference, effective, period=period)
         beyond = 0.0 if period else 3 * bandwidth
@@ -129,12 +112,7 @@ def distributions(found: Distributions, kind: str) -> bytes | None:
 
 
 def power_spectrum(spectrum: Spectrum, frequencies: Floats | None) -> bytes:
-    """The power spectrum of the model's MD, with its harmonic frequencies as ticks below.
-
-    Args:
-        spectrum: ``evidence.spectrum``.
-        frequencies: cm⁻¹, of the model: ``minimum.frequencies``.
-    """
+    """Power spectrum of the model's MD, with its harmonic frequencies (cm⁻¹) as ticks below."""
     figure, axes = new_axes("wavenumber (cm⁻¹)", "density of states (arbitrary)", size=(7.2, 3.2))
     density = spectrum.density / (spectrum.density.max() or 1.0)
     name = f"MD from {spectrum.temperature:.0f} K, resolution {spectrum.resolution:.0f} cm⁻¹"

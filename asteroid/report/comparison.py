@@ -1,9 +1,7 @@
-"""Turn the JSON of ``asteroid compare`` into one self-contained HTML page.
-
-All figures and intervals come from the JSON. Errors are shown in meV and meV/Å.
-"""
+"""HTML page of a comparison of strategies, from the JSON of ``asteroid compare``."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +10,14 @@ from asteroid.report.comparison_plots import Point, Ratio, forest, learning_curv
 from asteroid.report.page import data_uri, page_environment
 from asteroid.report.words import how_a_variant_trains
 from asteroid.strategies import BASELINES
+from asteroid.validation.intervals import quantile
 
 _NAMES = {"force_mae": "force", "energy_mae": "energy"}
 _UNITS = {"force_mae": "meV/Å", "energy_mae": "meV"}
 
 
 def render_comparison(data: Mapping[str, Any]) -> str:
-    """The page of one comparison, without scripts or requests and with its images embedded.
+    """The page of one comparison, without scripts or requests, with embedded images.
 
     Args:
         data: what ``asteroid compare`` writes: ``results`` (a row for each variant, number of labels and seed),
@@ -55,10 +54,10 @@ def render_comparison(data: Mapping[str, Any]) -> str:
 
 
 def best_variants(results: Sequence[Mapping[str, Any]], quantity: str) -> dict[int, str]:
-    """The variant with the smallest error at each number of labels, where the difference is significant.
+    """The best variant at each number of labels, if it is significantly better than every other one.
 
-    It must be better than every other variant by a paired 95% interval over the common seeds. Variants that need the
-    cheap method at run time are left out: they solve an easier problem.
+    The test is a paired t-test of the logarithms over the common seeds (95% interval). Variants that need the cheap
+    method at run time are left out: they solve an easier problem.
     """
     best = {}
     for n in sorted({row["n_accurate"] for row in results}):
@@ -76,7 +75,7 @@ def best_variants(results: Sequence[Mapping[str, Any]], quantity: str) -> dict[i
 
 
 def _variant(found: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Texts of one variant, and its rows of the summary by number of labels."""
+    """Text of one variant, and its rows of the summary by number of labels."""
     variant = found["arm"]
     rows = [row for row in data["results"] if row["arm"] == variant]
     return {
@@ -89,12 +88,12 @@ def _variant(found: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any
 
 
 def _baselines(data: Mapping[str, Any]) -> list[str]:
-    """Baselines that were compared."""
+    """Baselines of this comparison."""
     return [name for name in BASELINES if any(row[f"ratio_to_{name}"] for row in data["summary"])]
 
 
 def _figures(data: Mapping[str, Any]) -> dict[str, bytes]:
-    """The images for which there are data, by their name in the template."""
+    """The available images, by their name in the template."""
     quantity = data["quantity"]
     variants = [found["arm"] for found in data["sentences"]]
     known = [row for row in data["summary"] if row[quantity]]
@@ -106,7 +105,7 @@ def _figures(data: Mapping[str, Any]) -> dict[str, bytes]:
         ("labels", "accurate labels", "n_accurate"),
         ("cost", "core-hours of labels and training", "core_hours"),
     ):
-        # Imported labels have no cost, and a logarithmic axis has no zero.
+        # Imported labels have no cost, and zero cannot be drawn on a logarithmic axis.
         points = {
             variant: [_point(row, data, x) for row in known if row["arm"] == variant and row[x]] for variant in variants
         }
@@ -138,13 +137,8 @@ def _point(row: Mapping[str, Any], data: Mapping[str, Any], x: str) -> Point:
 
 
 def _surely_smaller(ours: Mapping[int, float], theirs: Mapping[int, float]) -> bool:
-    """Whether the 95% t-interval of the mean log ratio, paired by seed, lies below zero."""
-    import numpy as np
-    from scipy.stats import t
+    """Whether the 95% interval of the mean log ratio, paired by seed, is below zero."""
+    from scipy.stats import sem
 
-    seeds = sorted(ours.keys() & theirs.keys())
-    if len(seeds) < 2:
-        return False
-    ratios = np.log([ours[seed] / theirs[seed] for seed in seeds])
-    half = t.ppf(0.975, len(seeds) - 1) * ratios.std(ddof=1) / np.sqrt(len(seeds))
-    return bool(ratios.mean() + half < 0)
+    logs = [math.log(ours[seed] / theirs[seed]) for seed in ours.keys() & theirs.keys()]
+    return len(logs) > 1 and sum(logs) / len(logs) + quantile(0.975, len(logs) - 1) * float(sem(logs)) < 0

@@ -14,7 +14,7 @@ LOOKS = (
     *((GREY, "s"), (ORANGE, "v"), (BLUE, "o"), (VERMILION, "D"), (GREEN, "^"), (PURPLE, "P")),
     *(("#56b4e9", "X"), ("#000000", "<"), ("#b8a900", ">"), ("#8b4513", "*")),
 )
-"""Colour and marker of each variant in turn; there are as many as strategies."""
+"""Colours and markers, one for each strategy."""
 
 
 @dataclass(frozen=True)

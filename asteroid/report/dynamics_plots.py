@@ -1,8 +1,4 @@
-"""The figures of molecular dynamics, each a PNG as bytes.
-
-They are drawn from the :class:`asteroid.validation.dynamics.Dynamics` of a certificate.
-:mod:`asteroid.report.html` puts them into the page.
-"""
+"""Figures of the molecular dynamics of a certificate (:class:`asteroid.validation.dynamics.Dynamics`), PNG as bytes."""
 
 from collections.abc import Sequence
 
@@ -16,14 +12,14 @@ from asteroid.validation.dynamics import Dynamics, Trajectory
 
 
 def survival_curves(dynamics: Dynamics) -> bytes:
-    """The part of the NVT replicas that survive, against time (ps), with 95 % bands; one curve a temperature."""
+    """Surviving part of the NVT replicas against time (ps), with 95% bands, for each temperature."""
     figure, axes = new_axes("time (ps)", "surviving replicas (%)")
     for index, at in enumerate(dynamics.survival):
         colour, found = CYCLE[index % len(CYCLE)], at.survival
         times = [0.0, *found.times, found.until]
         part = _steps(1.0, found.surviving)
         name = f"{at.temperature:.0f} K, {found.replicas} replicas"
-        # Curves on top of each other stay visible.
+        # Different dashes, because curves may coincide.
         dashes = ("solid", "dashed", "dotted")[index % 3]
         axes.step(times, part, where="post", color=colour, linewidth=1.8, linestyle=dashes, label=name)
         low, high = _steps(found.first_low, found.low), _steps(1.0, found.high)
@@ -35,7 +31,7 @@ def survival_curves(dynamics: Dynamics) -> bytes:
 
 
 def nve_energies(dynamics: Dynamics, atoms: int) -> bytes:
-    """Total energy of the NVE trajectories at both time steps from its mean, meV/atom, with the fitted drifts."""
+    """Deviation of the total energy from its mean in both NVE trajectories, meV/atom, with the fitted drifts."""
     figure, axes = new_axes("time (ps)", "total energy − mean (meV/atom)")
     pairs = ((dynamics.nve, ORANGE, VERMILION), (dynamics.nve_half, BLUE, "black"))
     for trajectory, colour, line in pairs:
@@ -66,14 +62,14 @@ def nve_energies(dynamics: Dynamics, atoms: int) -> bytes:
 
 
 def nvt_temperatures(trajectories: Sequence[Trajectory]) -> bytes:
-    """Temperature of the NVT replicas and its target, see :func:`draw_temperatures`."""
+    """Temperatures of the NVT replicas, see :func:`draw_temperatures`."""
     figure, axes = new_axes("time (ps)", "temperature (K)")
     draw_temperatures(axes, trajectories)
     return to_png(figure)
 
 
 def draw_temperatures(axes: Axes, trajectories: Sequence[Trajectory]) -> None:
-    """For each target (dashed) the mean of its replicas and the middle 80 % of them; crosses mark where some failed."""
+    """For each target temperature (dashed) mean and middle 80% of its replicas; crosses mark failures."""
     targets = sorted({trajectory.temperature for trajectory in trajectories})
     failed = []
     for index, target in enumerate(targets):
@@ -101,6 +97,6 @@ def draw_temperatures(axes: Axes, trajectories: Sequence[Trajectory]) -> None:
 
 
 def _steps(first: float, later: Floats) -> list[float]:
-    """Per cent after each step, and once more at the end."""
+    """Percentages after each step, the last one repeated for the end of the axis."""
     values = [first, *later]
     return [100 * value for value in [*values, values[-1]]]

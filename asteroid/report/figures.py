@@ -1,10 +1,7 @@
-"""Which figures a report has: those for which there are data, by the names that its template uses.
-
-:mod:`asteroid.report.html` puts them into the page; the modules named ``…_plots`` draw them.
-"""
+"""All available figures of a report, by their names in the template; the modules named ``…_plots`` draw them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from asteroid.report import bias_plots, certificate_plots, dynamics_plots, plots
 from asteroid.report.answers import cost_unit
@@ -13,9 +10,7 @@ from asteroid.report.gather import Bias
 from asteroid.store.models import Card
 from asteroid.strategies import BASELINE
 from asteroid.validation.certificate import Certificate
-
-KINDS = ("bond", "angle", "dihedral", "fragments")
-"""Of the distributions in MD."""
+from asteroid.validation.distributions import Kind
 
 
 def report_figures(
@@ -28,7 +23,7 @@ def report_figures(
     diagnostics: Mapping[str, Any] | None,
 ) -> dict[str, bytes]:
     """PNG by name; arguments as in :class:`asteroid.report.html.ReportContext`."""
-    # The comparison with itself would draw every point twice.
+    # A scratch model is not compared with itself.
     scratch = certificate.scratch_errors if card.strategy != BASELINE else None
     scratch_card = scratch_card if card.strategy != BASELINE else None
     unit, unit_seconds = cost_unit(costs)
@@ -46,9 +41,7 @@ def report_figures(
     if card.weights:
         figures["disagreement"] = bias_plots.weight_against_disagreement(card.weights)
     if bias and card.cheap:
-        levels = (card.cheap, card.accurate)
-        cheap, accurate = ([a.tolist() for a in side] for side in (bias.cheap, bias.accurate))
-        figures["bias"] = bias_plots.bias_scatter(cheap, accurate, levels)
+        figures["bias"] = bias_plots.bias_scatter(bias.cheap, bias.accurate, (card.cheap, card.accurate))
     if diagnostics:
         figures |= bias_plots.diagnostic_figures(diagnostics)
     dynamics = certificate.dynamics
@@ -67,7 +60,7 @@ def _of_evidence(certificate: Certificate) -> dict[str, bytes]:
     for index, torsion in enumerate(evidence.torsions):
         figures[f"torsion_{index}"] = certificate_plots.torsion_profile(torsion)
     for index, found in enumerate(evidence.distributions):
-        for kind in KINDS:
+        for kind in get_args(Kind):
             figures[f"distribution_{index}_{kind}"] = certificate_plots.distributions(found, kind)
     if evidence.spectrum:
         frequencies = minimum.frequencies if minimum else None

@@ -1,8 +1,4 @@
-"""What a report needs from the store: what each level's labels came to, and frames that both levels label.
-
-:mod:`asteroid.report.write` gathers it here, has :mod:`asteroid.report.cost` add up what was spent, and hands both to
-:mod:`asteroid.report.html`.
-"""
+"""Data of a report from the store: a summary of the labels at each level, and frames with labels of both levels."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,22 +12,23 @@ from asteroid.store.models import Card
 from asteroid.store.rows import core_seconds
 
 MOST_REASONS = 8
-"""Reasons of failure shown for a level; the rest are counted."""
+"""Largest number of reasons shown for a level; the others are added up."""
 MOST_FRAMES = 300
-"""Frames with both labels that the bias is drawn from: more do not change the picture visibly."""
+"""Largest number of frames in the plot of the bias."""
 
 
 @dataclass(frozen=True)
 class LevelSummary:
-    """The labels of one molecule at one level.
+    """Labels of one molecule at one level.
 
     Args:
-        frames: chosen for a label.
-        energy_only: accepted labels without forces.
+        parts: of a composite level; their labels and cost are also counted there.
+        frames: number of frames to be labelled.
+        ok, failed, rejected: number of attempts.
+        energy_only: number of accepted labels without forces.
         core_seconds: of all attempts.
-        mean_seconds: wall seconds of an accepted label; None without one.
-        reasons: why labels failed or were rejected, with counts, most frequent first.
-        programs: every program and version that computed an attempt.
+        reasons: of failed and rejected labels, with counts, the most frequent first.
+        programs: with versions.
     """
 
     level: str
@@ -41,9 +38,9 @@ class LevelSummary:
     rejected: int
     energy_only: int
     core_seconds: float
-    mean_seconds: float | None
     reasons: tuple[tuple[str, int], ...]
     programs: tuple[str, ...]
+    parts: tuple[str, ...] = ()
 
     @property
     def core_hours(self) -> float:
@@ -52,39 +49,38 @@ class LevelSummary:
 
 @dataclass(frozen=True, eq=False)
 class Bias:
-    """Force labels of the frames that have both a cheap and an accurate one: arrays (N, 3) eV/Å."""
+    """Cheap and accurate forces of the same frames, arrays (N, 3) eV/Å."""
 
     cheap: tuple[npt.NDArray[np.float64], ...]
     accurate: tuple[npt.NDArray[np.float64], ...]
 
 
 def summarise_level(store: Store, molecule: str, level: LevelOfTheory) -> LevelSummary:
-    """Counts, costs and reasons of every attempt at one level."""
+    """Counts, cost and reasons of all attempts at one level."""
     table = store.attempts(molecule, level)
-    rows = table.select(["status", "reason", "wall_seconds", "program", "version"])
+    rows = table.select(["status", "reason", "program", "version"])
     attempts = rows.append_column("energy_only", table["forces"].is_null()).to_pylist()
     counts = Counter(row["status"] for row in attempts)
-    accepted = [row["wall_seconds"] for row in attempts if row["status"] == "ok"]
     reasons = Counter(f"{row['status']}: {row['reason']}" for row in attempts if row["status"] != "ok").most_common()
     shown = reasons[:MOST_REASONS]
     if rest := sum(number for _, number in reasons[MOST_REASONS:]):
         shown.append(("other reasons", rest))
     return LevelSummary(
         level=str(level),
-        frames=len(store.selected(molecule, level)),
+        parts=tuple(str(part) for part in level.computed if level.parts),
+        frames=len(store.chosen(molecule, level)),
         ok=counts["ok"],
         failed=counts["failed"],
         rejected=counts["rejected"],
         energy_only=sum(row["status"] == "ok" and row["energy_only"] for row in attempts),
         core_seconds=float(core_seconds(table).sum()),
-        mean_seconds=sum(accepted) / len(accepted) if accepted else None,
         reasons=tuple(shown),
         programs=tuple(sorted({f"{row['program']} {row['version']}".strip() for row in attempts} - {""})),
     )
 
 
 def collect_bias(store: Store, molecule: str, card: Card) -> Bias | None:
-    """Cheap and accurate forces of frames that have both; None when there are none."""
+    """Cheap and accurate forces of frames that have both; None without such frames."""
     if not card.cheap:
         return None
     cheap = store.labels(molecule, LevelOfTheory.parse(card.cheap, imported=True))

@@ -1,7 +1,6 @@
-"""The certificate's lines in groups, each with the line that decides it: what fits on a first screen.
+"""Groups of certificate lines, each represented by its worst line, for the top of a report.
 
-:mod:`asteroid.report.verdict` and :mod:`asteroid.report.answer_plots` speak of groups; the certificate's table has
-every line.
+Used by :mod:`asteroid.report.verdict` and :mod:`asteroid.report.answer_plots`.
 """
 
 import math
@@ -11,32 +10,31 @@ from asteroid.validation.certificate import Certificate
 from asteroid.validation.line import OPEN, Line, State
 
 _WORDS = (
-    ("On its own MD", ("own md",)),
+    ("Model's own MD", ("own md",)),
     ("Torsions", ("torsion",)),
-    ("Distributions in MD", ("bond", "angle")),
+    ("Distributions in MD", ("bond", "angle", "fragments")),
     ("Vibrations", ("frequenc",)),
     ("Minimum", ("minimum",)),
     ("Stability in MD", ("nve", "trajector")),
-    ("Held-out frames", ("mae",)),
+    ("Held-out frames", ("",)),
 )
-"""Group, and what its lines have in their names; the first that fits."""
+"""Group, and words in the names of its lines; the first match counts."""
 
 _ORDER = (
-    *("Held-out frames", "On its own MD", "Stability in MD", "Minimum", "Vibrations"),
-    *("Torsions", "Distributions in MD", "Others"),
+    *("Held-out frames", "Model's own MD", "Stability in MD", "Minimum", "Vibrations"),
+    *("Torsions", "Distributions in MD"),
 )
-
 
 _SEVERITY: dict[State, int] = {"not checked": 0, "passed": 1, OPEN: 2, "failed": 3}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Lines of the certificate that belong together.
+    """Related lines of a certificate.
 
     Args:
-        state: failed where one line is, passed where all that were checked are.
-        worst: the line that is nearest to its threshold, or farthest beyond it; a failed one before all.
+        state: of the worst line.
+        worst: the line with the worst state, and with the largest closeness among those.
         closeness: of that line, see :func:`closeness`.
     """
 
@@ -47,21 +45,21 @@ class Group:
 
 
 def group_lines(certificate: Certificate) -> list[Group]:
-    """The groups that a certificate has, those of the most important evidence first."""
+    """The groups of a certificate, the most important first."""
     members: dict[str, list[Line]] = {name: [] for name in _ORDER}
     for line in certificate.lines:
         name = line.name.lower()
-        members[next((group for group, words in _WORDS if any(word in name for word in words)), "Others")].append(line)
+        members[next(group for group, words in _WORDS if any(word in name for word in words))].append(line)
     return [_group(name, lines) for name, lines in members.items() if lines]
 
 
 def closeness(line: Line) -> float:
-    """The bound over what was asked for: up to 1 passes, endless where nothing could be measured.
+    """Ratio of bound and threshold: up to 1 passes; infinite without a measurement.
 
-    >>> from asteroid.validation.line import judged
-    >>> closeness(judged("Force MAE", 0.02, "eV/Å", 0.08, "<="))
+    >>> from asteroid.validation.line import make_line
+    >>> closeness(make_line("Force MAE", 0.02, "eV/Å", 0.08, "<="))
     0.25
-    >>> closeness(judged("Trajectories that survived", 0.5, "", 1.0, ">="))
+    >>> closeness(make_line("Trajectories that survived", 0.5, "", 1.0, ">="))
     2.0
     """
     threshold, value = line.threshold, line.value if line.bound is None else line.bound

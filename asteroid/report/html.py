@@ -1,6 +1,6 @@
-"""Turn what was gathered into one self-contained HTML page, or into the index of all pages.
+"""Render the templates beside this module to self-contained HTML pages: report, index, page of a model.
 
-The templates lie beside this module. Everything is escaped: names and reasons come from manifests and other programs.
+Everything is escaped, because names and reasons come from manifests and other programs.
 """
 
 import json
@@ -28,14 +28,14 @@ ERROR_ROWS = (
     ("Energy, worst frame", "energy_worst", "meV/atom"),
     ("Total energy MAE", "total_energy_mae", "meV"),
 )
-"""Label, key of the certificate (where it is in eV), unit of the page."""
+"""Name, field of the errors (in eV), unit on the page."""
 
 _ALTERNATIVES = {
-    "good": "each group of requirements: what was found over what was asked for",
-    "cost": "cost of each stage, with what had been quoted",
-    "bought": "error against accurate labels, of this model and of models of accurate labels alone",
+    "good": "ratio of bound and threshold for each group of requirements",
+    "cost": "cost of each stage and its estimate",
+    "bought": "error against number of accurate labels, of this model and of models trained on accurate labels alone",
 }
-"""What each picture shows, for those who cannot see it."""
+"""Alternative text of each picture."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,16 +45,15 @@ class ReportContext:
     Args:
         card: of the model.
         scratch_card: of the model trained on accurate labels alone; None without one.
-        levels: the labels at each level of the molecule.
-        costs: core-seconds by stage.
-        answers: the first screen in words.
-        pictures: PNG of each answer, by its name in :class:`~asteroid.report.answers.Answers`; one that has none is
-            left out.
-        rounds: what the loop of rounds did; None for a model of one round.
-        pilot: that chose the chain of levels; None without one.
+        levels: labels at each level.
+        costs: of each stage.
+        answers: accuracy, cost and gain.
+        pictures: PNG by field of :class:`~asteroid.report.answers.Answers`; may lack some.
+        rounds: None without rounds.
+        pilot: which chose the chain of levels; None without one.
         bias: forces of frames with both labels; None without such frames.
-        diagnostics: as :func:`asteroid.training.diagnostics.bias_diagnostics` finds them; None without a cheap level.
-        model_location, store_location: where the model's file and the store lie, for a person.
+        diagnostics: from :func:`asteroid.training.diagnostics.bias_diagnostics`; None without a cheap level.
+        model_location, store_location: path or URL of the model file and of the store.
     """
 
     certificate: Certificate
@@ -74,9 +73,10 @@ class ReportContext:
 
 @dataclass(frozen=True)
 class IndexRow:
-    """One model in the index; ``report`` is the page's path from the index.
+    """One model in the index.
 
     Args:
+        report: path of its page from the index.
         model: name of a model of several molecules; empty for a model of this molecule.
         unseen: whether the model was not trained on this molecule.
     """
@@ -95,11 +95,12 @@ class IndexRow:
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One comparison of strategies in the index; ``page`` is its path from the index.
+    """One comparison of strategies in the index.
 
     Args:
-        variants: strategies.
         labels: numbers of accurate labels.
+        seeds: number of seeds.
+        page: path of its page from the index.
     """
 
     molecule: str
@@ -111,7 +112,7 @@ class ComparisonRow:
 
 
 def render_report(context: ReportContext) -> str:
-    """The page of one model: no script, no request, images inside."""
+    """The report of one model, without scripts or requests, with embedded images."""
     certificate, card = context.certificate, context.card
     return (
         page_environment()
@@ -135,20 +136,20 @@ def render_report(context: ReportContext) -> str:
 
 
 def render_index(rows: Sequence[IndexRow], comparisons: Sequence[ComparisonRow]) -> str:
-    """The page that lists every report and every comparison."""
+    """The list of all reports and comparisons."""
     template = page_environment().get_template("index.html.j2")
     return template.render(rows=rows, comparisons=comparisons, questions=QUESTIONS)
 
 
 def render_model_page(card: Card, trained: Sequence[IndexRow], unseen: Sequence[IndexRow]) -> str:
-    """The page of a model of several molecules: those that trained it, and apart those that it had never seen."""
+    """The page of a model of several molecules, separately for training molecules and unseen ones."""
     template = page_environment().get_template("model.html.j2")
     return template.render(card=card, trained=trained, unseen=unseen, questions=QUESTIONS, how=how_trained(card))
 
 
 def _images(context: ReportContext) -> dict[str, bytes]:
-    """All images of the page, by the names that the template uses."""
-    # Not above: it loads matplotlib, which the index needs not.
+    """All images of the page, by their names in the template."""
+    # Imported here, because it loads matplotlib, which the index does not need.
     from asteroid.report.figures import report_figures
 
     return {

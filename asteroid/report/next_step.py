@@ -1,7 +1,6 @@
-"""What to do about a model that is not certified, what it costs, and what to write into the manifest for it.
+"""Advice for a model that is not certified: what to do, what it costs, and what to write into the manifest.
 
-Made from the certificate's lines by :mod:`asteroid.stages.certificates`; shown on the terminal, in the report and on
-Prefect's page.
+Called by :mod:`asteroid.stages.certificates`; shown on the terminal, in the report and on Prefect's page.
 """
 
 import math
@@ -16,25 +15,25 @@ from asteroid.validation.line import OPEN, Line, Remedy
 from asteroid.validation.minimum import MinimumComparison
 
 FEWEST, MOST = 1.25, 2.0
-"""Times the labels so far that a next step asks for: fewer show no gain, and more should be asked for in a second
-step."""
+"""Smallest and largest suggested increase of the number of labels: a smaller one has no visible effect, a larger one is
+better taken in two steps."""
 
 USUAL_EXPONENT = 0.5
-"""b in error ∝ labels^(−b) where no learning curve was measured."""
+"""b in error ∝ labels^(−b) without a measured learning curve."""
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What labels and MD have cost so far, for the price of more.
+    """Cost of labels and MD so far, to estimate the cost of more.
 
     Args:
-        labels: accurate labels that train the model or stop its training.
-        label_seconds: core-seconds of one of them.
-        md_seconds: core-seconds of a picosecond of one trajectory; None where that was not measured.
-        md_ps: of one trajectory.
-        temperatures: of the MD.
-        exponent: b in error ∝ labels^(−b), as measured; None where it was not.
-        rounds_allowed: further rounds that a failed certificate may order; None without a loop of rounds.
+        labels: number of accurate labels for training and early stopping.
+        label_seconds: core-seconds per accurate label.
+        md_seconds: core-seconds per picosecond of one trajectory; None if not measured.
+        md_ps: length of a trajectory.
+        temperatures: number of temperatures of the MD.
+        exponent: measured b in error ∝ labels^(−b); None if not measured.
+        rounds_allowed: setting ``certify_rounds``; None without rounds.
     """
 
     labels: int
@@ -48,13 +47,13 @@ class Spent:
 
 @dataclass(frozen=True)
 class NextStep:
-    """What a certificate advised, as it is kept beside it; empty for a model that is certified."""
+    """The advice as a record beside the certificate; empty for a certified model."""
 
     sentence: str
 
 
 def next_step(certificate: Certificate, spent: Spent) -> str:
-    """One or two sentences; empty for a model that is certified."""
+    """The advice in one to three sentences, without the final full stop; empty for a certified model."""
     if certificate.state == "passed":
         return ""
     lines = [line for line in certificate.lines if line.checked]
@@ -62,15 +61,15 @@ def next_step(certificate: Certificate, spent: Spent) -> str:
     if certificate.beaten:
         labels = _labels_of_certificate(certificate)
         return (
-            "Next: take the model trained on accurate labels alone, which is better. It is trained already; its "
-            f"certificate takes about {count(labels, 'accurate label')}, {_hours(labels * spent.label_seconds)}. "
+            "Next: use the model trained on accurate labels alone, which exists and is better. Its certificate takes "
+            f"about {count(labels, 'accurate label')}, {_hours(labels * spent.label_seconds)}. "
             "Write training: {strategy: scratch}"
         )
     if missed and certificate.unseen:
         names = ", ".join(name_in_sentence(line.name) for line in missed)
         return (
-            f"Next: as it misses {names}, move this molecule from judge to molecules of the model "
-            f"{certificate.model}, or buy more accurate labels of those that train it"
+            f"Next: because it fails {names}, move this molecule from judge to molecules of the model "
+            f"{certificate.model}, or label more frames of the molecules that train it"
         )
     if missed:
         return _more_training(missed, spent)
@@ -78,7 +77,7 @@ def next_step(certificate: Certificate, spent: Spent) -> str:
 
 
 def misses(line: Line) -> bool:
-    """Whether more evidence alone is unlikely to make a line pass: it failed, or its value is beyond the threshold."""
+    """Whether a line failed or its value misses the threshold, so that more evidence alone will hardly help."""
     if line.state == "failed":
         return True
     if line.state != OPEN or line.value is None:
@@ -97,8 +96,8 @@ def _more_training(missed: Sequence[Line], spent: Spent) -> str:
         write += f" and acquisition: {{certify_rounds: {spent.rounds_allowed + 1}}}"
     names = ", ".join(name_in_sentence(line.name) for line in missed)
     return (
-        f"Next: {count(more, 'more accurate label')} that train it, {_hours(more * spent.label_seconds)}, as it misses "
-        f"{names}. Write {write}"
+        f"Next: {count(more, 'more accurate label')} for training, {_hours(more * spent.label_seconds)}, because it "
+        f"fails {names}. Write {write}"
     )
 
 
@@ -128,7 +127,7 @@ def _more_evidence(unsure: Sequence[Line], spent: Spent) -> str:
 
 
 def _labels_of_certificate(certificate: Certificate) -> int:
-    """Accurate labels that this certificate took beyond the test frames; that of another model takes about as many."""
+    """Number of accurate labels of this certificate beyond the test frames; other models need about as many."""
     evidence, minimum = certificate.evidence, certificate.minimum
     own = evidence.on_policy.asked if evidence.on_policy else 0
     compared = minimum.labels if isinstance(minimum, MinimumComparison) else 0

@@ -1,6 +1,6 @@
-"""What every page shares: the template environment, numbers for people, and images inside the page.
+"""Template environment, number filters and embedded images for all pages.
 
-:mod:`asteroid.report.html` and :mod:`asteroid.report.comparison` fill their templates with it.
+Used by :mod:`asteroid.report.html` and :mod:`asteroid.report.comparison`.
 """
 
 import base64
@@ -10,13 +10,13 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from asteroid.quantities import format_number
+from asteroid.quantities import format_number, shown_unit
 from asteroid.report.words import count
 
 
 @cache
 def page_environment() -> Environment:
-    """The templates of this package, everything escaped, with filters for numbers."""
+    """The templates of this package with escaping, and with filters and functions for numbers."""
     environment = Environment(
         loader=PackageLoader("asteroid.report", "."),
         autoescape=True,
@@ -28,16 +28,17 @@ def page_environment() -> Environment:
     environment.filters["millis"] = millis
     environment.globals["count"] = count
     environment.globals["time_unit"] = time_unit
+    environment.globals["shown_unit"] = shown_unit
     return environment
 
 
 def millis(value: float | None) -> float | None:
-    """eV in meV, and so on; what is not known, an infinite end of an interval for one, stays so."""
+    """1000 × value, for meV instead of eV; None for None and for an infinite end of an interval."""
     return None if value is None or math.isinf(value) else 1000 * value
 
 
 def time_unit(seconds: Collection[float]) -> tuple[str, float]:
-    """One unit for all times of a table: its name and its seconds.
+    """Name and seconds of one unit for all times of a table.
 
     >>> time_unit([40.0, 20.0]), time_unit([520.0, 4.0])
     (('seconds', 1.0), ('minutes', 60.0))
@@ -47,5 +48,5 @@ def time_unit(seconds: Collection[float]) -> tuple[str, float]:
 
 
 def data_uri(png: bytes) -> str:
-    """An image inside the page."""
+    """A PNG as a data URI, to embed it into the page."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

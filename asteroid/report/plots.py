@@ -1,8 +1,4 @@
-"""The figures of a report, each a PNG as bytes.
-
-They are drawn from the errors of a certificate and from model cards.
-:mod:`asteroid.report.html` puts them into the page; :mod:`asteroid.report.bias_plots` draws those of bias and weights.
-"""
+"""Figures of the errors of a certificate, of training and of costs, each a PNG as bytes."""
 
 from collections.abc import Sequence
 
@@ -29,7 +25,7 @@ from asteroid.validation.errors import Errors
 
 
 def force_parity(errors: Errors, scratch: Errors | None) -> bytes:
-    """Predicted against accurate force components of the frames whose accurate label has forces, eV/Å."""
+    """Predicted against accurate force components, eV/Å."""
     figure, axes = new_axes("accurate force component (eV/Å)", "predicted (eV/Å)")
     for name, found, colour, marker in _both(errors, scratch):
         pairs = zip(found.reference_forces, found.predicted_forces, strict=True)
@@ -40,8 +36,8 @@ def force_parity(errors: Errors, scratch: Errors | None) -> bytes:
 
 
 def energy_parity(errors: Errors, scratch: Errors | None) -> bytes:
-    """Predicted against accurate energies, meV/atom from the mean accurate energy."""
-    figure, axes = new_axes("accurate energy, from its mean (meV/atom)", "predicted (meV/atom)")
+    """Predicted against accurate energies, meV/atom, relative to the mean accurate energy."""
+    figure, axes = new_axes("accurate energy − mean (meV/atom)", "predicted (meV/atom)")
     atoms = errors.atoms
     per_atom = errors.reference_energies / atoms
     for name, found, colour, marker in _both(errors, scratch):
@@ -54,10 +50,11 @@ def energy_parity(errors: Errors, scratch: Errors | None) -> bytes:
 
 
 def learning_curves(card: Card, scratch: Card | None) -> bytes:
-    """Held-out error (of energies where no held-out label has forces) against steps; trials of γ in grey."""
-    quantity = "energy MAE" if card.valid_force_mae is None else "force MAE"
-    unit = "eV/atom" if card.valid_force_mae is None else "eV/Å"
-    figure, axes = new_axes("training step", f"{quantity} on held-out frames ({unit})")
+    """Held-out force error (or energy error without accurate forces) against training steps; trials of γ in grey."""
+    quantity = "energy MAE on held-out frames (meV/atom)"
+    if card.valid_force_mae is not None:
+        quantity = "force MAE on held-out frames (meV/Å)"
+    figure, axes = new_axes("training step", quantity)
     axes.set_yscale("log")
     for set_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         set_formatter(FuncFormatter(lambda value, _: tick_label(float(f"{value:.2g}"))))
@@ -71,18 +68,18 @@ def learning_curves(card: Card, scratch: Card | None) -> bytes:
         start += int(steps[-1])
     if scratch:
         for stage, steps, errors in _stages(scratch):
-            axes.plot(steps, errors, color=ORANGE, linestyle="--", label=f"{stage} (comparison)")
+            axes.plot(steps, errors, color=ORANGE, linestyle="--", label=f"{stage} (accurate labels alone)")
     axes.legend(frameon=False, fontsize=9)
     return to_png(figure)
 
 
 def cost_bar(costs: Sequence[tuple[str, float]], *, unit: str, unit_seconds: float) -> bytes:
-    """Cost of each stage, given in core-seconds and drawn in ``unit``, as the table beside it."""
+    """Cost of each stage, given in core-seconds and drawn in ``unit``."""
     figure, axes = new_axes(f"{unit} (logarithmic)", "", size=(7.2, 0.5 + 0.45 * len(costs)))
     names, spent = [name for name, _ in costs], [seconds / unit_seconds for _, seconds in costs]
     bars = axes.barh(range(len(costs)), spent, color=[CYCLE[i % len(CYCLE)] for i in range(len(costs))])
     axes.set_xscale("log")
-    # Room for the numbers right of the longest bar, and a start below the shortest.
+    # Room for numbers beside the longest bar, and a start below the shortest.
     positive = [s for s in spent if s > 0] or [1.0]
     axes.set_xlim(min(positive) / 5, max(positive) * 8)
     axes.bar_label(bars, labels=[format_number(s) for s in spent], padding=4, fontsize=9)
@@ -94,16 +91,17 @@ def cost_bar(costs: Sequence[tuple[str, float]], *, unit: str, unit_seconds: flo
 
 
 def _both(errors: Errors, scratch: Errors | None) -> list[tuple[str, Errors, str, str]]:
-    """The comparison first, so that the model is drawn on top of it."""
+    """Name, errors, colour and marker; the scratch model first, so that this model is drawn above it."""
     found = [("accurate labels alone", scratch, ORANGE, "s")] if scratch else []
     return [*found, ("this model", errors, BLUE, "o")]
 
 
 def _stages(card: Card) -> list[tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+    """Name, steps and held-out errors (meV/Å or meV/atom) of each stage of a training."""
     error = "valid_energy_mae" if card.valid_force_mae is None else "valid_force_mae"
     names = dict.fromkeys(line.stage for line in card.history)
     rows = {name: [line for line in card.history if line.stage == name] for name in names}
     return [
-        (name, np.array([r.step for r in lines]), np.array([getattr(r, error) for r in lines], dtype=float))
+        (name, np.array([r.step for r in lines]), 1000 * np.array([getattr(r, error) for r in lines], float))
         for name, lines in rows.items()
     ]

@@ -1,8 +1,4 @@
-"""The loop of rounds as the report shows it: each round's record, and the figures of all.
-
-The records are those that :mod:`asteroid.stages.rounds` leaves in the store, one JSON a round;
-:mod:`asteroid.report.rounds_plots` draws them.
-"""
+"""Table and figures of the rounds in a report, from the records of :mod:`asteroid.stages.rounds`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,26 +11,24 @@ from asteroid.store.round_records import (
     CalibrationRecord,
     ErrorInterval,
     ExplorationSummary,
+    LabelChoice,
     PickedFrame,
-    Purchase,
     RoundRecord,
 )
 
 
 @dataclass(frozen=True)
 class RoundRow:
-    """One round in words.
+    """One round in the table.
 
     Args:
-        label_count: accurate labels of its model, those of earlier rounds among them.
-        held_out: after the round's training, on the held-out frames of the last round: the same for all rounds,
-            whatever there were at the time.
-        fresh: the same on the labels that the round bought, before they trained anything; None where none were.
-        picked: what was picked, and from where.
-        why: what the picks had that others had not; empty where there is nothing to say.
-        explored: what the exploring MD did; empty without it.
-        core_hours: of the round.
-        reason: why the loop went on, or stopped.
+        label_count: accurate labels of its model, including those of earlier rounds.
+        held_out: error of its model on the held-out frames of the last round.
+        fresh: error of the previous model on the new labels of this round; None without new labels.
+        picked: numbers and sources of the picked frames.
+        why: reasons for the picks; may be empty.
+        explored: summary of the exploring MD; empty without it.
+        reason: why the rounds continued or stopped.
     """
 
     number: int
@@ -50,11 +44,12 @@ class RoundRow:
 
 @dataclass(frozen=True, eq=False)
 class RoundsContext:
-    """What the page shows of the rounds; figures are PNG by the names that the template uses.
+    """Data of the rounds for the page.
 
     Args:
-        calibration: the last one; None where no round had one.
-        bounds_held: for how many picked frames the bound held, in words; empty where none was judged.
+        calibration: the last one; None without any.
+        bounds_held: number of picked frames with an error below the bound, as text; empty without such frames.
+        figures: PNG by name in the template.
     """
 
     criterion: str | None
@@ -65,10 +60,10 @@ class RoundsContext:
 
 
 def collect_rounds(store: Store, model: str, molecule: str, model_id: str) -> list[RoundRecord]:
-    """A molecule's records of the rounds that led to a model, the first first; none where no round trained it.
+    """Records of a molecule's rounds up to a model, in order; empty for a model without rounds.
 
     Args:
-        model: its name.
+        model: name of the model.
     """
     for loop in store.names(paths.loops(model)):
         folder = paths.loop_molecule(model, loop, molecule)
@@ -81,7 +76,7 @@ def collect_rounds(store: Store, model: str, molecule: str, model_id: str) -> li
 
 
 def rounds_context(rounds: Sequence[RoundRecord]) -> RoundsContext | None:
-    """Rows and figures; None without a round."""
+    """Rows and figures; None without rounds."""
     if not rounds:
         return None
     calibrations = [found.calibration for found in rounds if found.calibration]
@@ -89,13 +84,13 @@ def rounds_context(rounds: Sequence[RoundRecord]) -> RoundsContext | None:
         criterion=rounds[-1].criterion,
         rows=[_row(found, held_out) for found, held_out in zip(rounds, rounds[-1].curve, strict=True)],
         calibration=calibrations[-1] if calibrations else None,
-        bounds_held=_bounds_held(judged_bounds(rounds)),
+        bounds_held=_bounds_held(bounds_and_errors(rounds)),
         figures=_figures(rounds, calibrations),
     )
 
 
-def judged_bounds(rounds: Sequence[RoundRecord]) -> list[tuple[float, float]]:
-    """The bound of each picked frame and its true error, eV/Å, once it was labelled and before it trained anything."""
+def bounds_and_errors(rounds: Sequence[RoundRecord]) -> list[tuple[float, float]]:
+    """Error bound and true error, eV/Å, of each picked frame, with the model before its label was used."""
     return [
         (frame.bound, frame.error)
         for found in rounds
@@ -118,9 +113,9 @@ def _row(found: RoundRecord, held_out: ErrorInterval) -> RoundRow:
     )
 
 
-def _bounds_held(judged: Sequence[tuple[float, float]]) -> str:
-    held = sum(error <= bound for bound, error in judged)
-    return f"{held} of {count(len(judged), 'picked frame')}" if judged else ""
+def _bounds_held(pairs: Sequence[tuple[float, float]]) -> str:
+    held = sum(error <= bound for bound, error in pairs)
+    return f"{held} of {count(len(pairs), 'picked frame')}" if pairs else ""
 
 
 def _picked(picked: Sequence[PickedFrame]) -> str:
@@ -130,20 +125,20 @@ def _picked(picked: Sequence[PickedFrame]) -> str:
     return ", ".join(f"{number} from {source}" for source, number in sources.most_common())
 
 
-def _why(picked: Sequence[PickedFrame], because: Sequence[str], bought: Purchase | None, share: str) -> str:
-    """The range of what the criterion looked at, of the frames that train; held-out ones are drawn at random.
+def _why(picked: Sequence[PickedFrame], because: Sequence[str], bought: LabelChoice | None, share: str) -> str:
+    """Reasons for the picks, with the ranges of bound and bias of the training frames.
 
     Args:
-        because: requirements that the model before had failed.
-        bought: the kind of label, with the reason; None where there was no choice.
-        share: why these were so many; "" for a model of one molecule.
+        because: requirements that the previous model failed.
+        bought: kind of label with its reason; None without a choice.
+        share: reason for the number of labels; "" for a model of one molecule.
     """
     trains = [frame for frame in picked if frame.split == "train"]
     said = [share] if share else []
-    said += [f"the certificate before had failed in: {', '.join(because)}"] if because else []
+    said += [f"the previous certificate failed: {', '.join(because)}"] if because else []
     if bought and bought.options:
         said.append(f"{'labels with forces' if bought.kind == 'forces' else 'energies alone'}: {bought.reason}")
-    ranges = {"error expected below": [f.bound for f in trains], "expected bias": [f.bias for f in trains]}
+    ranges = {"error bound": [f.bound for f in trains], "estimated bias": [f.bias for f in trains]}
     for words, found in ranges.items():
         if values := [value for value in found if value is not None]:
             said.append(f"{words} {1000 * min(values):.3g} to {1000 * max(values):.3g} meV/Å")
@@ -156,7 +151,7 @@ def _explored(explored: ExplorationSummary | None) -> str:
     replicas = explored.replicas
     stopped = Counter(replica.reason for replica in replicas if replica.reason)
     picoseconds = sum(replica.ps for replica in replicas)
-    text = f"{count(len(replicas), 'trajectory').replace('trajectorys', 'trajectories')}, {picoseconds:.3g} ps"
+    text = f"{count(len(replicas), 'trajectory')}, {picoseconds:.3g} ps"
     if stopped:
         text += f"; stopped: {', '.join(f'{number} × {reason}' for reason, number in stopped.most_common(3))}"
     text += f"; {count(explored.frames, 'frame')} kept"
@@ -166,7 +161,7 @@ def _explored(explored: ExplorationSummary | None) -> str:
 
 
 def _figures(rounds: Sequence[RoundRecord], calibrations: Sequence[CalibrationRecord]) -> dict[str, bytes]:
-    # Not above: it loads matplotlib, which the index of reports needs not.
+    # Imported here, because it loads matplotlib, which the index does not need.
     from asteroid.report import rounds_plots
 
     labels = [found.accurate_labels for found in rounds]
@@ -177,8 +172,8 @@ def _figures(rounds: Sequence[RoundRecord], calibrations: Sequence[CalibrationRe
         "rounds_hours": rounds_plots.error_curve(hours, held_out, fresh, xlabel="core-hours so far"),
         "rounds_cost": rounds_plots.cost_of_rounds(rounds),
     }
-    if judged := judged_bounds(rounds):
-        figures["rounds_picked"] = rounds_plots.bounds_against_errors(judged)
+    if pairs := bounds_and_errors(rounds):
+        figures["rounds_picked"] = rounds_plots.bounds_against_errors(pairs)
     if calibrations:
         figures["calibration"] = rounds_plots.calibration_plot(calibrations[-1])
     return figures

@@ -1,7 +1,4 @@
-"""The figures of the loop of rounds, each a PNG as bytes: error, cost, what was picked, and the calibration.
-
-They are drawn from the records of :mod:`asteroid.stages.rounds`; :mod:`asteroid.report.rounds` hands them over.
-"""
+"""Figures of the rounds, each a PNG as bytes: errors, costs, bounds of picked frames, and calibration."""
 
 from collections.abc import Sequence
 
@@ -14,6 +11,7 @@ from asteroid.report.canvas import (
     ORANGE,
     VERMILION,
     draw_points,
+    legend_above,
     new_axes,
     plain_numbers,
     to_png,
@@ -32,20 +30,20 @@ def error_curve(
 ) -> bytes:
     """Held-out force error after each round with its 95% interval, meV/Å.
 
-    Open symbols: on the labels that the round bought, before they trained anything.
+    Open symbols: error of the previous model on the new labels.
     """
     figure, axes = new_axes(xlabel, "force MAE (meV/Å)")
     axes.set_yscale("log")
     values = [1000 * found.force_mae or np.nan for found in held_out]
     axes.plot(x, values, color=BLUE, marker="o", markersize=5, label="held-out frames, after training")
     for place, found in zip(x, held_out, strict=True):
-        # An interval of one frame has no upper end.
+        # The interval of a single frame has no upper end.
         if found.low and found.high is not None:
             axes.plot([place, place], [1000 * found.low, 1000 * found.high], color=BLUE, linewidth=1.2)
     pairs = [(place, 1000 * found.force_mae or np.nan) for place, found in zip(x, fresh, strict=True) if found]
     if pairs:
         places, errors = zip(*pairs, strict=True)
-        label = "fresh labels, before they trained"
+        label = "new labels, before training on them"
         axes.plot(places, errors, "D", color=VERMILION, markerfacecolor="none", markersize=5, label=label)
     plain_numbers(axes.yaxis)
     axes.legend(frameon=False, fontsize=9)
@@ -53,7 +51,7 @@ def error_curve(
 
 
 def cost_of_rounds(rounds: Sequence[RoundRecord]) -> bytes:
-    """Core-hours of each round by what they were spent on."""
+    """Core-hours of each round for labels, training and exploration."""
     figure, axes = new_axes("round", "core-hours", size=(5.0, 3.4))
     numbers = [found.round for found in rounds]
     bottom = np.zeros(len(rounds))
@@ -62,14 +60,18 @@ def cost_of_rounds(rounds: Sequence[RoundRecord]) -> bytes:
         axes.bar(numbers, hours, bottom=bottom, color=colour, label=name, width=0.7)
         bottom += hours
     axes.set_xticks(numbers)
-    axes.legend(frameon=False, fontsize=9)
+    legend_above(axes)
     return to_png(figure)
 
 
-def bounds_against_errors(judged: Sequence[tuple[float, float]]) -> bytes:
-    """True error of each picked frame against its bound, meV/Å; below the line, the bound held."""
-    figure, axes = new_axes("upper bound (meV/Å)", "error found by the label (meV/Å)")
-    bounds, errors = 1000 * np.array(judged).T
+def bounds_against_errors(pairs: Sequence[tuple[float, float]]) -> bytes:
+    """True error of each picked frame against its error bound, meV/Å; the bound holds below the line.
+
+    Args:
+        pairs: (bound, error) of each frame, eV/Å.
+    """
+    figure, axes = new_axes("error bound (meV/Å)", "true error (meV/Å)")
+    bounds, errors = 1000 * np.array(pairs).T
     draw_points(axes, bounds, errors, "picked frames", BLUE, "o")
     end = 1.08 * max(bounds.max(), errors.max())
     axes.plot([0, end], [0, end], color=GREY, linewidth=1, zorder=0)
@@ -80,13 +82,13 @@ def bounds_against_errors(judged: Sequence[tuple[float, float]]) -> bytes:
 
 
 def calibration_plot(calibration: CalibrationRecord) -> bytes:
-    """True error against the committee's uncertainty of held-out frames, meV/Å, and the line that bounds it."""
+    """True error against the committee's uncertainty for held-out frames, meV/Å, and the error bound."""
     figure, axes = new_axes("uncertainty of the committee (meV/Å)", "error of the frame (meV/Å)")
     uncertainty, error = (1000 * np.array(part, dtype=float) for part in (calibration.uncertainty, calibration.error))
     draw_points(axes, uncertainty, error, "held-out frames", BLUE, "o")
     ends = np.array([0.0, 1.08 * uncertainty.max()])
     line = calibration.scale * (ends + 1000 * calibration.offset)
-    label = f"holds for {100 * calibration.guaranteed:.0f}% of new frames"
+    label = f"bound for {100 * calibration.guaranteed:.0f}% of new frames"
     axes.plot(ends, line, color=VERMILION, linewidth=1.5, label=label)
     axes.set_xlim(0, ends[1])
     axes.set_ylim(bottom=0)

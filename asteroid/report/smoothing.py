@@ -1,7 +1,6 @@
-"""A smooth density from a histogram of few independent values, for the plots of distributions.
+"""Smooth densities from histograms with few independent values, for the plots of distributions.
 
-A reference of 70 independent frames in 60 bins is mostly noise. :mod:`asteroid.report.certificate_plots` draws both
-densities smoothed alike, by as much as the smaller sample asks for.
+A histogram of 70 independent frames in 60 bins is mostly noise.
 """
 
 import numpy as np
@@ -10,21 +9,21 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 BANDWIDTHS = 25
-"""Tried, from one bin to a quarter of the range."""
+"""Number of bandwidths to try, from one bin to a quarter of the range."""
 NOT_EXCLUDED = 1.92
-"""Logarithm of the likelihood that a parameter may lose and stay within its 95 % interval (half of χ² = 3.84)."""
+"""Largest difference of the log-likelihood within a 95% interval: half of χ² = 3.84."""
 
 
 def best_bandwidth(centres: Floats, density: Floats, effective: float, *, period: float | None = None) -> float:
-    """Largest standard deviation of a Gaussian kernel under which values left out one by one are still likely.
+    """Largest bandwidth of a Gaussian kernel within the 95% interval of the leave-one-out likelihood.
 
-    Unlike rules from the spread of the values it does not merge the peaks of a torsion. The likelihood is that of
-    Habbema, Hermans and van den Broek (1974), for values that are known by their bins.
+    Unlike rules that use the standard deviation, it does not merge the peaks of a torsion. Likelihood of Habbema,
+    Hermans and van den Broek (1974) for binned values.
 
     Args:
         centres: (B,) of equal bins.
-        density: (B,) in them.
-        effective: how many independent values the histogram is worth.
+        density: (B,) in these bins.
+        effective: effective number of independent values.
         period: of a circle, in the unit of ``centres``.
     """
     width = centres[1] - centres[0]
@@ -44,7 +43,7 @@ def best_bandwidth(centres: Floats, density: Floats, effective: float, *, period
 def smooth(
     centres: Floats, density: Floats, places: Floats, bandwidth: float, *, period: float | None = None
 ) -> Floats:
-    """(K,) density at ``places``, a Gaussian of this standard deviation for each bin; its integral is 1.
+    """(K,) normalised density at ``places``, with a Gaussian kernel of this standard deviation.
 
     >>> narrow = smooth(np.array([0.0, 1.0]), np.array([1.0, 0.0]), np.array([0.0]), 0.5)
     >>> round(float(narrow[0]), 3)

@@ -1,13 +1,10 @@
-"""Write a model's report into the store, and bring the index up to date.
-
-The last step of the data flow: :mod:`asteroid.report.gather` reads, :mod:`asteroid.report.answers` finds the words
-of its first screen and :mod:`asteroid.report.html` makes the page.
-"""
+"""Write the report of a model into the store, and update the index."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from asteroid.levels import LevelOfTheory
 from asteroid.report import answer_plots
 from asteroid.report.answers import PICTURES, answer, cost_unit
 from asteroid.report.chain import find_pilot
@@ -20,6 +17,7 @@ from asteroid.report.rounds import collect_rounds, rounds_context
 from asteroid.report.words import strategy_of
 from asteroid.store import Store, paths, records
 from asteroid.store.models import Card
+from asteroid.store.rows import core_seconds
 from asteroid.strategies import BASELINE
 from asteroid.training.diagnostics import bias_diagnostics
 from asteroid.validation.certificate import Certificate
@@ -46,17 +44,17 @@ def write_report(
         card: of the model.
         scratch_card: of the model trained on the same accurate labels alone; None without one.
         folder: below ``reports/<molecule>/``.
-        curve: as :func:`asteroid.stages.curve.measure_curve` measured it; None in certificates of before it.
-        quote: as :func:`asteroid.stages.kept_quotes.find_quote` found it; None without one.
-        next_step: what to do about a model that is not certified; empty for one that is.
+        curve: from :func:`asteroid.stages.curve.measure_curve`; None in certificates of older versions.
+        quote: from :func:`asteroid.stages.kept_quotes.find_quote`; None without one.
+        next_step: advice for a model that is not certified; empty for one that is.
 
     Returns:
-        Where the report lies.
+        Location of the report.
     """
     model_id = card.model_id
     levels = [summarise_level(store, molecule, level) for level in store.levels(molecule)]
     other = certificate.passed_over
-    # The rounds trained the strategy's model, whichever was handed over in the end.
+    # The rounds trained the strategy's model, even if the scratch model is certified.
     rounds = collect_rounds(store, card.molecule, molecule, other.model_id if other else model_id)
     compared = [point.model_id for point in curve.points] if curve else []
     compared += [other.model_id] if other else []
@@ -70,7 +68,7 @@ def write_report(
         quoted=quoted,
         curve=curve,
         label_seconds=_label_seconds(levels, card.accurate),
-        between_seconds=sum(one.core_seconds for one in levels if one.level in card.settings.get("ladder", ())),
+        between_seconds=_between_seconds(store, molecule, card),
         next_step=next_step,
     )
     pictures = _pictures(certificate, card, costs, quoted, curve)
@@ -85,7 +83,7 @@ def write_report(
         rounds=rounds_context(rounds),
         pilot=pilot,
         bias=collect_bias(store, molecule, card),
-        # Weights of several molecules have no diagnosis yet.
+        # There are no diagnostics for weights of several molecules yet.
         diagnostics=None
         if card.molecule != molecule
         else bias_diagnostics(store, molecule, card, teacher_forces=teacher_forces(certificate, card, scratch_card)),
@@ -96,7 +94,7 @@ def write_report(
     for name, picture in pictures.items():
         store.write(f"{folder}/{PICTURES[name]}", picture)
     records.write(store, f"{folder}/answers.json", answers)
-    # Last: with the page, the report is complete.
+    # The page comes last: a report with a page is complete.
     store.write(f"{folder}/report.html", page)
     if card.molecule != molecule:
         write_model_page(store, card)
@@ -114,28 +112,34 @@ def _pictures(
 ) -> dict[str, bytes]:
     unit, seconds = cost_unit(costs)
     pictures = {
-        "good": answer_plots.how_good(group_lines(certificate)),
-        "cost": answer_plots.what_it_cost(costs, quoted, unit=unit, unit_seconds=seconds),
+        "good": answer_plots.accuracy(group_lines(certificate)),
+        "cost": answer_plots.cost_by_kind(costs, quoted, unit=unit, unit_seconds=seconds),
     }
     labels = len(card.frames.accurate)
     if card.strategy != BASELINE and (scratch := certificate.scratch_errors) is not None:
         aid = strategy_of(card).aid
-        pictures["bought"] = answer_plots.what_it_bought(certificate.errors, scratch, labels, curve, aid=aid)
+        pictures["bought"] = answer_plots.gain(certificate.errors, scratch, labels, curve, aid=aid)
     return pictures
 
 
+def _between_seconds(store: Store, molecule: str, card: Card) -> float:
+    """Core-seconds of all labels at levels between the cheap and the accurate one, without those of accurate labels."""
+    accurate, *between = (
+        LevelOfTheory.parse(level, imported=True) for level in (card.accurate, *card.settings.get("ladder", ()))
+    )
+    attempts = store.attempts_once(molecule, [accurate, *between])
+    return sum(float(core_seconds(attempts[level]).sum()) for level in between)
+
+
 def _label_seconds(levels: Sequence[LevelSummary], accurate: str) -> float | None:
-    """Core-seconds of an attempt at the accurate level."""
+    """Core-seconds per attempt at the accurate level; None without attempts."""
     found = next((level for level in levels if level.level == accurate), None)
     attempts = found.ok + found.failed + found.rejected if found else 0
     return found.core_seconds / attempts if found and attempts else None
 
 
 def teacher_forces(certificate: Certificate, card: Card, scratch_card: Card | None) -> dict[str, Any] | None:
-    """What the teacher predicts for the test frames, where it is the model that the certificate compares with.
-
-    A committee predicts its mean, which is nobody's certificate: None, as without such a comparison.
-    """
+    """Forces of the teacher on the test frames by frame id; None unless the scratch model is the only teacher."""
     errors = certificate.scratch_errors
     if errors is None or scratch_card is None or card.teachers != [scratch_card.model_id]:
         return None

@@ -15,7 +15,7 @@ Ensemble = Literal["nve", "nvt"]
 Progress = Callable[[int, int], None]
 """Called with (steps done, all steps)."""
 
-Judge = Callable[[Floats], Sequence[str | None]]
+StopCriterion = Callable[[Floats], Sequence[str | None]]
 """From the positions (R, N, 3) Å of running replicas: the reason to end each of them, or None."""
 
 

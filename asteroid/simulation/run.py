@@ -22,7 +22,7 @@ from ase.data import atomic_masses
 
 from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
-from asteroid.simulation.replicas import Ensemble, Floats, Judge, Progress, Replica
+from asteroid.simulation.replicas import Ensemble, Floats, Progress, Replica, StopCriterion
 from asteroid.store.checkpoints import CheckpointKeeper
 from asteroid.units import BOLTZMANN, FEMTOSECOND
 
@@ -46,7 +46,7 @@ CHECKPOINT_EVERY = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """Everything that determines the result, except model and judge."""
+    """Everything that determines the result, except model and stop criterion."""
 
     starts: tuple[Configuration, ...]
     ensemble: Ensemble
@@ -82,7 +82,7 @@ def simulate(
     duration: float,
     interval: float,
     seeds: Sequence[int],
-    judge: Judge | None = None,
+    stop: StopCriterion | None = None,
     wall: Wall | None = None,
     checkpoints: CheckpointKeeper | None = None,
     checkpoint_every: float = CHECKPOINT_EVERY,
@@ -90,8 +90,8 @@ def simulate(
 ) -> list[Replica]:
     """Run replicas of one molecule at once, each from Maxwell–Boltzmann velocities without rigid motion.
 
-    A replica ends early when energy or forces are not finite, when its temperature runs away, or when the judge gives a
-    reason. Equal arguments give equal results on one machine.
+    A replica ends early when energy or forces are not finite, when its temperature runs away, or when the stop
+    criterion gives a reason. Equal arguments give equal results on one machine.
 
     Args:
         model: a MACE module on its device or its calculator, computed in its own precision, or any ASE calculator.
@@ -102,9 +102,9 @@ def simulate(
         duration: ps.
         interval: fs between recorded frames.
         seeds: (R,) of velocities and thermostat of each replica.
-        judge: called at every interval with the running replicas.
+        stop: criterion, called at every interval with the running replicas.
         wall: of a cluster; its energy counts as potential energy.
-        checkpoints: of this model and this judge, to resume from. The caller clears them after storing the result.
+        checkpoints: of this model and stop criterion, to resume from. The caller clears them after storing the result.
         checkpoint_every: s.
         on_progress: called with (steps done, all steps).
     """
@@ -122,7 +122,7 @@ def simulate(
         raise ValueError(f"{len(starts)} starts, {len(temperatures)} temperatures and {len(seeds)} seeds")
     if any((start.numbers != plan.starts[0].numbers).any() for start in plan.starts):
         raise ValueError("the starts are not of one molecule with the same order of atoms")
-    run = _Run(plan, model, judge)
+    run = _Run(plan, model, stop)
     if checkpoints is None or not run.restore(checkpoints.load()):
         run.begin()
     saved = time.monotonic()
@@ -139,8 +139,8 @@ def simulate(
 class _Run:
     """The state of a simulation."""
 
-    def __init__(self, plan: _Plan, model: Any, judge: Judge | None) -> None:
-        self._plan, self._model, self._judge = plan, model, judge
+    def __init__(self, plan: _Plan, model: Any, stop: StopCriterion | None) -> None:
+        self._plan, self._model, self._stop = plan, model, stop
         count = len(plan.starts)
         self.step = 0
         self._starts = np.stack([start.positions for start in plan.starts])
@@ -246,7 +246,7 @@ class _Run:
         self._times.append(self.step * self._plan.timestep)
         self._frames.append((positions, potential, kinetic))
 
-        self._judge_all(positions, potential, kinetic, passed)
+        self._check_all(positions, potential, kinetic, passed)
         for index in np.flatnonzero(~self._running & ~ended):
             self._ends[index] = self.step
         running = self._running[self._batch]
@@ -264,15 +264,15 @@ class _Run:
             values = getattr(self._state, name)
             setattr(self._state, name, torch.where(atoms[:, None], torch.zeros_like(values), values))
 
-    def _judge_all(self, positions: Floats, potential: Floats, kinetic: Floats, passed: float) -> None:
+    def _check_all(self, positions: Floats, potential: Floats, kinetic: Floats, passed: float) -> None:
         temperatures = self._kelvin(kinetic)
         finite = np.isfinite(potential) & np.isfinite(kinetic) & np.isfinite(positions).all((1, 2))
         failures = {int(self._batch[place]): words for place, words in self._potential.failures.items()}
         for index in np.flatnonzero(self._running & ~finite):
             self._reasons[index] = failures.get(int(index), "energy or forces are not finite")
         going = np.flatnonzero(self._running)
-        if self._judge is not None and len(going):
-            for index, reason in zip(going, self._judge(positions[going]), strict=True):
+        if self._stop is not None and len(going):
+            for index, reason in zip(going, self._stop(positions[going]), strict=True):
                 self._reasons[index] = reason
         limits = RUNAWAY * np.array(self._plan.temperatures)
         self._hot = np.where(temperatures > limits, self._hot + passed, 0.0)

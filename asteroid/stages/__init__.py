@@ -1,16 +1,16 @@
-"""The pipeline as functions, each of which asks the store what is missing and computes only that.
+"""The steps of the pipeline as functions. Each asks the store what is missing and computes only that.
 
-:mod:`asteroid.pipeline` orders them and says which of them run where; the command line calls these functions and
-nothing deeper. Each takes a store and settings, leaves its result in the store, and can be killed and called again.
-What needs torch says so, and imports it when it is called: it runs in a process of its own, away from quantum chemistry
-and from Prefect's event loop. All others import neither.
+Each takes a store and settings, writes its result to the store, and can be killed and called again.
+:mod:`asteroid.pipeline` says in which order and where they run; the command line calls nothing below them. Functions
+that need torch say so and import it when they are called, in a process without quantum chemistry and without Prefect's
+event loop.
 """
 
 from asteroid.stages.acquire import explore, lacks_batch, lacks_exploration, lacks_record, pick, record
-from asteroid.stages.certificates import certify, is_certified, outcome, report_folder
+from asteroid.stages.certificates import certify, lacks_certificate, outcome, report_folder
 from asteroid.stages.energy_cost import lacks_energy_cost, measure_energy_cost
-from asteroid.stages.evidence import lacks_proposal, propose_evidence, read_asked
-from asteroid.stages.feedback import Verdict, order_round
+from asteroid.stages.evidence import lacks_proposal, propose_evidence
+from asteroid.stages.feedback import request_round
 from asteroid.stages.hessians import compute_hessian, lacks_hessian, propose_hessian
 from asteroid.stages.labels import (
     expected_label_seconds,
@@ -32,25 +32,16 @@ from asteroid.stages.models import (
     trained_models,
     training_frames,
 )
-from asteroid.stages.pilot import choose_chain, lacks_chain, pilot_levels, propose_pilot, with_chain
-from asteroid.stages.review import Audit, audit_labels, review_labels
-from asteroid.stages.rounds import (
-    NextRound,
-    acquisition,
-    begin_rounds,
-    extend_selection,
-    next_round,
-    read_rounds,
-    review_explored,
-    trainers,
-)
+from asteroid.stages.pilot import choose_chain, lacks_chain, propose_pilot, with_chain
+from asteroid.stages.review import Audit, audit_labels, review_explored, review_labels
+from asteroid.stages.round_files import acquisition, read_rounds, trainers
+from asteroid.stages.rounds import NextRound, begin_rounds, extend_selection, next_round
 
 __all__ = [
     "MINIMUM_LABELS",
     "Audit",
     "Models",
     "NextRound",
-    "Verdict",
     "acquisition",
     "audit_labels",
     "begin_rounds",
@@ -61,9 +52,9 @@ __all__ = [
     "explore",
     "extend_selection",
     "held_out_error",
-    "is_certified",
     "label",
     "lacks_batch",
+    "lacks_certificate",
     "lacks_chain",
     "lacks_energy_cost",
     "lacks_exploration",
@@ -77,18 +68,16 @@ __all__ = [
     "load_checked",
     "measure_energy_cost",
     "next_round",
-    "order_round",
     "outcome",
     "pick",
-    "pilot_levels",
     "propose_evidence",
     "propose_hessian",
     "propose_minimum",
     "propose_pilot",
-    "read_asked",
     "read_rounds",
     "record",
     "report_folder",
+    "request_round",
     "review_explored",
     "review_labels",
     "round_model",

@@ -1,7 +1,7 @@
 """Energies of free atoms at a level, computed once for all molecules of a store.
 
-A part of labelling: training, which reads them as its zero of energy (:mod:`asteroid.training.baseline`), may run where
-there is no quantum chemistry. Nothing here needs torch.
+Training uses them as zero of energy (:mod:`asteroid.training.baseline`). They are computed with the labels, because
+trainings may run without quantum chemistry.
 """
 
 import logging
@@ -14,6 +14,7 @@ from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
 from asteroid.stages.common import waiting
+from asteroid.stages.models import round_model
 from asteroid.store import Store
 from asteroid.store.locks import lock
 
@@ -21,24 +22,23 @@ logger = logging.getLogger(__name__)
 
 
 def missing_atoms(store: Store, molecule: str, level: LevelOfTheory) -> list[int]:
-    """Atomic numbers of a molecule's elements whose free atoms have not been tried; none at an imported level.
+    """Atomic numbers of a molecule's elements whose free atoms have not been tried.
 
-    Nor at one of an engine's own: few potentials know an atom by itself.
+    None at imported levels, and none at levels of an engine, since few potentials describe a free atom.
     """
     if level.family in ("imported", "engine"):
         return []
+    # Of a composite level: those that any of its parts lacks.
     there = store.atoms(level)
     return [number for number in store.elements(molecule) if SYMBOLS[number] not in there]
 
 
 def lacks_atoms(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> bool:
-    """Whether free atoms are still to be computed before a training, and can be computed here.
+    """Whether free atoms must be computed before training, and can be computed here.
 
-    Levels of the ladder do without: no model has their zero. So does a model that is finished, in a store that is older
-    than free atoms: with another zero it would be another model.
+    Intermediate levels of a chain need none. A finished model from a store without free atoms keeps its zero of energy;
+    with free atoms it would be trained again.
     """
-    from asteroid.stages.models import round_model
-
     if level not in (molecule.cheap, molecule.accurate) or not can_compute_atoms(level):
         return False
     return bool(missing_atoms(store, molecule.name, level)) and round_model(store, molecule) is None
@@ -52,14 +52,18 @@ def compute_atoms(
     engine: str | None = None,
     on_progress: Progress | None = None,
 ) -> None:
-    """Compute and store the missing free atoms of a molecule's elements; seconds of work.
+    """Compute and store the missing free atoms of a molecule's elements; takes seconds.
 
-    Two runs on one store do not compute an atom twice. An atom that does not converge is stored with its reason and not
-    tried again. Without the level's program nothing happens.
+    A lock keeps two runs from computing the same atom. An atom that does not converge is stored with the reason and not
+    tried again. Without the program of the level, nothing is computed.
 
     Args:
-        engine: program for a semiempirical level, where it computes this one.
+        engine: program for a semiempirical level, if it computes this one.
     """
+    if level.parts:
+        for part in level.computed:
+            compute_atoms(store, molecule, part, engine=engine, on_progress=on_progress)
+        return
     if not missing_atoms(store, molecule, level) or not can_compute_atoms(level):
         return
     with lock(store, f"atoms {level}", on_wait=waiting(on_progress)):
@@ -69,10 +73,10 @@ def compute_atoms(
 
 
 def _compute(url: str, molecule: str, level: LevelOfTheory, numbers: Sequence[int], engine: str | None) -> None:
-    """In a process of its own: each atom is in the store as soon as it is known."""
+    """Compute in a separate process; each atom is stored as soon as it is finished."""
     store = Store(url)
     for number in numbers:
-        # The account of the molecule that first needed an atom pays for it.
+        # Charged to the first molecule that needs the atom.
         record = {**free_atom(level, number, engine), "molecule": molecule}
         store.add_atom(level, record)
         if record["energy"] is None:

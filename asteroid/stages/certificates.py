@@ -1,4 +1,4 @@
-"""Judging a finished model: certificate and report, and what to tell a person."""
+"""Validation of a finished model: certificate, report, and the summary for the user."""
 
 from dataclasses import asdict
 from functools import partial
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
-from asteroid.naming import content
+from asteroid.naming import content, digest
 from asteroid.processes import Progress
-from asteroid.stages.common import digest, import_mace, label_key, training_device, waiting
+from asteroid.stages.common import import_mace, label_key, training_device, waiting
 from asteroid.stages.curve import measure_curve
 from asteroid.stages.evidence import Asked, gather_evidence, read_asked
 from asteroid.stages.hessians import hessian_frames
@@ -32,33 +32,41 @@ if TYPE_CHECKING:
 
 
 def report_folder(store: Store, molecule: MoleculeSettings, models: Models) -> str:
-    """Where a certificate and its report lie: named by the model and by what it was judged with."""
+    """Folder of a certificate and its report, named by the model and everything it was validated with."""
     frames, accurate, _ = training_frames(store, molecule)
-    judged = {
+    validated_with = {
         "validation": content(molecule.validation),
         "test": [label_key(accurate[i]) for i in frames.test],
     }
     if not molecule.label_settings(molecule.accurate).forces:
-        judged["minimum"] = "the model's alone"
+        validated_with["minimum"] = "the model's alone"
     asked = read_asked(store, molecule, models.final) or Asked()
     if further := [*asked.frame_ids, *hessian_frames(store, molecule, models.final)]:
         labels = store.labels(molecule.name, molecule.accurate)
-        judged["evidence"] = [label_key(labels[i]) for i in further if i in labels]
-    return f"{paths.reports(molecule.name)}/{models.final}-{digest(judged)[:8]}"
+        validated_with["evidence"] = [label_key(labels[i]) for i in further if i in labels]
+    return f"{paths.reports(molecule.name)}/{models.final}-{digest(validated_with)[:8]}"
 
 
-def is_certified(store: Store, molecule: MoleculeSettings) -> bool:
+def lacks_certificate(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether the models of these settings, or their certificate and report, are missing."""
     models = trained_models(store, molecule)
-    return models is not None and store.exists(f"{report_folder(store, molecule, models)}/report.html")
+    return models is None or not store.exists(f"{report_folder(store, molecule, models)}/report.html")
 
 
 def certify(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> bool:
-    """Judge the final model on held-out frames, in MD and at its minimum; write certificate and report. Needs torch."""
+    """Validate the final model on test frames, in MD and at its minimum; write certificate and report. Needs torch.
+
+    Returns:
+        Whether the model passed.
+
+    Raises:
+        AsteroidError: when no model has been trained from the labels in the store.
+    """
     import_mace()
     models = trained_models(store, molecule)
     if models is None:
         raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
-    # The same MD as that which the evidence was drawn from: one run of it at a time.
+    # The lock of propose_evidence(), which runs the same MD.
     with (
         charge(store, molecule.name, "validation") as entry,
         lock(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
@@ -72,7 +80,7 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
     from asteroid.report.next_step import NextStep, next_step
     from asteroid.report.write import write_report
     from asteroid.validation.certificate import Certificate
-    from asteroid.validation.certificate import certify as judge
+    from asteroid.validation.certificate import certify as make_certificate
     from asteroid.validation.worth import LearningCurve
 
     on_progress("errors on held-out frames", 0, 1)
@@ -84,7 +92,7 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
         trajectories = own_md(store, molecule, models.final, on_progress=on_progress)
         evidence = gather_evidence(store, molecule, models.final, rest, trajectories)
         own = evidence.on_policy.errors if evidence.on_policy else None
-        certificate = judge(
+        certificate = make_certificate(
             card,
             molecule.name,
             errors=errors,
@@ -105,9 +113,9 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
     made = records.read(store, Certificate, f"{folder}/certificate.json")
     curve = records.read(store, LearningCurve, f"{folder}/curve.json")
     if not store.exists(f"{folder}/next-step.json"):
-        said = next_step(made, _spent(store, molecule, made, curve))
-        records.write(store, f"{folder}/next-step.json", NextStep(said))
-    # The report shows the account.
+        sentence = next_step(made, _spent(store, molecule, made, curve))
+        records.write(store, f"{folder}/next-step.json", NextStep(sentence))
+    # Saved first: the report shows the account.
     account.save()
     write_report(
         store,
@@ -124,6 +132,7 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
 
 
 def _passed_over(store: Store, molecule: MoleculeSettings, models: Models) -> "PassedOver | None":
+    """Errors of the strategy's model where the scratch model is better and was handed over."""
     from asteroid.validation.certificate import PassedOver
 
     if models.passed_over is None:
@@ -134,7 +143,7 @@ def _passed_over(store: Store, molecule: MoleculeSettings, models: Models) -> "P
 
 
 def _spent(store: Store, molecule: MoleculeSettings, certificate: "Certificate", curve: "LearningCurve") -> "Spent":
-    """What labels and MD of a certificate cost, by what those so far have."""
+    """Cost of a label and of MD, as measured so far."""
     from asteroid.report.next_step import Spent
 
     settings, acquired = molecule.validation, molecule.acquisition
@@ -151,9 +160,9 @@ def _spent(store: Store, molecule: MoleculeSettings, certificate: "Certificate",
 
 
 def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[str, Any]:
-    """What to tell a person about a certified model: verdict, errors in eV/Å and eV/atom, and where everything lies.
+    """Summary of a certified model for the user: result, errors in eV/Å and eV/atom, and paths of model and report.
 
-    Force errors are None where the accurate labels are energies alone.
+    Force errors are None if the accurate labels are energies alone.
 
     Raises:
         StoreError: when the model has changed since it was certified.
@@ -164,7 +173,7 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
 
     read_model(store, molecule.model_name, models.final)
     folder = report_folder(store, molecule, models)
-    said = f"{folder}/next-step.json"
+    next_step = f"{folder}/next-step.json"
     certificate = records.read(store, Certificate, f"{folder}/certificate.json")
     card = read_card(store, molecule.model_name, models.final)
     scratch = certificate.scratch_errors or certificate.errors
@@ -176,7 +185,7 @@ def outcome(store: Store, molecule: MoleculeSettings, models: Models) -> dict[st
         "state": certificate.state,
         "quality": quality_sentence(certificate),
         "benefit": benefit_sentence(certificate, card),
-        "next_step": records.read(store, NextStep, said).sentence if store.exists(said) else "",
+        "next_step": records.read(store, NextStep, next_step).sentence if store.exists(next_step) else "",
         "force_mae": _value(certificate.errors.force_mae),
         "energy_mae": certificate.errors.energy_mae.value,
         "scratch_force_mae": _value(scratch.force_mae),
@@ -194,7 +203,7 @@ def _value(estimate: "Estimate | None") -> float | None:
 
 
 def _errors(store: Store, molecule: MoleculeSettings, model_id: str) -> "Errors":
-    """Errors of a model on the held-out test frames."""
+    """Errors of a model on the test frames."""
     frames, _, _ = training_frames(store, molecule)
     if not frames.test:
         raise AsteroidError(f"{molecule.name}: no test frame has an accepted label at {molecule.accurate}")

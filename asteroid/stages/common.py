@@ -1,30 +1,31 @@
-"""Small things that several stages share."""
+"""Helpers of several stages."""
 
 import contextlib
 import importlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from asteroid.configuration import Frame
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
-from asteroid.naming import digest as digest
 from asteroid.processes import Progress
+from asteroid.store import Store
 from asteroid.store.rows import Attempt
 
 TORCH_IMPORTS: Final = ("asteroid.stages.torch_imports",)
-"""To be preloaded for processes that need torch."""
+"""Modules to preload in processes that need torch."""
 
 LEAST_LABELS: Final = 5
-"""Accurate labels, held-out ones included, below which no model is trained: the least of any budget."""
+"""Smallest budget of accurate labels, held-out ones included."""
 
 
 def import_mace() -> None:
-    """Import MACE without the remarks it prints: standard output belongs to ``--json``."""
+    """Import MACE without its messages on standard output, which belongs to ``--json``."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module("mace.calculators")
@@ -38,27 +39,49 @@ def training_device(molecule: MoleculeSettings) -> str:
 
 
 def forces_of(attempt: Attempt) -> npt.NDArray[np.float64]:
-    """(N, 3) eV/Å of a label that must have them."""
+    """(N, 3) eV/Å, forces of a label.
+
+    Raises:
+        AsteroidError: when the label is an energy alone.
+    """
     if attempt.forces is None:
         raise AsteroidError(f"the label of frame {attempt.frame_id} has no forces")
     return attempt.forces
 
 
 def label_key(label: Attempt) -> list[Any]:
-    """What of an accepted label decides what is made from it; forces come with their energy, but may be lacking."""
+    """Frame and energy of an accepted label, which identify it; also whether it has no forces."""
     key = [label.frame_id, label.energy]
     return key if label.forces is not None else [*key, "energy only"]
 
 
+def request_labels(
+    store: Store, molecule: MoleculeSettings, frames: Sequence[Frame], *, name: str, criterion: str
+) -> list[str]:
+    """Store frames of a certificate and select them for the accurate level; a second call adds nothing.
+
+    Args:
+        name: of the batch of frames and of the selection.
+
+    Returns:
+        Ids of the frames.
+    """
+    store.add_frames(molecule.name, frames, batch=name)
+    ids = [frame.frame_id for frame in frames]
+    if ids:
+        store.select(molecule.name, molecule.accurate, ids, name=name, criterion=criterion)
+    return ids
+
+
 def counted(on_progress: Progress | None, note: str = "") -> Callable[[int, int], None] | None:
-    """Turn a callback with a note into one that only counts."""
+    """Turn a callback with a note into one with counts alone."""
     if on_progress is None:
         return None
     return lambda done, total: on_progress(note, done, total)
 
 
 def waiting(on_progress: Progress | None) -> Callable[[], None] | None:
-    """What to call while another run on the same store does a stage."""
+    """Callback for :func:`asteroid.store.locks.lock` that shows that another run has the lock."""
     if on_progress is None:
         return None
     return lambda: on_progress("waiting for another run", 0, 0)

@@ -1,8 +1,8 @@
-"""How the error of a model of the accurate labels alone falls with their number, measured on the certificate's frames.
+"""Learning curve of models trained on accurate labels alone, measured on the test frames.
 
-A smaller budget leaves such models behind; where there are none with fewer labels, one is trained with half of them.
-:mod:`asteroid.stages.certificates` has this done once a certificate, and the report says how many labels ``scratch``
-would have needed.
+Smaller budgets have left such models in the store; otherwise one is trained with half of the labels.
+:mod:`asteroid.stages.certificates` measures the curve once per certificate, and the report states how many labels
+``scratch`` would have needed for the same error.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from asteroid.validation.worth import LearningCurve
 
 APART = 0.75
-"""Part of the labels that a model may have at most to tell how the error falls: nearer points say nothing about it."""
+"""Largest number of labels of a second point of the curve, relative to the full budget: closer points do not determine
+the exponent.
+"""
 
 
 def measure_curve(
@@ -34,10 +36,10 @@ def measure_curve(
     *,
     on_progress: Progress | None = None,
 ) -> "LearningCurve":
-    """The learning curve of accurate labels alone, and what the model's help is worth by it. Needs torch.
+    """Learning curve of accurate labels alone, and the number of labels that the final model saves. Needs torch.
 
     Args:
-        errors_of: measures a model, by its id, on the certificate's test frames.
+        errors_of: measures a model, given its id, on the test frames.
     """
     from asteroid.validation.worth import CurvePoint, LearningCurve, labels_needed
 
@@ -54,20 +56,21 @@ def measure_curve(
 
 
 def has_curve(store: Store, molecule: MoleculeSettings, models: Models) -> bool:
-    """Whether a model of the accurate labels alone has been trained with clearly fewer of them, or cannot be."""
+    """Whether a model with clearly fewer accurate labels exists, or the budget is too small for one."""
     data = training_set(store, molecule)
     labels = len(data.train_ids) + len(data.valid_ids)
     return labels < 2 * LEAST_LABELS or min(_scratch_models(store, molecule, models)) <= APART * labels
 
 
 def _train_with_half(store: Store, molecule: MoleculeSettings, models: Models, on_progress: Progress | None) -> None:
-    """The model that the same pipeline would have made of half the budget."""
+    """Train the scratch model of half the budget."""
     from asteroid.training.run import train_model
 
     with lock(store, f"training {molecule.model_name}", on_wait=waiting(on_progress)):
         if has_curve(store, molecule, models):
             return
-        fewer = training_set(store, _with_half_the_budget(molecule))
+        # Selections are ordered, so this is the first half of the frames.
+        fewer = training_set(store, molecule.with_change(_with_half_the_budget))
         if len(fewer.train_ids) < 2 or not fewer.valid_ids:
             return
         train_model(
@@ -81,18 +84,15 @@ def _train_with_half(store: Store, molecule: MoleculeSettings, models: Models, o
 
 
 def _with_half_the_budget(molecule: MoleculeSettings) -> MoleculeSettings:
-    """Selections are ordered: the first half is what half the budget would have chosen."""
-
-    def half(one: MoleculeSettings) -> MoleculeSettings:
-        return replace(one, budget=one.budget.model_copy(update={"accurate": one.budget.accurate // 2}))
-
-    return molecule.with_change(half)
+    half = molecule.budget.accurate // 2
+    return replace(molecule, budget=molecule.budget.model_copy(update={"accurate": half}))
 
 
 def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) -> dict[int, str]:
-    """By their number of accurate labels, the finished models that differ from the scratch model in their labels alone.
+    """Ids of finished models that differ from the scratch model only in their labels, by their number of accurate
+    labels.
 
-    Of several with as many labels, the scratch model itself, else the newest. None that a test frame has trained.
+    For each number: the scratch model itself, otherwise the newest. Models trained on test frames do not count.
     """
     frames, _, _ = training_frames(store, molecule)
     cards = read_cards(store, molecule.model_name)
@@ -110,6 +110,6 @@ def _scratch_models(store: Store, molecule: MoleculeSettings, models: Models) ->
 
 
 def _same_settings(card: Card, other: Card) -> bool:
-    """As far as both say: a later version adds settings, which then had their defaults."""
+    """Whether the settings that both have are equal; settings added by a later version had their defaults before."""
     ours, theirs = card.settings, other.settings
     return all(ours[name] == theirs[name] for name in ours.keys() & theirs.keys())

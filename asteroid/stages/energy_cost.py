@@ -1,7 +1,7 @@
-"""Cost of an energy alone at the accurate level, measured once in a loop of rounds on a frame that has a label.
+"""Cost of an energy without forces at the accurate level, measured once on a labelled frame.
 
-Only labels with forces are in the ledger when :mod:`asteroid.stages.buying` first compares the two kinds. The
-measurement is a step of its own, so that a label worker makes it. Needs no torch.
+Before :mod:`asteroid.stages.label_kind` first compares the two kinds of labels, the ledger has only labels with forces.
+The measurement is a separate step, which runs on label workers without torch.
 """
 
 from asteroid.engines import engine_for, programs_for
@@ -9,7 +9,7 @@ from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
 from asteroid.stages.common import waiting
-from asteroid.stages.rounds import acquisition, loop_folder
+from asteroid.stages.round_files import acquisition, loop_folder
 from asteroid.store import Store, records
 from asteroid.store.account import charge
 from asteroid.store.locks import lock
@@ -19,7 +19,7 @@ from asteroid.usage import Usage
 
 
 def lacks_energy_cost(store: Store, molecule: MoleculeSettings) -> bool:
-    """Whether the next round must know what an energy alone costs, and this has not been measured."""
+    """Whether the next round needs the cost of an energy alone, and it has not been measured."""
     if molecule.acquisition is None or acquisition(molecule).labels == "forces":
         return False
     if molecule.accurate.family == "imported" or store.exists(_path(molecule)):
@@ -28,10 +28,10 @@ def lacks_energy_cost(store: Store, molecule: MoleculeSettings) -> bool:
 
 
 def measure_energy_cost(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> None:
-    """Compute the energy of the frame whose label had the median cost, which speaks for all, and charge it.
+    """Compute the energy of the frame with the median label cost again, without forces, and charge it.
 
     Args:
-        molecule: with the budget of the round before.
+        molecule: with the label budget of the previous round.
     """
     with lock(store, f"energy-cost {molecule.name}", on_wait=waiting(on_progress)):
         # Another run may have measured it meanwhile.
@@ -75,7 +75,7 @@ def read_energy_cost(store: Store, molecule: MoleculeSettings) -> float | None:
 
 
 def _computed(store: Store, molecule: MoleculeSettings) -> list[Attempt]:
-    """Accurate labels that asteroid has computed itself."""
+    """Accurate labels computed by asteroid."""
     programs = programs_for(molecule.accurate)
     return [label for label in store.labels(molecule.name, molecule.accurate).values() if label.program in programs]
 

@@ -1,8 +1,8 @@
-"""What a certificate asks the accurate level for, beyond held-out frames and the minimum.
+"""Further accurate labels for a certificate: frames from MD with the model, and points of torsion profiles.
 
-:func:`propose_evidence` runs the model's own MD and torsion scans in a child process with torch, and selects frames;
-the labelling stage computes what is pending; :func:`gather_evidence` reads it for the certificate. What was asked for
-is written down beside the model last of all: with that record, the asking is complete.
+:func:`propose_evidence` runs MD and torsion scans with the model and selects frames; the labelling stage computes them;
+:func:`gather_evidence` evaluates them for the certificate. The list of frames is written beside the model last, so its
+presence means that the selection is complete.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
-from asteroid.naming import content
+from asteroid.naming import content, digest
 from asteroid.processes import Progress
-from asteroid.stages.common import digest, import_mace, training_device, waiting
+from asteroid.stages.common import import_mace, training_device, waiting
 from asteroid.stages.hessians import compare_modes
 from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.models import trained_models
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """The frames for which accurate labels were asked.
+    """Frames with requested accurate labels.
 
     Args:
-        on_policy: frame ids from the model's own MD.
-        torsions: for each rotatable bond, its number and the frame ids by point of its profile.
+        on_policy: frame ids from MD with the model.
+        torsions: for each rotatable bond, its number and the frame ids by point of the profile.
     """
 
     on_policy: list[str] = field(default_factory=list)
@@ -42,23 +42,28 @@ class Asked:
 
     @property
     def frame_ids(self) -> list[str]:
+        """Ids of all frames."""
         return [*self.on_policy, *(i for torsion in self.torsions for i in torsion["points"].values())]
 
 
 def read_asked(store: Store, molecule: MoleculeSettings, model_id: str) -> Asked | None:
-    """What was asked for a model under these settings; None before :func:`propose_evidence`."""
+    """Frames requested for a model with these settings; None before :func:`propose_evidence`."""
     path = _path(molecule, model_id)
     return Asked(**store.read_json(path)) if store.exists(path) else None
 
 
 def lacks_proposal(store: Store, molecule: MoleculeSettings) -> bool:
-    """Whether the final model has not been asked for evidence yet."""
+    """Whether frames for the certificate of the final model have not been selected yet."""
     models = trained_models(store, molecule)
     return models is None or read_asked(store, molecule, models.final) is None
 
 
 def propose_evidence(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> int:
-    """Run MD with the final model and select frames of it for accurate labels; how many. Needs torch."""
+    """Run MD with the final model and select frames of it for accurate labels; returns their number. Needs torch.
+
+    Raises:
+        AsteroidError: when no model has been trained from the labels in the store.
+    """
     import_mace()
     with (
         charge(store, molecule.name, "validation") as entry,
@@ -70,7 +75,7 @@ def propose_evidence(store: Store, molecule: MoleculeSettings, *, on_progress: P
         entry.model_id = models.final
         entry.use_device(training_device(molecule))
         on_progress = entry.following(on_progress)
-        # Of the molecule that the training was told of it is there.
+        # Training has found it only for the first molecule of a model.
         find_model_minimum(store, molecule, models.final)
         asked = read_asked(store, molecule, models.final)
         if asked is None:
@@ -85,10 +90,11 @@ def propose_evidence(store: Store, molecule: MoleculeSettings, *, on_progress: P
 def gather_evidence(
     store: Store, molecule: MoleculeSettings, model_id: str, rest: Configuration, trajectories: OwnMD
 ) -> "Evidence":
-    """All that the labels asked for, and the trajectories, say about a model. Needs torch.
+    """Comparison of a model with all requested labels and with reference distributions. Needs torch.
 
     Args:
-        rest: the model's minimum, or the structure nearest to one.
+        rest: minimum of the model, or the start of its optimisation.
+        trajectories: MD with the model.
     """
     from asteroid.validation.evidence import Evidence
 

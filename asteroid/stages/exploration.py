@@ -1,9 +1,8 @@
-"""Exploration: a committee of the last round's model, calibrated, and the frames that this model finds by itself.
+"""Exploration: train and calibrate a committee, and find new frames with the model of the previous round.
 
-Its MD at several temperatures, turned bonds and kicked modes; what is no longer the molecule is dropped and counted.
-The frames get cheap labels like all others, and :func:`asteroid.stages.rounds.review_explored` looks at these, before
-:mod:`asteroid.stages.picking` scores them. Needs torch;
-:mod:`asteroid.acquisition.explore` has the rules.
+Frames come from MD at several temperatures, rotated bonds and displaced normal modes; broken molecules are dropped and
+counted. The labelling stage gives the frames cheap labels, :func:`asteroid.stages.review.review_explored` checks these,
+and :mod:`asteroid.stages.picking` scores the frames. :mod:`asteroid.acquisition.explore` has the rules. Needs torch.
 """
 
 import time
@@ -21,17 +20,17 @@ from asteroid.stages.feedback import failed_lines, failing_geometries
 from asteroid.stages.minima import find_model_minimum, minimum_or_start, model_minimum
 from asteroid.stages.models import training_frames, training_notes, training_set
 from asteroid.stages.own_md import cluster_wall
-from asteroid.stages.rounds import (
+from asteroid.stages.round_files import (
     acquisition,
     labels_of,
     loop_folder,
     loop_name,
     model_of,
+    read_record,
     read_rounds,
-    read_step,
     trainers,
     with_labels,
-    write_step,
+    write_record,
 )
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models
 from asteroid.store import Store
@@ -41,20 +40,20 @@ from asteroid.store.round_records import Explored, ExploringReplica
 
 if TYPE_CHECKING:
     from asteroid.acquisition.calibration import Calibration
-    from asteroid.simulation.replicas import Judge, Replica
+    from asteroid.simulation.replicas import Replica, StopCriterion
 
 HELD_OUT_EVERY: Final = 5
-"""Of so many exploring trajectories or sets of moves, one is held out."""
+"""One in this many trajectories and sets of displaced geometries is held out."""
 
 FAILED: Final = "failed"
-"""Name of the move of trajectories that start where a certificate failed."""
+"""Move of trajectories that start where a certificate failed."""
 
 MOVED: Final = 10
-"""Geometries of one set of moves."""
+"""Number of geometries in a set."""
 
 
 def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
-    """Train a committee of the last round's model, calibrate it, and store what the model finds as frames."""
+    """Train a committee, calibrate it, and store the frames that the model finds; returns a summary for the log."""
     from asteroid.acquisition.calibration import calibrate
     from asteroid.acquisition.committee import committee_predict
     from asteroid.acquisition.explore import known_limit
@@ -62,7 +61,7 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
     rounds = read_rounds(store, molecule)
     number, settings = len(rounds), acquisition(molecule)
     before = with_labels(molecule, labels_of(rounds[-1]))
-    if (found := read_step(store, molecule, Explored, number)) is None:
+    if (found := read_record(store, molecule, Explored, number)) is None:
         card = read_card(store, molecule.model_name, model_of(rounds[-1]))
         members = _committee(store, before, card, settings.committee, on_progress)
         seconds = sum(read_card(store, molecule.model_name, member).core_seconds for member in members)
@@ -90,10 +89,10 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
             replicas=tuple(ExploringReplica(r.temperature, r.survived, r.reason) for r in replicas),
             frames=len(frames),
             dropped=dict(dropped),
-            # Its molecules share the committee of a model.
+            # The molecules of a model share its committee.
             core_seconds=seconds / len(trainers(molecule)) + time.process_time() - began,
         )
-        write_step(store, molecule, found)
+        write_record(store, molecule, found)
     elif not all(has_model(store, molecule.model_name, member) for member in found.committee):
         card = read_card(store, molecule.model_name, found.model_id)
         _committee(store, before, card, len(found.committee), on_progress)
@@ -104,10 +103,10 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
 def _committee(
     store: Store, molecule: MoleculeSettings, card: Card, members: int, on_progress: Progress | None
 ) -> list[str]:
-    """Ids of the committee of a model, which all its molecules share: one of them has it trained.
+    """Ids of the committee of a model. All molecules of the model share it; the first one trains it.
 
     Args:
-        molecule: with the labels that trained the model.
+        molecule: with the label budget of the model.
     """
     from asteroid.acquisition.committee import train_committee
 
@@ -126,13 +125,13 @@ def _find(
     places: Sequence[Configuration],
     on_progress: Progress | None,
 ) -> "tuple[list[Replica], list[Frame], Counter[str]]":
-    """Replicas, new frames, and how many were dropped for which reason.
+    """Replicas, new frames, and the number of dropped frames by reason.
 
     Args:
-        models: the one that explores, then its committee.
-        places: where its certificate failed.
+        models: the exploring model, then its committee.
+        places: geometries where its certificate failed.
     """
-    from asteroid.acquisition.explore import candidates_of, region_judge
+    from asteroid.acquisition.explore import candidates_of, region_criterion
     from asteroid.sampling.plan import NEAR_COPY, stored_conformers
     from asteroid.sampling.screening import Screen, highest_energy
     from asteroid.training.predict import predict
@@ -142,8 +141,8 @@ def _find(
     known = [f for f in store.frames(molecule.name) if not f.group.startswith(_group(molecule, number, ""))]
     rng = np.random.default_rng([acquisition(molecule).seed, number])
     starts = _Starts(known, stored_conformers(store, molecule), places, rng)
-    judge = region_judge(screen, models[1:], calibration, rest)
-    replicas = _run_replicas(store, molecule, number, models[0], judge, starts, rng, on_progress)
+    stop = region_criterion(screen, models[1:], calibration, rest)
+    replicas = _run_replicas(store, molecule, number, models[0], stop, starts, rng, on_progress)
 
     new: list[Frame] = []
     dropped: Counter[str] = Counter()
@@ -182,9 +181,9 @@ def _find(
 
 
 class _Starts:
-    """Draws geometries to start from, by split: conformers and sampled training frames, or held-out frames.
+    """Draws starting geometries by split: conformers and training frames, or held-out frames.
 
-    Where a certificate has failed, these places are half of what training trajectories and moves start from.
+    After a failed certificate, half of the training trajectories and sets start where it failed.
     """
 
     def __init__(
@@ -200,7 +199,7 @@ class _Starts:
         self._by_id = {f.frame_id: f.configuration for f in frames}
 
     def draw(self, index: int) -> Configuration:
-        """The start of a trajectory or of a set of moves: every second training one a conformer in turn."""
+        """Start of a trajectory or a set; every second training start is a conformer, in turn."""
         if self.move(index) == FAILED:
             return self._places[index // 2 % len(self._places)]
         ids = self._frames[_split(index)]
@@ -209,7 +208,7 @@ class _Starts:
         return self._by_id[ids[int(self._rng.integers(len(ids)))]]
 
     def move(self, index: int) -> str:
-        """What makes a trajectory from this start."""
+        """Name of the move of a trajectory with this start."""
         return FAILED if self._places and _split(index) == "train" and index % 2 == 1 else "md"
 
 
@@ -218,12 +217,12 @@ def _run_replicas(
     molecule: MoleculeSettings,
     number: int,
     model: Any,
-    judge: "Judge",
+    stop: "StopCriterion",
     starts: _Starts,
     rng: np.random.Generator,
     on_progress: Progress | None,
 ) -> "list[Replica]":
-    """The exploring trajectories, kept in the store: a run that was killed goes on with them."""
+    """The exploring trajectories; they are stored, so a run after a kill continues them."""
     from asteroid.acquisition.explore import INTERVAL
     from asteroid.simulation.run import simulate
     from asteroid.simulation.trajectories import StoredTrajectories
@@ -245,7 +244,7 @@ def _run_replicas(
         duration=settings.ps,
         interval=INTERVAL,
         seeds=seeds,
-        judge=judge,
+        stop=stop,
         wall=cluster_wall(store, molecule),
         checkpoints=stored.checkpoints(name),
         on_progress=counted(on_progress, "exploring MD"),
@@ -257,10 +256,10 @@ def _run_replicas(
 def _moves(
     store: Store, molecule: MoleculeSettings, model_id: str, starts: _Starts, rng: np.random.Generator
 ) -> Iterator[tuple[str, Configuration, list[Configuration]]]:
-    """Sets of moved geometries with their kind and what was moved: half of the sets turned bonds, half kicked modes.
+    """Sets of displaced geometries, each with its kind and its start: rotated bonds, then displaced normal modes.
 
-    Modes are those of the model about its minimum, kicked as wide as the hottest exploring MD; where it has found none,
-    there are no kicks.
+    The modes are those of the model at its minimum, displaced as at the highest temperature of the exploration. Without
+    a converged minimum there are none.
     """
     from asteroid.acquisition.explore import turned
     from asteroid.chemistry.vibrations import normal_modes
@@ -288,11 +287,11 @@ def _moves(
 
 
 def _apart(new: Sequence[Frame], known: Sequence[Frame]) -> list[Frame]:
-    """Those new frames that are near no frame of another split, known or new; held-out ones come first."""
+    """New frames that are no near copies of a frame of another split, known or new; held-out frames take precedence."""
     from asteroid.sampling.select import near_copies, sorted_distances
 
     if not new or len(new[0].configuration.numbers) == 2:
-        # Two atoms have one distance, whose whole range is soon full.
+        # A diatomic has a single distance, whose range the known frames soon cover.
         return list(new)
     kept: list[Frame] = []
     for split in ("valid", "train"):
@@ -306,9 +305,10 @@ def _apart(new: Sequence[Frame], known: Sequence[Frame]) -> list[Frame]:
 
 
 def _split(index: int) -> Split:
+    """Split of a trajectory or set, by its index."""
     return "valid" if index % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else "train"
 
 
 def _group(molecule: MoleculeSettings, number: int, name: str) -> str:
-    """Of a trajectory or a set of moves: they may be near copies of each other and share one split."""
+    """Group of a trajectory or set: its frames may be near copies of each other, so they share a split."""
     return f"explore-{loop_name(molecule)}-{number:03d}-{name}"

@@ -1,8 +1,8 @@
-"""The accurate harmonic frequencies: analytic ones, or forces around the accurate minimum as ordinary labels.
+"""Accurate harmonic frequencies, from an analytic Hessian or from accurate forces at displaced geometries.
 
-Nothing here needs torch. An analytic Hessian is a step of its own (:func:`compute_hessian`), so that label workers
-compute it and not the one that judges. The minimum comes from :mod:`asteroid.stages.minima`; the comparison
-with the model's modes is :mod:`asteroid.validation.harmonic`'s, asked for by :mod:`asteroid.stages.certificates`.
+An analytic Hessian is a separate step (:func:`compute_hessian`), which runs on label workers. The accurate minimum
+comes from :mod:`asteroid.stages.minima`; :mod:`asteroid.validation.harmonic` compares the modes for the certificate.
+Needs no torch.
 """
 
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from asteroid.engines.pyscf.hessian import analytic_hessian, has_analytic_hessia
 from asteroid.errors import AsteroidError, LabelFailed
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress, call_in_process
-from asteroid.stages.common import forces_of, waiting
+from asteroid.stages.common import forces_of, request_labels, waiting
 from asteroid.stages.minima import compare_to_accurate, model_minimum
 from asteroid.stages.models import trained_models
 from asteroid.store import Store, paths, records
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def propose_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> bool:
-    """Select the 6N displaced geometries around the accurate minimum for labels, once that has been reached.
+    """Select the 6N displaced geometries around the accurate minimum for labels, once the minimum is found.
 
     Returns:
-        Whether labels are now pending.
+        Whether labels are pending.
     """
     centre, _ = _accurate_minimum(store, molecule, model_id)
     if not molecule.validation.frequencies or centre is None or has_analytic_hessian(molecule.accurate):
@@ -38,14 +38,12 @@ def propose_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> 
         Frame(shifted, Origin("hessian", {"coordinate": index // 2}, parent=centre.frame_id), name, "certificate")
         for index, shifted in enumerate(displacements(centre))
     ]
-    store.add_frames(molecule.name, frames, batch=name)
-    ids = [frame.frame_id for frame in frames]
-    store.select(molecule.name, molecule.accurate, ids, name=name, criterion="hessian")
+    ids = request_labels(store, molecule, frames, name=name, criterion="hessian")
     return bool(set(ids) & set(store.pending(molecule.name, molecule.accurate)))
 
 
 def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "tuple[Frequencies | None, str]":
-    """The comparison of harmonic frequencies, or None with the reason why there is none.
+    """Comparison of the harmonic frequencies, or None with the reason.
 
     Raises:
         AsteroidError: when the analytic Hessian has not been computed.
@@ -58,7 +56,7 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
     if centre is None:
         return None, reason
     found = model_minimum(store, molecule, model_id)
-    assert found.hessian is not None, "the way to an accurate minimum begins at the model's"
+    assert found.hessian is not None, "the search for the accurate minimum starts at the model's"
     model = centre.with_positions(found.positions), found.hessian
     if has_analytic_hessian(molecule.accurate):
         path = _analytic_path(molecule, centre)
@@ -80,38 +78,33 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
 
 
 def lacks_hessian(store: Store, molecule: MoleculeSettings) -> bool:
-    """Whether the analytic Hessian at the final model's accurate minimum is to be computed."""
-    models = trained_models(store, molecule)
-    return models is not None and lacks_analytic_hessian(store, molecule, models.final)
+    """Whether the analytic Hessian at the accurate minimum of the final model must be computed."""
+    return _untried_minimum(store, molecule) is not None
 
 
 def compute_hessian(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> None:
-    """Compute that Hessian unless the store has it."""
+    """Compute the analytic Hessian, (3N, 3N) eV/Å², at the accurate minimum of the final model, unless it was tried.
+
+    Runs in a separate process; if the SCF fails, the reason is stored.
+    """
     with lock(store, f"hessian {molecule.name}", on_wait=waiting(on_progress)):
-        models = trained_models(store, molecule)
-        # Another run may have computed it meanwhile.
-        if models is not None and lacks_analytic_hessian(store, molecule, models.final):
-            compute_analytic_hessian(store, molecule, models.final)
+        centre = _untried_minimum(store, molecule)
+        if centre is None:
+            return
+        try:
+            found = AnalyticHessian(**call_in_process(analytic_hessian, centre, molecule.accurate))
+        except LabelFailed as error:
+            found = AnalyticHessian(None, 0.0, problem=str(error))
+        records.write(store, _analytic_path(molecule, centre), found)
 
 
-def lacks_analytic_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> bool:
-    """Whether an analytic Hessian is wanted at this model's accurate minimum and has not been tried."""
-    if not molecule.validation.frequencies or not has_analytic_hessian(molecule.accurate):
-        return False
-    centre, _ = _accurate_minimum(store, molecule, model_id)
-    return centre is not None and not store.exists(_analytic_path(molecule, centre))
-
-
-def compute_analytic_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> None:
-    """(3N, 3N) eV/Å² at the accurate minimum, in a process of its own; where the SCF fails, the store keeps why."""
-    centre, reason = _accurate_minimum(store, molecule, model_id)
-    if centre is None:
-        raise AsteroidError(f"{molecule.name}: {reason}; run again to go on")
-    try:
-        found = AnalyticHessian(**call_in_process(analytic_hessian, centre, molecule.accurate))
-    except LabelFailed as error:
-        found = AnalyticHessian(None, 0.0, problem=str(error))
-    records.write(store, _analytic_path(molecule, centre), found)
+def _untried_minimum(store: Store, molecule: MoleculeSettings) -> Configuration | None:
+    """Accurate minimum of the final model, if its analytic Hessian is needed and has not been tried."""
+    models = trained_models(store, molecule)
+    if models is None or not molecule.validation.frequencies or not has_analytic_hessian(molecule.accurate):
+        return None
+    centre, _ = _accurate_minimum(store, molecule, models.final)
+    return None if centre is None or store.exists(_analytic_path(molecule, centre)) else centre
 
 
 def _analytic_path(molecule: MoleculeSettings, centre: Configuration) -> str:
@@ -119,7 +112,7 @@ def _analytic_path(molecule: MoleculeSettings, centre: Configuration) -> str:
 
 
 def hessian_frames(store: Store, molecule: MoleculeSettings, model_id: str) -> list[str]:
-    """Ids of the displaced geometries that have been selected for this model's accurate minimum."""
+    """Ids of the displaced geometries around the accurate minimum of this model."""
     if not molecule.validation.frequencies or has_analytic_hessian(molecule.accurate):
         return []
     centre, _ = _accurate_minimum(store, molecule, model_id)
@@ -127,7 +120,7 @@ def hessian_frames(store: Store, molecule: MoleculeSettings, model_id: str) -> l
 
 
 def _accurate_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> tuple[Configuration | None, str]:
-    """The geometry that counts as the accurate minimum, or None with the reason why there is none."""
+    """The accurate minimum, or None with the reason."""
     from asteroid.validation.minimum import MinimumComparison
 
     comparison, _, reason = compare_to_accurate(store, molecule, model_id)

@@ -1,55 +1,67 @@
-"""Imported labels against asteroid's own, before the two are mixed at one level.
+"""Comparison of imported labels with asteroid's own, before both are used at one level.
 
-A mistake that all labels of a file share cannot be seen in the file: energies relative to free atoms, a wrong unit,
-another core treatment. One frame computed here shows it.
+An error common to all labels of a file does not show in the file: energies relative to free atoms, a wrong unit,
+another frozen core. One frame computed here reveals it.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid.configuration import Frame
 from asteroid.engines import engine_for, programs_for
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
+from asteroid.settings import LabelSettings
 from asteroid.store import Store
 from asteroid.store.rows import table_to_attempts
 
 ENERGY_TOLERANCE: Final = 0.005
-"""eV/atom. Density fitting and other grids shift ORCA's PBE of acetylacetone by 0.0007; a frozen core, MP2 by much."""
+"""eV/atom. Density fitting and other grids shift ORCA's PBE energy of acetylacetone by 0.0007; a frozen core shifts MP2
+energies by much more.
+"""
 
 FORCE_TOLERANCE: Final = 0.05
-"""eV/Å, mean over the components. The same labels differ by 0.001."""
+"""eV/Å, mean over the components; for the same labels 0.001."""
 
 TRIED: Final = 3
-"""Imported frames that may fail to be computed before nothing is said."""
+"""Largest number of imported frames to compute; if all of them fail, nothing is compared."""
 
 
 def check_imported(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> None:
-    """Compute one imported label again if frames of the same level are to be labelled here.
+    """Compute one imported label again if frames are to be labelled at its level; at each part of a composite one.
 
-    Where only a certificate wants them, their forces must agree: of energies it compares differences alone, so another
-    zero does no harm there. Labels that have been computed here since the import say that it was checked.
+    If all pending frames are for a certificate, only the forces must agree: a certificate compares energy differences,
+    in which another zero cancels. Labels computed here after the import show that it has been checked.
 
     Raises:
-        AsteroidError: when the two are not the same level with the same zero of energy.
+        AsteroidError: when the imported labels are at another level or have another zero of energy.
     """
+    settings = molecule.label_settings(level)
+    for part in level.computed:
+        ids = store.pending(molecule.name, part, selected_at=level, forces=settings.forces)
+        _check_imported(store, molecule, part, store.frames(molecule.name, ids=ids), settings)
+
+
+def _check_imported(
+    store: Store, molecule: MoleculeSettings, level: LevelOfTheory, pending: Sequence[Frame], settings: LabelSettings
+) -> None:
     from asteroid.labelling.campaign import label_configurations
 
-    settings = molecule.label_settings(level)
-    pending = store.frames(molecule.name, ids=store.pending(molecule.name, level, forces=settings.forces))
     if not pending:
         return
     trains = any(frame.split != "certificate" for frame in pending)
     table = store.label_table(molecule.name, level)
     unchecked = pc.equal(table["program"], "import")
-    judging = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
+    certificate = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
     own = pc.is_in(table["program"], pa.array(programs_for(level), pa.string()))
     if trains:
-        # What only judges has not been asked for its zero.
-        own = pc.and_(own, pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
+        # For labels of a certificate, the zero of energy was not checked.
+        own = pc.and_(own, pc.invert(pc.is_in(table["frame_id"], value_set=certificate)))
     if (last := pc.max(table.filter(own)["time"])).is_valid:
         unchecked = pc.and_(unchecked, pc.greater(table["time"], last))
     imported = table_to_attempts(table.filter(unchecked).slice(0, TRIED))

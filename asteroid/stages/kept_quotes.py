@@ -1,6 +1,6 @@
-"""Quotes in the store, so that a report can hold what was spent against what was said before.
+"""Stored cost estimates, with which a report compares the actual cost.
 
-``asteroid plan`` keeps one a molecule, named by its settings; :mod:`asteroid.stages.certificates` finds it again for
+``asteroid plan`` stores one for each molecule, named by its settings; :mod:`asteroid.stages.certificates` reads it for
 the report.
 """
 
@@ -14,9 +14,9 @@ from asteroid.store import Store, paths
 
 
 def keep_quote(store: Store, molecule: MoleculeSettings, lines: Sequence[Mapping[str, Any]], *, workers: int) -> None:
-    """Write a molecule's lines of a quote, unless these settings have been quoted before.
+    """Store a molecule's lines of a quote, unless these settings have one.
 
-    The first quote stays: a later one knows what has been spent, and would be right by looking.
+    The first quote stays: later ones know the actual cost of finished work.
     """
     path = f"{_folder(molecule)}/{molecule.budget.accurate}.json"
     if not store.exists(path):
@@ -25,10 +25,9 @@ def keep_quote(store: Store, molecule: MoleculeSettings, lines: Sequence[Mapping
 
 
 def find_quote(store: Store, molecule: MoleculeSettings) -> dict[str, Any] | None:
-    """What was quoted for these settings: ``created``, ``workers`` and ``lines``; None where nothing was.
+    """Quote for these settings (``created``, ``workers`` and ``lines``), or None.
 
-    While the loop of rounds buys label after label, the quote of the whole budget is the one that counts: of several,
-    it is that of the smallest budget which holds this molecule's.
+    During active learning, the quote for the whole budget counts: the one for the smallest budget not below this one.
     """
     folder = _folder(molecule)
     budgets = sorted(int(name.removesuffix(".json")) for name in store.names(folder))

@@ -1,9 +1,11 @@
 """From a manifest to labels: check, sample, select, label.
 
-Nothing here needs torch; quantum chemistry runs in worker processes. What the labels are for is in
-:mod:`asteroid.stages.models`.
+Quantum chemistry runs in worker processes; nothing here needs torch. :mod:`asteroid.stages.models` trains on the
+labels.
 """
 
+import operator
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def load_checked(manifest: str | Path) -> Manifest:
-    """Load a manifest and ask the labellers, too, whether they can do what it wants.
+    """Load a manifest and check that the engines can compute its levels for its molecules.
 
     Raises:
         InputError: with every problem, one line each.
@@ -42,7 +44,7 @@ def load_checked(manifest: str | Path) -> Manifest:
         between = [("training.ladder", level) for level in molecule.ladder if level.family != "imported"]
         for key, level in (("cheap", molecule.cheap), ("accurate", molecule.accurate), *between):
             try:
-                # Sampling follows the forces of the cheap level, whatever is kept of them.
+                # Sampling needs cheap forces, even where labels are energies alone.
                 forces = key == "cheap" or molecule.label_settings(level).forces
                 check_supported(level, charge=molecule.charge, multiplicity=molecule.multiplicity, forces=forces)
             except InputError as error:
@@ -53,10 +55,10 @@ def load_checked(manifest: str | Path) -> Manifest:
 
 
 def lacks_frames(store: Store, molecule: MoleculeSettings) -> bool:
-    """Whether batches of configurations are missing.
+    """Whether batches of frames are missing.
 
     Raises:
-        InputError: when another molecule has this name in the store.
+        InputError: when the store has another molecule of this name.
     """
     from asteroid.sampling.plan import missing_groups
 
@@ -67,10 +69,10 @@ def lacks_frames(store: Store, molecule: MoleculeSettings) -> bool:
 def sample(
     store: Store, molecule: MoleculeSettings, *, workers: int, on_progress: Progress | None = None
 ) -> "SamplingSummary":
-    """Sample whatever batches of configurations are not in the store yet.
+    """Sample the batches of frames that the store lacks.
 
     Raises:
-        InputError: when another molecule has this name in the store.
+        InputError: when the store has another molecule of this name.
     """
     from asteroid import sampling
     from asteroid.sampling.conformers import starting_configuration
@@ -80,7 +82,7 @@ def sample(
     if not store.exists(path):
         store.write_json(path, identity(molecule))
     if not missing:
-        # A lock would be written: a finished store may be read-only.
+        # No lock file, because a finished store may be read-only.
         return sampling.SamplingSummary(0, 0, 0, {})
     check_level(store, molecule, molecule.cheap, lambda: starting_configuration(molecule))
     with lock(store, f"sampling {molecule.name}", on_wait=waiting(on_progress)):
@@ -104,7 +106,7 @@ def _check_identity(store: Store, molecule: MoleculeSettings) -> None:
 
 
 def select(store: Store, molecule: MoleculeSettings) -> None:
-    """Choose which frames get a cheap and which an accurate label."""
+    """Select the frames for labels at the cheap, accurate and intermediate levels."""
     from asteroid.sampling.choose import choose_accurate, choose_cheap, choose_ladder
 
     choose_cheap(store, molecule)
@@ -115,7 +117,8 @@ def select(store: Store, molecule: MoleculeSettings) -> None:
 def lacks_labels(
     store: Store, molecule: MoleculeSettings, level: LevelOfTheory, *, shard: int = 0, shards: int = 1
 ) -> bool:
-    """Whether selected frames of this shard have not been tried; for the first shard, also the free atoms."""
+    """Whether selected frames of this shard have not been tried; for the first shard, also whether free atoms are
+    missing."""
     forces = molecule.label_settings(level).forces
     if store.pending(molecule.name, level, forces=forces, shard=shard, shards=shards):
         return True
@@ -132,31 +135,40 @@ def label(
     workers: int,
     on_progress: Progress | None = None,
 ) -> "CampaignSummary":
-    """Label one shard of the selected frames that have not been tried yet; the first shard computes the free atoms.
+    """Label the selected frames of a shard that have not been tried; the first shard also computes the free atoms.
+
+    At a composite level, each part is a campaign of its own.
 
     Raises:
-        AsteroidError: when imported labels at this level are not what is computed here, or workers cannot be started.
+        AsteroidError: when imported labels at this level differ from those computed here, when the forces of the level
+            are wrong, or when workers cannot be started.
     """
     from asteroid.labelling.campaign import run_campaign
 
     check_imported(store, molecule, level)
-    check_level(store, molecule, level, lambda: _first_pending(store, molecule, level))
+    if not level.parts:
+        check_level(store, molecule, level, lambda: _first_pending(store, molecule, level))
     if shard == 0 and lacks_atoms(store, molecule, level):
         compute_atoms(store, molecule.name, level, engine=molecule.engine, on_progress=on_progress)
     settings = molecule.label_settings(level)
-    return run_campaign(
-        store,
-        molecule.name,
-        level,
-        engine=engine_for(level, molecule.engine),
-        shard=shard,
-        shards=shards,
-        workers=workers,
-        forces=settings.forces,
-        time_limit=settings.time_limit,
-        memory_limit=settings.memory_limit,
-        on_progress=counted(on_progress),
-    )
+    campaigns = [
+        run_campaign(
+            store,
+            molecule.name,
+            part,
+            selected_at=level,
+            engine=engine_for(part, molecule.engine),
+            shard=shard,
+            shards=shards,
+            workers=workers,
+            forces=settings.forces,
+            time_limit=settings.time_limit,
+            memory_limit=settings.memory_limit,
+            on_progress=counted(on_progress, str(part) if level.parts else ""),
+        )
+        for part in level.computed
+    ]
+    return reduce(operator.add, campaigns)
 
 
 def _first_pending(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> Configuration | None:
@@ -164,18 +176,26 @@ def _first_pending(store: Store, molecule: MoleculeSettings, level: LevelOfTheor
     return next((frame.configuration for frame in store.frames(molecule.name, ids=ids[:1])), None)
 
 
-def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
-    """Core-seconds that one label is likely to take: as measured for this molecule, else a guess for the method.
+def certificate_frames(store: Store, molecule: MoleculeSettings) -> pa.Array:
+    """Ids of the frames for a certificate, whose cost must not change the rounds."""
+    return store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
 
-    Labels with forces and energies alone are not mixed: for coupled cluster one costs several times the other. Labels
-    that judge a certificate do not count, so that they never change what a loop of rounds has decided by its budget.
+
+def expected_label_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float:
+    """Core-seconds per label: the mean for this molecule, or an estimate from the method before the first label.
+
+    Labels with and without forces are not mixed: with forces, a coupled-cluster label costs several times as much.
+    Labels for a certificate do not count, so that they never change the decisions of the rounds.
     """
     forces = molecule.label_settings(level).forces
+    return sum(_expected_seconds(store, molecule, part, forces) for part in level.computed)
+
+
+def _expected_seconds(store: Store, molecule: MoleculeSettings, level: LevelOfTheory, forces: bool) -> float:
     table = store.attempts(molecule.name, level)
+    table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=certificate_frames(store, molecule))))
     # Imported labels cost nothing here.
     table = table.filter(pc.is_in(table["program"], pa.array(programs_for(level), pa.string())))
-    judging = store.frame_table(molecule.name, split="certificate")["frame_id"].combine_chunks()
-    table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=judging)))
     table = table.filter((pc.field("status") == "ok") & (pc.field("forces").is_valid() == forces))
     if table.num_rows:
         return float(np.mean(core_seconds(table)))

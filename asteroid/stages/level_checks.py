@@ -1,9 +1,8 @@
-"""Levels that nothing has proved: their forces against finite differences on the molecule, before its first labels.
+"""Finite-difference check of the forces of a level without proof, on the molecule, before its first labels.
 
-A level of an engine's own, or a shared one that a plug-in computes, is not in the table of
-:mod:`asteroid.engines.proofs`. One label and four energies show whether its forces are minus the derivative of its
-energy. What was found is stored, with the program and its settings: labels of another file under the same name, or of
-other settings, are refused.
+Levels of an engine, and shared levels computed by a plug-in, are not in the table of :mod:`asteroid.engines.proofs`.
+One label and four energies test whether the forces are minus the gradient of the energy. The result is stored with the
+program and its settings: labels with other settings, or from another file of the same name, are refused.
 """
 
 import logging
@@ -24,14 +23,14 @@ logger = logging.getLogger(__name__)
 def check_level(
     store: Store, molecule: MoleculeSettings, level: LevelOfTheory, geometry: Callable[[], Configuration | None]
 ) -> None:
-    """Check the forces of a level at a molecule, once; nothing to do for proved levels and for energies alone.
+    """Check the forces of a level on a molecule, once; levels with a proof and energies alone need no check.
 
     Args:
-        geometry: gives one of the molecule.
+        geometry: returns a geometry of the molecule, or None if there is nothing to label.
 
     Raises:
-        AsteroidError: when no label comes out, when its forces are wrong, or when the store has labels at this level of
-            another file or of other settings.
+        AsteroidError: when the label fails, when its forces are wrong, or when the store has labels at this level from
+            another file or with other settings.
     """
     from asteroid.labelling.spot_check import check_forces
 

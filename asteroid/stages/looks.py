@@ -1,9 +1,9 @@
-"""How often the frames of a certificate have been judged before: those of a better model must not pass by chance.
+"""Number of earlier tests of a model on the same frames: repeated tests must not pass a model by chance.
 
-A failed certificate leads to more labels and another model, which the same test frames judge again, in a loop of rounds
-or by a person who raises the budget. :func:`asteroid.validation.intervals.confidence_of_look` says how much surer a
-bound must be then. Frames of a model's own MD are other ones for another model; they are judged again where more of
-them were asked for.
+After a failed certificate, more labels lead to another model, which is tested on the same frames, in active learning or
+with a larger budget of the user. :func:`asteroid.validation.intervals.confidence_of_look` raises the confidence of a
+bound with the number of looks, as in sequential testing. On-policy frames differ between models; they are tested again
+only when more of them are requested.
 """
 
 from typing import TYPE_CHECKING
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def count_looks(
     store: Store, molecule: MoleculeSettings, model_id: str, test: tuple[str, ...], on_policy: tuple[str, ...]
 ) -> "Looks":
-    """From the certificates in the store of other models, or of other frames, that share any of these frames.
+    """Number of tests on these frames, this one included, from the certificates of other models or frame sets in the
+    store.
 
     Args:
-        test, on_policy: ids of the frames that are about to be judged.
+        test, on_policy: ids of the frames of this test.
     """
     from asteroid.validation.certificate import Certificate, Looks
 
@@ -36,7 +37,7 @@ def count_looks(
 
 
 def _looks(earlier: list[tuple[str, tuple[str, ...]]], model_id: str, frames: tuple[str, ...]) -> int:
-    """The same model on the same frames is the same look, whatever else its certificate asked."""
+    """One plus the number of other (model, frames) pairs that share a frame with these."""
     now = (model_id, frozenset(frames))
     others = {(model, frozenset(ids)) for model, ids in earlier if set(ids) & set(frames)}
     return 1 + len(others - {now})

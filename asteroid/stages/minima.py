@@ -1,7 +1,7 @@
-"""The model's minimum and the accurate one, found with a few accurate labels.
+"""Minimum of the model, and the accurate minimum, found with a few accurate labels.
 
-The model's geometry and Hessian are stored once; every step from there needs no torch: the parent of the pipeline asks
-for the next label, the labelling stage computes it. Judged in :mod:`asteroid.stages.certificates`.
+The model's minimum and Hessian are stored once. From then on torch is not needed: the pipeline requests the next label,
+and the labelling stage computes it. :mod:`asteroid.stages.certificates` compares the minima.
 """
 
 from typing import TYPE_CHECKING
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from asteroid.validation.minimum import MinimumComparison, ModelMinimum
 
 MINIMUM_LABELS = 4
-"""At most so many accurate labels are spent on finding the accurate minimum."""
+"""Largest number of accurate labels for finding the accurate minimum."""
 
 
 def find_model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> None:
-    """Optimise with the model from the lowest conformer; geometry and Hessian are kept: what follows needs no torch."""
+    """Optimise the lowest conformer with the model, and store the geometry and its Hessian. Needs torch."""
     from asteroid.training.run import load_calculator
     from asteroid.validation.minimum import find_minimum, model_hessian
 
@@ -37,7 +37,7 @@ def find_model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) 
 
 
 def model_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> FoundMinimum:
-    """What :func:`find_model_minimum` has found."""
+    """Stored result of :func:`find_model_minimum`."""
     return records.read(store, FoundMinimum, _path(molecule, model_id))
 
 
@@ -46,6 +46,11 @@ def _path(molecule: MoleculeSettings, model_id: str) -> str:
 
 
 def starting_structure(store: Store, molecule: MoleculeSettings) -> Configuration:
+    """The lowest conformer, at which optimisations start.
+
+    Raises:
+        AsteroidError: when the store has no conformer.
+    """
     from asteroid.sampling.plan import stored_conformers
 
     conformers = stored_conformers(store, molecule)
@@ -55,35 +60,35 @@ def starting_structure(store: Store, molecule: MoleculeSettings) -> Configuratio
 
 
 def minimum_or_start(store: Store, molecule: MoleculeSettings, model_id: str) -> Configuration:
-    """The model's minimum; where its optimisation did not converge, the structure that this started from."""
+    """The model's minimum, or the starting structure if the optimisation did not converge."""
     found = model_minimum(store, molecule, model_id)
     start = starting_structure(store, molecule)
     return start.with_positions(found.positions) if found.converged else start
 
 
 def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> bool:
-    """Ask for the next accurate label on the way from the model's minimum to the accurate one, if one is needed.
+    """Request the next accurate label on the way from the model's minimum to the accurate one, if one is needed.
 
-    The way leads along accurate forces; where the manifest asks for energies alone, there is none.
+    The search follows accurate forces, so there is none if the manifest asks for energies alone.
 
     Returns:
-        Whether a label is now pending.
+        Whether a label is pending.
     """
     from asteroid.validation.minimum import CONVERGED, next_geometry
 
     found = model_minimum(store, molecule, model_id)
     if found.hessian is None or not molecule.label_settings(molecule.accurate).forces:
         return False
-    path = _minimum_path(store, molecule, model_id)
+    path = minimum_path(store, molecule, model_id)
     labels = store.labels(molecule.name, molecule.accurate)
     if path:
-        # Again, because a kill may have come between frame and selection.
+        # Again, in case a kill came between frame and selection.
         _select_minimum(store, molecule, model_id, path[-1].frame_id, len(path) - 1)
         if path[-1].frame_id in store.pending(molecule.name, molecule.accurate):
             return True
         if len(path) == MINIMUM_LABELS or path[-1].frame_id not in labels:
             return False
-        # An earlier one may have been withdrawn since.
+        # Earlier labels may have been rejected since.
         labelled = [(c, forces_of(labels[c.frame_id])) for c in path if c.frame_id in labels]
         if min(float(np.abs(forces).max()) for _, forces in labelled) < CONVERGED:
             return False
@@ -106,8 +111,8 @@ def _select_minimum(store: Store, molecule: MoleculeSettings, model_id: str, fra
     store.select(molecule.name, molecule.accurate, [frame_id], name=name, criterion="minimum")
 
 
-def _minimum_path(store: Store, molecule: MoleculeSettings, model_id: str) -> list[Configuration]:
-    """The geometries labelled on the way to the accurate minimum, the model's own minimum first."""
+def minimum_path(store: Store, molecule: MoleculeSettings, model_id: str) -> list[Configuration]:
+    """Geometries of the search for the accurate minimum, the model's minimum first."""
     steps = [
         frame
         for frame in store.frames(molecule.name, split="certificate")
@@ -119,9 +124,9 @@ def _minimum_path(store: Store, molecule: MoleculeSettings, model_id: str) -> li
 def compare_to_accurate(
     store: Store, molecule: MoleculeSettings, model_id: str
 ) -> "tuple[MinimumComparison | ModelMinimum | None, Configuration, str]":
-    """The comparison of minima (None where there is none, with the reason), and where MD starts.
+    """Comparison of the minima, the geometry at which MD starts, and the reason if there is no comparison.
 
-    Without accurate forces it is the model's minimum alone.
+    Without accurate forces, the first is the model's minimum alone.
     """
     from asteroid.chemistry.vibrations import normal_modes
     from asteroid.validation.minimum import ModelMinimum, compare_minima
@@ -133,7 +138,7 @@ def compare_to_accurate(
     if not molecule.label_settings(molecule.accurate).forces:
         return ModelMinimum(normal_modes(minimum, found.hessian).wavenumbers), minimum, ""
     labels = store.labels(molecule.name, molecule.accurate)
-    path = _minimum_path(store, molecule, model_id)
+    path = minimum_path(store, molecule, model_id)
     labelled = [(c, forces_of(labels[c.frame_id])) for c in path if c.frame_id in labels]
     if not labelled or labelled[0][0] is not path[0]:
         return None, minimum, f"the {molecule.accurate} label of the model's minimum failed"

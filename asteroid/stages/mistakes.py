@@ -1,7 +1,7 @@
-"""What is probably a mistake in a manifest that could be run: settings, geometries, levels and costs far from usual.
+"""Warnings about a valid manifest: unusual settings, doubtful geometries, and levels or costs that look like a mistake.
 
-What surely is one has been refused by :func:`asteroid.stages.load_checked` before. Nothing is computed here: costs are
-:mod:`asteroid.engines.rough_cost`'s, right to the order of magnitude.
+:func:`asteroid.stages.load_checked` refuses definite errors. Nothing is computed here: costs are the estimates of
+:mod:`asteroid.engines.rough_cost`, correct within an order of magnitude.
 """
 
 import importlib.util
@@ -26,18 +26,19 @@ from asteroid.validation.certificate import LEAST_PS
 from asteroid.validation.intervals import ERROR
 
 MANY_CORE_HOURS: Final = 100.0
-"""For the labels of one molecule at one level: two days of this machine if it has two cores."""
+"""Core-hours for the labels of one molecule at one level above which there is a warning: two days on two cores."""
 
 EXCHANGED: Final = 3.0
-"""Times that a cheap label must cost an accurate one before the two levels are thought exchanged; a rough cost is right
-to such a factor."""
+"""Cost ratio of cheap to accurate labels above which the levels are probably exchanged; rough costs are correct to such
+a factor.
+"""
 
 
 def likely_mistakes(manifest: Manifest) -> list[str]:
-    """What a manifest is warned of, one line each: file, key, what was found, what to write.
+    """Warnings, one line each: file, key, what was found, what to write.
 
     Args:
-        manifest: that :func:`asteroid.stages.load_checked` has passed.
+        manifest: accepted by :func:`asteroid.stages.load_checked`.
     """
     return [
         f"{manifest.path}: molecules[{index}] ({molecule.name}): {found}"
@@ -61,14 +62,14 @@ def _of_molecule(molecule: MoleculeSettings) -> list[str]:
 
 
 def _too_little_evidence(validation: ValidationSettings) -> list[str]:
-    """Settings under which no model, however good, can have its certificate."""
+    """Settings with which even a perfect model cannot pass its certificate."""
     found = [
         f"validation.{ensemble}_ps: found {length:g} ps, less than any certificate needs; write {least:g} ps or more"
         for ensemble, least in LEAST_PS.items()
         if (length := getattr(validation, f"{ensemble}_ps")) < least
     ]
     stable = validation.thresholds.nvt_stable
-    # What trials_needed() gives without a failure, but it takes a second to import SciPy's distributions.
+    # As trials_needed() without a failure, which would take a second to import SciPy's distributions.
     needed = math.ceil(math.log(ERROR) / math.log(stable))
     if validation.replicas < needed:
         found.append(
@@ -83,7 +84,7 @@ def _structures(molecule: MoleculeSettings) -> list[Configuration]:
         return read_structures(molecule.geometry, charge=molecule.charge, multiplicity=molecule.multiplicity)
     assert molecule.smiles is not None, "a molecule has one or the other"
     numbers = np.array(read_smiles(molecule.smiles).numbers)
-    # What a label costs does not depend on where the atoms are.
+    # The cost of a label does not depend on the positions.
     return [Configuration(numbers, np.zeros((len(numbers), 3)), molecule.charge, molecule.multiplicity)]
 
 
@@ -94,7 +95,7 @@ def _doubtful_geometry(structures: list[Configuration]) -> list[str]:
         if not reasons and (bonded(structure) != bonded(structures[0])).any():
             reasons = ["other atoms are bonded than in frame 0; write structures of one molecule"]
         if reasons:
-            # One frame tells as much as all.
+            # The first doubtful frame is enough.
             return [(f"frame {index}: " if several else "") + reason for reason in reasons]
     return []
 
@@ -112,10 +113,10 @@ def _doubtful_costs(molecule: MoleculeSettings, start: Configuration) -> list[st
             f"cheap: found '{molecule.cheap}', about {cheap.core_seconds / accurate.core_seconds:.0f} times as costly "
             f"a label as accurate: '{molecule.accurate}'; exchange them, or write a cheaper level"
         ]
-    bought = sum(molecule.accurate_labels(split) for split in ("train", "valid", "test"))
+    labels = sum(molecule.accurate_labels(split) for split in ("train", "valid", "test"))
     return [
         *_doubtful_cost(molecule, "cheap", start, cheap, molecule.sampling.frames),
-        *_doubtful_cost(molecule, "accurate", start, accurate, bought),
+        *_doubtful_cost(molecule, "accurate", start, accurate, labels),
     ]
 
 
@@ -145,7 +146,7 @@ def _doubtful_cost(
 
 
 def _rounded(value: float) -> str:
-    """One digit, as no more is known.
+    """One significant digit, since rough costs are no more precise.
 
     >>> _rounded(34.2), _rounded(0.00123)
     ('30', '0.001')

@@ -1,7 +1,7 @@
-"""From labels to models: which frames train, and which models that leads to.
+"""From labels to models: training frames, trainings, and the resulting models.
 
-:func:`train` needs torch and runs in a process of its own; all that asks what is there does not. The final model's
-minimum is found along the way, for :mod:`asteroid.stages.minima`.
+:func:`train` needs torch and runs in a separate process; the other functions read the store. After training, the
+minimum of the final model is found for :mod:`asteroid.stages.minima`.
 """
 
 import itertools
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from asteroid.configuration import Frame, Split
 from asteroid.data.training_set import TrainingFrames, TrainingSet
 from asteroid.manifest import MoleculeSettings
-from asteroid.naming import content, file_digest
+from asteroid.naming import content, digest, file_digest
 from asteroid.processes import Progress
-from asteroid.stages.common import digest, import_mace, label_key, waiting
+from asteroid.stages.common import import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
-from asteroid.stages.rounds import last_model, training_settings
+from asteroid.stages.round_files import last_model, training_settings
 from asteroid.store import Store, paths
 from asteroid.store.account import charge
 from asteroid.store.locks import lock
@@ -30,20 +30,22 @@ if TYPE_CHECKING:
     from asteroid.validation.errors import Errors
 
 
-APART = 10
-"""Held-out frames from which on a loop of rounds keeps half of them from its trainings: they calibrate the uncertainty
-and judge the rounds. Fewer than five are too few for either."""
+LEAST_HELD_OUT = 10
+"""Smallest number of held-out frames of which active learning keeps half out of early stopping, to calibrate the
+uncertainty and to test the rounds. Fewer than five frames are too few for either.
+"""
 
 
 @dataclass(frozen=True)
 class Models:
-    """The models of one molecule that belong together.
+    """The models of one molecule.
 
     Args:
-        final: id of the model that is handed over and certified: by the manifest's strategy, or ``scratch`` where
-            held-out frames show that it is surely better.
-        scratch: model id trained on the same accurate labels alone: the baseline, and the teacher of ``weighted``.
-        passed_over: id of the strategy's model where it is not the one handed over.
+        final: id of the model that is delivered and certified: of the manifest's strategy, or ``scratch`` if that has a
+            smaller held-out error with 95 % confidence.
+        scratch: id of the model trained on the same accurate labels alone: the baseline, and the teacher of
+            ``weighted``.
+        passed_over: id of the strategy's model if it is not the final one.
     """
 
     final: str
@@ -54,30 +56,30 @@ class Models:
 def training_frames(
     store: Store, molecule: MoleculeSettings
 ) -> tuple[TrainingFrames, dict[str, Attempt], dict[str, Attempt]]:
-    """Which frames train, stop and judge a model, with the accepted accurate and cheap labels.
+    """Frames for training, early stopping and testing, with the accepted accurate and cheap labels.
 
-    As many accurate ones as the budget says, in the order in which they were chosen: a smaller budget than was once
-    spent means a smaller model's data. Cheap labels of held-out frames exist to measure the bias and never train; those
-    of the frames that stop a training are part of the held-out difference where a strategy learns that.
+    The number of accurate labels is that of the budget, in the order of selection, so a smaller budget gives a subset.
+    Cheap labels of held-out frames measure the bias and never train; those of early-stopping frames are part of the
+    held-out difference of strategies that learn it.
     """
     from asteroid.sampling.choose import chosen_accurate
 
     accurate = store.labels(molecule.name, molecule.accurate)
     cheap = store.labels(molecule.name, molecule.cheap)
-    # Not as frames: this is asked for at every step, and needs no geometry.
+    # The table, without geometries, because every step calls this.
     found = store.frame_table(molecule.name)
     splits = dict(zip(found["frame_id"].to_pylist(), found["split"].to_pylist(), strict=True))
     selected = store.selected(molecule.name, molecule.accurate)
 
     def of(split: Split) -> tuple[str, ...]:
-        # Selections of other makers, an import's for one, follow.
+        # Then other selections, such as those of an import.
         chosen = dict.fromkeys([*chosen_accurate(store, molecule, split), *selected])
         usable = (i for i in chosen if splits.get(i) == split and i in accurate)
         return tuple(itertools.islice(usable, molecule.accurate_labels(split)))
 
     valid, every = of("valid"), 1
-    if molecule.acquisition is not None and len(valid) >= APART:
-        # In turn, as they were chosen: those of a larger budget leave the others where they are.
+    if molecule.acquisition is not None and len(valid) >= LEAST_HELD_OUT:
+        # Alternating in the order of selection, so that a larger budget does not move frames.
         every = 2
     frames = TrainingFrames(
         tuple(sorted(of("train"))),
@@ -91,24 +93,24 @@ def training_frames(
 
 
 def training_set(store: Store, molecule: MoleculeSettings) -> TrainingSet:
-    """What a molecule's model is trained on: of this molecule, or of all that train the model."""
+    """Training data of a molecule's model: of this molecule, or of all molecules of the model."""
     members = {member.name: training_frames(store, member)[0] for member in molecule.trained_on}
     return TrainingSet(molecule.cheap, molecule.accurate, members, molecule.ladder)
 
 
 def trained_models(store: Store, molecule: MoleculeSettings) -> Models | None:
-    """The models that these settings and the labels now in the store lead to, if they have been trained."""
+    """The models for these settings and the labels now in the store; None before they are trained."""
     path = _models_path(store, molecule)
     if not store.exists(path):
         return None
     models = Models(**store.read_json(path))
-    # A damaged one that was moved away is trained again.
+    # A damaged model was moved away, and is trained again.
     there = all(has_model(store, molecule.model_name, model_id) for model_id in {models.final, models.scratch})
     return models if there else None
 
 
 def round_model(store: Store, molecule: MoleculeSettings) -> str | None:
-    """Id of the final model alone, which is all that a round needs before the last one; None before it is trained."""
+    """Id of the final model, which is all that a round needs; None before it is trained."""
     path = _models_path(store, molecule, of="round")
     if store.exists(path):
         final = str(store.read_json(path)["final"])
@@ -118,10 +120,10 @@ def round_model(store: Store, molecule: MoleculeSettings) -> str | None:
 
 
 def _models_path(store: Store, molecule: MoleculeSettings, *, of: Literal["round", "pipeline"] = "pipeline") -> str:
-    """An index entry named by everything a training starts from, so that looking it up needs no torch.
+    """Path of the index entry of the models, named by all inputs of the training, so that reading it needs no torch.
 
     Args:
-        of: whether it names the final model alone, or all that belong together.
+        of: the entry with the final model alone (round), or with all models (pipeline).
     """
     foundation = molecule.training.foundation
     inputs: dict[str, Any] = {
@@ -133,17 +135,17 @@ def _models_path(store: Store, molecule: MoleculeSettings, *, of: Literal["round
     inputs |= {"molecules": members} if molecule.model else members[molecule.name]
     if (start := last_model(store, molecule)) is not None:
         settings = content(training_settings(molecule, start), exclude={"device", "foundation"})
-        inputs["start"] = [start, {**settings, "foundation": None}]  # It stands above, by its content.
+        inputs["start"] = [start, {**settings, "foundation": None}]  # Given above by its content.
     return paths.trained(molecule.model_name, digest(inputs), round_only=of == "round")
 
 
 def _training_labels(store: Store, molecule: MoleculeSettings) -> dict[str, Any]:
-    """What of a molecule's labels decides the models that are trained on them."""
+    """The labels of a molecule on which its models depend."""
     frames, accurate, cheap = training_frames(store, molecule)
     labels: dict[str, Any] = {
         "accurate": [label_key(accurate[i]) for i in (*frames.train, *frames.valid)],
         "cheap": [label_key(cheap[i]) for i in frames.cheap],
-        # Held-out frames have one part in a training: the difference of their two labels, for strategies that learn it.
+        # Strategies that learn the difference of the levels use that of the held-out frames for early stopping.
         "paired": [label_key(cheap[i]) for i in frames.valid if i in cheap],
         "ladder": [
             [label_key(label) for i, label in sorted(store.labels(molecule.name, level).items()) if i in cheap]
@@ -152,26 +154,33 @@ def _training_labels(store: Store, molecule: MoleculeSettings) -> dict[str, Any]
     }
     difference = strategy_named(molecule.training.strategy).learns_difference
     levels = [molecule.accurate, *([molecule.cheap] if difference else [])]
-    # Older stores have none: their models are found as they were.
+    # Stores from before free atoms have none, and keep their models.
     if any(atoms := [stored_atoms(store, level, frames.elements) for level in levels]):
         labels["atoms"] = atoms
     return labels
 
 
 def lacks_training(store: Store, molecule: MoleculeSettings, *, baseline: bool = True) -> bool:
-    """Whether what :func:`train` makes of the labels now in the store is not there."""
+    """Whether the models for the labels now in the store are missing.
+
+    Args:
+        baseline: False if the final model is enough, as for a round.
+    """
     return (trained_models if baseline else round_model)(store, molecule) is None
 
 
 def train(
     store: Store, molecule: MoleculeSettings, *, baseline: bool = True, on_progress: Progress | None = None
 ) -> Card:
-    """Train the scratch model, then the manifest's strategy, and find the final model's minimum. Needs torch.
+    """Train the scratch model and the manifest's strategy, and find the final model's minimum. Needs torch.
 
-    In a loop of rounds the final model goes on from that of the round before.
+    During active learning, training continues from the model of the previous round.
 
     Args:
-        baseline: False for a round that only needs the final model.
+        baseline: False for a round, which needs only the final model.
+
+    Returns:
+        The card of the final model.
 
     Raises:
         TrainingError: when too few frames have labels.
@@ -181,7 +190,7 @@ def train(
         charge(store, molecule.model_name, "training") as entry,
         lock(store, f"training {molecule.model_name}", on_wait=waiting(on_progress)),
     ):
-        # Somebody else may have trained it while this one waited.
+        # Another run may have trained it in the meantime.
         models = trained_models(store, molecule)
         final = models.final if models else (None if baseline else round_model(store, molecule))
         if final is not None:
@@ -222,10 +231,9 @@ def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress
 
 
 def _surely_better(store: Store, molecule: MoleculeSettings, data: TrainingSet, first: str, second: str) -> bool:
-    """Whether one model's error on held-out frames is below another's with 95% confidence.
+    """Whether the first model has the smaller error on held-out frames with 95 % confidence.
 
-    By held-out frames, which are there to choose by, and most of which stopped the trainings of both: test frames only
-    judge.
+    Held-out frames may be used for choices, and most of them stopped both trainings; test frames may not.
     """
     from asteroid.validation.errors import improvement
 
@@ -240,8 +248,8 @@ def errors_on(store: Store, molecule: MoleculeSettings, model_id: str, ids: Mapp
     """Errors of a model on labelled frames. Needs torch.
 
     Args:
-        molecule: one of the model.
-        ids: of frames, by molecule.
+        molecule: any molecule of the model.
+        ids: frame ids, by molecule.
     """
     from asteroid.training.predict import predict
     from asteroid.training.run import load_calculator
@@ -260,22 +268,24 @@ def errors_on(store: Store, molecule: MoleculeSettings, model_id: str, ids: Mapp
         predicted_energies=energies,
         reference_forces=[label.forces for _, label in found],
         predicted_forces=forces,
-        groups=[_independent(frame) for frame, _ in found],
+        groups=[_trajectory(frame) for frame, _ in found],
     )
 
 
-def _independent(frame: Frame) -> str:
-    """What a frame shares with those that resemble it: its trajectory; displacements are drawn one by one."""
+def _trajectory(frame: Frame) -> str:
+    """Name shared by correlated frames: those of one trajectory; normal-mode displacements are independent."""
+    if frame.origin.method == "on-policy":
+        return f"replica {frame.origin.parameters['replica']}"
     return frame.frame_id if frame.origin.method == "normal-modes" else frame.group
 
 
 def held_out_error(card: Card) -> str:
-    """What a model came to on the held-out frames that stopped its training, in words."""
+    """Errors of a model on the held-out frames that stopped its training, as text."""
     return str(HeldOut(card.valid_force_mae, card.valid_energy_mae))
 
 
 def training_notes(on_progress: Progress | None) -> Callable[[str, int, int, HeldOut | None], None] | None:
-    """Turn a callback with a note into the one that training calls."""
+    """Turn a callback with a note into the callback of the training."""
     if on_progress is None:
         return None
 

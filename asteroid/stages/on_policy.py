@@ -1,18 +1,18 @@
-"""Fresh accurate labels where a finished model leads itself: drawn from its own MD, labelled, scored, never trained on.
+"""On-policy labels: accurate labels of frames from the final model's own MD, which never train.
 
-:func:`propose_on_policy` draws them and needs torch; the labelling stage computes them; :func:`on_policy_errors` is
-called by :mod:`asteroid.stages.certificates`.
+:func:`propose_on_policy` draws the frames, the labelling stage computes the labels, and
+:mod:`asteroid.stages.evidence` gets the errors from :func:`on_policy_errors`.
 """
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from asteroid.configuration import Frame, Origin
 from asteroid.manifest import MoleculeSettings
+from asteroid.naming import digest
 from asteroid.processes import Progress
-from asteroid.stages.common import digest
+from asteroid.stages.common import request_labels
 from asteroid.stages.minima import starting_structure
+from asteroid.stages.models import errors_on
 from asteroid.stages.own_md import equilibrated, intact, own_md
 from asteroid.store import Store
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def propose_on_policy(
     store: Store, molecule: MoleculeSettings, model_id: str, *, on_progress: Progress | None = None
 ) -> list[str]:
-    """Draw frames from the model's own MD and select them for the accurate level; returns their ids. Needs torch."""
+    """Draw frames from MD with the model and select them for the accurate level; returns their ids. Needs torch."""
     from asteroid.validation.on_policy import draw_frames
 
     count, seed = molecule.validation.on_policy, molecule.validation.seed
@@ -51,37 +51,19 @@ def propose_on_policy(
         }
         configuration = like.with_positions(source.positions[part][place])
         frames.append(Frame(configuration, Origin("on-policy", parameters, source.seed), group, "certificate"))
-    ids = [frame.frame_id for frame in frames]
-    name = f"{group}-{digest(ids)[:8]}"
-    store.add_frames(molecule.name, frames, batch=name)
-    if ids:
-        store.select(molecule.name, molecule.accurate, ids, name=name, criterion="on-policy")
-    return ids
+    name = f"{group}-{digest([frame.frame_id for frame in frames])[:8]}"
+    return request_labels(store, molecule, frames, name=name, criterion="on-policy")
 
 
 def on_policy_errors(store: Store, molecule: MoleculeSettings, model_id: str, ids: list[str]) -> "OnPolicy | None":
-    """Errors of the model on the frames that were proposed; None where none were. Needs torch."""
-    from asteroid.training.predict import predict
-    from asteroid.training.run import load_calculator
-    from asteroid.validation.errors import measure_errors
+    """Errors of the model on the drawn frames; None if none were drawn. Needs torch."""
     from asteroid.validation.on_policy import OnPolicy
 
     if not ids:
         return None
     labels = store.labels(molecule.name, molecule.accurate)
     frames = {frame.frame_id: frame for frame in store.frames(molecule.name, ids=ids)}
-    judged = [i for i in ids if i in labels]
-    errors = None
-    if judged:
-        calculator = load_calculator(store, molecule.model_name, model_id, device=molecule.training.device)
-        energies, forces = predict(calculator, [frames[i].configuration for i in judged])
-        errors = measure_errors(
-            judged,
-            reference_energies=np.array([labels[i].energy for i in judged], dtype=float),
-            predicted_energies=energies,
-            reference_forces=[labels[i].forces for i in judged],
-            predicted_forces=forces,
-            groups=[f"replica {frames[i].origin.parameters['replica']}" for i in judged],
-        )
-    temperatures = tuple(float(frames[i].origin.parameters["temperature"]) for i in judged)
-    return OnPolicy(errors, temperatures, asked=len(ids), failed=len(ids) - len(judged))
+    labelled = [i for i in ids if i in labels]
+    errors = errors_on(store, molecule, model_id, {molecule.name: labelled}) if labelled else None
+    temperatures = tuple(float(frames[i].origin.parameters["temperature"]) for i in labelled)
+    return OnPolicy(errors, temperatures, asked=len(ids), failed=len(ids) - len(labelled))

@@ -1,8 +1,8 @@
-"""The MD of a finished model by itself: where it goes when nobody leads it.
+"""Unbiased MD with a finished model, for its certificate.
 
-The trajectories are run once and kept beside the model: those whose stability is judged, from which frames are drawn
-for fresh labels (:mod:`asteroid.stages.on_policy`) and whose distributions are compared with a reference, and further
-ones at constant energy for the power spectrum. Needs torch.
+The trajectories are run once and stored beside the model. NVT trajectories test the stability, give frames for
+on-policy labels (:mod:`asteroid.stages.on_policy`) and distributions to compare with a reference; NVE trajectories give
+the power spectrum. Needs torch.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from asteroid.configuration import Configuration
 from asteroid.manifest import MoleculeSettings
-from asteroid.naming import content
+from asteroid.naming import content, digest
 from asteroid.processes import Progress
-from asteroid.stages.common import counted, digest
+from asteroid.stages.common import counted
 from asteroid.stages.minima import minimum_or_start
 from asteroid.store import Store, paths
 
@@ -30,22 +30,24 @@ if TYPE_CHECKING:
 SPECTRUM_INTERVAL: Final = 2.0
 """fs between frames: bands up to 7500 cm⁻¹."""
 PIECES: Final = 8
-"""Contiguous parts of imported trajectories that are taken for independent: long ones, and enough for a bootstrap."""
+"""Number of contiguous parts into which imported trajectories are cut: long enough to be independent, and enough for a
+bootstrap.
+"""
 SPECTRUM_REPLICAS: Final = 8
-"""At most; they are averaged."""
+"""Largest number of NVE trajectories to average over."""
 EQUILIBRATION: Final = 0.5
-"""ps left out at the beginning of a thermostatted trajectory, if that is at least twice as long; else its first half.
-The thermostat forgets in a tenth of a picosecond."""
+"""ps, discarded at the start of an NVT trajectory, at most its first half. The thermostat decorrelates within 0.1 ps.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class OwnMD:
-    """A model's own trajectories.
+    """Trajectories of a model.
 
     Args:
-        dynamics: what they say of its stability.
+        dynamics: stability results.
         nvt: at each temperature, equilibration included.
-        nve: at constant energy, from the ends of those at the lowest temperature; empty where none survived.
+        nve: started from final frames of the coldest NVT trajectories; empty if none survived.
     """
 
     dynamics: "Dynamics"
@@ -54,12 +56,12 @@ class OwnMD:
 
 
 def own_md(store: Store, molecule: MoleculeSettings, model_id: str, *, on_progress: Progress | None = None) -> OwnMD:
-    """Run the trajectories from the model's minimum, or read those that are there."""
+    """Run the trajectories from the model's minimum, or read them from the store."""
     from asteroid.simulation.run import simulate
     from asteroid.simulation.trajectories import StoredTrajectories
     from asteroid.training.model import choose_device
     from asteroid.training.run import load_model
-    from asteroid.validation.dynamics import bond_judge, run_dynamics
+    from asteroid.validation.dynamics import bond_criterion, run_dynamics
 
     settings, start = molecule.validation, minimum_or_start(store, molecule, model_id)
     wall = cluster_wall(store, molecule)
@@ -84,7 +86,7 @@ def own_md(store: Store, molecule: MoleculeSettings, model_id: str, *, on_progre
                 duration=settings.nve_ps,
                 interval=SPECTRUM_INTERVAL,
                 seeds=range(settings.seed, settings.seed + len(warm)),
-                judge=bond_judge(start),
+                stop=bond_criterion(start),
                 wall=wall,
                 checkpoints=stored.checkpoints("spectrum"),
                 on_progress=counted(on_progress, "MD for the spectrum"),
@@ -96,14 +98,14 @@ def own_md(store: Store, molecule: MoleculeSettings, model_id: str, *, on_progre
 
 
 def trajectories_folder(molecule: MoleculeSettings, model_id: str) -> str:
-    """Where the trajectories lie: named by the settings that shape them."""
+    """Folder of the trajectories, named by the settings that they depend on."""
     shaping = {"temperatures", "timestep", "nve_ps", "nvt_ps", "replicas", "seed"}
     used = content(molecule.validation, include=shaping)
     return paths.model_molecule(molecule.model_name, model_id, molecule.name, f"md-{digest(used)}")
 
 
 def cluster_wall(store: Store, molecule: MoleculeSettings) -> "Wall | None":
-    """The wall of the cheap level's MD, which stands in a model's too; None for a single molecule."""
+    """Wall that holds a cluster together, as in the MD of the cheap level; None for a single molecule."""
     from asteroid.chemistry.wall import Wall
     from asteroid.sampling.plan import stored_conformers
 
@@ -113,9 +115,9 @@ def cluster_wall(store: Store, molecule: MoleculeSettings) -> "Wall | None":
 def intact(
     store: Store, molecule: MoleculeSettings, rest: Configuration
 ) -> "Callable[[npt.NDArray[np.float64]], npt.NDArray[np.bool_]]":
-    """Tells of geometries (M, N, 3) Å whether each is one that sampling would have kept, and untouched by the wall.
+    """Predicate for geometries (M, N, 3) Å: whether sampling would keep each, and the wall does not act on it.
 
-    Of single molecules all are: where their bonds break, their trajectories end.
+    All geometries of a single molecule are intact: its trajectories end when a bond breaks.
     """
     from asteroid.sampling.screening import Screen
 
@@ -131,13 +133,13 @@ def intact(
 
 
 def equilibrated(replica: "Replica") -> slice:
-    """The frames of a thermostatted trajectory that count."""
+    """Frames of an NVT trajectory after equilibration."""
     left_out = 1000 * min(EQUILIBRATION, replica.requested / 2)
     return slice(int(np.searchsorted(replica.times, left_out)), None)
 
 
 def spectrum(rest: Configuration, trajectories: OwnMD) -> "Spectrum | None":
-    """The power spectrum of the trajectories at constant energy that survived; None where they are too short."""
+    """Power spectrum of the NVE trajectories that survived; None if they are too short."""
     from ase.data import atomic_masses
 
     from asteroid.validation.spectra import power_spectrum
@@ -145,7 +147,7 @@ def spectrum(rest: Configuration, trajectories: OwnMD) -> "Spectrum | None":
     whole = [replica for replica in trajectories.nve if replica.stable]
     if not whole or len(whole[0].times) < 5:
         return None
-    # The last frame may come sooner after the one before than the others do.
+    # Without the last frame, whose interval may be shorter.
     positions = np.stack([replica.positions[:-1] for replica in whole])
     interval = float(whole[0].times[1] - whole[0].times[0])
     masses = np.asarray(atomic_masses)[rest.numbers]
@@ -155,7 +157,7 @@ def spectrum(rest: Configuration, trajectories: OwnMD) -> "Spectrum | None":
 def distributions(
     store: Store, molecule: MoleculeSettings, model_id: str, rest: Configuration, trajectories: OwnMD
 ) -> "tuple[Distributions, ...]":
-    """Of the thermostatted trajectories against a reference, at each temperature that has one."""
+    """Distributions of the NVT trajectories compared with a reference, at each temperature that has one."""
     from asteroid.validation.distributions import Samples, compare_distributions
 
     found = []
@@ -163,7 +165,7 @@ def distributions(
     for temperature in molecule.validation.temperatures:
         reference = _reference(store, molecule, model_id, temperature)
         own = [r.positions[equilibrated(r)] for r in trajectories.nvt if r.temperature == temperature]
-        # The reference is of intact frames alone.
+        # The reference has intact frames only.
         own = [positions[whole(positions)] for positions in own]
         if reference is not None and any(len(positions) for positions in own):
             samples, source = reference
@@ -175,10 +177,10 @@ def distributions(
 
 
 def long_pieces(files: Sequence[str]) -> npt.NDArray[np.int64]:
-    """(M,) the piece of each frame: the file that it comes from, cut evenly where there are fewer than :data:`PIECES`.
+    """(M,) piece number of each frame: its file, cut evenly if there are fewer files than :data:`PIECES`.
 
     Args:
-        files: (M,) where each frame comes from, in its order there.
+        files: (M,) file of each frame, in the order of the frames in the file.
 
     >>> long_pieces(["a"] * 8 + ["b"] * 4).tolist()
     [0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7]
@@ -195,10 +197,10 @@ def long_pieces(files: Sequence[str]) -> npt.NDArray[np.int64]:
 def _reference(
     store: Store, molecule: MoleculeSettings, model_id: str, temperature: float
 ) -> "tuple[Samples, str] | None":
-    """Frames drawn at a temperature: imported with accurate labels, else the cheap level's, weighed by the model.
+    """Reference frames at a temperature: imported ones with accurate labels, else MD of the cheap level, reweighted.
 
-    The latter tell whether the model's MD sampled what its energies say, and whether they hold a minimum that is none;
-    they cannot tell an error that energies at the cheap level's geometries do not have.
+    Frames of the cheap level, reweighted with the model's energies, test whether the model's MD samples its own energy
+    surface, and reveal spurious minima. They do not reveal errors at geometries that the cheap level never visits.
     """
     from asteroid.training.predict import predict
     from asteroid.training.run import load_calculator
@@ -215,7 +217,7 @@ def _reference(
     if not used:
         return None
     if imported:
-        # As the files list them: their blocks are made for splits, and shorter than a dihedral's memory.
+        # In the order of the files: the blocks of a split are shorter than the correlation time of a dihedral.
         places = {
             f.frame_id: (f.origin.parameters.get("sha256", ""), f.origin.parameters.get("index", 0)) for f in used
         }

@@ -1,7 +1,7 @@
-"""The batch of a round: candidates scored by the committee, picked by the criterion, written down once.
+"""The batch of a round: candidates scored by the committee, picked by the criterion, and recorded.
 
-Candidates are all frames of a split that have no accurate label: sampled ones and those that the exploration found. The
-labelling stage works off what :func:`asteroid.stages.rounds.extend_selection` makes of it. Needs torch.
+Candidates are all frames of a split without an accurate label, sampled or explored.
+:func:`asteroid.stages.rounds.extend_selection` selects the batch for labels. Needs torch.
 """
 
 import math
@@ -17,22 +17,21 @@ from asteroid.configuration import EXPLORED, Frame, Split
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import Criterion
-from asteroid.stages.buying import choose_kind, count_labels
 from asteroid.stages.exploration import FAILED
+from asteroid.stages.label_kind import choose_kind, count_labels
 from asteroid.stages.labels import expected_label_seconds
-from asteroid.stages.rounds import (
-    SAMPLED,
+from asteroid.stages.round_files import (
     TRAINING_SPLITS,
     Round,
     acquisition,
     labels_of,
+    read_record,
     read_rounds,
-    read_step,
-    share_labels,
     trainers,
     with_labels,
-    write_step,
+    write_record,
 )
+from asteroid.stages.rounds import share_labels
 from asteroid.stages.scoring import load_models
 from asteroid.store import Store
 from asteroid.store.round_records import Explored, Picked, PickedFrame
@@ -43,7 +42,10 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 MOST_SCORED: Final = 5000
-"""Candidates that are scored, drawn at random where there are more: a large pool has more of the same."""
+"""Largest number of candidates to score, drawn at random from a larger pool."""
+
+SAMPLED: Final = "sampled frames"
+"""Source of frames that were not found by an exploration, as shown to users."""
 
 SOURCES: Final = {
     "md": "exploring MD",
@@ -51,13 +53,20 @@ SOURCES: Final = {
     "kick": "kicked modes",
     FAILED: "where the certificate failed",
 }
-"""How a frame of the exploration came about, in words."""
+"""Source of an explored frame by its move, as shown to users."""
 
 
 def pick_batch(store: Store, molecule: MoleculeSettings) -> str:
-    """Score the candidates of the round and write down what each molecule buys; nothing, where no candidate is left."""
+    """Score the candidates of the round and record the batch of each molecule, unless no candidate is left.
+
+    Returns:
+        Summary of the sources, for the log.
+
+    Raises:
+        AsteroidError: when a molecule has not explored.
+    """
     rounds, members = read_rounds(store, molecule), trainers(molecule)
-    batches = {member.name: read_step(store, member, Picked, len(rounds)) for member in members}
+    batches = {member.name: read_record(store, member, Picked, len(rounds)) for member in members}
     if missing := [member for member in members if batches[member.name] is None]:
         explored = {member.name: _explored(store, member, len(rounds)) for member in members}
         spent = sum(found.core_seconds for found in explored.values())
@@ -66,14 +75,14 @@ def pick_batch(store: Store, molecule: MoleculeSettings) -> str:
         if not any(batch.picked for batch in (*new, *filter(None, batches.values()))):
             return "no candidate is left"
         for member, batch in zip(missing, new, strict=True):
-            write_step(store, member, batch)
+            write_record(store, member, batch)
             batches[member.name] = batch
     sources = Counter(frame.source for batch in batches.values() if batch for frame in batch.picked)
     return ", ".join(f"{count} from {source}" for source, count in sources.most_common())
 
 
 def _explored(store: Store, molecule: MoleculeSettings, number: int) -> Explored:
-    found = read_step(store, molecule, Explored, number)
+    found = read_record(store, molecule, Explored, number)
     if found is None:
         raise AsteroidError(f"{molecule.name}: round {number} has not explored yet; run again to go on")
     return found
@@ -83,14 +92,14 @@ def _pick(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round], exp
     """The batch of one molecule.
 
     Args:
-        count: labels with forces that may be bought; energies alone may be more for the same core-seconds.
+        count: number of labels with forces within the budget; for the same cost there may be more energies alone.
     """
     from asteroid.acquisition.calibration import calibrate
 
     began = time.process_time()
     before = with_labels(molecule, labels_of(rounds[-1]))
-    purchase = choose_kind(store, before, seed=explored.round) if count else None
-    wanted = count_labels(molecule, purchase, count) if purchase else 0
+    kind = choose_kind(store, before, seed=explored.round) if count else None
+    wanted = count_labels(molecule, kind, count) if kind else 0
     labels = min(before.budget.accurate + wanted, molecule.budget.accurate)
     now = molecule.budget.model_copy(update={"accurate": labels})
     batch, dropped = list[PickedFrame](), dict[str, int]()
@@ -104,7 +113,7 @@ def _pick(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round], exp
         round=explored.round,
         labels=labels,
         criterion=acquisition(molecule).criterion,
-        bought=purchase,
+        bought=kind,
         share=_share_in_words(store, molecule, rounds[-1], count),
         picked=tuple(batch),
         dropped=dropped,
@@ -121,7 +130,7 @@ def _share_in_words(store: Store, molecule: MoleculeSettings, last: Round, count
 
 
 class _Scorer:
-    """Picks candidates of one round by what its committee says of them."""
+    """Picks candidates of a round by the predictions of its committee."""
 
     def __init__(
         self, store: Store, molecule: MoleculeSettings, explored: Explored, calibration: "Calibration"
@@ -134,7 +143,7 @@ class _Scorer:
         self._model, *self._committee = load_models(store, molecule, ids)
         self._labels = store.labels(molecule.name, molecule.accurate)
         self._cheap = store.labels(molecule.name, molecule.cheap)
-        # Labels that failed are among these and would fail again.
+        # Includes failed labels, which would fail again.
         self._tried = set(store.selected(molecule.name, molecule.accurate))
         self._taken = {i for split in TRAINING_SPLITS for i in chosen_accurate(store, molecule, split)}
         frames = store.frames(molecule.name)
@@ -150,9 +159,9 @@ class _Scorer:
         self._frames = [frame for frame in frames if self._usable(frame)]
 
     def pick(self, split: Split, count: int) -> list[PickedFrame]:
-        """The batch of a split: by the criterion where it trains, at random where it is held out.
+        """The batch of a split: by the criterion for training frames, at random for held-out frames.
 
-        Held-out frames that were picked for their difficulty would measure no error but that of difficult frames.
+        Held-out frames picked for their difficulty would give the error of difficult frames only.
         """
         from asteroid.acquisition.committee import committee_predict, descriptors
         from asteroid.acquisition.criteria import Pool
@@ -180,7 +189,7 @@ class _Scorer:
             )
             chosen.extend(rest[i] for i in pick_by(criterion, pool, wanted, seed=self._seed))
 
-        # Half of a round that a failed certificate has ordered goes where it failed.
+        # After a failed certificate, half of the batch comes from where it failed.
         failed = [i for i, f in enumerate(candidates) if f.frame_id in self._failed]
         if failed:
             choose(failed, math.ceil(count / 2))
@@ -199,7 +208,7 @@ class _Scorer:
         ]
 
     def _candidates(self, split: Split, count: int, criterion: Criterion) -> list[Frame]:
-        """Frames of a split that train nothing yet; only labelled ones, which are free, where these are enough."""
+        """Frames of a split that are not in use yet; only those with a label, which is free, if they suffice."""
         rest = [f for f in self._frames if f.split == split and f.frame_id not in self._taken]
         free = [f for f in rest if f.frame_id in self._labels]
         found = free
@@ -207,7 +216,7 @@ class _Scorer:
             found = [f for f in rest if f.frame_id in self._labels or f.frame_id not in self._tried]
         if criterion == "bias":
             found = [f for f in found if self._cheap_forces(f) is not None]
-        # By id: the order of the store's files must not decide what is picked.
+        # By id, so that the batch does not depend on the order of the store's files.
         found = sorted(found, key=lambda frame: frame.frame_id)
         if len(found) > MOST_SCORED:
             drawn = np.random.default_rng(self._seed).permutation(len(found))[:MOST_SCORED]
@@ -215,14 +224,14 @@ class _Scorer:
         return found
 
     def _usable(self, frame: Frame) -> bool:
-        """Whether the cheap level believes in a geometry that a model found; whatever was sampled, it made itself."""
+        """Whether the cheap level accepts an explored geometry; sampled geometries are its own."""
         if frame.origin.method != EXPLORED or frame.frame_id in self._cheap:
             return True
         self.dropped["no usable cheap label"] += 1
         return False
 
     def _bias(self, frame: Frame, forces: Floats) -> float:
-        """eV/Å, mean difference of the cheap forces from the committee's; NaN without a cheap label."""
+        """eV/Å, mean difference of cheap forces and committee forces; NaN without a cheap label."""
         cheap = self._cheap_forces(frame)
         return float("nan") if cheap is None else float(np.abs(cheap - forces).mean())
 

@@ -68,7 +68,8 @@ def pilot_levels(store: Store, molecule: MoleculeSettings) -> list[LevelOfTheory
 
     left, found = PART * _budget(molecule, price(molecule.accurate)), [molecule.accurate]
     for level in candidates(molecule.cheap, molecule.accurate, start):
-        cost = FRAMES * price(level)
+        # Each accurate label includes those of its parts.
+        cost = 0.0 if level in molecule.accurate.computed else FRAMES * price(level)
         if cost <= left or store.selected(molecule.name, level):
             left -= cost
             found.append(level)
@@ -183,6 +184,7 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
         )
         for c in curves
     }
+    parts = [str(part.level) for part in accurate.parts]
     found = chains(
         str(molecule.cheap),
         str(accurate),
@@ -192,7 +194,8 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
         seconds,
         least=_least(molecule),
         most={str(level): frames for level in candidates} | {str(accurate): budget.accurate},
-        pilot={str(level): len(ids) * prices[level] for level in candidates},
+        pilot={str(level): len(ids) * prices[level] for level in candidates if str(level) not in parts},
+        parts=parts,
     )
     if not found:
         raise AsteroidError(

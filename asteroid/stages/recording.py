@@ -1,7 +1,7 @@
-"""What a round came to: errors before and after, cost, and whether another round pays.
+"""Record of a round: errors before and after, cost, and the decision about another round.
 
-The model before is scored on the labels that the round bought, which it has never seen; all models so far on the
-held-out frames of now. The report shows the record, the loop goes by it. Needs torch.
+The previous model is tested on the new labels, which it has never seen; all models so far on the present held-out
+frames. The loop and the report read the record. Needs torch.
 """
 
 from collections import Counter
@@ -16,19 +16,9 @@ from asteroid.data.training_set import TrainingFrames
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.stages.models import round_model, training_frames
-from asteroid.stages.rounds import (
-    SAMPLED,
-    Round,
-    acquisition,
-    decide_next,
-    label_seconds,
-    model_of,
-    next_round,
-    read_rounds,
-    read_step,
-    trainers,
-    write_step,
-)
+from asteroid.stages.picking import SAMPLED
+from asteroid.stages.round_files import Round, acquisition, model_of, read_record, read_rounds, trainers, write_record
+from asteroid.stages.rounds import decide_next, label_seconds, next_round
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models, with_forces
 from asteroid.store import Store
 from asteroid.store.models import read_card
@@ -45,16 +35,20 @@ from asteroid.store.round_records import (
 
 
 def record_round(store: Store, molecule: MoleculeSettings) -> str:
-    """Write down the round whose model has just been trained; what is decided, in words."""
+    """Record the round of the newest model; returns the reason to continue or stop.
+
+    Raises:
+        AsteroidError: when labels changed during the training.
+    """
     rounds, upcoming = read_rounds(store, molecule), next_round(store, molecule)
     if not upcoming.picked:
         return "recorded already"
     number, settings = upcoming.number, upcoming.settings
     final = round_model(store, settings)
     members = trainers(settings)
-    there = [record for member in members if (record := read_step(store, member, RoundRecord, number))]
+    there = [record for member in members if (record := read_record(store, member, RoundRecord, number))]
     if len(there) == len(members) and all(record.model_id == final for record in there):
-        # Its model alone had been lost, and was trained again.
+        # Only the model was lost, and was trained again.
         return there[0].decision.reason
     if final is None:
         raise AsteroidError(f"{molecule.model_name}: the labels of round {number} changed while it trained; run again")
@@ -63,7 +57,7 @@ def record_round(store: Store, molecule: MoleculeSettings) -> str:
     records = {member.name: _record(store, member, rounds, number, modules) for member in members}
     decision = decide_next(store, molecule, [*rounds, records])
     for member in members:
-        write_step(store, member, replace(records[member.name], decision=decision))
+        write_record(store, member, replace(records[member.name], decision=decision))
     return decision.reason
 
 
@@ -73,13 +67,13 @@ def _record(
     """The record of one molecule, without the decision.
 
     Args:
-        molecule: with the labels of the round.
-        modules: models of all rounds, this one included, by id.
+        molecule: with the label budget of the round.
+        modules: models of all rounds so far, by id.
     """
     from asteroid.acquisition.stopping import mean_interval
 
     frames, labels, _ = training_frames(store, molecule)
-    explored, batch = read_step(store, molecule, Explored, number), read_step(store, molecule, Picked, number)
+    explored, batch = read_record(store, molecule, Explored, number), read_record(store, molecule, Picked, number)
     held_out = held_out_frames(store, molecule, frames.unused, labels)
     curve = tuple(_interval(mean_interval(force_errors(model, held_out, labels))) for model in modules.values())
     picked = batch.picked if batch and rounds else _first_batch(frames)
@@ -91,7 +85,7 @@ def _record(
         picked = tuple(replace(frame, error=actual.get(frame.frame_id)) for frame in picked)
     *_, final = modules
     trained_now, training = _training_cost(store, molecule, final, rounds)
-    bought_before = sum(found[molecule.name].core_seconds.labels for found in rounds)
+    earlier_labels = sum(found[molecule.name].core_seconds.labels for found in rounds)
     return RoundRecord(
         round=number,
         model_id=final,
@@ -111,7 +105,7 @@ def _record(
         picked=picked,
         fresh_error=fresh,
         core_seconds=RoundCost(
-            labels=label_seconds(store, molecule) - bought_before,
+            labels=label_seconds(store, molecule) - earlier_labels,
             training=training,
             exploration=sum(step.core_seconds for step in (explored, batch) if step),
         ),
@@ -120,7 +114,7 @@ def _record(
 
 
 def _explored(explored: Explored, batch: Picked) -> ExplorationSummary:
-    """What the exploration found, and what was dropped of it then or when its cheap labels were there."""
+    """Summary of the exploration, with the frames dropped by it and those dropped after their cheap labels."""
     dropped: Counter[str] = Counter(explored.dropped) + Counter(batch.dropped)
     return ExplorationSummary(
         replicas=explored.replicas, frames=explored.frames, limit=explored.limit, dropped=dict(dropped)
@@ -130,7 +124,7 @@ def _explored(explored: Explored, batch: Picked) -> ExplorationSummary:
 def _training_cost(
     store: Store, molecule: MoleculeSettings, final: str, rounds: Sequence[Round]
 ) -> tuple[tuple[str, ...], float]:
-    """Models that this round has trained (its final one and teachers), and their core-seconds."""
+    """Ids of the models trained in this round, the final one and its teachers, and their core-seconds."""
     parents = read_card(store, molecule.model_name, final).parents.values()
     earlier = {model_id for found in rounds for model_id in found[molecule.name].models}
     new = sorted({final, *parents} - earlier)
@@ -138,12 +132,12 @@ def _training_cost(
 
 
 def _first_batch(frames: TrainingFrames) -> tuple[PickedFrame, ...]:
-    """The labels of the first round, which no model has picked."""
+    """Frames of the first round, which were selected by diversity."""
     splits: dict[str, Split] = {**dict.fromkeys(frames.train, "train"), **dict.fromkeys(frames.held_out, "valid")}
     return tuple(PickedFrame(frame_id=i, split=split, source=SAMPLED) for i, split in splits.items())
 
 
 def _interval(found: tuple[float, float, float]) -> ErrorInterval:
-    """JSON has no infinity: None is no upper end."""
+    """As a record; JSON has no infinity, so None is an unbounded interval."""
     mean, low, high = found
     return ErrorInterval(mean, low, high if np.isfinite(high) else None)

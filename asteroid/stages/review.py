@@ -1,4 +1,7 @@
-"""Labels judged together, and some of them computed again: what fails is withdrawn before it can train a model."""
+"""Checks of a molecule's labels: outliers among them, cheap labels of explored geometries, and the audit of a sample.
+
+A label that fails is rejected and trains no model.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,29 +10,55 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from asteroid.configuration import EXPLORED
 from asteroid.engines import programs_for
 from asteroid.labelling.review import Withdrawn, review, withdraw
 from asteroid.labelling.spot_check import Check, spot_check
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
+from asteroid.stages.round_files import acquisition
 from asteroid.store import Store
 from asteroid.store.rows import table_to_attempts
 
 
 def review_labels(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> list[Withdrawn]:
-    """Withdraw outliers among a molecule's labels at one of its levels."""
-    return review(store, molecule.name, level, cheap=molecule.cheap if level == molecule.accurate else None)
+    """Reject outliers among a molecule's labels at a level; of a composite one, at each part."""
+    cheap = molecule.cheap if level == molecule.accurate else None
+    return [one for part in level.computed for one in review(store, molecule.name, part, cheap=cheap)]
+
+
+def review_explored(store: Store, molecule: MoleculeSettings) -> int:
+    """Reject the cheap labels of explored geometries with an energy that MD never reaches; returns their number.
+
+    An inaccurate model finds such geometries. Without a cheap label, they are neither candidates nor training frames.
+    """
+    from asteroid.sampling.screening import highest_energy
+
+    explored = {f.frame_id: f for f in store.frames(molecule.name) if f.origin.method == EXPLORED}
+    table = store.label_table(molecule.name, molecule.cheap)
+    if not explored or not table.num_rows:
+        return 0
+    atoms = len(next(iter(explored.values())).configuration.numbers)
+    energies = table["energy"].to_numpy()
+    above = energies - energies.min()
+    reasons = {
+        row: f"explored geometry {above[row]:.2f} eV above the lowest"
+        for row, frame_id in enumerate(table["frame_id"].to_pylist())
+        if frame_id in explored and above[row] > highest_energy(atoms, max(acquisition(molecule).temperatures))
+    }
+    withdraw(store, molecule.name, molecule.cheap, table, reasons)
+    return len(reasons)
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What the audit of a molecule's labels at one level found.
+    """Result of an audit of a molecule's labels at one level.
 
     Args:
-        labels: accepted before the audit.
-        outliers: withdrawn for their unlikeness to the others.
-        foreign: labels that other programs made, which are not computed again.
-        checks: of the labels that were.
+        labels: number accepted before the audit.
+        outliers: labels rejected as outliers.
+        foreign: number of labels from other programs, which are not recomputed.
+        checks: recomputed labels.
     """
 
     molecule: str
@@ -41,7 +70,7 @@ class Audit:
 
     @property
     def energy_error(self) -> float | None:
-        """eV, the largest; None when nothing was computed again."""
+        """eV, the largest; None if nothing was recomputed."""
         return max((c.energy_error for c in self.checks if c.energy_error is not None), default=None)
 
     @property
@@ -51,7 +80,7 @@ class Audit:
 
     @property
     def withdrawn(self) -> list[Withdrawn]:
-        """All that the audit withdrew."""
+        """All rejected labels."""
         return self.outliers + [Withdrawn(c.frame_id, c.reason) for c in self.checks if c.reason]
 
 
@@ -65,15 +94,16 @@ def audit_labels(
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
-    """Judge a molecule's labels at a level together, then recompute a random sample of them; withdraw what fails.
+    """Reject outliers among a molecule's labels, then recompute a random sample and reject those that differ.
 
     Args:
-        sample: labels to recompute, at most all there are.
+        level: not a composite one, whose labels are audited at its parts.
+        sample: number of labels to recompute, limited by their number.
         seed: of the sample and of the directions along which forces are checked.
-        on_progress: called with (energies recomputed, energies in all).
+        on_progress: called with (recomputed energies, all energies).
     """
     labels = store.label_table(molecule, level).num_rows
-    # Without a manifest, the semiempirical level is what the others are compared with.
+    # Without a manifest, the semiempirical level counts as the cheap level.
     cheap = None if level.is_semiempirical else next((x for x in store.levels(molecule) if x.is_semiempirical), None)
     outliers = review(store, molecule, level, cheap=cheap)
     table = store.label_table(molecule, level)

@@ -1,7 +1,6 @@
-"""Errors of a model on single labelled frames: what the loop of rounds calibrates, records and stops by.
+"""Errors of a model on single labelled frames, for calibration, records and the decision to stop. Needs torch.
 
-Needs torch; used by :mod:`asteroid.stages.exploration`, :mod:`asteroid.stages.picking` and
-:mod:`asteroid.stages.recording`.
+Used by :mod:`asteroid.stages.exploration`, :mod:`asteroid.stages.picking` and :mod:`asteroid.stages.recording`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from asteroid.store.rows import Attempt
 
 
 def load_models(store: Store, molecule: MoleculeSettings, model_ids: Sequence[str]) -> list[Any]:
-    """MACE modules on the device of the molecule's settings."""
+    """MACE modules on the device of the settings."""
     from asteroid.training.model import choose_device
     from asteroid.training.run import load_model
 
@@ -30,7 +29,7 @@ def load_models(store: Store, molecule: MoleculeSettings, model_ids: Sequence[st
 def with_forces(
     store: Store, molecule: MoleculeSettings, ids: Sequence[str], labels: Mapping[str, Attempt]
 ) -> list[Frame]:
-    """Those of these frames whose label has forces, in the order of the ids."""
+    """Frames whose label has forces, in the order of the ids."""
     found = {frame.frame_id: frame for frame in store.frames(molecule.name, ids=ids)}
     return [found[i] for i in ids if i in found and i in labels and labels[i].forces is not None]
 
@@ -38,19 +37,19 @@ def with_forces(
 def held_out_frames(
     store: Store, molecule: MoleculeSettings, ids: Sequence[str], labels: Mapping[str, Attempt]
 ) -> list[Frame]:
-    """The same of held-out frames.
+    """Like :func:`with_forces`, for held-out frames.
 
     Raises:
         AsteroidError: when there is none.
     """
     found = with_forces(store, molecule, ids, labels)
     if not found:
-        raise AsteroidError(f"{molecule.name}: no held-out frame has accurate forces, by which rounds are judged")
+        raise AsteroidError(f"{molecule.name}: no held-out frame has accurate forces, which rounds are tested on")
     return found
 
 
 def force_errors(model: Any, frames: Sequence[Frame], labels: Mapping[str, Attempt]) -> npt.NDArray[np.float64]:
-    """(M,) eV/Å, mean absolute error over the force components of each labelled frame."""
+    """(M,) eV/Å, mean absolute error of the force components of each labelled frame."""
     from asteroid.training.predict import predict
 
     _, forces = predict(model, [frame.configuration for frame in frames])

@@ -1,4 +1,4 @@
-"""What processes that train, simulate or judge a model import: ten CPU seconds, spent once a run.
+"""Imports of processes that train, simulate or validate a model; they take ten CPU seconds, once per run.
 
 For the ``preload`` of :func:`asteroid.processes.call_in_process`. Nothing else imports this module.
 """

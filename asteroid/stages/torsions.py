@@ -1,7 +1,7 @@
 """Torsion profiles of a finished model, and accurate labels at a few points of each.
 
-The scans are made once and kept beside the model; :func:`propose_torsions` needs torch for them. Judged in
-:mod:`asteroid.stages.certificates` by :mod:`asteroid.validation.torsions`.
+The scans are made once and stored beside the model. :mod:`asteroid.validation.torsions` compares the energies for the
+certificate.
 """
 
 import logging
@@ -12,6 +12,7 @@ import numpy as np
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import Progress
+from asteroid.stages.common import request_labels
 from asteroid.stages.minima import minimum_or_start, model_minimum
 from asteroid.store import Store, paths, records
 from asteroid.store.records import TorsionScan, TorsionScans
@@ -28,7 +29,7 @@ def propose_torsions(
     """Scan every rotatable bond with the model and select a few points for the accurate level. Needs torch.
 
     Returns:
-        For each bond its number and the frame ids by point; empty where there is nothing to turn, or no minimum.
+        The number of each bond and its frame ids by point; empty without rotatable bonds or a converged minimum.
     """
     from asteroid.validation.torsions import Profile, Torsion, points_to_label
 
@@ -48,23 +49,20 @@ def propose_torsions(
             origin = Origin("torsion", parameters, parent=minimum.frame_id)
             frames.append(Frame(geometries[point], origin, f"torsion-{model_id}", "certificate"))
         if frames:
-            store.add_frames(molecule.name, frames, batch=name)
-            store.select(molecule.name, molecule.accurate, [f.frame_id for f in frames], name=name, criterion="torsion")
+            request_labels(store, molecule, frames, name=name, criterion="torsion")
         wanted.append({"torsion": number, "points": {str(p): f.frame_id for p, f in zip(points, frames, strict=True)}})
     if wanted and not molecule.label_settings(molecule.accurate).forces:
-        # Where there are forces, the search for the accurate minimum labels it.
+        # With forces, the search for the accurate minimum labels it.
         origin = Origin("minimum", {"model_id": model_id, "step": 0})
         frame = Frame(minimum, origin, f"minimum-{model_id}", "certificate")
-        name = f"minimum-{model_id}-0"
-        store.add_frames(molecule.name, [frame], batch=name)
-        store.select(molecule.name, molecule.accurate, [minimum.frame_id], name=name, criterion="minimum")
+        request_labels(store, molecule, [frame], name=f"minimum-{model_id}-0", criterion="minimum")
     return wanted
 
 
 def _scans(
     store: Store, molecule: MoleculeSettings, model_id: str, minimum: Configuration, on_progress: Progress | None
 ) -> tuple[TorsionScan, ...]:
-    """Of each rotatable bond; what is stored is not scanned again."""
+    """Profile of each rotatable bond, scanned unless stored."""
     from asteroid.chemistry.bonds import bonded
     from asteroid.training.run import load_calculator
     from asteroid.validation.torsions import Profile, rotatable_bonds, scan
@@ -83,8 +81,8 @@ def _scans(
             try:
                 profiles.append(scan(calculator, minimum, torsion, bonded(minimum)))
             except (ValueError, RuntimeError) as error:
-                # ASE cannot hold an angle that has become straight, or forces that are no numbers. The profile is then
-                # its start alone, gets no label, and does not pass.
+                # ASE fails for a linear angle and for NaN forces. The profile then consists of its start alone, gets
+                # no label, and does not pass.
                 logger.warning("%s: the torsion %s cannot be scanned: %s", molecule.name, torsion.name, error)
                 profiles.append(Profile(torsion, np.zeros(1), np.zeros(1), (minimum,)))
         scans = [
@@ -98,7 +96,7 @@ def _scans(
 
 
 def torsion_scans(store: Store, molecule: MoleculeSettings, model_id: str) -> tuple[TorsionScan, ...]:
-    """The profiles of a model that has been asked for them."""
+    """Stored profiles of a model."""
     return records.read(store, TorsionScans, _path(molecule, model_id)).scans
 
 
@@ -109,7 +107,7 @@ def _path(molecule: MoleculeSettings, model_id: str) -> str:
 def compare_torsions(
     store: Store, molecule: MoleculeSettings, model_id: str, wanted: list[dict[str, Any]]
 ) -> "tuple[TorsionComparison, ...]":
-    """Each profile with the accurate energies of those of its points that have got a label, as the minimum must."""
+    """Each profile with the accurate energies of its labelled points; the minimum must have a label, too."""
     from asteroid.validation.torsions import compare_torsion
 
     if not wanted:
@@ -122,7 +120,7 @@ def compare_torsions(
     for one in wanted:
         scanned = scans[one["torsion"]]
         points = {} if base is None else {int(p): energies[i] for p, i in one["points"].items() if i in energies}
-        # A scan that failed has no points to label: one is missing all the same.
+        # A failed scan has no points to label, but counts as one missing label.
         asked = max(1, len(one["points"]))
         profile = scanned.name, scanned.turns, scanned.energies
         found.append(compare_torsion(*profile, base or 0.0, points, asked=asked))

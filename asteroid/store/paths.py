@@ -8,7 +8,7 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     atoms/level=…/<element>.json                            energy and cost of a free atom, shared by molecules
     checked/level=…/molecule=…/<hash>.json                  forces of an engine's own level against finite differences
     selections/level=…/molecule=…/<name>.parquet            frames selected for labels, when and why
-    labels/level=…/molecule=…/<unique>.parquet              one row per attempt
+    labels/level=…/molecule=…/<unique>.parquet              one row per attempt; none at a composite level
     copies/<one of the three folders above>/<unique>.copy   many of its small files as one, read in their place
     models/<model>/<model id>/model.model, card.json        a card is written last: with it the model is complete
     models/<model>/<model id>/molecules/<molecule>/…        of a model of several molecules: its minimum of each, …

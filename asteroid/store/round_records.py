@@ -99,7 +99,7 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Purchase:
+class LabelChoice:
     """The chosen kind of label, and why.
 
     Args:
@@ -146,7 +146,7 @@ class Picked:
     round: int
     labels: int
     criterion: str
-    bought: Purchase | None = None
+    bought: LabelChoice | None = None
     share: str = ""
     picked: tuple[PickedFrame, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -216,7 +216,7 @@ class RoundRecord:
     model_id: str
     models: tuple[str, ...] = ()
     criterion: str | None
-    bought: Purchase | None = None
+    bought: LabelChoice | None = None
     share: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     labels: int

@@ -4,7 +4,8 @@ All results are here, as immutable Parquet and JSON files that are written atomi
 the store lacks. Prefect's database holds nothing that is needed.
 
 :mod:`asteroid.store.paths` has the layout, :mod:`asteroid.store.rows` the columns, :mod:`asteroid.store.ledger` the
-rules for labels, and :mod:`asteroid.store.tables` keeps rows in files.
+rules for labels, and :mod:`asteroid.store.tables` keeps rows in files. Of a composite level only the selections are
+stored; its labels are sums of those of its parts (:mod:`asteroid.store.sums`).
 """
 
 import datetime as dt
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 from asteroid.configuration import Frame, Split, check_name
 from asteroid.errors import InputError, StoreError
 from asteroid.levels import LevelOfTheory
-from asteroid.store import compaction, ledger, paths, tables
+from asteroid.store import compaction, ledger, paths, sums, tables
 from asteroid.store.files import Files
 from asteroid.store.rows import (
     FRAME_SCHEMA,
@@ -93,6 +94,8 @@ class Store(Files):
 
     def atoms(self, level: LevelOfTheory) -> dict[str, dict[str, Any]]:
         """Records of free atoms at a level, by element; see :func:`asteroid.labelling.atoms.free_atom`."""
+        if level.parts:
+            return sums.summed_atoms(level.parts, [self.atoms(part) for part in level.computed])
         folder = paths.atoms(level)
         return {name.removesuffix(".json"): self.read_json(f"{folder}/{name}") for name in self.sizes(folder, ".json")}
 
@@ -142,6 +145,11 @@ class Store(Files):
         ids: list[str] = self._selected(molecule, level, only).to_pylist()
         return ids
 
+    def chosen(self, molecule: str, level: LevelOfTheory) -> list[str]:
+        """Ids of the frames selected at a level, or at composite levels that it is a part of."""
+        others = [other for other in self.levels(molecule) if other != level and level in other.computed]
+        return list(dict.fromkeys(i for each in (level, *others) for i in self.selected(molecule, each)))
+
     def energies_alone(self, molecule: str, level: LevelOfTheory) -> pa.Array:
         """Ids of frames selected for energies only (:data:`ENERGIES_ALONE`)."""
 
@@ -172,9 +180,16 @@ class Store(Files):
                 folder = f"{kind}/{name}/molecule={check_name(molecule)}"
                 if name.startswith("level=") and self.names(folder):
                     try:
-                        found.add(LevelOfTheory.parse(paths.partition_value(name), imported=True))
+                        level = LevelOfTheory.parse(paths.partition_value(name), imported=True)
                     except InputError:
                         raise StoreError(f"{self.location(folder)} names no level of theory; move it away") from None
+                    if level.parts and kind == "labels":
+                        # Imported by a version that had no composite levels.
+                        raise StoreError(
+                            f"{self.location(folder)} has labels of a composite level, which are sums of those of "
+                            "its parts; move it away"
+                        )
+                    found.add(level)
         return sorted(found, key=str)
 
     def add_attempts(
@@ -188,7 +203,13 @@ class Store(Files):
             attempts: as objects, or as a table of :data:`~asteroid.store.rows.LABEL_SCHEMA`.
             name: of the file, from :func:`asteroid.store.tables.unique_name`, for a writer that may repeat a failed
                 write.
+
+        Raises:
+            InputError: for a composite level.
         """
+        if level.parts:
+            each = ", ".join(map(str, level.computed))
+            raise InputError(f"'{level}': its labels are sums of those of its parts; add labels at {each}")
         if len(attempts):
             table = attempts if isinstance(attempts, pa.Table) else attempts_to_table(attempts)
             table = self._naming_withdrawn(molecule, level, table.cast(LABEL_SCHEMA))
@@ -220,7 +241,14 @@ class Store(Files):
         return table.set_column(place, field, pa.array(named, field.type))
 
     def attempts(self, molecule: str, level: LevelOfTheory) -> pa.Table:
-        """Every attempt as an Arrow table of :data:`~asteroid.store.rows.LABEL_SCHEMA`, oldest first."""
+        """Every attempt as an Arrow table of :data:`~asteroid.store.rows.LABEL_SCHEMA`, oldest first.
+
+        At a composite level: its labels, and its selected frames whose label failed or was rejected at a part.
+        """
+        if level.parts:
+            tried = [self.attempts(molecule, part) for part in level.computed]
+            labels = [self.label_table(molecule, part) for part in level.computed]
+            return sums.summed_attempts(level.parts, tried, labels, self.selected(molecule, level))
         return tables.read(self, _labels(molecule, level), LABEL_SCHEMA).sort_by("time")
 
     def labels(self, molecule: str, level: LevelOfTheory) -> dict[str, Attempt]:
@@ -229,6 +257,8 @@ class Store(Files):
 
     def label_table(self, molecule: str, level: LevelOfTheory) -> pa.Table:
         """Labels as in :meth:`labels`, as an Arrow table of :data:`~asteroid.store.rows.LABEL_SCHEMA`, oldest first."""
+        if level.parts:
+            return sums.summed_labels(level.parts, [self.label_table(molecule, part) for part in level.computed])
 
         def not_failed(table: pa.Table) -> pa.Table:
             return table.filter(pc.not_equal(table["status"], "failed"))
@@ -238,17 +268,53 @@ class Store(Files):
         brief = table.select(["frame_id", "status", "time", "withdraws", "has_forces"]).take(order)
         return table.select(LABEL_SCHEMA.names).take(order.take(pa.array(ledger.accepted_rows(brief))))
 
+    def attempts_once(self, molecule: str, levels: Sequence[LevelOfTheory]) -> dict[LevelOfTheory, pa.Table]:
+        """The attempts at several levels, none of them twice: what they cost may be added up.
+
+        An attempt at a part of a composite level belongs to the composite level if that has selected the frame.
+        """
+        found, taken = {}, dict[LevelOfTheory, pa.Array]()
+        for level in sorted(dict.fromkeys(levels), key=lambda level: not level.parts):
+            each = []
+            for part in level.computed:
+                table = self.attempts(molecule, part)
+                if level.parts:
+                    table = table.filter(pc.is_in(table["frame_id"], value_set=self._selected(molecule, level)))
+                if part in taken:
+                    table = table.filter(pc.invert(pc.is_in(table["frame_id"], value_set=taken[part])))
+                ids = table["frame_id"].combine_chunks()
+                taken[part] = pa.concat_arrays([taken[part], ids]) if part in taken else ids
+                each.append(table)
+            found[level] = pa.concat_tables(each)
+        return found
+
     def pending(
-        self, molecule: str, level: LevelOfTheory, *, forces: bool = True, shard: int = 0, shards: int = 1
+        self,
+        molecule: str,
+        level: LevelOfTheory,
+        *,
+        selected_at: LevelOfTheory | None = None,
+        forces: bool = True,
+        shard: int = 0,
+        shards: int = 1,
     ) -> list[str]:
         """Ids of selected frames of a shard without an attempt.
 
+        At a composite level: without an attempt at one of its parts, unless the label failed at another one.
         The shard of a frame follows from its id alone, so shards are always disjoint.
 
         Args:
+            selected_at: the level whose selections count, which may be a composite one with this part; this level when
+                None.
             forces: whether frames with an energy but no forces are pending, unless selected for energies only.
         """
-        content = self.energies_alone(molecule, level) if forces else None
+        options: dict[str, Any] = {"forces": forces, "shard": shard, "shards": shards}
+        selected_at = selected_at or level
+        selected = self._selected(molecule, selected_at)
+        if level.parts:
+            missing = {i for part in level.computed for i in self.pending(molecule, part, selected_at=level, **options)}
+            return [i for i in selected.to_pylist() if i in missing]
+        content = self.energies_alone(molecule, selected_at) if forces else None
 
         def tried(table: pa.Table) -> pa.Table:
             if content is None:
@@ -261,12 +327,28 @@ class Store(Files):
         table = tables.read(
             self, _labels(molecule, level), LABEL_SCHEMA, columns=columns, presence_of=presence, keep=tried
         )
-        selected = self._selected(molecule, level)
         missing = selected.filter(pc.invert(pc.is_in(selected, value_set=table["frame_id"].combine_chunks())))
+        if selected_at.parts:
+            missing = missing.filter(pc.invert(pc.is_in(missing, value_set=self._lost(molecule, selected_at))))
         return [i for i in missing.to_pylist() if int(i[:8], 16) % shards == shard]
 
+    def _lost(self, molecule: str, level: LevelOfTheory) -> pa.Array:
+        """Ids of the frames that can have no label at a composite level: at a part, all attempts failed or were
+        rejected."""
+        lost = []
+        for part in level.computed:
+            columns = ["frame_id", "status", "time", "withdraws"]
+            table = tables.read(self, _labels(molecule, part), LABEL_SCHEMA, columns=columns, presence_of="forces")
+            table = table.sort_by("time")
+            labelled = table["frame_id"].take(pa.array(ledger.accepted_rows(table))).combine_chunks()
+            ids = table["frame_id"].combine_chunks()
+            lost.append(ids.filter(pc.invert(pc.is_in(ids, value_set=labelled))))
+        return pa.concat_arrays(lost)
+
     def status(self, only: str | None = None) -> list[dict[str, Any]]:
-        """Per molecule and level: number of selected frames, and :func:`asteroid.store.ledger.summarise`.
+        """Per molecule and level: number of chosen frames, and :func:`asteroid.store.ledger.summarise`.
+
+        Frames and cost of a composite level are also in the rows of its parts.
 
         Args:
             only: read only this molecule.
@@ -274,14 +356,18 @@ class Store(Files):
         rows = []
         for molecule in self.molecules() if only is None else [only]:
             for level in self.levels(molecule):
-                table = tables.read(
-                    self, _labels(molecule, level), LABEL_SCHEMA, columns=ledger.COLUMNS, presence_of="forces"
-                )
+                if level.parts:
+                    attempts = self.attempts(molecule, level)
+                    table = attempts.append_column("has_forces", attempts["forces"].is_valid())
+                else:
+                    table = tables.read(
+                        self, _labels(molecule, level), LABEL_SCHEMA, columns=ledger.COLUMNS, presence_of="forces"
+                    )
                 rows.append(
                     {
                         "molecule": molecule,
                         "level": str(level),
-                        "frames": len(self._selected(molecule, level)),
+                        "frames": len(self.chosen(molecule, level)),
                         **ledger.summarise(table.sort_by("time")),
                     }
                 )

@@ -36,7 +36,7 @@ LEAST_PAIRS = 2
 BROKEN = 15.0
 """A corrected label that differs from the kernel by this many times the median is probably wrong: nearly all permuted
 GFN2 labels of formaldehyde do, and one in 2200 correct labels of acetylacetone. For formaldehyde, correct labels differ
-by up to 40 times the very small median, but less than GFN2 itself, which :func:`set_aside_broken` also checks."""
+by up to 40 times the very small median, but less than GFN2 itself, which :func:`remove_outliers` also checks."""
 
 
 @dataclasses.dataclass
@@ -66,7 +66,7 @@ class MoleculeCorrection:
         moved = lift(self.levels, self.corrections or self.kernels)
         if self.alone is None:
             return moved, 0
-        return set_aside_broken(moved, self.levels[0], self.levels[-1], self.alone)
+        return remove_outliers(moved, self.levels[0], self.levels[-1], self.alone)
 
     @property
     def ignores_cheap(self) -> bool:
@@ -187,7 +187,7 @@ def lift(levels: Sequence[Labels], corrections: Sequence[Correction]) -> list[La
     return list(labels.values())
 
 
-def set_aside_broken(
+def remove_outliers(
     labels: Sequence[LabelledFrame], cheap: Labels, accurate: Labels, alone: KernelModel
 ) -> tuple[list[LabelledFrame], int]:
     """Remove wrong labels; returns the others and the number of removed ones.

@@ -1,5 +1,5 @@
-"""Judging a finished model: errors on held-out frames, dynamics, its minimum, and the certificate that sums them up.
+"""Validation of a finished model: errors on held-out frames, molecular dynamics, minimum, and the certificate.
 
-Functions take any ASE calculator, so a model is judged by the same code as a quantum-chemical method. Labels come from
-:mod:`asteroid.store`, models from :mod:`asteroid.training`; :mod:`asteroid.report` shows the result to people.
+Functions take any ASE calculator, so the same code validates models and quantum-chemical methods. Labels come from
+:mod:`asteroid.store`, models from :mod:`asteroid.training`; :mod:`asteroid.report` shows the results.
 """

@@ -1,10 +1,9 @@
-"""The certificate: passed, failed or not enough evidence for one model of one molecule, with the numbers behind it.
+"""The certificate of one model for one molecule: passed, failed or not enough evidence, with all measured numbers.
 
-It sums up what :mod:`asteroid.validation.errors`, ``dynamics``, ``minimum`` and ``evidence`` measured. A line passes
-when the bound of its confidence interval meets the threshold; a quantity that could not be measured does not pass. One
-that nobody meant to measure (forces, of accurate labels that are energies
-alone) is listed as not checked: it neither passes nor fails. It is stored beside the report, which
-:mod:`asteroid.report` makes from what it reads of it: a verdict is never made again.
+It combines the results of :mod:`asteroid.validation.errors`, ``dynamics``, ``minimum`` and ``evidence``. A line passes
+if the confidence bound of its value meets the threshold; a quantity that could not be measured does not pass. What was
+not to be measured (forces, if the accurate labels are energies alone) is not checked: it neither passes nor fails. The
+certificate is stored once; :mod:`asteroid.report` shows it.
 """
 
 import datetime as dt
@@ -17,7 +16,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from asteroid.quantities import format_number
+from asteroid.errors import plural
+from asteroid.quantities import format_number, format_quantity
 from asteroid.settings import ThresholdSettings
 from asteroid.store.models import Card
 from asteroid.validation.dynamics import Dynamics, unstable
@@ -32,28 +32,30 @@ from asteroid.validation.line import (
     Remedy,
     State,
     error_line,
-    judged,
+    make_line,
     state_of,
     with_state,
 )
 from asteroid.validation.minimum import MinimumComparison, ModelMinimum
 
 IMAGINARY_NOISE = 50.0
-"""cm⁻¹: an optimisation that ends at a small force leaves a free methyl rotor with an imaginary mode of a few tens."""
+"""cm⁻¹: after an optimisation to a small force, a free methyl rotor may have an imaginary mode of a few tens."""
 
 LISTED = 4
-"""Failed trajectories that a note names; the report's table has them all."""
+"""Largest number of failed trajectories in a note; the report has a table of all."""
 
 LEAST_PS = {"nve": 0.2, "nvt": 0.5}
-"""ps of MD below which neither drift nor survival is believed: two dozen periods of the slowest stretches."""
+"""ps, shortest MD for drift and survival to pass: two dozen periods of the slowest stretching vibrations."""
 
 _PACKAGES = ("asteroid", "mace-torch", "torch", "ase", "numpy")
 
 
 @dataclass(frozen=True)
 class Looks:
-    """How often frames have been judged by a certificate, this time included: see
-    :func:`asteroid.validation.intervals.confidence_of_look`."""
+    """Number of certificates that have used the same frames, including this one.
+
+    See :func:`asteroid.validation.intervals.confidence_of_look`.
+    """
 
     test: int = 1
     on_policy: int = 1
@@ -61,7 +63,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class Levels:
-    """Levels of theory of a model; ``cheap`` is None where it was trained without cheap labels."""
+    """Levels of theory of a model; ``cheap`` is None for training without cheap labels."""
 
     cheap: str | None
     accurate: str
@@ -69,11 +71,11 @@ class Levels:
 
 @dataclass(frozen=True, eq=False)
 class PassedOver:
-    """A model that was trained as the manifest asks and not handed over, as accurate labels alone did better.
+    """The model of the manifest's strategy, if training on accurate labels alone gave a better model.
 
     Args:
         errors: on the test frames.
-        chosen_on: how many held-out frames showed it.
+        chosen_on: number of held-out frames by which the better model was chosen.
     """
 
     model_id: str
@@ -84,23 +86,25 @@ class PassedOver:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Certificate:
-    """What one model reached.
+    """Validation results of one model for one molecule.
 
     Args:
-        molecule: that it was judged on.
-        model: the model's name: the molecule's own, unless it is one of several molecules.
+        molecule: used for the validation.
+        model: name of the model, which is that of the molecule unless it was trained on several.
         unseen: whether the model was not trained on this molecule.
-        versions: of the packages that made it.
-        improvement: force MAE of the scratch model over that of this one, on the same frames (energy MAE where no
-            label has forces); None without a scratch model, or where this model is the scratch model.
-        minimum: None when the minimum could not be compared.
-        evidence: from the model's own MD, its vibrations, torsions and ensembles.
-        looks: how often its test frames and those of its own MD have been judged, this time included.
-        passed_over: the strategy's model, where held-out frames had shown that accurate labels alone do better and the
-            scratch model was handed over; None otherwise.
-        state: of all requirements that were checked; a model that accurate labels alone surely beat has failed.
-        beaten: whether the model trained on accurate labels alone is surely better, on the same test frames.
-        harm: force MAE of ``passed_over`` over that of this one, on the same frames; as ``improvement``.
+        versions: of the packages that made the certificate.
+        errors: on the test frames.
+        scratch_errors: of the model trained on accurate labels alone; None without it.
+        improvement: force MAE of the scratch model divided by that of this model, on the same frames (energy MAE if no
+            label has forces); None without a scratch model, or if this model is the scratch model.
+        minimum: None if the model's minimum was not found.
+        evidence: from the model's own MD, vibrations, torsions and distributions.
+        looks: number of certificates that have used the same frames.
+        passed_over: the strategy's model, if the scratch model was better on held-out frames and is certified instead.
+        passed: whether ``state`` is ``passed``.
+        state: of all checked lines; failed if ``beaten``.
+        beaten: whether the scratch model is significantly better on the test frames.
+        harm: force MAE of ``passed_over`` divided by that of this model; see ``improvement``.
     """
 
     model_id: str
@@ -116,7 +120,7 @@ class Certificate:
     scratch_errors: Errors | None
     improvement: Estimate | None
     dynamics: Dynamics
-    # The first that fits: what is stored has the keys of one of them.
+    # Pydantic takes the first class whose keys match.
     minimum: Annotated[MinimumComparison | ModelMinimum | None, Field(union_mode="left_to_right")]
     evidence: Evidence = field(default_factory=Evidence)
     looks: Looks = Looks()
@@ -129,13 +133,13 @@ class Certificate:
     @model_validator(mode="before")
     @classmethod
     def _of_version_0_1(cls, found: Any) -> Any:
-        """Its models were of one molecule, whose name they had."""
+        """In version 0.1, each model had one molecule and its name."""
         if isinstance(found, dict):
             found = {"model": found.get("molecule"), "unseen": False} | found
         return with_state(found)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON; a number that is not finite becomes None."""
+        """Plain values for JSON; numbers that are not finite become None."""
         content: dict[str, Any] = _plain(self)
         return content
 
@@ -155,23 +159,23 @@ def certify(
     looks: Looks | None = None,
     passed_over: PassedOver | None = None,
 ) -> Certificate:
-    """Compare what was measured with the thresholds.
+    """Compare all measured quantities with the thresholds.
 
     Args:
-        card: of the model, from the store.
-        molecule: that it is judged on.
+        card: of the model.
+        molecule: used for the validation.
         scratch_errors: of the model trained on accurate labels alone, on the same frames.
-        minimum_note: why ``minimum`` is no comparison.
-        evidence: None where nothing further was gathered.
-        accurate_forces: False where only energies were asked for at the accurate level: what needs its forces is then
-            not checked.
-        looks: None at the first look at all frames.
-        passed_over: the strategy's model where it was not handed over: see :class:`Certificate`.
+        minimum_note: reason if ``minimum`` is not a comparison.
+        evidence: None without further evidence.
+        accurate_forces: False if the accurate labels are energies alone; lines that need forces are then not checked.
+        looks: None for the first certificate that uses these frames.
+        passed_over: see :class:`Certificate`.
     """
     evidence, looks = evidence or Evidence(), looks or Looks()
     lines = (
         *_error_lines(errors, thresholds, looks.test),
-        *_dynamics_lines(dynamics, thresholds),
+        _drift_line(dynamics, thresholds),
+        _survival_line(dynamics, thresholds),
         *_minimum_lines(minimum, minimum_note, thresholds, accurate_forces),
         *evidence_lines(evidence, thresholds, look=looks.on_policy),
     )
@@ -204,42 +208,22 @@ def certify(
 
 
 def _error_lines(errors: Errors, thresholds: ThresholdSettings, look: int) -> tuple[Line, ...]:
-    setting, trajectories = ("budget", "test"), len(set(errors.groups))
+    groups = len(set(errors.groups))
     note = f"{errors.frames} held-out frames"
-    if trajectories < errors.frames:
-        note += f", {trajectories} of them independent"
-    energy = error_line(
-        "Energy MAE",
-        "eV/atom",
-        thresholds.energy_mae,
-        errors.energy_mae,
-        frames=errors.frames,
-        look=look,
-        setting=setting,
-        note=note,
-    )
+    if groups < errors.frames:
+        note += f" in {groups} independent groups"
+    options: dict[str, Any] = {"frames": errors.frames, "look": look, "setting": ("budget", "test"), "note": note}
+    energy = error_line("Energy MAE", "eV/atom", thresholds.energy_mae, errors.energy_mae, **options)
     if errors.force_mae is None:
-        return judged("Force MAE", None, "eV/Å", thresholds.force_mae, "<=", NO_FORCES, checked=False), energy
+        return make_line("Force MAE", None, "eV/Å", thresholds.force_mae, "<=", NO_FORCES, checked=False), energy
     with_forces = sum(forces is not None for forces in errors.reference_forces)
-    force = error_line(
-        "Force MAE",
-        "eV/Å",
-        thresholds.force_mae,
-        errors.force_mae,
-        frames=with_forces,
-        look=look,
-        setting=setting,
-        note=note if with_forces == errors.frames else f"{with_forces} held-out frames with forces",
-    )
-    return force, energy
-
-
-def _dynamics_lines(dynamics: Dynamics, thresholds: ThresholdSettings) -> tuple[Line, ...]:
-    return _drift_line(dynamics, thresholds), _survival_line(dynamics, thresholds)
+    if with_forces < errors.frames:
+        options |= {"frames": with_forces, "note": f"{with_forces} held-out frames with forces"}
+    return error_line("Force MAE", "eV/Å", thresholds.force_mae, errors.force_mae, **options), energy
 
 
 def _drift_line(dynamics: Dynamics, thresholds: ThresholdSettings) -> Line:
-    """Of one trajectory: its bounds are those of its slope, not of other starts."""
+    """The bounds are those of the slope of one trajectory; they do not cover other starting points."""
     nve, half = dynamics.nve, dynamics.nve_half
     value = low = high = None
     suffices, remedy = "", None
@@ -250,30 +234,31 @@ def _drift_line(dynamics: Dynamics, thresholds: ThresholdSettings) -> Line:
             low, high = max(0.0, value - nve.drift_error), value + nve.drift_error
         least = LEAST_PS["nve"]
         if high > thresholds.nve_drift or nve.requested < least:
-            # The error of a slope falls with the 3/2 power of the time.
+            # The standard error of a slope falls with time^(3/2).
             room = thresholds.nve_drift - value
             if room <= 0:
-                suffices = "a smaller drift: a longer trajectory would sooner show that it is missed"
+                suffices = "a smaller drift; a longer trajectory would probably show that the threshold is missed"
             else:
                 longer = ((high - value) / room) ** (2 / 3) if math.isfinite(high) else 1.0
                 wanted = math.ceil(10 * max(least, nve.requested * longer)) / 10
-                suffices = f"about {wanted:g} ps of NVE instead of {nve.requested:g}"
+                suffices = f"about {wanted:g} ps of NVE instead of {nve.requested:g} ps"
                 remedy = Remedy("validation", "nve_ps", wanted)
     setting = f"{nve.requested:g} ps from {nve.temperature:.0f} K, time step {nve.timestep:g} fs"
-    sure = "" if high is None else f"with {100 * (1 - ERROR):g}% confidence at most {format_number(high, 2)}"
-    finer = "" if half.drift is None else f"{format_number(half.drift, 2)} with {half.timestep:g} fs"
-    note = "; ".join(filter(None, [sure, setting, finer, *unstable([nve, half])]))
-    return judged(
+    unit = "eV/atom/ps"
+    most = "" if high is None else f"at most {format_quantity(high, unit, 2)} ({100 * (1 - ERROR):g}% confidence)"
+    finer = "" if half.drift is None else f"{format_quantity(half.drift, unit, 2)} with {half.timestep:g} fs"
+    note = "; ".join(filter(None, [most, setting, finer, *unstable([nve, half])]))
+    return make_line(
         "NVE energy drift",
         value,
-        "eV/atom/ps",
+        unit,
         thresholds.nve_drift,
         "<=",
         note,
         low=low,
         high=high,
         confidence=None if value is None else 1 - ERROR,
-        # One that broke is known to fail, however short.
+        # A broken trajectory fails, however short it is.
         enough=value is None or nve.requested >= LEAST_PS["nve"],
         suffices=suffices,
         remedy=remedy,
@@ -281,32 +266,30 @@ def _drift_line(dynamics: Dynamics, thresholds: ThresholdSettings) -> Line:
 
 
 def _survival_line(dynamics: Dynamics, thresholds: ThresholdSettings) -> Line:
-    """Judged at the temperature where least is sure: the part that surely survives must reach the threshold at each."""
-    runs, sure = dynamics.nvt, 1 - ERROR
+    """The lower bound of the surviving part must reach the threshold at each temperature."""
+    runs, confidence = dynamics.nvt, 1 - ERROR
     counts = {at.temperature: (at.survival.replicas, int(at.survival.failed.sum())) for at in dynamics.survival}
-    bounds = {t: proportion_bounds(n - failed, n, sure) for t, (n, failed) in counts.items()}
-    certain = [
-        f"at {t:.0f} K {n - failed} of {n}: surely {bounds[t][0]:.2g} or more" for t, (n, failed) in counts.items()
-    ]
+    bounds = {t: proportion_bounds(n - failed, n, confidence) for t, (n, failed) in counts.items()}
+    survived = [f"{n - failed} of {n} at {t:.0f} K (at least {bounds[t][0]:.2g})" for t, (n, failed) in counts.items()]
     failures = unstable(runs)
     more = [f"and {len(failures) - LISTED} more"] if len(failures) > LISTED else []
     length = min(trajectory.requested for trajectory in runs)
-    note = "; ".join([f"{length:g} ps each", *certain, *failures[:LISTED], *more])
+    note = "; ".join([f"{length:g} ps each", *survived, *failures[:LISTED], *more])
     n, failed = counts[min(bounds, key=lambda t: bounds[t][0])]
     low, value = min(low for low, _ in bounds.values()), min((n - f) / n for n, f in counts.values())
     suffices, remedy = "", None
     if low < thresholds.nvt_stable:
         if value > thresholds.nvt_stable:
-            wanted = trials_needed(failed, thresholds.nvt_stable, sure)
+            wanted = trials_needed(failed, thresholds.nvt_stable, confidence)
             allowed = "without a failure" if not failed else f"with no more failures than {failed}"
             suffices = f"{wanted} trajectories at each temperature {allowed}, instead of {n}"
             remedy = Remedy("validation", "replicas", wanted)
         else:
-            suffices = "a model that breaks less: more trajectories would sooner show that it is missed"
+            suffices = "a more stable model; more trajectories would probably show that the threshold is missed"
     elif length < LEAST_PS["nvt"]:
-        suffices = f"trajectories of {LEAST_PS['nvt']:g} ps instead of {length:g}"
+        suffices = f"trajectories of {LEAST_PS['nvt']:g} ps instead of {length:g} ps"
         remedy = Remedy("validation", "nvt_ps", LEAST_PS["nvt"])
-    return judged(
+    return make_line(
         SURVIVED,
         value,
         "",
@@ -315,7 +298,7 @@ def _survival_line(dynamics: Dynamics, thresholds: ThresholdSettings) -> Line:
         note,
         low=low,
         high=min(high for _, high in bounds.values()),
-        confidence=sure,
+        confidence=confidence,
         enough=length >= LEAST_PS["nvt"],
         suffices=suffices,
         remedy=remedy,
@@ -330,31 +313,23 @@ def _minimum_lines(
     rmsd_note = force_note = reason if accurate_forces else NO_FORCES
     if minimum:
         imaginary = float((minimum.frequencies < -IMAGINARY_NOISE).sum())
-        mode_note = f"below −{IMAGINARY_NOISE:g} cm⁻¹; 0 says that it is a minimum"
+        mode_note = f"frequencies below −{IMAGINARY_NOISE:g} cm⁻¹"
     if isinstance(minimum, MinimumComparison):
         force, rmsd = minimum.residual_force, minimum.rmsd
-        force_note = "largest component of the accurate forces where the model has its minimum"
-        labels = f"{minimum.labels} {'label' if minimum.labels == 1 else 'labels'}"
-        rmsd_note = f"accurate minimum reached in {labels}"
+        force_note = "largest component"
+        labels = plural(minimum.labels, "label")
+        rmsd_note = f"accurate minimum found with {labels}"
         if not minimum.converged:
-            # The distance to a geometry that is no minimum says nothing, however small.
+            # A small distance to a geometry that is not a minimum means nothing.
             rmsd = None
             rmsd_note = (
-                f"not reached in {labels}: {format_number(minimum.accurate_force)} eV/Å left, "
-                f"{format_number(minimum.rmsd)} Å from the model's minimum"
+                f"accurate minimum not found with {labels}: largest force "
+                f"{format_quantity(minimum.accurate_force, 'eV/Å')}, {format_number(minimum.rmsd)} Å from the model's"
             )
     return (
-        judged(
-            MINIMUM[0],
-            force,
-            "eV/Å",
-            thresholds.minimum_force,
-            "<=",
-            force_note,
-            accurate_forces,
-        ),
-        judged(MINIMUM[1], rmsd, "Å", thresholds.minimum_rmsd, "<=", rmsd_note, accurate_forces),
-        judged(MINIMUM[2], imaginary, "", 0.0, "<=", mode_note),
+        make_line(MINIMUM[0], force, "eV/Å", thresholds.minimum_force, "<=", force_note, accurate_forces),
+        make_line(MINIMUM[1], rmsd, "Å", thresholds.minimum_rmsd, "<=", rmsd_note, accurate_forces),
+        make_line(MINIMUM[2], imaginary, "", 0.0, "<=", mode_note),
     )
 
 
@@ -369,7 +344,7 @@ def _versions() -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses, arrays and tuples as dicts and lists of plain values."""
+    """Dataclasses, arrays and tuples converted to dicts and lists of plain values."""
     if is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):

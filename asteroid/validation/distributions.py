@@ -1,15 +1,14 @@
-"""Bonds, angles, dihedrals and distances between fragments along a model's MD against a reference ensemble.
+"""Distributions of bonds, angles, dihedrals and fragment distances in a model's MD, compared with a reference ensemble.
 
-Both are of one temperature.
-
-Small errors everywhere can add up to a wrong ensemble, and a false minimum shows as a peak that the reference lacks.
-The distance is Wasserstein's first (the average way that probability has to be moved), in Å or degrees; dihedrals lie
-on a circle (Delon, Salomon and Sobolevski 2010, doi:10.1137/090772708). The reference is a trajectory, its frames
-weighed where it was drawn from another surface. What the two cannot resolve is not judged: either, its trajectories
-resampled, lies at a distance from itself that is noise. Made in :mod:`asteroid.stages.own_md`, judged in
-:mod:`asteroid.validation.certificate`.
+Both have the same temperature. Small errors can add up to a wrong ensemble, and a false minimum appears as a peak that
+the reference does not have. The measure is the first Wasserstein distance, in Å or degrees; for dihedrals that on a
+circle (Delon, Salomon and Sobolevski 2010, doi:10.1137/090772708). The reference is a trajectory; frames from another
+energy surface are reweighted. Its noise is the distance of an ensemble from its own bootstrap samples; distributions
+with too much noise are not checked. Called by :mod:`asteroid.stages.own_md`, thresholds are in
+:mod:`asteroid.validation.evidence`.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +27,11 @@ from asteroid.units import BOLTZMANN
 Kind = Literal["bond", "angle", "dihedral", "fragments"]
 
 RESAMPLES = 200
-"""Bootstrap samples of groups; their 2.5 and 97.5% points then rest on five values each, bounds on ten."""
+"""Bootstrap samples of trajectories: five values lie beyond each end of a 95% interval, ten beyond each bound."""
 FEWEST = 30.0
-"""Effective frames below which a reference is none."""
+"""Smallest effective number of frames of a reference."""
 BINS = 60
-"""of the histograms that are kept for plots"""
+"""Bins of the stored histograms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +40,8 @@ class Samples:
 
     Args:
         positions: (M, N, 3) Å.
-        groups: (M,) trajectory of each; frames of one are near each other.
-        weights: (M,) relative, of each frame.
+        groups: (M,) index of the trajectory; its frames are correlated.
+        weights: (M,) relative weight of each frame.
     """
 
     positions: Floats
@@ -51,23 +50,23 @@ class Samples:
 
     @property
     def effective(self) -> float:
-        """Frames of equal weight that would tell as much: (Σw)²/Σw²."""
+        """Effective sample size (Σw)²/Σw²."""
         return float(self.weights.sum() ** 2 / (self.weights**2).sum()) if len(self.weights) else 0.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Distance:
-    """How far apart two distributions of one internal coordinate are.
+    """Wasserstein distance of the distributions of one internal coordinate.
 
     Args:
-        name: elements of the coordinate's atoms, or formulas of two fragments; equivalent coordinates are one.
-        atoms: (C, 2 to 4) of each coordinate of the class; for fragments, N + the number of each.
-        value, low, high: Å or degrees, with the 95% interval of a bootstrap over trajectories of both.
-        bounds: Å or degrees, lower and upper, each with 95% confidence by itself. Resampling adds to a distance, which
-            is never negative: the upper bound is too high rather than too low, and the lower one is freed of it. Not
-            in certificates of version 0.1.
-        noise: Å or degrees, distances of both from themselves resampled, added in squares: less cannot be told from it.
-        centres: (BINS,) Å or degrees, and the densities of both there.
+        name: atoms of the coordinate, or formulas of two fragments; equivalent coordinates are pooled.
+        atoms: (C, 2 to 4) atoms of each pooled coordinate; N + index for a fragment.
+        value, low, high: Å or degrees, with the 95% bootstrap interval over trajectories of both.
+        bounds: Å or degrees, lower and upper bound with 95% one-sided confidence. Resampling increases a distance: the
+            upper bound is conservative, and the lower bound is corrected. Not in certificates of version 0.1.
+        noise: Å or degrees, root of the summed squares of the distances of both ensembles from their own resamples.
+        centres: (BINS,) Å or degrees, of the bins.
+        model, reference: (BINS,) densities.
     """
 
     kind: Kind
@@ -85,15 +84,14 @@ class Distance:
 
 @dataclass(frozen=True, eq=False)
 class Distributions:
-    """All internal coordinates of a molecule in a model's MD and in a reference.
+    """Distances of all internal coordinates between a model's MD and a reference.
 
     Args:
         temperature: K, of both.
-        source: what the reference is, in words.
-        frames: of the model's MD.
-        reference_frames: of the reference.
-        effective: frames of equal weight that the weighed reference is worth.
-        distances: empty where it is worth less than :data:`FEWEST`.
+        source: description of the reference.
+        frames, reference_frames: number of frames of each.
+        effective: effective number of frames of the weighted reference.
+        distances: empty if ``effective`` is below :data:`FEWEST`.
     """
 
     temperature: float
@@ -103,16 +101,13 @@ class Distributions:
     effective: float
     distances: tuple[Distance, ...]
 
-    def largest(self, kind: Kind) -> Distance | None:
-        return max((d for d in self.distances if d.kind == kind), key=lambda d: d.value, default=None)
-
 
 def boltzmann_weights(energies: npt.ArrayLike, sampled: npt.ArrayLike, temperature: float) -> Floats:
-    """(M,) weights, mean 1, that turn frames drawn from one energy surface into frames of another.
+    """(M,) weights with mean 1 that reweight frames from one energy surface to another.
 
     Args:
-        energies: (M,) eV on the surface wanted.
-        sampled: (M,) eV on the surface from which the frames were drawn.
+        energies: (M,) eV on the target surface.
+        sampled: (M,) eV on the sampled surface.
         temperature: K.
 
     >>> boltzmann_weights([0.1, 0.2], [0.0, 0.1], 300).tolist()
@@ -126,14 +121,14 @@ def boltzmann_weights(energies: npt.ArrayLike, sampled: npt.ArrayLike, temperatu
 def compare_distributions(
     rest: Configuration, model: Samples, reference: Samples, *, temperature: float, source: str, seed: int
 ) -> Distributions:
-    """The distance of each kind of bond, angle and dihedral, and of each kind of pair of fragments.
+    """Distances for each class of equivalent bonds, angles, dihedrals, and pairs of fragments.
 
-    Fragments are as far apart as the centres of their heavy atoms: O–O for two waters, whichever has the proton.
+    The distance of two fragments is that of the centres of their heavy atoms: O–O for two waters.
 
     Args:
-        rest: the molecule at rest, for its bonds.
+        rest: geometry that defines the bonds, usually the minimum.
         temperature: K.
-        source: what the reference is, in words.
+        source: description of the reference.
         seed: of the bootstrap.
     """
     distances: tuple[Distance, ...] = ()
@@ -155,7 +150,7 @@ def wasserstein(
     """First Wasserstein distance of two weighted samples, on a line or on a circle.
 
     Args:
-        first, second: (M,), (K,) values; of a circle within one period.
+        first, second: (M,), (K,) values; within one period for a circle.
         period: of the circle.
 
     >>> one = np.ones(1)
@@ -170,7 +165,7 @@ def wasserstein(
     gaps, excess = np.diff(values[order]), np.cumsum(steps[order])[:-1]
     if period is None:
         return float((np.abs(excess) * gaps).sum())
-    # Round the circle probability may flow past the cut, too: the best constant flow is the weighted median.
+    # On a circle, probability may also flow across the cut; the optimal constant flow is the weighted median.
     excess, gaps = np.append(excess, 0.0), np.append(gaps, period - gaps.sum())
     ranked = np.argsort(excess)
     middle = np.searchsorted(np.cumsum(gaps[ranked]), gaps.sum() / 2)
@@ -178,7 +173,7 @@ def wasserstein(
 
 
 def internal_coordinate(positions: Floats, atoms: Sequence[int]) -> Floats:
-    """(M,) lengths in Å of two atoms, angles in degrees of three, signed dihedrals in degrees of four.
+    """(M,) distances in Å for two atoms, angles in degrees for three, signed dihedrals in degrees for four.
 
     Args:
         positions: (M, N, 3) Å.
@@ -237,7 +232,7 @@ def _distance(
         value=value,
         low=min(low, value),
         high=max(high, value),
-        # The distance and its resampling both hold the noise once.
+        # The distance contains the noise once, its resampling adds it again.
         bounds=(min(value, max(0.0, lower - 2**0.5 * mean_noise)), max(upper, value)),
         noise=mean_noise,
         centres=centres,
@@ -249,9 +244,10 @@ def _distance(
 def _pooled(
     samples: Samples, atoms: tuple[tuple[int, ...], ...], *, mirrored: bool
 ) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
-    """Values of all coordinates of a class, and weights and groups with them.
+    """Values of all coordinates of a class, with weights and groups.
 
-    The mirror image of a molecule has the same energy, and a short trajectory may never turn into it.
+    Args:
+        mirrored: add the mirror image, which has the same energy but may not be reached in a short trajectory.
     """
     values = [internal_coordinate(samples.positions, coordinate) for coordinate in atoms]
     if mirrored:
@@ -260,30 +256,38 @@ def _pooled(
 
 
 def _times(groups: npt.NDArray[np.int64], random: np.random.Generator) -> Floats:
-    """(M,) how often each frame is drawn when whole groups are, with replacement."""
+    """(M,) number of copies of each frame in a bootstrap sample of groups."""
     names, index = np.unique(groups, return_inverse=True)
     drawn = np.bincount(random.integers(0, len(names), len(names)), minlength=len(names))
     return drawn[index].astype(np.float64)
 
 
 def _unbiased(square: float, groups: npt.NDArray[np.int64]) -> float:
-    """Resampling n groups shows (n − 1)/n of their variance; one group says nothing of it."""
+    """Correct a bootstrap variance over n groups by n/(n − 1); infinite for one group."""
     count = len(np.unique(groups))
     return square * count / (count - 1) if count > 1 else np.inf
 
 
+def bonds_and_angles(bonds: npt.NDArray[np.bool_]) -> list[tuple[Kind, tuple[int, ...]]]:
+    """Kind and atoms of all bonds and bond angles.
+
+    Args:
+        bonds: (N, N), which atoms are bonded.
+    """
+    found: list[tuple[Kind, tuple[int, ...]]] = [("bond", (i, j)) for i, j in np.argwhere(np.triu(bonds)).tolist()]
+    for centre, row in enumerate(bonds):
+        found += [("angle", (i, centre, k)) for i, k in combinations(np.flatnonzero(row).tolist(), 2)]
+    return found
+
+
 def _coordinates(rest: Configuration) -> list[tuple[tuple[Kind, str], tuple[tuple[int, ...], ...]]]:
-    """Bonds, angles and dihedrals along bonds, those of equivalent atoms together."""
+    """Bonds, angles and dihedrals, grouped by equivalent atoms."""
     bonds = bonded(rest)
     kinds, symbols = _equivalence(rest.numbers, bonds), rest.symbols
-    near = [[int(b) for b in np.flatnonzero(row)] for row in bonds]
-    found: list[tuple[Kind, tuple[int, ...]]] = []
-    for i, j in zip(*np.nonzero(np.triu(bonds)), strict=True):
-        found.append(("bond", (int(i), int(j))))
-    for centre, ends in enumerate(near):
-        found += [("angle", (i, centre, k)) for i, k in combinations(ends, 2)]
-    for j, k in zip(*np.nonzero(np.triu(bonds)), strict=True):
-        found += [("dihedral", (i, int(j), int(k), m)) for i in near[j] for m in near[k] if len({i, j, k, m}) == 4]
+    found = bonds_and_angles(bonds)
+    for _, (j, k) in [one for one in found if one[0] == "bond"]:
+        ends = itertools.product(*(np.flatnonzero(bonds[atom]).tolist() for atom in (j, k)))
+        found += [("dihedral", (i, j, k, m)) for i, m in ends if len({i, j, k, m}) == 4]
     classes: dict[tuple[Kind, tuple[int, ...]], list[tuple[int, ...]]] = {}
     for kind, atoms in found:
         labels = tuple(kinds[a] for a in atoms)
@@ -298,7 +302,7 @@ def _coordinates(rest: Configuration) -> list[tuple[tuple[Kind, str], tuple[tupl
 
 
 def _with_centres(rest: Configuration, samples: Samples) -> Samples:
-    """The same with a further place for each fragment: the centre of its heavy atoms, or of all where none is heavy."""
+    """Append to the positions the centre of each fragment's heavy atoms, or of all its atoms if none is heavy."""
     centres = []
     for atoms in _fragment_atoms(rest):
         heavy = atoms[rest.numbers[atoms] > 1]
@@ -307,7 +311,7 @@ def _with_centres(rest: Configuration, samples: Samples) -> Samples:
 
 
 def _separations(rest: Configuration) -> list[tuple[tuple[Kind, str], tuple[tuple[int, ...], ...]]]:
-    """Pairs of fragments, those of equal fragments together."""
+    """Pairs of fragments, grouped by equivalent fragments."""
     kinds = _equivalence(rest.numbers, bonded(rest))
     classes: dict[tuple[tuple[int, ...], ...], list[tuple[int, int]]] = {}
     parts = _fragment_atoms(rest)
@@ -330,7 +334,7 @@ def _fragment_atoms(rest: Configuration) -> list[npt.NDArray[np.intp]]:
 
 
 def _equivalence(numbers: npt.NDArray[np.int64], bonds: npt.NDArray[np.bool_]) -> list[int]:
-    """A number for each atom, equal for atoms with equal surroundings (Morgan's refinement)."""
+    """A class for each atom, equal for equivalent atoms (Morgan's refinement)."""
     kinds = [int(z) for z in numbers]
     while True:
         seen = [(kinds[a], tuple(sorted(kinds[b] for b in np.flatnonzero(bonds[a])))) for a in range(len(kinds))]
@@ -342,7 +346,7 @@ def _equivalence(numbers: npt.NDArray[np.int64], bonds: npt.NDArray[np.bool_]) -
 
 
 def _chiral(rest: Configuration) -> bool:
-    """Whether an atom has four different neighbours; other chirality is taken as none that lasts."""
+    """Whether an atom has four different neighbours; other kinds of chirality are ignored."""
     bonds = bonded(rest)
     kinds = _equivalence(rest.numbers, bonds)
     return any(len({kinds[b] for b in np.flatnonzero(row)}) == 4 == row.sum() for row in bonds)

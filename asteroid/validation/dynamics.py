@@ -1,9 +1,8 @@
-"""Molecular dynamics with a model: does it conserve energy, and does the molecule survive.
+"""Stability tests by molecular dynamics with a model: energy conservation, and survival of the molecule.
 
-A model can have small errors on held-out frames and still hold a hole in its energy surface that a trajectory finds; so
-a certificate needs both. A trajectory that fails is a result with a time and a reason, not an exception. The replicas
-are run by :mod:`asteroid.simulation`, all NVT temperatures in one batch; how sure their number makes is said by
-:mod:`asteroid.validation.survival`.
+A model with small errors on held-out frames can still have a hole in its energy surface, which MD finds. A failed
+trajectory is a result with a time and a reason, not an exception. :mod:`asteroid.simulation` runs the replicas, all NVT
+temperatures in one batch; :mod:`asteroid.validation.survival` estimates the surviving part.
 """
 
 import math
@@ -19,7 +18,7 @@ from asteroid.chemistry.bonds import BONDED, bonded, radius_sums
 from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
 from asteroid.settings import ValidationSettings
-from asteroid.simulation.replicas import Ensemble, Judge, Progress, Replica
+from asteroid.simulation.replicas import Ensemble, Progress, Replica, StopCriterion
 from asteroid.store.records import Floats
 from asteroid.validation.intervals import quantile
 from asteroid.validation.on_policy import statistical_inefficiency
@@ -29,19 +28,19 @@ if TYPE_CHECKING:
     from asteroid.simulation.trajectories import StoredTrajectories
 
 BROKEN = 1.75
-"""A bond longer than this times the sum of the radii is broken: 1.87 Å for C–H, beyond any vibration below 1000 K."""
+"""A bond longer than this times the sum of the radii is broken: 1.87 Å for C–H, above all vibrations below 1000 K."""
 FUSED = 0.5
-"""Atoms closer than this times the sum of the radii have fused: 0.54 Å for C–H, hundreds of eV uphill in reality."""
+"""Atoms closer than this times the sum of the radii have fused: 0.54 Å for C–H, a real energy of hundreds of eV."""
 INTERVAL = {"nve": 1.0, "nvt": 5.0}
-"""fs between the frames that are recorded and judged. 5 are half a period of the fastest stretch; a drift is told from
-the oscillations of velocity Verlet's energy, which takes more frames."""
+"""fs between recorded frames. 5 fs are half a period of the fastest stretching vibration; the drift needs more frames,
+because the energy of velocity Verlet oscillates."""
 SAMPLES = 200
-"""Points at most in a recorded series: enough for a plot."""
+"""Largest number of points in a stored series; they are for plots."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trajectory:
-    """One trajectory of a model, without its positions.
+    """One trajectory, without positions.
 
     Args:
         ensemble: ``nve`` (velocity Verlet) or ``nvt`` (Langevin).
@@ -51,9 +50,9 @@ class Trajectory:
         requested, survived: ps.
         reason: why it ended early; None for a stable trajectory.
         drift: eV/atom/ps, slope of the total energy; None unless ``nve`` and stable.
-        drift_error: eV/atom/ps, by which the slope may be off with 95% confidence in either direction; infinite for a
-            trajectory too short to tell; None with the drift, and in certificates of version 0.1.
-        fluctuation: eV/atom, standard deviation about that slope; None with the drift.
+        drift_error: eV/atom/ps, one-sided 95% error of the slope in each direction; infinite for a short trajectory;
+            None without a drift, and in certificates of version 0.1.
+        fluctuation: eV/atom, standard deviation of the energy from the fitted line; None without a drift.
         mean_temperature: K, over the second half of the steps.
         times: (K,) fs; the series are thinned for plots.
         total_energies: (K,) eV, kinetic and potential.
@@ -81,7 +80,7 @@ class Trajectory:
 
     @classmethod
     def of(cls, replica: Replica) -> "Trajectory":
-        """What a certificate keeps of a replica."""
+        """From a replica, with thinned series."""
         fit = None
         if replica.ensemble == "nve" and replica.stable:
             atoms = replica.positions.shape[1]
@@ -108,12 +107,12 @@ class Trajectory:
 
 @dataclass(frozen=True, eq=False)
 class SurvivalAt:
-    """How many replicas survived at one temperature.
+    """Survival at one temperature.
 
     Args:
         temperature: K.
         survival: times in ps.
-        surviving, low, high: part that survives to the end, with its 95 % interval.
+        surviving, low, high: part that survives to the end, with its 95% interval.
     """
 
     temperature: float
@@ -125,16 +124,16 @@ class SurvivalAt:
 
 @dataclass(frozen=True, eq=False)
 class Dynamics:
-    """All trajectories of a validation. In a certificate's JSON it has these keys, and those of the classes above.
+    """All trajectories of a validation; its fields and those of the classes above are keys of the certificate's JSON.
 
     Args:
         nve: at the highest temperature, with the time step of the settings.
-        nve_half: the same start and velocities with half the time step: velocity Verlet then fluctuates a quarter as
-            much on a smooth energy surface, and what drifts in both is the model's fault, not the integrator's.
+        nve_half: the same start with half the time step. On a smooth energy surface, the fluctuation of velocity Verlet
+            falls to a quarter; a drift in both is a defect of the model, not of the integrator.
         nvt: ``replicas`` at each temperature, one temperature after another.
-        survival: of the NVT replicas, one a temperature.
-        verlet_ratio: fluctuation of ``nve`` over that of ``nve_half``: 4 in theory; None where one has none.
-        steps_per_second: of all NVT replicas together, on the machine that ran them; None where they were stored.
+        survival: of the NVT replicas, for each temperature.
+        verlet_ratio: fluctuation of ``nve`` divided by that of ``nve_half``, in theory 4; None if one is missing.
+        steps_per_second: of all NVT replicas together, on the machine that ran them; None for stored ones.
     """
 
     nve: Trajectory
@@ -163,10 +162,10 @@ def run_dynamics(
     Args:
         model: a MACE module or its calculator, or any other ASE calculator.
         start: usually the model's minimum.
-        wall: of a cluster: that it evaporates is no fault of a model, so it is kept from it, and survival is judged by
-            the bonds within its fragments.
-        stored: where trajectories are kept, so that a killed run goes on; None to keep nothing.
-        on_progress: called with the steps done and the steps in all, NVT replicas counted as one.
+        wall: of a cluster. Evaporation is not a failure: the wall prevents it, and only bonds within fragments are
+            checked.
+        stored: where trajectories are stored, to resume a killed run; None to store nothing.
+        on_progress: called with (steps done, all steps), NVT replicas counted as one.
     """
     highest = max(settings.temperatures)
     step = settings.timestep
@@ -194,7 +193,7 @@ def run_dynamics(
                 duration=duration,
                 interval=INTERVAL[ensemble],
                 seeds=range(seed, seed + len(temperatures)),
-                judge=bond_judge(start),
+                stop=bond_criterion(start),
                 wall=wall,
                 checkpoints=stored.checkpoints(name) if stored else None,
                 on_progress=_shifted(on_progress, sum(steps[:index]), sum(steps)),
@@ -210,7 +209,7 @@ def run_dynamics(
 def summarise(
     nve: Replica, nve_half: Replica, nvt: Sequence[Replica], *, steps_per_second: float | None = None
 ) -> Dynamics:
-    """What replicas say about a model."""
+    """Drift, fluctuation and survival of finished replicas."""
     whole, half = Trajectory.of(nve), Trajectory.of(nve_half)
     ratio = None
     if whole.fluctuation is not None and half.fluctuation:
@@ -226,42 +225,46 @@ def summarise(
 def energy_drift(
     times: npt.ArrayLike, total_energies: npt.ArrayLike, *, atoms: int, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Slope of the total energy, eV/atom/ps, its standard deviation about that slope, eV/atom, and the slope's error.
+    """Slope of the total energy, its fluctuation about the fitted line, and the error of the slope.
 
-    The error, eV/atom/ps, is exceeded in one direction with the probability 1 − ``confidence``. Deviations from the
-    slope are correlated, so they count as that many fewer.
+    The sample size is reduced by the statistical inefficiency of the residuals.
 
     Args:
         times: (K,) fs.
         total_energies: (K,) eV.
+        confidence: one-sided, of the error.
+
+    Returns:
+        Slope in eV/atom/ps, standard deviation in eV/atom, error in eV/atom/ps (infinite for too few points).
 
     >>> drift, fluctuation, error = energy_drift([0, 1000, 2000, 3000], [1.0, 1.2, 1.4, 1.6], atoms=2)
     >>> round(drift, 9), round(fluctuation, 9), round(error, 9)
     (0.1, 0.0, 0.0)
     """
     picoseconds = np.asarray(times, dtype=np.float64) / 1000
-    # An offset of thousands of eV would cost digits in the fit.
+    # Subtract the offset of thousands of eV, which would cost digits in the fit.
     energies = np.asarray(total_energies, dtype=np.float64)
     energies = (energies - energies[0]) / atoms
     slope, intercept = np.polyfit(picoseconds, energies, 1)
-    left = energies - slope * picoseconds - intercept
-    memory = statistical_inefficiency(left)
-    degrees = len(left) / memory - 2
+    residuals = energies - slope * picoseconds - intercept
+    inefficiency = statistical_inefficiency(residuals)
+    degrees = len(residuals) / inefficiency - 2
     error = math.inf
     if degrees >= 1:
-        variance = memory * np.square(left).sum() / (len(left) - 2) / np.square(picoseconds - picoseconds.mean()).sum()
+        variance = inefficiency * np.square(residuals).sum() / (len(residuals) - 2)
+        variance /= np.square(picoseconds - picoseconds.mean()).sum()
         error = quantile(confidence, degrees) * float(variance) ** 0.5
-    return float(slope), float(np.std(left)), error
+    return float(slope), float(np.std(residuals)), error
 
 
-def bond_judge(start: Configuration) -> Judge:
-    """Ends a replica whose atoms fused, or whose bonds, against those of this configuration, broke."""
+def bond_criterion(start: Configuration) -> StopCriterion:
+    """Stops a replica if atoms fuse or a bond of this configuration breaks; transferred hydrogens are not failures."""
     symbols = start.symbols
     first, second = np.triu_indices(len(start.numbers), 1)
     radii = radius_sums(start.numbers)[first, second]
     bonds = bonded(start)[first, second]
 
-    def judge(positions: Floats) -> list[str | None]:
+    def stop(positions: Floats) -> list[str | None]:
         lengths = np.linalg.norm(positions[:, first] - positions[:, second], axis=2)
         return [reason(ratios) for ratios in lengths / radii]
 
@@ -274,7 +277,7 @@ def bond_judge(start: Configuration) -> Judge:
         return None
 
     def transferred(pair: np.intp, ratios: Floats) -> bool:
-        """Whether the hydrogen of this bond now sits on another heavy atom: chemistry (malonaldehyde), no failure."""
+        """Whether the hydrogen of this bond is now bonded to another heavy atom, as in malonaldehyde."""
         near = ratios < BONDED
         for hydrogen in (end for end in (first[pair], second[pair]) if symbols[end] == "H"):
             partners = np.concatenate([second[near & (first == hydrogen)], first[near & (second == hydrogen)]])
@@ -286,11 +289,11 @@ def bond_judge(start: Configuration) -> Judge:
         i, j = first[pair], second[pair]
         return f"{symbols[i]}{i}–{symbols[j]}{j} at {ratios[pair] * radii[pair]:.2f} Å"
 
-    return judge
+    return stop
 
 
 def unstable(trajectories: Sequence[Trajectory]) -> list[str]:
-    """One line for each trajectory that failed: ensemble, temperature, time and reason."""
+    """Ensemble, temperature, time and reason of each failed trajectory, as text."""
     return [
         f"{t.ensemble.upper()} at {t.temperature:.0f} K ended after {t.survived:.3f} ps: {t.reason}"
         for t in trajectories
@@ -299,5 +302,5 @@ def unstable(trajectories: Sequence[Trajectory]) -> list[str]:
 
 
 def _shifted(on_progress: Progress | None, before: int, total: int) -> Progress | None:
-    """Progress of one simulation as progress of all."""
+    """Progress of one simulation as progress of all of them."""
     return on_progress and (lambda done, _: on_progress(before + done, total))

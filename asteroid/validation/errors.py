@@ -1,9 +1,8 @@
-"""Errors of a model on held-out accurate frames, with confidence intervals over frames and trajectories.
+"""Errors of a model on held-out accurate frames, with confidence intervals.
 
-A constant energy offset is not removed: reference energies are fitted on accurate labels, so an offset that is left is
-an error of the model. A frame counts as one observation, because the components of its forces are not independent, and
-so may the frames of a trajectory (:mod:`asteroid.validation.intervals`).
-Accurate labels may lack forces; what is said about forces is then about the frames that have them, or None.
+A constant energy offset counts as an error, because reference energies are fitted to accurate labels. The force
+components of a frame are correlated, so a frame is one observation; frames of a trajectory may be correlated as well
+(:mod:`asteroid.validation.intervals`). Force errors are those of the frames with accurate forces, None without any.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from asteroid.validation.intervals import Estimate, estimate_mean, estimate_rati
 
 @dataclass(frozen=True, eq=False)
 class Errors:
-    """Errors of one model on M frames, and the numbers they were made from.
+    """Errors of one model on M frames, with labels and predictions.
 
     Args:
         frame_ids: M ids.
@@ -30,7 +29,7 @@ class Errors:
         total_energy_mae: eV.
         force_mae, force_rmse: eV/Å over components; None when no label has forces.
         force_worst: eV/Å, largest absolute error of a component; None likewise.
-        groups: M names: frames of one trajectory share theirs; none in certificates of version 0.1.
+        groups: M names, equal for frames of one trajectory; empty in certificates of version 0.1.
     """
 
     frame_ids: tuple[str, ...]
@@ -68,10 +67,10 @@ def measure_errors(
         frame_ids: M ids, in the order of the other arguments.
         reference_energies, predicted_energies: (M,) eV, total.
         reference_forces, predicted_forces: M arrays (N, 3) eV/Å; a reference is None for an energy-only label.
-        groups: M names, the same for frames that are not independent; None where all are.
+        groups: M names, equal for correlated frames; None if all frames are independent.
 
     Raises:
-        ValueError: without frames, or for arrays that do not fit together.
+        ValueError: without frames, or for arrays of different lengths or shapes.
     """
     energies = np.asarray(reference_energies, dtype=np.float64)
     predicted = np.asarray(predicted_energies, dtype=np.float64)
@@ -114,10 +113,9 @@ def measure_errors(
 
 
 def improvement(model: Errors, baseline: Errors) -> Estimate:
-    """How many times larger the baseline's force MAE is, or its energy MAE (per atom) where no label has forces.
+    """Force MAE of the baseline divided by that of the model; energy MAE per atom if no label has forces.
 
-    Above 1, the model is better. Both are compared frame by frame, so that frames which are hard for both do not widen
-    the interval.
+    Above 1, the model is better. Paired by frame, so frames that are difficult for both do not widen the interval.
 
     Raises:
         ValueError: unless both were measured on the same frames.
@@ -129,7 +127,7 @@ def improvement(model: Errors, baseline: Errors) -> Estimate:
 
 
 def absolute_errors(errors: Errors) -> Floats:
-    """Summed over the forces of each frame that has them, eV/Å; of every frame's energy, eV/atom, when none has."""
+    """Sum of absolute force errors, eV/Å, for each frame with forces; without any, energy errors, eV/atom, of all."""
     pairs = zip(errors.predicted_forces, errors.reference_forces, strict=True)
     forces = [np.abs(p - f).sum() for p, f in pairs if f is not None]
     energies: Floats = np.abs(errors.predicted_energies - errors.reference_energies) / errors.atoms
@@ -137,5 +135,5 @@ def absolute_errors(errors: Errors) -> Floats:
 
 
 def _over_components(errors: Sequence[Floats], groups: Sequence[str]) -> Estimate:
-    """Mean over all components of frames, each an array of its components' errors."""
+    """Mean over all force components; ``errors`` has one array for each frame."""
     return estimate_mean([d.sum() for d in errors], [d.size for d in errors], groups)

@@ -1,7 +1,7 @@
-"""Harmonic frequencies at the accurate level, from labels around the accurate minimum, against the model's.
+"""Harmonic frequencies of the model compared with those of the accurate level.
 
-The labels are asked for and put together in :mod:`asteroid.stages.hessians`. Modes are compared with the mode that they
-resemble, not with the one of the same rank: two modes that are close may stand in another order.
+:mod:`asteroid.stages.hessians` makes the accurate Hessian. Modes are matched by their overlap, because close
+frequencies may have another order.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from asteroid.validation.minimum import rotation_onto
 
 @dataclass(frozen=True, eq=False)
 class Frequencies:
-    """Harmonic frequencies of both levels, each at its own minimum, mode by mode; imaginary ones are negative.
+    """Harmonic frequencies of both levels, each at its own minimum; imaginary ones are negative.
 
     Args:
         accurate: (M,) cm⁻¹, ascending.
-        model: (M,) cm⁻¹, of the mode that resembles each most.
-        overlaps: (M,) 0 to 1: how much of the one motion is the other.
-        mean, worst: cm⁻¹, of the absolute deviations.
-        labels: accurate labels that the Hessian took; 0 for an analytic one.
+        model: (M,) cm⁻¹, of the matching modes.
+        overlaps: (M,) 0 to 1, of the matched modes.
+        mean, worst: cm⁻¹, mean and largest absolute deviation.
+        labels: number of accurate labels for the Hessian; 0 for an analytic one.
     """
 
     accurate: Floats
@@ -37,11 +37,11 @@ class Frequencies:
 def compare_frequencies(
     model: tuple[Configuration, Floats], accurate: tuple[Configuration, Floats], *, labels: int = 0
 ) -> Frequencies:
-    """Compare the modes of two minima.
+    """Match the normal modes of two minima by overlap and compare their frequencies.
 
     Args:
         model, accurate: a minimum and its Hessian, (3N, 3N) eV/Å².
-        labels: accurate labels that the accurate Hessian took.
+        labels: number of accurate labels for the accurate Hessian.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -49,7 +49,7 @@ def compare_frequencies(
     rotation = rotation_onto(model[0], accurate[0])
     ours = (modes.vectors @ rotation).reshape(len(modes.frequencies), -1)
     theirs = reference.vectors.reshape(len(reference.frequencies), -1)
-    # Linear by one level and bent by the other, a molecule has not as many modes at both; only pairs are compared.
+    # A molecule that is linear at one level only has different numbers of modes; the surplus mode stays unmatched.
     overlaps = np.abs(theirs @ ours.T)
     rows, columns = linear_sum_assignment(-(overlaps**2))
     deviations = np.abs(modes.wavenumbers[columns] - reference.wavenumbers[rows])

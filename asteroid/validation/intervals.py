@@ -1,9 +1,8 @@
-"""How sure a measured quantity is: intervals that hold for few frames, few trajectories and short ones.
+"""Confidence intervals for few frames and few trajectories.
 
-A requirement of a certificate is met when the bound of its interval meets the threshold, so the bounds must be sound
-where evidence is scarce. Resampling a handful of frames is not: it cannot show what none of them has. Here means of
-errors get Student's interval on a logarithmic scale, parts of trajectories the exact binomial one. Used by
-:mod:`asteroid.validation.errors`, ``certificate`` and ``evidence``.
+A certificate compares confidence bounds with thresholds, so the bounds must hold for small samples, where a bootstrap
+is too narrow. Mean errors have Student's interval on a logarithmic scale, surviving parts the exact binomial interval.
+Used by :mod:`asteroid.validation.errors`, ``certificate`` and ``evidence``.
 """
 
 import math
@@ -18,10 +17,10 @@ from asteroid.store.records import Upper
 Floats = npt.NDArray[np.float64]
 
 ERROR = 0.05
-"""A model that misses a threshold passes its line with at most this probability."""
+"""Largest probability that a model which misses a threshold passes the line."""
 
 MOST = 50
-"""How many times as many frames are named at most as what would suffice."""
+"""Largest suggested increase of the number of frames."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ class Estimate:
 
     Args:
         spread: standard error of the logarithm of the value.
-        degrees: of freedom of the spread: independent frames or trajectories, less one. Without any there is no
-            interval: it reaches from 0 to infinity. Certificates of version 0.1 have neither.
+        degrees: degrees of freedom: independent frames or trajectories, minus one. With 0, the interval is 0 to
+            infinity. Certificates of version 0.1 have neither.
     """
 
     value: float
@@ -41,24 +40,24 @@ class Estimate:
     degrees: int = 0
 
     def bounds(self, confidence: float) -> tuple[float, float]:
-        """Lower and upper bound, each of which holds with this probability by itself."""
+        """Lower and upper bound with this one-sided confidence."""
         return _bounds(self.value, self.spread, self.degrees, confidence)
 
     def root(self) -> "Estimate":
-        """The same of the square root of the value."""
+        """Estimate of the square root of the value."""
         return _estimate(self.value**0.5, self.spread / 2, self.degrees)
 
 
 def estimate_mean(sums: npt.ArrayLike, counts: npt.ArrayLike, groups: Sequence[str] | None = None) -> Estimate:
-    """Mean of a positive quantity whose sum and count over each of M frames are given.
+    """Mean of a positive quantity, from its sum and count in each of M frames.
 
-    Student's interval of the logarithm (first-order error propagation): errors of frames are skewed to the right, and
-    on the linear scale its upper end would hold in 88 to 92% of cases instead of 95. Frames of one group resemble each
-    other. So the interval is that over frames or that over groups, whichever is wider.
+    Student's interval of the logarithm, by first-order error propagation: errors are skewed to the right, and on a
+    linear scale the upper end would hold in 88 to 92% of cases instead of 95%. Frames of a group are correlated, so the
+    wider of the intervals over frames and over groups is taken.
 
     Args:
         sums, counts: (M,)
-        groups: M names of trajectories; None where all frames are independent.
+        groups: M names of trajectories; None if all frames are independent.
 
     >>> found = estimate_mean([0.8, 1.0, 1.2], [1, 1, 1])
     >>> round(found.value, 6), round(found.low, 3), round(found.high, 3)
@@ -67,32 +66,32 @@ def estimate_mean(sums: npt.ArrayLike, counts: npt.ArrayLike, groups: Sequence[s
     sums, counts = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
     value = float(sums.sum() / counts.sum())
     if not value:
-        # Exact, which outside a test no model is.
+        # An exact model, as in tests.
         return Estimate(0.0, 0.0, 0.0, 0.0, len(sums) - 1)
     deviations: Floats = (sums - value * counts) / (value * counts.sum())
     return _widest(value, deviations, groups)
 
 
 def estimate_ratio(above: npt.ArrayLike, below: npt.ArrayLike, groups: Sequence[str] | None = None) -> Estimate:
-    """Ratio of two sums over the same M frames, whose frames are compared one by one.
+    """Ratio of two sums over the same M frames, paired by frame.
 
     Args:
         above, below: (M,) positive.
-        groups: as of :func:`estimate_mean`.
+        groups: see :func:`estimate_mean`.
     """
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
-    # A model that is exact would divide by zero.
+    # Avoid division by zero for an exact model.
     tiny = float(np.finfo(np.float64).tiny)
     over, under = max(float(above.sum()), tiny), max(float(below.sum()), tiny)
     return _widest(over / under, above / over - below / under, groups)
 
 
 def confidence_of_look(look: int) -> float:
-    """How sure a bound must be that is taken from frames which are judged for the ``look``-th time, counted from 1.
+    """One-sided confidence of bounds when the same frames are used for the ``look``-th certificate, counted from 1.
 
-    A model that follows from a failed certificate must not pass by trying again on the same frames. The k-th look may
-    be wrong in :data:`ERROR` / 2^k of cases, all looks together in :data:`ERROR`, however many there will be. The first
-    bound is then the end of an ordinary two-sided 95% interval.
+    Repeated tests on the same frames must not let a model pass by chance. The k-th look has an error probability of
+    :data:`ERROR` / 2^k, so all looks together have at most :data:`ERROR`. The first bound is the end of an ordinary
+    two-sided 95% interval.
 
     >>> [confidence_of_look(look) for look in (1, 2, 3)]
     [0.975, 0.9875, 0.99375]
@@ -101,37 +100,42 @@ def confidence_of_look(look: int) -> float:
 
 
 def proportion_bounds(successes: int, trials: int, confidence: float) -> tuple[float, float]:
-    """Lower and upper bound of a probability, each holding with ``confidence`` by itself (Clopper and Pearson,
+    """Lower and upper bound of a probability with one-sided confidence (Clopper and Pearson,
     doi:10.1093/biomet/26.4.404).
 
     >>> [round(bound, 3) for bound in proportion_bounds(30, 30, 0.95)]
     [0.905, 1.0]
     """
-    from scipy.stats import beta
+    from scipy.stats import binomtest
 
-    failures = trials - successes
-    low = float(beta.ppf(1 - confidence, successes, failures + 1)) if successes else 0.0
-    high = float(beta.ppf(confidence, successes + 1, failures)) if failures else 1.0
-    return low, high
+    interval = binomtest(successes, trials).proportion_ci(2 * confidence - 1, method="exact")
+    return float(interval.low), float(interval.high)
 
 
 def trials_needed(failures: int, threshold: float, confidence: float) -> int:
-    """Fewest trials of which so many may fail, and the lower bound of the rest is still at least the threshold.
+    """Smallest number of trials with this many failures whose lower bound of success reaches the threshold.
 
     >>> trials_needed(0, 0.9, 0.95), trials_needed(1, 0.9, 0.95)
     (29, 46)
     """
+    from scipy.stats import binom
+
     trials = failures + 1
-    while proportion_bounds(trials - failures, trials, confidence)[0] < threshold:
+    # The lower bound of Clopper and Pearson is below the threshold.
+    while binom.cdf(failures, trials, 1 - threshold) > 1 - confidence:
         trials += 1
     return trials
 
 
 def frames_needed(estimate: Estimate, frames: int, threshold: float, confidence: float) -> int | None:
-    """About how many frames would take the upper bound below the threshold, if value and scatter stay as they are.
+    """Number of frames that would bring the upper bound below the threshold, for the same value and scatter.
 
-    The width of the interval falls with the root of their number. None where the value itself is not below, or too
-    near to the threshold to be told from it by :data:`MOST` times as many.
+    Args:
+        estimate: over ``frames`` frames.
+        confidence: one-sided, of the bound.
+
+    Returns:
+        None if the value is above the threshold, or if more than :data:`MOST` times as many would be needed.
     """
     room = math.log(threshold / estimate.value) if estimate.value else math.inf
     if room <= 0 or estimate.degrees < 1:
@@ -148,17 +152,17 @@ def frames_needed(estimate: Estimate, frames: int, threshold: float, confidence:
 
 
 def quantile(confidence: float, degrees: float) -> float:
-    """Of Student's distribution."""
+    """Quantile of Student's t distribution."""
     from scipy.stats import t
 
     return float(t.ppf(confidence, degrees))
 
 
 def _widest(value: float, deviations: Floats, groups: Sequence[str] | None) -> Estimate:
-    """Of the estimates over frames and over groups, the one with the wider interval.
+    """The estimate over frames or over groups with the wider interval.
 
     Args:
-        deviations: (M,) contributions to the relative error of the value; they add up to 0.
+        deviations: (M,) contributions to the relative error of the value; their sum is 0.
     """
     found = _estimate(value, *_spread(deviations))
     if groups is None:
@@ -185,6 +189,6 @@ def _bounds(value: float, spread: float, degrees: int, confidence: float) -> tup
         return value, value
     if degrees < 1:
         return 0.0, math.inf
-    # A scatter that defies any bound must not overflow.
+    # Avoid overflow for a huge scatter.
     factor = math.exp(min(quantile(confidence, degrees) * spread, 700.0))
     return value / factor, value * factor

@@ -1,6 +1,6 @@
-"""One requirement of a certificate: what was measured against what was asked for, and how sure that is.
+"""One line of a certificate: a measured quantity with its confidence bounds, a threshold, and the result.
 
-Lines are made in :mod:`asteroid.validation.certificate` and :mod:`asteroid.validation.evidence`.
+Used by :mod:`asteroid.validation.certificate` and :mod:`asteroid.validation.evidence`.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from pydantic import model_validator
 
-from asteroid.quantities import format_number
+from asteroid.quantities import format_number, shown_unit
 from asteroid.validation.intervals import Estimate, confidence_of_look, frames_needed
 
 NO_FORCES: Final = "the accurate labels are energies alone"
@@ -23,24 +23,24 @@ MINIMUM: Final = (
     "Distance to the accurate minimum",
     "Imaginary modes at the model's minimum",
 )
-"""Names of requirements that say where a model failed: the loop of rounds goes there."""
+"""Lines that tell in which region a model fails; the next round explores there."""
 
 State = Literal["passed", "failed", "not enough evidence", "not checked"]
 OPEN: Final = "not enough evidence"
 
 FEWEST_FRAMES: Final = 5
-"""Labelled frames below which no mean error is believed to be small: four may miss a tenth of all frames that is bad
-in two cases of three."""
+"""Smallest number of labelled frames for a mean error to pass. If a tenth of all frames has large errors, four random
+frames miss them in two cases of three."""
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """Evidence that would decide an open line.
+    """Setting in the manifest that gives an undecided line enough evidence.
 
     Args:
-        block, key: of the manifest, such as ``budget`` and ``test``.
-        value: to write there.
-        labels: accurate labels that this takes.
+        block, key: such as ``budget`` and ``test``.
+        value: new value of the setting.
+        labels: number of further accurate labels.
     """
 
     block: str
@@ -51,18 +51,18 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Line:
-    """One requirement: the bound of what was measured, ``comparison``, ``threshold``; :func:`judged` makes them.
+    """One requirement, made by :func:`make_line`.
 
     Args:
-        value: None could not be measured and does not pass.
-        checked: False where the labels that were asked for cannot tell; such a line says nothing about the model.
-        low, high: bounds of the value; None where it is exact, and then it is its own bound.
-        confidence: with which each bound holds by itself; None where the value is exact.
-        enough: False where there is less evidence than any claim needs: whatever was measured, it does not pass.
-        suffices: what would decide an open line, in words.
-        remedy: the same for the manifest; None where no evidence alone will do.
-        state: passed where the bound meets the threshold, failed where the other bound misses it as well.
-        bound: that has to meet the threshold.
+        value: None if it could not be measured.
+        checked: False if the requested labels cannot test this requirement; such a line neither passes nor fails.
+        low, high: confidence bounds of the value; None for an exact value.
+        confidence: one-sided confidence of each bound; None for an exact value.
+        enough: False if there is too little evidence to pass, whatever the value.
+        suffices: evidence that would decide an undecided line, as shown to users.
+        remedy: the same as a setting; None if more evidence alone will not help.
+        state: passed if the worse bound meets the threshold, failed if the better bound misses it.
+        bound: the worse bound, which has to meet the threshold.
     """
 
     name: str
@@ -86,19 +86,19 @@ class Line:
     @model_validator(mode="before")
     @classmethod
     def _of_version_0_1(cls, found: Any) -> Any:
-        """It knew neither bounds nor a want of evidence."""
+        """Version 0.1 stored neither bounds nor a state."""
         return with_state(found)
 
 
 def with_state(found: Any) -> Any:
-    """A stored verdict of version 0.1, which said ``passed`` alone, with its state."""
+    """Add the state to a stored line or certificate of version 0.1, which has only ``passed``."""
     if not isinstance(found, dict) or "state" in found:
         return found
     state: State = "passed" if found.get("passed") else "failed"
     return {**found, "state": state if found.get("checked", True) else "not checked"}
 
 
-def judged(
+def make_line(
     name: str,
     value: float | None,
     unit: str,
@@ -114,7 +114,7 @@ def judged(
     suffices: str = "",
     remedy: Remedy | None = None,
 ) -> Line:
-    """A line with its verdict; arguments as of :class:`Line`."""
+    """A line with its state; arguments as in :class:`Line`."""
 
     def meets(found: float | None) -> bool:
         if found is None or math.isnan(found):
@@ -140,14 +140,14 @@ def judged(
     )
 
 
-def judged_again(line: Line, **changes: Any) -> Line:
-    """A line with other evidence."""
-    evidence = {name: value for name, value in vars(line).items() if name not in ("passed", "state", "bound")}
-    return judged(**(evidence | changes))
+def remake_line(line: Line, **changes: Any) -> Line:
+    """A line with some arguments of :func:`make_line` changed, and its new state."""
+    arguments = {name: value for name, value in vars(line).items() if name not in ("passed", "state", "bound")}
+    return make_line(**(arguments | changes))
 
 
 def state_of(lines: Iterable[Line]) -> State:
-    """Failed where one line is, passed only where every line that was checked is."""
+    """Failed if one line failed, passed if all checked lines passed, otherwise undecided."""
     states = [line.state for line in lines if line.checked]
     if "failed" in states:
         return "failed"
@@ -168,10 +168,10 @@ def error_line(
     """The line of a mean error over labelled frames.
 
     Args:
-        frames: that have such a label.
-        look: how often these frames have been judged, this time included.
-        setting: block and key of the manifest that say how many frames there are.
-        note: what the frames are.
+        frames: number of labelled frames.
+        look: number of certificates that have used these frames, including this one.
+        setting: block and key of the manifest for the number of frames.
+        note: description of the frames.
     """
     confidence = confidence_of_look(look)
     low, high = estimate.bounds(confidence)
@@ -183,15 +183,17 @@ def error_line(
             suffices = f"about {count} labelled frames instead of {frames}, if they scatter alike"
             remedy = Remedy(*setting, count, count - frames)
         else:
-            suffices = "a smaller error: more frames would sooner show that it is missed"
-    sure = f"{100 * confidence:.4g}%" + (f", look {look} at these frames" if look > 1 else "")
-    return judged(
+            suffices = "a smaller error; more frames would probably show that the threshold is missed"
+    factor, shown = shown_unit(unit)
+    interval = f"{200 * confidence - 100:.4g}% interval {format_number(factor * low)} to {format_number(factor * high)}"
+    again = f", look {look} at these frames" if look > 1 else ""
+    return make_line(
         name,
         estimate.value,
         unit,
         threshold,
         "<=",
-        f"between {format_number(low)} and {format_number(high)}, each bound with {sure} confidence; {note}",
+        f"{interval} {shown}{again}; {note}",
         low=low,
         high=high,
         confidence=confidence,

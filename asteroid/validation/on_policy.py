@@ -1,9 +1,8 @@
-"""Which frames of a model's own MD are labelled to score it, and what they said.
+"""Errors of a model on frames of its own MD, and the choice of these frames.
 
-Held-out frames come from where the cheap level leads; a model is used where it leads itself. So frames are drawn from
-its own trajectories, far enough apart to be independent, and thinned at random: the error over them estimates that over
-what its surviving trajectories visit. The stage :mod:`asteroid.stages.on_policy` runs the MD and has them labelled,
-:mod:`asteroid.validation.certificate` judges the errors.
+Held-out frames come from MD with the cheap level, but a model is used in its own MD. So frames are drawn at random from
+its trajectories, a correlation time apart. :mod:`asteroid.stages.on_policy` labels them;
+:mod:`asteroid.validation.evidence` has the threshold.
 """
 
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from asteroid.validation.errors import Errors
 
 Floats = npt.NDArray[np.float64]
 Place = tuple[int, int]
-"""A trajectory and a frame of it, by index."""
+"""Index of a trajectory and index of its frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +23,10 @@ class OnPolicy:
     """Errors of a model on frames of its own MD.
 
     Args:
-        errors: over the frames that got a label; None when none did.
-        temperatures: K, of each of these frames.
-        asked: frames sent to the accurate level.
-        failed: those of them whose label failed or was not believed; such a geometry is often one that is absurd.
+        errors: on the labelled frames; None without any.
+        temperatures: K, of each labelled frame.
+        asked: number of frames to be labelled.
+        failed: number of failed or rejected labels, often of wrong geometries.
     """
 
     errors: Errors | None
@@ -37,7 +36,7 @@ class OnPolicy:
 
 
 def statistical_inefficiency(series: npt.ArrayLike) -> float:
-    """How many successive values of a stationary series count as one independent value; at least 1.
+    """Number of successive values of a stationary series that count as one independent value, at least 1.
 
     ``g = 1 + 2 Σ (1 − t/K) C(t)`` up to where the normalised autocorrelation first becomes negative (Chodera et al.
     2007, doi:10.1021/ct0502864, eq. 22 ff.).
@@ -67,13 +66,12 @@ def draw_frames(
 ) -> list[Place]:
     """Frames drawn at random from trajectories, a correlation time apart, temperatures in turn.
 
-    Each frame of a temperature is equally likely: a trajectory counts by how long it lasted, whatever its memory.
-    Fewer than ``count`` where the trajectories hold no more independent ones.
+    All frames of a temperature are equally likely. Fewer than ``count`` if there are not enough independent frames.
 
     Args:
-        energies: potential energies (K,) eV along each trajectory, equilibration left out; an empty one gives nothing.
+        energies: potential energies (K,) eV along each trajectory, without equilibration; may be empty.
         temperatures: K, of each trajectory.
-        count: None for as many as there are.
+        count: None for all independent frames.
         seed: of the draw.
     """
     random = np.random.default_rng(seed)
@@ -84,11 +82,11 @@ def draw_frames(
         if not own:
             continue
         lengths = [len(series[i]) for i in own]
-        # One for all of them: a stride of its own would thin out the trajectory that is stuck somewhere.
+        # One stride for all: a stride for each would give too few frames from a trapped trajectory.
         mean = np.average([statistical_inefficiency(series[i]) for i in own], weights=lengths)
         stride = int(np.ceil(mean))
         for trajectory, length in zip(own, lengths, strict=True):
-            # A trajectory shorter than the stride is met now and then.
+            # Random offset, so that trajectories shorter than the stride are included with the right probability.
             found += [(trajectory, frame) for frame in range(int(random.integers(stride)), length, stride)]
     shuffled = [[found[i] for i in random.permutation(len(found))] for found in places.values()]
     rounds = max(map(len, shuffled), default=0)

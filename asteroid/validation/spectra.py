@@ -1,8 +1,7 @@
-"""The power spectrum of a model's MD: at which frequencies its atoms move, anharmonicity included.
+"""Vibrational density of states of a model's MD, including anharmonicity.
 
-The density of states is the Fourier transform of the velocities' autocorrelation; a band that is missing or displaced
-against the harmonic frequencies shows what the minimum alone does not. Infrared intensities need a dipole that these
-models do not have. The positions come from the MD of :mod:`asteroid.stages.own_md`; a report draws the curve.
+It is the Fourier transform of the velocity autocorrelation function. There are no infrared intensities, because the
+models have no dipoles. Called by :mod:`asteroid.stages.own_md` and shown in the report.
 """
 
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ import numpy.typing as npt
 from asteroid.store.records import Floats
 
 CENTIMETRES_A_FEMTOSECOND = 2.99792458e-5
-"""Speed of light; exact."""
+"""Speed of light (exact)."""
 WIDEST = 4500.0
-"""cm⁻¹, beyond which no vibration lies"""
+"""cm⁻¹, end of the spectrum, above all vibrations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +23,11 @@ class Spectrum:
 
     Args:
         wavenumbers: (K,) cm⁻¹.
-        density: (K,) per cm⁻¹; its integral is 1.
-        temperature: K, of the velocities that the trajectories began with.
-        duration: ps, of each trajectory; its inverse limits the resolution.
-        resolution: cm⁻¹
-        trajectories: averaged.
+        density: (K,) cm, normalised to an integral of 1.
+        temperature: K, of the starting velocities.
+        duration: ps, of each trajectory.
+        resolution: cm⁻¹, from the duration.
+        trajectories: number of averaged trajectories.
     """
 
     wavenumbers: Floats
@@ -40,15 +39,15 @@ class Spectrum:
 
 
 def power_spectrum(positions: npt.ArrayLike, masses: npt.ArrayLike, *, interval: float, temperature: float) -> Spectrum:
-    """Mass-weighted power spectrum of the velocities along trajectories of equal length.
+    """Mass-weighted power spectrum of the velocities of trajectories of equal length.
 
     By the Wiener–Khinchin theorem it is the transform of the velocity autocorrelation function. Velocities are central
-    differences, whose damping sin(ωΔ)/(ωΔ) is divided out again.
+    differences of positions, corrected for the factor sin(ωΔ)/(ωΔ).
 
     Args:
         positions: (R, K, N, 3) Å.
         masses: (N,) u.
-        interval: fs between frames; 4 or less, or stretching vibrations fall beyond the Nyquist frequency.
+        interval: fs between frames; at most 4, so that stretching vibrations are below the Nyquist frequency.
         temperature: K.
 
     Raises:
@@ -60,14 +59,14 @@ def power_spectrum(positions: npt.ArrayLike, masses: npt.ArrayLike, *, interval:
     velocities = (places[:, 2:] - places[:, :-2]) / (2 * interval)
     velocities = velocities * np.sqrt(np.asarray(masses, dtype=np.float64))[:, None]
     count = velocities.shape[1]
-    # Hann's window keeps the strong bands from leaking over the weak ones.
+    # A Hann window reduces spectral leakage of strong bands.
     window = np.hanning(count + 2)[1:-1]
     transformed = np.fft.rfft(velocities * window[None, :, None, None], n=4 * count, axis=1)
     power = (np.abs(transformed) ** 2).sum(axis=(0, 2, 3))
     frequencies = np.fft.rfftfreq(4 * count, interval)
     wavenumbers = np.asarray(frequencies, dtype=np.float64) / CENTIMETRES_A_FEMTOSECOND
     power = power / np.sinc(2 * frequencies * interval).clip(0.1) ** 2
-    # Beyond 0.9 of the sampling limit of the differences nothing is left to divide.
+    # Central differences vanish at the Nyquist frequency; stop at 0.9 of it.
     kept = wavenumbers <= min(WIDEST, 0.45 / interval / CENTIMETRES_A_FEMTOSECOND)
     wavenumbers, power = wavenumbers[kept], power[kept]
     duration = places.shape[1] * interval

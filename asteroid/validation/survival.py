@@ -1,8 +1,7 @@
-"""How many replicas survive how long, with a confidence interval: eight that all survive say little about the next.
+"""Part of the replicas that survives as a function of time, with confidence intervals.
 
-The product-limit estimate of Kaplan and Meier (doi:10.1080/01621459.1958.10501452): a replica that reached its planned
-end, or was stopped for another reason, is known to have survived until then and no longer.
-:mod:`asteroid.validation.dynamics` asks here.
+The estimate of Kaplan and Meier (doi:10.1080/01621459.1958.10501452): a replica that reached its planned end, or was
+stopped for another reason, is censored at that time. Used by :mod:`asteroid.validation.dynamics`.
 """
 
 import warnings
@@ -16,17 +15,17 @@ from asteroid.store.records import Floats, Ints
 
 @dataclass(frozen=True, eq=False)
 class Survival:
-    """The part of replicas that survive, as a step function of time that starts at 1.
+    """Surviving part of the replicas, a step function of time that starts at 1.
 
     Args:
-        times: (E,) when replicas failed, ascending, each time once; the function steps there. Units as given.
-        at_risk: (E,) replicas that were still watched just before.
-        failed: (E,) replicas that failed then.
-        surviving: (E,) the estimate from then on.
-        low, high: (E,) its confidence interval.
-        first_low: lower end of the interval before the first failure, and everywhere where none failed.
-        until: the longest time that was watched.
-        replicas: how many there were.
+        times: (E,) times of failures, ascending, without repeats.
+        at_risk: (E,) number of replicas that run just before.
+        failed: (E,) number of replicas that fail then.
+        surviving: (E,) surviving part from then on.
+        low, high: (E,) confidence interval.
+        first_low: lower end of the interval before the first failure.
+        until: longest time of a replica.
+        replicas: number of replicas.
         confidence: of the intervals.
     """
 
@@ -43,18 +42,25 @@ class Survival:
 
     @property
     def at_end(self) -> tuple[float, float, float]:
-        """The estimate at the end of the watch, with its interval: value, low, high."""
+        """Surviving part at the end, with its interval: value, low, high."""
         if not len(self.times):
             return 1.0, self.first_low, 1.0
         return float(self.surviving[-1]), float(self.low[-1]), float(self.high[-1])
 
 
 def kaplan_meier(times: Sequence[float], failed: Sequence[bool], *, confidence: float = 0.95) -> Survival:
-    """The estimate from how long each replica was watched and whether it failed then.
+    """Kaplan–Meier estimate from the length of each replica and whether it failed at its end.
 
-    Intervals are those of Greenwood's variance of log(−log S), which stay within 0 and 1. They have no width where none
-    failed or none is left; there, the exact one-sided binomial bound of all replicas stands: with none of n failed, at
-    least (1 − confidence)^(1/n) survive, roughly 1 − 3/n (the rule of three).
+    Intervals are those of log(−log S) with Greenwood's variance, which stay within 0 and 1. They have no width if none
+    failed or all did. The exact one-sided binomial bound is used instead: if none of n failed, at least
+    (1 − confidence)^(1/n) survive, about 1 − 3/n for 95% (the rule of three).
+
+    Args:
+        times: length of each replica, in any unit.
+        failed: whether it failed then.
+
+    Raises:
+        ValueError: without replicas, or for different numbers of times and outcomes.
 
     >>> survival = kaplan_meier([1.0, 2.0, 2.0, 3.0], [True, False, True, False])
     >>> survival.times.tolist(), survival.surviving.tolist()
@@ -70,7 +76,7 @@ def kaplan_meier(times: Sequence[float], failed: Sequence[bool], *, confidence: 
     bound = (1 - confidence) ** (1 / len(ends))
     moments, deaths = np.unique(ends[has_failed], return_counts=True)
     estimate = ecdf(CensoredData.right_censored(ends, ~has_failed)).sf
-    with warnings.catch_warnings(action="ignore"):  # There are bounds that are not defined: see above.
+    with warnings.catch_warnings(action="ignore"):  # Some bounds are undefined, see above.
         interval = estimate.confidence_interval(confidence, method="log-log")
     low, high = interval.low.evaluate(moments), interval.high.evaluate(moments)
     surviving = estimate.evaluate(moments)
@@ -78,7 +84,7 @@ def kaplan_meier(times: Sequence[float], failed: Sequence[bool], *, confidence: 
         low[-1], high[-1] = 0.0, min(1 - bound, high[-2] if len(high) > 1 else 1.0)
     return Survival(
         times=moments,
-        # Whoever is lost at the moment of a failure was still at risk.
+        # Replicas censored at the time of a failure are still at risk.
         at_risk=(ends[None, :] >= moments[:, None]).sum(1),
         failed=deaths.astype(np.int64),
         surviving=surviving,

@@ -1,8 +1,8 @@
-"""Torsion profiles: the energy along each rotatable bond, everything else relaxed, by the model and by accurate labels.
+"""Relaxed torsion scans with the model, compared with accurate single points at some of its geometries.
 
-The soft motions of a molecule reach furthest from its minima and are what vibrations say least about. The model makes
-the whole profile; a few accurate single points at its geometries tell how wrong it is. The stage
-:mod:`asteroid.stages.torsions` has them labelled, :mod:`asteroid.validation.certificate` judges.
+Torsions lead farthest from the minima, and harmonic frequencies say little about them.
+:mod:`asteroid.stages.torsions` runs the scans and labels the points; :mod:`asteroid.validation.evidence` has the
+threshold.
 """
 
 import warnings
@@ -19,19 +19,19 @@ from asteroid.configuration import Configuration
 from asteroid.store.records import Floats, Ints
 
 STEP = 15.0
-"""degrees between the points of a profile: a threefold barrier is 120 wide"""
+"""degrees between the points of a profile; a threefold barrier is 120 wide."""
 FORCE = 0.02
-"""eV/Å, largest force left on an atom in a point of a profile"""
+"""eV/Å, largest force on an atom of a relaxed point."""
 STEPS = 100
-"""of the optimiser a point; what is not reached then is left as it is, and labelled like that"""
+"""Largest number of optimiser steps for each point; points that do not converge are used as they are."""
 
 _ROTATABLE = "[!D1;!$(*#*)]-!@[!D1;!$(*#*)]"
-"""Single, in no ring, ends that have other neighbours (hydrogens count: a methyl turns) and are not linear."""
+"""SMARTS: acyclic single bond; both ends have another neighbour, hydrogen included, and no triple bond."""
 
 
 @dataclass(frozen=True)
 class Torsion:
-    """A rotatable bond and the two atoms by which its angle is told.
+    """A rotatable bond with the atoms of its dihedral angle.
 
     Args:
         atoms: i, j, k, l; the bond is j–k.
@@ -47,9 +47,9 @@ class Profile:
     """A model's energies along one torsion.
 
     Args:
-        turns: (P,) degrees from the minimum, ascending; one of them is 0.
+        turns: (P,) degrees from the minimum, ascending, 0 included.
         energies: (P,) eV above the minimum.
-        geometries: P relaxed ones; that of 0 is the minimum itself.
+        geometries: P relaxed geometries, the minimum included.
     """
 
     torsion: Torsion
@@ -60,16 +60,16 @@ class Profile:
 
 @dataclass(frozen=True, eq=False)
 class TorsionComparison:
-    """A model's torsion profile with the accurate energies of some of its points.
+    """A model's torsion profile with accurate energies of some points.
 
     Args:
         name: atoms of the torsion.
         turns: (P,) degrees from the model's minimum.
-        energies: (P,) eV above the minimum, by the model.
-        points: (L,) indices of the labelled ones among them; the minimum is not counted.
+        energies: (P,) eV above the minimum, of the model.
+        points: (L,) indices of the labelled points, without the minimum.
         accurate: (L,) eV above the accurate energy at the model's minimum.
         worst: eV, largest absolute difference; None without a label.
-        asked: points that were to be labelled.
+        asked: number of points to be labelled.
     """
 
     name: str
@@ -82,14 +82,14 @@ class TorsionComparison:
 
 
 def rotatable_bonds(configuration: Configuration, smiles: str | None) -> list[Torsion]:
-    """Bonds about which a part of the molecule turns, methyl and hydroxyl groups included.
+    """Rotatable bonds, including those of methyl and hydroxyl groups.
 
     Args:
-        configuration: at rest.
-        smiles: of the same molecule, its atoms in the same order; without one RDKit tells the bonds by the geometry.
+        configuration: usually the minimum.
+        smiles: of the same molecule with the same order of atoms; None to find the bonds from the geometry with RDKit.
 
     Raises:
-        ValueError: when it cannot.
+        ValueError: if RDKit cannot find the bonds.
     """
     from rdkit import Chem
 
@@ -107,25 +107,22 @@ def _perceive(configuration: Configuration) -> Any:
     from rdkit import Chem, rdBase
     from rdkit.Chem import rdDetermineBonds
 
-    lines = [f"{s} {x:.8f} {y:.8f} {z:.8f}" for s, (x, y, z) in _atoms(configuration)]
+    atoms = zip(configuration.symbols, configuration.positions, strict=True)
+    lines = [f"{s} {x:.8f} {y:.8f} {z:.8f}" for s, (x, y, z) in atoms]
     with rdBase.BlockLogs():
         molecule = Chem.MolFromXYZBlock("\n".join([str(len(lines)), "", *lines]))
         rdDetermineBonds.DetermineBonds(molecule, charge=configuration.charge)
     return molecule
 
 
-def _atoms(configuration: Configuration) -> list[tuple[str, Floats]]:
-    return list(zip(configuration.symbols, configuration.positions, strict=True))
-
-
 def _heaviest(molecule: Any, atom: int, other: int) -> int:
-    """The neighbour of an atom, the other end of the bond apart, by which a chemist would tell the angle."""
+    """The heaviest neighbour of an atom, without ``other``, the other end of the bond."""
     neighbours = [n for n in molecule.GetAtomWithIdx(atom).GetNeighbors() if n.GetIdx() != other]
     return int(min(neighbours, key=lambda n: (-n.GetAtomicNum(), n.GetIdx())).GetIdx())
 
 
 def scan(calculator: Any, minimum: Configuration, torsion: Torsion, bonds: npt.NDArray[np.bool_]) -> Profile:
-    """Turn about a bond in both directions from the minimum, relaxing everything but the angle.
+    """Relaxed scan of a torsion in both directions from the minimum.
 
     Args:
         calculator: an ASE calculator.
@@ -136,7 +133,7 @@ def scan(calculator: Any, minimum: Configuration, torsion: Torsion, bonds: npt.N
     atoms: Any = minimum.to_atoms()
     atoms.calc = calculator
     rest = float(atoms.get_potential_energy())
-    # Both ways end half a turn away; the lower of them has relaxed better.
+    # Both directions end at 180°; keep the lower energy.
     last = min(forth.pop(), back.pop(), key=lambda point: point[1])
     points = [*reversed(back), (minimum, rest), *forth, last]
     turns: Floats = STEP * np.arange(1 - half, half + 1, dtype=np.float64)
@@ -151,7 +148,7 @@ def _turn(
     step: float,
     count: int,
 ) -> list[tuple[Configuration, float]]:
-    """Geometries and energies (eV) after each step, each relaxed from the one before."""
+    """Geometry and energy (eV) of each step, relaxed from the previous one."""
     from ase.constraints import FixInternals
     from ase.optimize import BFGS
 
@@ -173,10 +170,10 @@ def _turn(
 
 
 def points_to_label(profile: Profile, count: int) -> list[int]:
-    """Points of a profile that tell most: the top of the barrier, then those furthest from what is known.
+    """Indices of the points to label: the top of the barrier, then those farthest from the labelled angles.
 
     Args:
-        count: how many, the minimum itself not counted.
+        count: number of points, without the minimum.
     """
     angles = np.radians(profile.turns)
     known = [int(np.flatnonzero(profile.turns == 0)[0]), int(profile.energies.argmax())]
@@ -195,11 +192,13 @@ def compare_torsion(
     *,
     asked: int,
 ) -> TorsionComparison:
-    """The model's profile against the accurate energies (eV) of some of its points, by index.
+    """Compare a model's profile with accurate energies of some points.
 
     Args:
-        minimum_energy: eV, accurate, at the model's minimum.
-        asked: points that were to be labelled.
+        name, turns, energies: see :class:`TorsionComparison`.
+        minimum_energy: eV, accurate energy at the model's minimum.
+        labelled: accurate energies, eV, by index of the point.
+        asked: number of points to be labelled.
     """
     points = np.array(sorted(labelled), dtype=np.int64)
     own = np.asarray(energies, dtype=np.float64)

@@ -1,8 +1,7 @@
-"""What a model's help was worth in accurate labels: how many a model without it would have needed for the same error.
+"""Number of accurate labels with which ``scratch`` would reach the error of a model.
 
-A power law through the errors of ``scratch`` models with different numbers of labels, all measured on the same frames
-(:mod:`asteroid.validation.errors`), is read off at the error of the finished model. The models come from
-:mod:`asteroid.stages.curve`; the report says what was found and how sure it is.
+A power law is fitted to the errors of ``scratch`` models with different numbers of labels, on the same frames.
+:mod:`asteroid.stages.curve` trains these models; the report shows the result.
 """
 
 from collections.abc import Mapping
@@ -19,19 +18,18 @@ Floats = npt.NDArray[np.float64]
 RESAMPLES = 2000
 """Bootstrap samples: the ends of a 95% interval then move by about 1% of their value from seed to seed."""
 REACH = 10.0
-"""How many times as many labels as any of the models had are named at most: a power law through a few points says
-nothing beyond."""
+"""Largest factor of extrapolation beyond the measured numbers of labels: a power law of few points holds no further."""
 
 
 @dataclass(frozen=True)
 class Worth:
-    """How many accurate labels ``scratch`` would need.
+    """Number of accurate labels that ``scratch`` needs for the error of the finished model.
 
     Args:
-        labels: for the error of the finished model; None where that is out of reach of the curve.
-        low, high: 95% interval by resampling the test frames, not trainings; None for an end that is out of reach.
+        labels: None beyond the largest extrapolation.
+        low, high: 95% bootstrap interval over test frames, not over trainings; None beyond the largest extrapolation.
         exponent: b in error ∝ labels^(−b).
-        measured: whether the error lies between those of the models, and nothing is extrapolated.
+        measured: whether the number is interpolated.
     """
 
     labels: float | None
@@ -43,11 +41,11 @@ class Worth:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A model of accurate labels alone, on the certificate's test frames.
+    """Errors of a ``scratch`` model on the certificate's test frames.
 
     Args:
-        labels: accurate labels that it had, held-out ones included.
-        force_mae: eV/Å; None where no label has forces.
+        labels: number of accurate labels, held-out ones included.
+        force_mae: eV/Å; None if no label has forces.
         energy_mae: eV/atom.
     """
 
@@ -59,10 +57,10 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """How the error of accurate labels alone falls with their number.
+    """Learning curve of ``scratch``.
 
     Args:
-        points: fewest labels first.
+        points: in order of their numbers of labels.
         worth: None with fewer than two points.
     """
 
@@ -71,11 +69,11 @@ class LearningCurve:
 
 
 def labels_needed(model: Errors, scratch: Mapping[int, Errors], *, seed: int = 0) -> Worth | None:
-    """How many accurate labels would bring ``scratch`` to the error of a model; None for less than two scratch models.
+    """Number of accurate labels with which ``scratch`` reaches the error of a model; None for fewer than two models.
 
     Args:
-        model: of the finished model.
-        scratch: by the number of accurate labels that the model had, held-out ones included.
+        model: errors of the finished model.
+        scratch: errors of scratch models, by their numbers of accurate labels, held-out ones included.
         seed: of the bootstrap.
 
     Raises:
@@ -103,7 +101,7 @@ def labels_needed(model: Errors, scratch: Mapping[int, Errors], *, seed: int = 0
 
 
 def _needed(ours: Floats, theirs: Floats, counts: Floats, picks: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Labels and exponent for each row of picks; endless, or none, where more labels do not help."""
+    """Number of labels and exponent for each row of picks; if the error does not fall with labels, infinite or 0."""
     tiny = np.finfo(np.float64).tiny
     target = np.log(np.maximum(ours[picks].sum(axis=1), tiny))
     errors = np.log(np.maximum(theirs[:, picks].sum(axis=2), tiny))

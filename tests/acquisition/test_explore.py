@@ -11,7 +11,7 @@ from asteroid.acquisition.explore import (
     KEPT,
     candidates_of,
     known_limit,
-    region_judge,
+    region_criterion,
     turned,
 )
 from asteroid.chemistry.bonds import bonded, distances
@@ -96,6 +96,6 @@ def test_a_replica_ends_where_the_molecule_does_or_where_its_committee_is_lost()
     screen = Screen.of(METHANOL)
     for known, expected in ((uncertainty, None), (uncertainty / 100, "the error may be more than")):
         calibration = calibrate([known] * 20, [known] * 20)
-        reasons = region_judge(screen, models, calibration, METHANOL)(np.stack([METHANOL.positions, broken]))
+        reasons = region_criterion(screen, models, calibration, METHANOL)(np.stack([METHANOL.positions, broken]))
         assert reasons[1] == "bond broken"
         assert reasons[0] is expected or (reasons[0] or "").startswith(expected or "!")

@@ -56,3 +56,12 @@ def price(level: LevelOfTheory, molecule: Configuration) -> float:
 @pytest.mark.parametrize("accurate", ["gfn1-xtb", "potential:so3lr", "ccsd(t)-f12/cc-pvtz"])
 def test_below_a_level_without_a_basis_set_or_of_elsewhere_there_is_none(ethanol: Configuration, accurate: str) -> None:
     assert candidates(GFN2, LevelOfTheory.parse(accurate, imported=True), ethanol) == []
+
+
+def test_parts_of_a_composite_level_come_first_the_positive_ones_before_the_others(ethanol: Configuration) -> None:
+    accurate = LevelOfTheory.parse("mp2/cc-pvtz + ccsd(t)/cc-pvdz - mp2/cc-pvdz")
+    found = [str(level) for level in candidates(GFN2, accurate, ethanol)]
+    assert set(found[:2]) == {"mp2/cc-pvtz", "ccsd(t)/cc-pvdz"}
+    assert found[2] == "mp2/cc-pvdz"
+    assert len(found) == MOST
+    assert found[3].removeprefix("df-").startswith("hf/")

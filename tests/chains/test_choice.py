@@ -65,3 +65,22 @@ def test_what_cannot_be_paid_is_no_chain_and_of_two_alike_the_shorter_is_chosen(
     found = chains("cheap", "accurate", ["middle"], hardly, PRICES, 540.0, least=5, most=MOST, pilot={"middle": 0.0})
     assert [chain.levels for chain in found] == [("middle", "accurate"), ("accurate",)]
     assert choose(found).levels == ("accurate",)
+
+
+def test_labels_that_are_part_of_accurate_ones_are_paid_once() -> None:
+    best = next(c for c in promised(540.0, parts=["middle"]) if c.levels == ("middle", "accurate"))
+    middle, accurate = best.labels
+    assert best.core_seconds == pytest.approx(middle * PRICES["middle"] + accurate * (9.0 - PRICES["middle"]))
+    assert best.core_seconds <= 540.0
+    apart = next(c for c in promised(540.0) if c.levels == ("middle", "accurate"))
+    assert best.error < apart.error
+
+
+def test_a_level_all_of_whose_parts_are_in_the_chain_costs_nothing_more() -> None:
+    prices = {"middle": 4.0, "accurate": 4.0}
+    found = chains(
+        "cheap", "accurate", ["middle"], CURVES, prices, 400.0, least=5, most=MOST, pilot={}, parts=["middle"]
+    )
+    best = next(chain for chain in found if chain.levels == ("middle", "accurate"))
+    assert best.labels[1] == MOST["accurate"]
+    assert best.core_seconds <= 400.0

@@ -375,3 +375,9 @@ def test_a_manifest_goes_on_with_imported_frames_of_its_molecule_alone(store: St
     assert len(store.labels("m", CHEAP)) == 30
     load(store, tmp_path / "a.npz", level=FOREIGN)
     assert set(store.levels("m")) == {CHEAP, FOREIGN, molecule.cheap}
+
+
+def test_labels_of_a_composite_level_are_imported_at_its_parts(store: Store, tmp_path: Path) -> None:
+    level = LevelOfTheory.parse("mp2/cc-pvtz + ccsd(t)/cc-pvdz - mp2/cc-pvdz")
+    (problem,) = problems(store, write_npz(tmp_path / "a.npz", springs(20)), level=level)
+    assert problem.endswith("import the labels of its parts: mp2/cc-pvdz, mp2/cc-pvtz, ccsd(t)/cc-pvdz")

@@ -34,9 +34,7 @@ def test_the_certificate_in_the_ui_gives_the_three_answers_of_the_report_with_th
     molecule = MoleculeSettings(name="water", smiles="O", cheap=CHEAP, accurate=ACCURATE)
     text = certificate_markdown(store, molecule, outcome)
     assert text.startswith("# water: NOT certified")
-    places = [
-        text.index(heading) for heading in ("## How good", "## What it cost", "## What that bought", "| requirement")
-    ]
+    places = [text.index(heading) for heading in ("## Accuracy", "## Cost", "## Gain", "| requirement")]
     assert places == sorted(places)
     for answer in store.read_json(f"{FOLDER}/answers.json").values():
         assert answer["figure"] in text

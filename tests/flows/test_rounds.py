@@ -13,7 +13,7 @@ from asteroid.manifest import AcquisitionSettings, MoleculeSettings
 from asteroid.pipeline.local import LocalRunner
 from asteroid.pipeline.order import run_rounds
 from asteroid.store import Store
-from asteroid.store.round_records import Decision, ErrorInterval, PickedFrame, Purchase, RoundCost, RoundRecord
+from asteroid.store.round_records import Decision, ErrorInterval, LabelChoice, PickedFrame, RoundCost, RoundRecord
 from flows.markdown import rounds_markdown
 
 LOOP = AcquisitionSettings(
@@ -52,9 +52,9 @@ def test_the_table_of_rounds_says_what_was_picked_why_it_goes_on_and_what_it_cos
         "| it pays |" in rows
     )
     assert rows[-1] == "Ended: enough."
-    failed = replace(record, because=("Error of torsion energies",), bought=Purchase("energies", ""))
+    failed = replace(record, because=("Error of torsion energies",), bought=LabelChoice("energies", ""))
     assert (
-        "1 from turned bonds; energies alone (the certificate before had failed in: Error of torsion energies) |"
+        "1 from turned bonds; energies alone (the previous certificate failed in: Error of torsion energies) |"
         in rounds_markdown("water", [failed])
     )
 

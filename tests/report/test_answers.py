@@ -16,15 +16,15 @@ from asteroid.store.round_records import RoundCost
 from asteroid.usage import Usage
 from asteroid.validation.certificate import Certificate
 from asteroid.validation.intervals import Estimate
-from asteroid.validation.line import judged_again
+from asteroid.validation.line import remake_line
 from asteroid.validation.worth import CurvePoint, LearningCurve, Worth
 from tests.report.test_rounds import make_rounds
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
 COSTS = [
     Cost("cheap labels", 100.0, "cheap labels"),
-    Cost("accurate labels that trained it", 5000.0, "accurate labels"),
-    Cost("accurate labels that only judge it", 2100.0, "accurate labels", judges=True),
+    Cost("accurate labels for training", 5000.0, "accurate labels"),
+    Cost("accurate labels for validation", 2100.0, "accurate labels", validates=True),
     Cost("training", 2800.0, "training"),
 ]
 
@@ -40,10 +40,10 @@ def line(stage: str, left: float, *, least: float, spent: float = 0.0) -> dict:
 @pytest.mark.parametrize(
     ("most", "least", "verdict"),
     [
-        (7200.0, 7200.0, "as quoted."),
-        (9000.0, 6000.0, "as quoted."),
-        (3550.0, 3550.0, "2.0 times as much as was quoted."),
-        (20000.0, 14200.0, "50% less than was quoted."),
+        (7200.0, 7200.0, "as estimated."),
+        (9000.0, 6000.0, "as estimated."),
+        (3550.0, 3550.0, "2.0 times the estimate."),
+        (20000.0, 14200.0, "50% less than estimated."),
     ],
 )
 def test_the_cost_is_held_against_the_quote_of_the_same_stages(most, least, verdict):
@@ -51,8 +51,8 @@ def test_the_cost_is_held_against_the_quote_of_the_same_stages(most, least, verd
     found = answer(make_certificate(), make_card(), COSTS, quoted=quoted(most, least)).cost
     assert found.figure == "2.78 core-hours"
     assert found.sentences[-1].endswith(verdict)
-    assert found.sentences[0] == "1% for cheap labels, 71% for accurate labels, 28% for training."
-    assert found.sentences[1] == "21% of it only judged the model."
+    assert found.sentences[0] == "1% cheap labels, 71% accurate labels, 28% training."
+    assert found.sentences[1] == "21% were for validation and comparison."
 
 
 def test_a_quote_counts_what_had_been_spent_and_only_what_has_an_account():
@@ -76,7 +76,7 @@ def test_rounds_are_paid_for_by_their_own_account(store):
     assert costs["training in 3 rounds"] == 900.0
     assert costs["committees and exploration"] == 60.0
     # A round trained the other one.
-    assert costs["training the model compared with"] == 800.0
+    assert costs["training 1 model for comparison"] == 800.0
     assert "training" not in costs
 
 
@@ -101,7 +101,7 @@ def test_every_model_that_was_compared_with_is_paid_for_once(store):
     card = make_card(strategy="unweighted", parents={})
     scratch = make_scratch_card()
     found = collect_costs(store, "water", card, scratch, compared=["half", scratch.model_id])
-    assert found[-1] == Cost("training the 2 models compared with", 8000.0, "training", judges=True)
+    assert found[-1] == Cost("training 2 models for comparison", 8000.0, "training", validates=True)
 
 
 def test_an_analytic_hessian_is_a_cost_of_judging(store):
@@ -110,7 +110,7 @@ def test_an_analytic_hessian_is_a_cost_of_judging(store):
         path = f"{paths.analytic_hessians('water', card.accurate)}/{name}.json"
         records.write(store, path, AnalyticHessian(None, seconds, "no convergence"))
     found = collect_costs(store, "water", card, None)
-    assert Cost("analytic second derivatives", 7.5, "accurate labels", judges=True) in found
+    assert Cost("analytic second derivatives", 7.5, "accurate labels", validates=True) in found
 
 
 def curve(**changes) -> LearningCurve:
@@ -124,19 +124,21 @@ def curve(**changes) -> LearningCurve:
 
 def test_the_worth_of_the_cheap_labels_is_said_with_its_interval_and_where_it_comes_from():
     sentence = worth_sentence(make_card(), curve(), 36.0)
-    assert sentence.startswith("Without the cheap labels, about 71 accurate labels would have been needed")
-    assert "7.1 times as many (95% interval 40 to 160; a power law through models with 5 and 10 labels" in sentence
+    assert sentence.startswith(
+        "Without the cheap labels, the same error would take about 71 accurate labels, 7.1 times"
+    )
+    assert "as many (95% interval 40 to 160; power law through models with 5 and 10 labels)" in sentence
     # 61.3 labels of 36 s.
-    assert sentence.endswith("The further labels would have cost about 0.61 core-hours.")
+    assert sentence.endswith("The additional labels would cost about 0.61 core-hours.")
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"high": None}, "95% interval at least 40"),
-        ({"low": None, "high": None}, "95% interval open at both ends"),
-        ({"labels": None, "low": None, "high": None}, "cannot be said"),
-        ({"measured": True}, "read off models with 5 and 10 labels"),
+        ({"low": None, "high": None}, "no interval"),
+        ({"labels": None, "low": None, "high": None}, "too far from the measured models with 5 and 10 labels"),
+        ({"measured": True}, "interpolated between models with 5 and 10 labels"),
     ],
 )
 def test_an_end_that_is_out_of_reach_is_not_made_up(changes, said):
@@ -146,13 +148,13 @@ def test_an_end_that_is_out_of_reach_is_not_made_up(changes, said):
 def test_fewer_labels_for_the_same_error_are_no_saving():
     sentence = worth_sentence(make_card(), curve(labels=6.0, low=4.0, high=8.0), 36.0)
     assert "0.6 times as many" in sentence
-    assert "would have cost" not in sentence
+    assert "would cost" not in sentence
 
 
 def test_without_a_comparison_nothing_was_bought():
     found = answer(make_certificate(with_scratch=False), make_card(), COSTS).bought
     assert found.figure == ""
-    assert "is not known" in found.sentences[0]
+    assert "is unknown" in found.sentences[0]
 
 
 def test_a_group_is_decided_by_the_line_that_is_farthest_beyond_its_threshold():
@@ -161,7 +163,7 @@ def test_a_group_is_decided_by_the_line_that_is_farthest_beyond_its_threshold():
     assert found["Held-out frames"].worst.name == "Force MAE"
     assert found["Held-out frames"].closeness > 1
     assert found["Minimum"].state == "passed"
-    assert found["On its own MD"].state == "not checked"
+    assert found["Model's own MD"].state == "not checked"
 
 
 def test_a_failed_line_decides_its_group_however_near_the_others_are():
@@ -174,12 +176,16 @@ def test_the_error_on_its_own_dynamics_is_said_where_there_is_one():
     certificate = make_certificate()
 
     def found(value: float | None) -> Certificate:
-        lines = (judged_again(e, value=value, checked=True) if "own MD" in e.name else e for e in certificate.lines)
+        lines = (remake_line(e, value=value, checked=True) if "own MD" in e.name else e for e in certificate.lines)
         return replace(certificate, lines=tuple(lines))
 
     sentences = answer(found(0.0123), make_card(), COSTS).good.sentences
-    assert any("fresh accurate labels find 0.0123 eV/Å (0.0500 was asked for)" in said for said in sentences)
-    assert answer(found(None), make_card(), COSTS).good.sentences[1].startswith("Where its own dynamics lead it")
+    assert any("the force error is 12.3 meV/Å (limit 50 meV/Å)" in said for said in sentences)
+    assert (
+        answer(found(None), make_card(), COSTS)
+        .good.sentences[1]
+        .startswith("In the model's own MD, the force error is unknown")
+    )
 
 
 def test_a_few_minutes_are_told_in_seconds():

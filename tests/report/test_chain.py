@@ -58,7 +58,7 @@ def test_the_page_says_what_was_promised_and_which_chains_there_were(store):
     card = replace(card, accurate="ccsd(t)/cc-pvdz", settings={**card.settings, "ladder": ["hf/6-31g"]})
     page = Path(write_report(store, "water", make_certificate(), card, make_scratch_card(), folder=FOLDER)).read_text()
     text = Page(page).text
-    assert "It promised that corrected labels are off by 12.3 meV/Å" in text
+    assert "Expected force error of corrected labels: 12.3 meV/Å" in text
     assert "90 hf/6-31g → 15 ccsd(t)/cc-pvdz (chosen)" in text
     assert "34.5" in text
     alone = make_card()

@@ -53,7 +53,7 @@ def test_the_model_that_needs_the_cheap_method_is_marked():
 
 def test_one_seed_is_said_to_be_one():
     text = page(make_comparison(seeds=(0,))).text
-    assert "One seed: how much another draw of labels would change these numbers is not known." in text
+    assert "One seed: the spread between draws of labels is unknown." in text
     assert "±" not in text
 
 
@@ -87,8 +87,8 @@ def test_energies_are_compared_where_no_test_label_has_forces():
 
 def test_a_comparison_without_scratch_has_no_ratio_to_it():
     text = page(make_comparison({"unweighted": 1.0, "weighted": 0.9})).text
-    assert "over that of unweighted" in text
-    assert "over that of scratch" not in text
+    assert "error / that of unweighted" in text
+    assert "error / that of scratch" not in text
 
 
 def test_warnings_about_the_weights_are_on_the_page():

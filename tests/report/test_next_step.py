@@ -30,7 +30,9 @@ def test_a_missed_error_asks_for_labels_by_how_far_it_is_off_with_their_price_an
         force_mae=errors.force_mae.low / 1.5, energy_mae=1.0, nve_drift=0.01, minimum_force=5.0, minimum_rmsd=0.5
     )
     said = step(thresholds=thresholds)
-    assert said.startswith("Next: 40 more accurate labels that train it, about 0.4 core-hours, as it misses force MAE.")
+    assert said.startswith(
+        "Next: 40 more accurate labels for training, about 0.4 core-hours, because it fails force MAE."
+    )
     assert said.endswith("Write budget: {accurate: 80}")
     loop = step(replace(SPENT, rounds_allowed=2), thresholds=thresholds)
     assert loop.endswith("Write budget: {accurate: 80} and acquisition: {certify_rounds: 3}")
@@ -43,7 +45,7 @@ def test_a_molecule_that_only_judges_buys_no_labels_of_its_own_to_train_on():
     )
     certificate = replace(make_certificate(thresholds=thresholds), model="alcohols", unseen=True)
     said = next_step(certificate, SPENT)
-    assert said.startswith("Next: as it misses force MAE, move this molecule from judge to molecules of the model ")
+    assert said.startswith("Next: because it fails force MAE, move this molecule from judge to molecules of the model ")
     assert "budget" not in said
 
 

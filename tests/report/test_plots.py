@@ -11,7 +11,7 @@ from asteroid.report import answer_plots
 from asteroid.report.dynamics_plots import draw_temperatures
 from asteroid.report.groups import group_lines
 from asteroid.report.smoothing import best_bandwidth, smooth
-from asteroid.validation.line import judged
+from asteroid.validation.line import make_line
 from tests.validation.certificates import make_certificate, measured
 
 
@@ -65,7 +65,7 @@ def test_seventy_values_show_the_peaks_of_their_distribution_and_no_others(means
 @pytest.mark.parametrize(
     ("quantity", "unit", "value", "said"),
     [
-        ("Accurate force at the model's minimum", "eV/Å", 0.0712, "0.0712 eV/Å"),
+        ("Accurate force at the model's minimum", "eV/Å", 0.0712, "71.2 meV/Å"),
         ("Distance to the accurate minimum", "Å", 0.213, "0.213 Å"),
         ("Distance to the accurate minimum", "Å", 8.03e-5, "8.03 × 10⁻⁵ Å"),
     ],
@@ -73,8 +73,8 @@ def test_seventy_values_show_the_peaks_of_their_distribution_and_no_others(means
 def test_a_failed_bar_names_its_quantity_and_unit(monkeypatch, quantity, unit, value, said):
     drawn = []
     monkeypatch.setattr(answer_plots, "to_png", lambda figure: drawn.append(figure) or b"")
-    line = judged(quantity, value, unit, value / 2, "<=")
-    answer_plots.how_good(group_lines(replace(make_certificate(), lines=(line,))))
+    line = make_line(quantity, value, unit, value / 2, "<=")
+    answer_plots.accuracy(group_lines(replace(make_certificate(), lines=(line,))))
     texts = [text.get_text() for text in drawn[0].axes[0].texts]
     assert {"Minimum", quantity, said} <= set(texts)
 

@@ -16,9 +16,9 @@ from asteroid.store.round_records import (
     ErrorInterval,
     ExplorationSummary,
     ExploringReplica,
+    LabelChoice,
     Option,
     PickedFrame,
-    Purchase,
     RoundCost,
     RoundRecord,
 )
@@ -98,9 +98,9 @@ def test_a_page_tells_what_each_round_picked_why_and_what_came_of_it(looped):
     html = Path(write_report(looped, "water", content, make_card(), make_scratch_card(), folder=FOLDER)).read_text()
     text = Page(html).text
     assert "<script" not in html
-    assert "bought in 3 rounds, each picked by the criterion committee+diverse" in text
+    assert "3 rounds of accurate labels, picked with the previous model by the criterion committee+diverse" in text
     assert "4 from exploration, 2 from sampled" in text
-    assert "error expected below 100 to 140 meV/Å" in text
+    assert "error bound 100 to 140 meV/Å" in text
     assert f"2 trajectories, 1.25 ps; stopped: 1 × {HOSTILE}; 40 frames kept, dropped: 2 fused atoms" in text
     assert "All 3 rounds are done" in text
     # Bounds of 0.10 to 0.15, errors of 0.02 to 0.12 eV/Å: all hold.
@@ -142,9 +142,9 @@ def test_a_model_of_one_round_has_no_section_of_rounds(store):
 def test_a_round_that_a_failed_certificate_ordered_and_one_that_bought_energies_say_so() -> None:
     first, second, third = make_rounds()
     options = (Option("forces", 1.0, 0.1, 1.0), Option("energies", 1.0, 0.1, 2.0))
-    second = replace(second, bought=Purchase("energies", "measured on 10 labels", options))
+    second = replace(second, bought=LabelChoice("energies", "measured on 10 labels", options))
     context = rounds_context([first, second, replace(third, because=("Error of torsion energies",))])
     assert context is not None
     _, bought, ordered = context.rows
-    assert bought.why.startswith("energies alone: measured on 10 labels; error expected below")
-    assert ordered.why.startswith("the certificate before had failed in: Error of torsion energies; ")
+    assert bought.why.startswith("energies alone: measured on 10 labels; error bound")
+    assert ordered.why.startswith("the previous certificate failed: Error of torsion energies; ")

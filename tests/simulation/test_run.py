@@ -135,24 +135,24 @@ def test_a_traced_simulation_goes_on_bit_for_bit(formaldehyde):
 
 
 def end_at(when):
-    """A judge that ends the replicas listed for each of its calls, by their place among the running ones."""
+    """A stop criterion that ends the replicas listed for each of its calls, by their place among the running ones."""
     calls = iter(when)
 
-    def judge(positions):
+    def stop(positions):
         ended = next(calls, ())
         return ["told to" if place in ended else None for place in range(len(positions))]
 
-    return judge
+    return stop
 
 
 def test_a_replica_that_ends_keeps_its_frames_while_the_others_go_on(mace, formaldehyde):
     starts = [formaldehyde] * 4
     free = run(mace, starts)
     # The first ends and stays in the batch; then two of the other three, and the batch shrinks.
-    judged = run(mace, starts, judge=end_at([(), (0,), (), (0, 2)]))
-    assert [r.reason for r in judged] == ["told to", "told to", None, "told to"]
-    assert [r.survived for r in judged] == [0.005, 0.015, 0.05, 0.015]
-    for one, whole in zip(judged, free, strict=True):
+    stopped = run(mace, starts, stop=end_at([(), (0,), (), (0, 2)]))
+    assert [r.reason for r in stopped] == ["told to", "told to", None, "told to"]
+    assert [r.survived for r in stopped] == [0.005, 0.015, 0.05, 0.015]
+    for one, whole in zip(stopped, free, strict=True):
         count = len(one.times)
         # Another size of the batch may add in another order: 1e-12 after a few femtoseconds.
         np.testing.assert_allclose(one.positions, whole.positions[:count], atol=1e-10)
@@ -166,7 +166,7 @@ def test_a_simulation_killed_after_a_replica_ended_goes_on_bit_for_bit(mace, for
     starts, options = [formaldehyde] * 4, {"duration": 0.1}
     longest = sorted(lengths(replica.positions).max() for replica in run(mace, starts, **options))
     limit = (longest[1] + longest[2]) / 2
-    options["judge"] = lambda positions: ["stretched" if length > limit else None for length in lengths(positions)]
+    options["stop"] = lambda positions: ["stretched" if length > limit else None for length in lengths(positions)]
     whole = run(mace, starts, **options)
     assert [replica.reason for replica in whole].count("stretched") == 2
     last = max(replica.survived for replica in whole if not replica.stable)
@@ -203,7 +203,7 @@ def test_a_temperature_that_runs_away_ends_its_replica():
 
 def test_a_simulation_ends_when_all_its_replicas_have(formaldehyde):
     calls = []
-    found = run(well(), [formaldehyde] * 2, judge=lambda p: ["no"] * len(p), on_progress=lambda d, t: calls.append(d))
+    found = run(well(), [formaldehyde] * 2, stop=lambda p: ["no"] * len(p), on_progress=lambda d, t: calls.append(d))
     assert [r.survived for r in found] == [0.0, 0.0]
     assert calls == []
 

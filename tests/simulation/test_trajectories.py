@@ -21,7 +21,7 @@ def replicas(formaldehyde):
         duration=0.02,
         interval=5.0,
         seeds=[1, 2],
-        judge=lambda positions: next(calls, [None] * len(positions)),
+        stop=lambda positions: next(calls, [None] * len(positions)),
     )
 
 

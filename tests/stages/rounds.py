@@ -11,7 +11,7 @@ from asteroid import stages
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import die_with_starting_thread
 from asteroid.stages import NextRound
-from asteroid.stages.rounds import labels_of, with_labels
+from asteroid.stages.round_files import labels_of, with_labels
 from asteroid.store import Store
 
 

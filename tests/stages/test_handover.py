@@ -16,7 +16,7 @@ from asteroid.manifest import (
     TrainingSettings,
 )
 from asteroid.stages.models import training_frames
-from asteroid.stages.rounds import with_labels
+from asteroid.stages.round_files import with_labels
 from asteroid.store import Store
 from asteroid.store.models import read_card
 

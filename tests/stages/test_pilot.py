@@ -23,7 +23,10 @@ single_thread_environment()
 
 ACCURATE = LevelOfTheory.parse("ccsd(t)/6-31g*")
 GOOD = LevelOfTheory.parse("mp2/6-31g*")
-PRICES = {ACCURATE: 20.0, GOOD: 1.0}
+SMALL = LevelOfTheory.parse("ccsd(t)/6-31g")
+COMPOSITE = LevelOfTheory.parse("mp2/6-31g* + ccsd(t)/6-31g - mp2/6-31g")
+"""GOOD, and what is missing there from the accurate level."""
+PRICES = {ACCURATE: 20.0, GOOD: 1.0, SMALL: 18.5}
 """Core-seconds; of all other levels 0.5."""
 
 METHANOL = MoleculeSettings(
@@ -41,10 +44,15 @@ def label(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> Non
     if level == molecule.cheap:
         stages.label(store, molecule, level, workers=1)
         return
+    for part in level.computed:
+        make_up(store, molecule, part, store.pending(molecule.name, part, selected_at=level))
+
+
+def make_up(store: Store, molecule: MoleculeSettings, level: LevelOfTheory, ids: list[str]) -> None:
     gfn1, gfn2 = (make_labeller(LevelOfTheory.parse(name)) for name in ("gfn1-xtb", "gfn2-xtb"))
-    part = {ACCURATE: 1.0, GOOD: 0.95}.get(level, 0.0)
+    part = {ACCURATE: 1.0, GOOD: 0.95, SMALL: 0.05}.get(level, 0.0)
     attempts = []
-    for frame in store.frames(molecule.name, ids=store.pending(molecule.name, level)):
+    for frame in store.frames(molecule.name, ids=ids):
         one, two = gfn1.compute(frame.configuration), gfn2.compute(frame.configuration)
         assert one.forces is not None
         assert two.forces is not None
@@ -99,3 +107,32 @@ def test_the_pilot_finds_the_level_that_pays_and_the_decision_stands(tmp_path: P
     assert len(store.selected("methanol", GOOD)) == found.chosen.labels[0]
     other = replace(METHANOL, budget=METHANOL.budget.model_copy(update={"accurate": 60}))
     assert stages.lacks_chain(store, other), "another budget is another choice"
+
+
+@pytest.mark.slow
+def test_parts_of_a_composite_level_are_tried_at_no_cost_and_paid_once(tmp_path: Path) -> None:
+    store, molecule = Store(str(tmp_path / "store")), replace(METHANOL, accurate=COMPOSITE)
+    stages.sample(store, molecule, workers=1)
+    labelled = []
+    while (level := stages.propose_pilot(store, molecule)) is not None:
+        label(store, molecule, level)
+        labelled.append(level)
+    # The parts have their labels with those of the composite level.
+    assert labelled[:2] == [molecule.cheap, COMPOSITE]
+    assert not set(COMPOSITE.computed) & set(labelled)
+    tried = {level: store.selected("methanol", level) for level in COMPOSITE.computed}
+    assert all(len(ids) == FRAMES for ids in tried.values())
+
+    stages.choose_chain(store, molecule)
+    found = read_pilot(store, molecule)
+    assert found is not None
+    assert found.prices[str(COMPOSITE)] == 20.0
+    assert found.chosen.between == (str(GOOD),)
+    middle, accurate = found.chosen.labels
+    others = [level for level in labelled if level not in (molecule.cheap, COMPOSITE)]
+    lost = sum(FRAMES * PRICES.get(level, 0.5) for level in others)
+    assert found.chosen.core_seconds == pytest.approx(1.0 * middle + 19.0 * accurate + lost)
+    settled = stages.with_chain(store, molecule)
+    stages.select(store, settled)
+    assert len(store.selected("methanol", GOOD)) == middle
+    assert set(store.labels("methanol", COMPOSITE)) <= set(store.labels("methanol", GOOD))

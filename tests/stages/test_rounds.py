@@ -25,17 +25,8 @@ from asteroid.processes import single_thread_environment
 from asteroid.simulation.trajectories import StoredTrajectories
 from asteroid.stages.feedback import BEFORE_END, failing_geometries
 from asteroid.stages.own_md import trajectories_folder
-from asteroid.stages.rounds import (
-    decide_next,
-    last_model,
-    model_of,
-    read_step,
-    round_seconds,
-    share_labels,
-    training_settings,
-    trains_on,
-    with_labels,
-)
+from asteroid.stages.round_files import last_model, model_of, read_record, training_settings, trains_on, with_labels
+from asteroid.stages.rounds import decide_next, round_seconds, share_labels
 from asteroid.store import Store, paths, records
 from asteroid.store.records import TorsionScan, TorsionScans
 from asteroid.store.round_records import Explored, Picked, RoundRecord
@@ -124,7 +115,7 @@ def test_what_the_exploration_found_is_in_the_store_group_by_group_and_has_cheap
     done: tuple[Store, MoleculeSettings],
 ) -> None:
     store, molecule = done
-    explored = read_step(store, molecule, Explored, 1)
+    explored = read_record(store, molecule, Explored, 1)
     assert explored is not None
     frames = [frame for frame in store.frames("water") if frame.origin.method == "explore"]
     assert len(frames) == explored.frames > 10
@@ -240,7 +231,7 @@ def first_failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Molecu
     molecule = replace(loaded, validation=validation)
     store = Store(str(manifest.parent / "store"))
     run(store, molecule)
-    assert not stages.order_round(store, molecule).further, "nothing has been judged"
+    assert not stages.request_round(store, molecule).further, "nothing has been judged"
     judge(store, molecule)
     return manifest.parent / "store", molecule
 
@@ -257,9 +248,9 @@ def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until
     failed: tuple[Store, MoleculeSettings],
 ) -> None:
     store, molecule = failed
-    never = stages.order_round(store, changed(molecule, certify_rounds=0))
+    never = stages.request_round(store, changed(molecule, certify_rounds=0))
     assert not never.further
-    ordered = stages.order_round(store, molecule)
+    ordered = stages.request_round(store, molecule)
     assert ordered.further
     assert ON_POLICY in ordered.reason
     # All that is left of the order is in the store, as it is for a flow that was killed here.
@@ -274,7 +265,7 @@ def test_a_failed_certificate_orders_a_round_that_explores_where_it_failed_until
     assert judging.isdisjoint([*card["accurate_train"], *card["accurate_valid"]])
     assert all(len(ids) == len(set(ids)) for ids in attempts(store, molecule).values())
     judge(store, molecule)
-    end = stages.order_round(store, molecule)
+    end = stages.request_round(store, molecule)
     assert not end.further
     assert end.reason.endswith("the budget of 14 accurate labels is spent, at " + end.reason.rpartition("at ")[2])
 
@@ -381,13 +372,13 @@ def test_killed_while_it_explores_labels_and_trains_it_picks_the_same_and_labels
     def exploring() -> bool:
         # A member of the committee is trained, so the MD is about to begin.
         members = [p for p in root.glob("models/water/*/card.json") if '"member"' in p.read_text()]
-        return bool(members) and read_step(store, molecule, Explored, 1) is None
+        return bool(members) and read_record(store, molecule, Explored, 1) is None
 
     def labelling() -> bool:
-        return read_step(store, molecule, Picked, 1) is not None
+        return read_record(store, molecule, Picked, 1) is not None
 
     def training() -> bool:
-        ready = read_step(store, molecule, Picked, 1) is not None and not store.pending("water", molecule.accurate)
+        ready = read_record(store, molecule, Picked, 1) is not None and not store.pending("water", molecule.accurate)
         return ready and any(root.glob("checkpoints/water/*/*"))
 
     moments: Mapping[str, Callable[[], bool]] = {"exploring": exploring, "labelling": labelling, "training": training}
@@ -403,9 +394,9 @@ def test_killed_while_it_explores_labels_and_trains_it_picks_the_same_and_labels
         kill(driver)
         assert len(stages.read_rounds(store, molecule)) == 1, name
     subprocess.run(command, env=environment, check=True)
-    first, second = (read_step(undisturbed, molecule, Picked, n) for n in (0, 1))
-    assert first == read_step(store, molecule, Picked, 0)
-    again = read_step(store, molecule, Picked, 1)
+    first, second = (read_record(undisturbed, molecule, Picked, n) for n in (0, 1))
+    assert first == read_record(store, molecule, Picked, 0)
+    again = read_record(store, molecule, Picked, 1)
     assert second is not None
     assert again is not None
     assert [f.frame_id for f in again.picked] == [f.frame_id for f in second.picked]

@@ -7,7 +7,8 @@ import pytest
 from asteroid import stages
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import single_thread_environment
-from asteroid.stages.rounds import Round, labels_of, last_model, loop_folder, model_of, round_seconds, with_labels
+from asteroid.stages.round_files import Round, labels_of, last_model, loop_folder, model_of, with_labels
+from asteroid.stages.rounds import round_seconds
 from asteroid.store import Store
 from asteroid.store.models import read_card
 from tests.stages.rounds import run

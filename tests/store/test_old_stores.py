@@ -68,7 +68,8 @@ def test_a_moved_manifest_goes_on_with_its_rounds(store: Store, tmp_path: Path) 
         path.write_bytes(b"a model")
         return dataclasses.replace(H2, training=H2.training.model_copy(update={"foundation": str(path)}))
 
-    from asteroid.stages.rounds import begin_rounds, loop_folder
+    from asteroid.stages.round_files import loop_folder
+    from asteroid.stages.rounds import begin_rounds
 
     here, there = starting_from(tmp_path / "here/start.model"), starting_from(tmp_path / "there/start.model")
     assert not next_round(store, here).picked

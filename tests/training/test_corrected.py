@@ -19,7 +19,7 @@ from asteroid.store.models import Card
 from asteroid.store.rows import Attempt
 from asteroid.strategies import Phase
 from asteroid.training.blend import Correction, blend, train_network, wants_network
-from asteroid.training.correction import learn_alone, learn_steps, lift, set_aside_broken
+from asteroid.training.correction import learn_alone, learn_steps, lift, remove_outliers
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.held_out import HeldOut
 from asteroid.training.kernel import KernelModel
@@ -174,7 +174,7 @@ def test_exchanged_cheap_labels_are_set_aside_and_sound_ones_are_kept(water: Lab
     for cheap in (water.cheap, [*water.cheap[:-3], *swapped]):
         levels = [by_id(cheap), accurate]
         labels = lift(levels, learn_steps(levels))
-        kept, count = set_aside_broken(labels, *levels, learn_alone(*levels))
+        kept, count = remove_outliers(labels, *levels, learn_alone(*levels))
         found.append({f.frame_id for f in labels} - {f.frame_id for f in kept})
         assert count == len(found[-1])
     sound, broken = found

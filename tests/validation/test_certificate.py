@@ -13,7 +13,7 @@ from asteroid.validation.certificate import IMAGINARY_NOISE, Certificate, Looks
 from asteroid.validation.errors import measure_errors
 from asteroid.validation.evidence import Evidence, evidence_lines
 from asteroid.validation.intervals import Estimate
-from asteroid.validation.line import NO_FORCES, OPEN, Remedy, judged, judged_again
+from asteroid.validation.line import NO_FORCES, OPEN, Remedy, make_line, remake_line
 from asteroid.validation.survival import kaplan_meier
 from tests.validation.certificates import as_if_longer, make_certificate, make_energy_only_certificate, measured
 
@@ -36,8 +36,8 @@ def test_one_line_that_fails_fails_the_certificate():
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
 def test_an_exact_line_passes_when_its_comparison_holds_and_fails_when_not(value, threshold):
-    assert judged("x", value, "", threshold, "<=").state == ("passed" if value <= threshold else "failed")
-    assert judged("x", value, "", threshold, ">=").state == ("passed" if value >= threshold else "failed")
+    assert make_line("x", value, "", threshold, "<=").state == ("passed" if value <= threshold else "failed")
+    assert make_line("x", value, "", threshold, ">=").state == ("passed" if value >= threshold else "failed")
 
 
 @pytest.mark.parametrize(
@@ -52,18 +52,18 @@ def test_an_exact_line_passes_when_its_comparison_holds_and_fails_when_not(value
     ],
 )
 def test_a_line_is_decided_by_the_bound_that_is_farther_from_passing(comparison, low, high, state):
-    line = judged("x", (low + high) / 2, "", 1.0, comparison, low=low, high=high, confidence=0.95)
+    line = make_line("x", (low + high) / 2, "", 1.0, comparison, low=low, high=high, confidence=0.95)
     assert line.state == state
     # Too little evidence never passes, and may show all the same that a threshold is missed.
-    assert judged_again(line, enough=False).state == (OPEN if state == "passed" else state)
-    assert judged_again(line, checked=False).state == "not checked"
+    assert remake_line(line, enough=False).state == (OPEN if state == "passed" else state)
+    assert remake_line(line, checked=False).state == "not checked"
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), float("-inf")])
 def test_what_was_not_measured_does_not_pass(value):
     for comparison in ("<=", ">="):
-        assert judged("x", value, "", 1.0, comparison).state == "failed"
-        assert judged("x", value, "", 1.0, comparison, enough=False).state == OPEN
+        assert make_line("x", value, "", 1.0, comparison).state == "failed"
+        assert make_line("x", value, "", 1.0, comparison, enough=False).state == OPEN
 
 
 def errors_of(values, groups=None):
@@ -247,7 +247,7 @@ def test_an_accurate_minimum_that_was_not_reached_does_not_pass_however_near():
     minimum = replace(measured()[3], converged=False, rmsd=1e-6, accurate_force=0.04)
     line = line_of(make_certificate(minimum=minimum), "Distance to the accurate minimum")
     assert not line.passed
-    assert "0.0400 eV/Å left" in line.note
+    assert "largest force 40 meV/Å" in line.note
 
 
 def test_a_saddle_point_is_not_a_minimum():

@@ -8,14 +8,14 @@ from asteroid.simulation.run import simulate
 from asteroid.simulation.trajectories import StoredTrajectories
 from asteroid.store import Store
 from asteroid.units import BOLTZMANN, FEMTOSECOND
-from asteroid.validation.dynamics import SAMPLES, Trajectory, bond_judge, energy_drift, run_dynamics, unstable
+from asteroid.validation.dynamics import SAMPLES, Trajectory, bond_criterion, energy_drift, run_dynamics, unstable
 from tests.validation.conftest import Broken, Spring
 
 
 def run(calculator, start, **changes):
     options = {"ensemble": "nve", "temperature": 300.0, "timestep": 0.25, "duration": 0.5, "seed": 1} | changes
     temperature, seed = options.pop("temperature"), options.pop("seed")
-    options = {"interval": 1.0, "judge": bond_judge(start)} | options
+    options = {"interval": 1.0, "stop": bond_criterion(start)} | options
     (replica,) = simulate(calculator, [start], temperatures=[temperature], seeds=[seed], **options)
     return Trajectory.of(replica)
 
@@ -108,7 +108,7 @@ def test_a_start_that_is_already_broken_is_reported(hydrogen):
         duration=0.1,
         interval=5.0,
         seeds=[0],
-        judge=bond_judge(hydrogen),
+        stop=bond_criterion(hydrogen),
     )
     assert replica.reason == "bond broken: H0–H1 at 3.00 Å"
     assert replica.survived == 0.0

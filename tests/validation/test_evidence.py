@@ -65,7 +65,7 @@ def test_the_error_on_own_md_is_that_over_its_frames_and_says_how_many_had_no_la
 def test_frames_of_own_md_none_of_which_could_be_labelled_fail_the_line() -> None:
     line = lines(Evidence(on_policy=OnPolicy(None, (), asked=6, failed=6)))["Force MAE on the model's own MD"]
     assert line.state == OPEN
-    assert "labels where they failed" in line.suffices
+    assert "failed accurate labels" in line.suffices
 
 
 def test_own_md_without_accurate_forces_is_not_checked() -> None:
@@ -106,7 +106,7 @@ def test_a_torsion_without_the_label_at_its_barrier_does_not_pass_on_the_others(
     line = lines(Evidence(torsions=(lacking,)))["Error of torsion energies"]
     assert line.checked
     assert not line.passed
-    assert "of 1 of 1 bonds an accurate label is missing" in line.note
+    assert "accurate labels are missing for 1 of 1 bond" in line.note
 
 
 def test_own_md_most_of_whose_labels_failed_does_not_pass_on_the_rest() -> None:
@@ -134,7 +134,7 @@ def test_a_distribution_is_judged_only_where_noise_lets_it() -> None:
     assert "noise 0.3" in line.note
     line = lines(Evidence(distributions=(ensemble(effective=4.0),)))["Bond lengths in MD"]
     assert not line.checked
-    assert "worth 4 frames" in line.note
+    assert "reference of 4 effective frames" in line.note
 
 
 def test_distances_between_fragments_are_a_line_of_clusters_alone() -> None:
@@ -145,7 +145,7 @@ def test_distances_between_fragments_are_a_line_of_clusters_alone() -> None:
     assert "H2O to H2O" in line.note
     line = lines(Evidence(distributions=(ensemble(distance(0.002, 0.001)),)))["Distances between fragments in MD"]
     assert not line.checked
-    assert line.note == "there is none in this molecule"
+    assert line.note == "none in this molecule"
 
 
 def test_a_certificate_with_all_evidence_is_strict_json_and_is_failed_by_it() -> None:

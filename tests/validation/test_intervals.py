@@ -97,7 +97,7 @@ def test_looking_again_never_adds_up_to_more_than_the_error_of_one_look():
     random = np.random.default_rng(3)
     trials, passed = 400, 0
     for _ in range(trials):
-        # Four models, all of which miss the threshold by nothing, judged on the same twelve frames.
+        # Four models, all of which miss the threshold by nothing, tested on the same twelve frames.
         hardness = random.gamma(4, 0.25, 12)
         models = hardness * random.gamma(16, 1 / 16, (4, 12))
         looks = enumerate(models, start=1)

@@ -1,8 +1,8 @@
-"""What the next round buys: accurate labels with forces, or more of energies alone.
+"""Kind of accurate labels in the next round: with forces, or more labels with energies alone.
 
-Cheap labels are no question of budget: they take a thousandth of the time, so every frame that is sampled or found gets
-one. Costs come from the ledger; what an energy alone costs is measured by :mod:`asteroid.stages.energy_cost`.
-Called by :mod:`asteroid.stages.picking`; the rule is :mod:`asteroid.acquisition.spending`'s. Needs torch.
+Cheap labels cost about a thousandth, so all sampled and explored frames get one. Costs come from the ledger, the cost
+of an energy alone from :mod:`asteroid.stages.energy_cost`; :mod:`asteroid.acquisition.spending` compares the kinds.
+Needs torch.
 """
 
 from asteroid.acquisition.spending import compare_labels
@@ -10,27 +10,28 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.stages.energy_cost import read_energy_cost
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.models import training_frames
-from asteroid.stages.rounds import acquisition
+from asteroid.stages.round_files import acquisition
 from asteroid.store import Store
-from asteroid.store.round_records import Purchase
+from asteroid.store.round_records import LabelChoice
 
 MOST_ENERGIES = 5
-"""Times a batch that a round of energies alone may have labels: beyond, the model first says where it is unsure."""
+"""Largest number of labels with energies alone, as a multiple of the batch. The model must be updated before more
+labels are useful."""
 
 
-def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purchase:
-    """The kind of label that takes most off the error per core-second.
+def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> LabelChoice:
+    """The kind of label that lowers the error most per core-second, with the reason.
 
     Args:
-        molecule: with the budget of the last round.
+        molecule: with the label budget of the previous round.
 
     Raises:
         AsteroidError: when the cost of an energy alone has not been measured.
     """
     if acquisition(molecule).labels == "forces":
-        return Purchase("forces", "the manifest asks for forces")
+        return LabelChoice("forces", "the manifest asks for forces")
     if molecule.accurate.family == "imported":
-        return Purchase("forces", "the labels are imported")
+        return LabelChoice("forces", "the labels are imported")
     from asteroid.training.dataset import labelled_frames
     from asteroid.training.strategies.delta import differences
 
@@ -43,7 +44,7 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
     )
     energy = read_energy_cost(store, molecule)
     if energy is None:
-        return Purchase("forces", "no label has been computed here that could be timed again")
+        return LabelChoice("forces", "no label has been computed here that could be timed again")
     return compare_labels(
         [pair for pair in train if pair.forces is not None],
         [pair for pair in valid if pair.forces is not None],
@@ -53,11 +54,11 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Purch
     )
 
 
-def count_labels(molecule: MoleculeSettings, purchase: Purchase, batch: int) -> int:
-    """Labels of a round that costs what ``batch`` labels with forces do; held-out ones always have forces."""
-    if purchase.kind == "forces":
+def count_labels(molecule: MoleculeSettings, choice: LabelChoice, batch: int) -> int:
+    """Number of labels with the cost of ``batch`` labels with forces; held-out labels always have forces."""
+    if choice.kind == "forces":
         return batch
-    forces, energies = (option.core_seconds for option in purchase.options)
-    part = molecule.budget.valid_fraction
-    each = (1 - part) * energies + part * forces
+    forces, energies = (option.core_seconds for option in choice.options)
+    held_out = molecule.budget.valid_fraction
+    each = (1 - held_out) * energies + held_out * forces
     return max(batch, min(MOST_ENERGIES * batch, int(batch * forces / each)))

@@ -9,19 +9,20 @@ from asteroid import stages
 from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.settings import AcquisitionSettings
-from asteroid.stages.buying import MOST_ENERGIES, choose_kind, count_labels
-from asteroid.stages.rounds import extend_selection, loop_folder, read_rounds, with_labels
+from asteroid.stages.label_kind import MOST_ENERGIES, choose_kind, count_labels
+from asteroid.stages.round_files import loop_folder, read_rounds, with_labels
+from asteroid.stages.rounds import extend_selection
 from asteroid.store import Store
 from asteroid.store.models import read_card
-from asteroid.store.round_records import Option, Purchase
+from asteroid.store.round_records import LabelChoice, Option
 from tests.stages.rounds import run
 from tests.stages.test_rounds import changed, manifest_in
 
 WATER = MoleculeSettings(name="water", smiles="O", acquisition=AcquisitionSettings())
 
 
-def energies(*, forces: float, energy: float) -> Purchase:
-    return Purchase("energies", "", (Option("forces", forces, 0.5, 1.0), Option("energies", energy, 0.4, 2.0)))
+def energies(*, forces: float, energy: float) -> LabelChoice:
+    return LabelChoice("energies", "", (Option("forces", forces, 0.5, 1.0), Option("energies", energy, 0.4, 2.0)))
 
 
 def test_a_round_of_energies_costs_what_one_with_forces_does() -> None:
@@ -30,7 +31,7 @@ def test_a_round_of_energies_costs_what_one_with_forces_does() -> None:
     # A fifth is held out, with forces.
     assert count * (0.8 * 2.0 + 0.2 * 10.0) == pytest.approx(10 * 10.0, rel=0.05)
     assert count_labels(molecule, energies(forces=1000.0, energy=0.1), 10) <= MOST_ENERGIES * 10
-    assert count_labels(molecule, Purchase("forces", ""), 10) == 10
+    assert count_labels(molecule, LabelChoice("forces", ""), 10) == 10
 
 
 @pytest.mark.long
