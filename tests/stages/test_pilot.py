@@ -22,9 +22,9 @@ from tests.pipeline.conftest import image_packages as image_packages
 single_thread_environment()
 
 ACCURATE = LevelOfTheory.parse("ccsd(t)/6-31g*")
-GOOD = LevelOfTheory.parse("mp2/6-31g*")
+GOOD = LevelOfTheory.parse("df-mp2/6-31g*")
 SMALL = LevelOfTheory.parse("ccsd(t)/6-31g")
-COMPOSITE = LevelOfTheory.parse("mp2/6-31g* + ccsd(t)/6-31g - mp2/6-31g")
+COMPOSITE = LevelOfTheory.parse("df-mp2/6-31g* + ccsd(t)/6-31g - df-mp2/6-31g")
 """GOOD, and what is missing there from the accurate level."""
 PRICES = {ACCURATE: 20.0, GOOD: 1.0, SMALL: 18.5}
 """Core-seconds; of all other levels 0.5."""
