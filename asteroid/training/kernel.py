@@ -170,9 +170,9 @@ class KernelModel:
         few, more = (frames[: max(8, count // (1 + 3 * len(self._numbers)))] for count in CHOICE_NUMBERS)
         # A reach beyond the largest distance is the whole molecule.
         reaches = [r for r in REACHES if r is None or self._distances.max() > r]
-        grid = [
-            shape for r, exponent in itertools.product(reaches, EXPONENTS) for shape in self._grid(few, r, exponent)
-        ]
+        exponents = EXPONENTS if len(frames) >= FEWEST_WEIGHTED else (0.0,)
+        pairs = itertools.product(reaches, exponents)
+        grid = [shape for reach, exponent in pairs for shape in self._grid(few, reach, exponent)]
         scores = self._scores(few, [dataclasses.replace(shape, noise=noise) for shape in grid for noise in NOISES])
         if len(more) > len(few):
             scores = self._scores(more, [candidate for _, candidate in scores[:FINALISTS]])
