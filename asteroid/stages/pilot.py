@@ -1,10 +1,10 @@
-"""The pilot: a few labels at each level that may stand between cheap and accurate, and the chain that these promise.
+"""The pilot: a few labels at each candidate for an intermediate level, and the choice of the chain from them.
 
-With ``chain: auto`` the pipeline labels :data:`FRAMES` diverse frames at the accurate level and at every candidate
-(:func:`propose_pilot`), then :func:`choose_chain` measures what a label costs and how few labels correct each level,
-and writes down the chain that promises the smallest error for the budget. From then on :func:`with_chain` turns the
-molecule's settings into those of a manifest that names these levels and numbers: no other stage knows of a choice. The
-labels of the pilot are among the first of each level, so those of the chosen levels are used.
+With ``chain: auto`` the pipeline labels :data:`FRAMES` diverse frames at the accurate level and at each candidate
+(:func:`propose_pilot`). Then :func:`choose_chain` measures the cost of a label and the residual error of each
+correction, and stores the chain with the smallest expected error for the budget. From then on :func:`with_chain`
+returns the settings of a manifest with these levels and numbers of labels, so other stages know nothing of the choice.
+Labels of the pilot at the chosen levels are used.
 """
 
 import math
@@ -30,20 +30,20 @@ FRAMES: Final = 12
 """Training frames that the pilot labels at each level."""
 
 FEWEST: Final = 6
-"""Of them, frames that must have labels at two levels for their difference to be measured."""
+"""Smallest number of frames with labels at two levels for measuring their correction."""
 
 PART: Final = 0.25
-"""Of the budget, what labels at candidates may cost."""
+"""Largest cost of the labels at candidates, as a part of the budget."""
 
 
 def with_chain(store: Store, molecule: MoleculeSettings) -> MoleculeSettings:
-    """The molecule with its chosen chain; as it is where there is no choice, or none yet."""
+    """The settings with the chosen chain; unchanged without ``chain: auto``, or before the choice."""
     found = read_pilot(store, molecule)
     return molecule if found is None else _settled(molecule, found.chosen)
 
 
 def read_pilot(store: Store, molecule: MoleculeSettings) -> Pilot | None:
-    """What the pilot found; None without ``chain: auto``, or before there is a choice."""
+    """The pilot's record; None without ``chain: auto``, or before the choice."""
     if molecule.chain is None or not store.exists(path := _path(molecule)):
         return None
     return records.read(store, Pilot, path)
@@ -105,10 +105,10 @@ def lacks_chain(store: Store, molecule: MoleculeSettings) -> bool:
 
 
 def choose_chain(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
-    """Choose the chain from the pilot's labels, and write it down; the chain in words. Needs torch.
+    """Choose the chain from the pilot's labels and store it; returns it in one line. Needs torch.
 
     Raises:
-        AsteroidError: where not even the accurate level alone can be paid for or corrected.
+        AsteroidError: when too few labels succeeded, when labels have no cost, or when the budget is too small.
     """
     with (
         charge(store, molecule.name, "exploration"),
@@ -122,10 +122,10 @@ def choose_chain(store: Store, molecule: MoleculeSettings, *, on_progress: Progr
 
 
 def describe(molecule: MoleculeSettings, chain: Chain) -> str:
-    """A chain in a line."""
+    """A chain in one line, with its expected error (meV/Å) and cost (core-hours)."""
     steps = " → ".join(f"{level} ({count})" for level, count in zip(chain.levels, chain.labels, strict=True))
     return (
-        f"{molecule.cheap} → {steps}: {1000 * chain.error:.3g} meV/Å promised for labels of "
+        f"{molecule.cheap} → {steps}: {1000 * chain.error:.3g} meV/Å expected for labels of "
         f"{chain.core_seconds / 3600:.3g} core-hours"
     )
 
@@ -140,7 +140,7 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
     from asteroid.training.strategies.delta import differences
     from asteroid.training.symmetry import equivalent_permutations
 
-    # From the store alone: which levels may be tried is known where there is quantum chemistry.
+    # From the store alone: only workers with quantum chemistry can list the candidates.
     accurate, ids = molecule.accurate, chosen_accurate(store, molecule, "train")[:FRAMES]
     candidates = [
         level
@@ -178,7 +178,7 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
     frames = min(store.frame_table(molecule.name, split="train").num_rows, MOST_NUMBERS // size)
     kept = budget.train / budget.accurate
     laws = {
-        # Held-out labels teach no correction.
+        # Corrections are not fitted to held-out labels.
         (c.below, c.above): LearningCurve(
             c.factor * (kept if c.above == str(accurate) else 1.0) ** -c.exponent, c.exponent
         )
@@ -223,9 +223,9 @@ def _budget(molecule: MoleculeSettings, price: float) -> float:
 
 
 def _price(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float | None:
-    """Core-seconds per label: the median of those computed, as the first of each worker also loads the program.
+    """Median core-seconds per computed label, as the first one of each worker includes loading the program.
 
-    None where none has been computed.
+    None without computed labels.
     """
     table = store.attempts(molecule.name, level)
     table = table.filter(pc.field("program") != "import")
@@ -233,7 +233,7 @@ def _price(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> fl
 
 
 def _least(molecule: MoleculeSettings) -> int:
-    """Accurate labels whose training part is the pilot."""
+    """Number of accurate labels, held-out ones included, whose training part is the pilot."""
     return min(molecule.budget.accurate, math.ceil(FRAMES / (1 - molecule.budget.valid_fraction)))
 
 
@@ -254,7 +254,7 @@ def _with_accurate(molecule: MoleculeSettings, labels: int) -> MoleculeSettings:
 
 
 def _path(molecule: MoleculeSettings) -> str:
-    """Named by what was asked for, whether a chain has been chosen for it or not."""
+    """Of the record for these levels, sampling and budget."""
     asked: dict[str, Any] = {
         "levels": [str(molecule.cheap), str(molecule.accurate)],
         "sampling": content(molecule.sampling),
