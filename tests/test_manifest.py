@@ -431,7 +431,6 @@ def test_rounds_that_cannot_begin_or_cannot_be_judged_are_one_line_each(tmp_path
 def test_a_chain_is_chosen_where_the_manifest_leaves_it_and_contradictions_are_one_line_each(tmp_path: Path) -> None:
     (water,) = load(tmp_path, "molecules: [{name: water, smiles: O, chain: auto, budget: {core_hours: 2}}]")
     assert (water.chain, water.budget.core_hours) == ("auto", 2.0)
-    assert load(tmp_path, MINIMAL)[0].chain is None
     both = "smiles: O, chain: auto, training: {ladder: [hf/sto-3g]}"
     assert only(tmp_path, both) == (
         "molecules[0] (water): chain: found auto with training.ladder, whose levels it would choose; write one of them"
@@ -439,7 +438,6 @@ def test_a_chain_is_chosen_where_the_manifest_leaves_it_and_contradictions_are_o
     assert "found auto with training.strategy: scratch" in only(
         tmp_path, "smiles: O, chain: auto, training: {strategy: scratch}"
     )
-    assert "chain: found auto with acquisition" in only(tmp_path, "smiles: O, chain: auto, acquisition: {}")
 
 
 def test_each_level_in_between_may_have_its_own_number_of_labels(tmp_path: Path) -> None:

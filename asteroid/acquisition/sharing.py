@@ -12,7 +12,7 @@ EXPONENT = 0.5
 """Exponent of the learning curve while there are too few rounds to fit it: error ∝ 1/√labels."""
 
 
-def falling(curve: Sequence[tuple[int, float]]) -> float:
+def falling(curve: Sequence[tuple[float, float]]) -> float:
     """Exponent of the learning curve.
 
     Args:

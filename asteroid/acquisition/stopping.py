@@ -22,13 +22,14 @@ class RoundSummary:
     """Round summary.
 
     Args:
-        labels: accurate labels of its model, held-out ones and those of earlier rounds included.
+        labels: accurate labels of its model, held-out ones and those of earlier rounds included; where rounds request
+            labels at several levels, the number of accurate labels of the same cost.
         force_mae: eV/Å, on held-out accurate frames.
         low, high: eV/Å, 95% interval of ``force_mae``.
         core_seconds: cost of this round alone: labels, training and exploration.
     """
 
-    labels: int
+    labels: float
     force_mae: float
     low: float
     high: float
@@ -92,15 +93,13 @@ def mean_interval(errors: npt.ArrayLike) -> tuple[float, float, float]:
     return mean, max(0.0, mean - half), mean + half
 
 
-def decide(
-    rounds: Sequence[RoundSummary], settings: AcquisitionSettings, *, most_labels: int | None = None
-) -> Decision:
+def decide(rounds: Sequence[RoundSummary], settings: AcquisitionSettings, *, spent_labels: str = "") -> Decision:
     """Whether to stop after these rounds.
 
     Args:
         rounds: all rounds so far, in order.
         settings: target, least gain, most rounds, core-hours and the size of a batch.
-        most_labels: ``budget.accurate`` of the manifest.
+        spent_labels: the budget of labels in words, if it is spent.
 
     Raises:
         ValueError: without rounds.
@@ -118,8 +117,8 @@ def decide(
             f"{1000 * last.high:.3g} of the {1000 * settings.target:.3g} meV/Å that were asked for",
             gain,
         )
-    if most_labels is not None and last.labels >= most_labels:
-        return Decision(True, f"the budget of {most_labels} accurate labels is spent, at {error}", gain)
+    if spent_labels:
+        return Decision(True, f"the budget of {spent_labels} is spent, at {error}", gain)
     if settings.core_hours is not None and spent >= settings.core_hours:
         return Decision(
             True, f"the budget of {settings.core_hours:g} core-hours is spent ({spent:.3g}), at {error}", gain

@@ -25,7 +25,7 @@ def best_counts(
     prices: Sequence[float],
     budget: float,
     *,
-    least: int,
+    least: Sequence[int],
     most: Sequence[int],
 ) -> tuple[int, ...] | None:
     """Numbers of labels at the levels of a chain with the smallest error; None if ``least`` exceeds the budget.
@@ -36,24 +36,23 @@ def best_counts(
         curves: residual error of the step to each level as a function of its labels.
         prices: core-seconds per label at each level.
         budget: core-seconds.
-        least: smallest number of labels at any level.
+        least: smallest number of labels at each level.
         most: largest number of labels at each level.
 
     >>> steep, flat = LearningCurve(0.5, 0.5), LearningCurve(0.05, 0.5)
-    >>> best_counts([steep, flat], [1.0, 10.0], 400.0, least=5, most=[1000, 1000])
+    >>> best_counts([steep, flat], [1.0, 10.0], 400.0, least=[5, 5], most=[1000, 1000])
     (303, 9)
     """
-    least_cost = least * sum(prices)
-    if least_cost > budget:
+    if sum(n * price for n, price in zip(least, prices, strict=True)) > budget:
         return None
 
     def counts(multiplier: float) -> list[float]:
         """Numbers with the same fall of the squared error per core-second at all levels."""
         found = []
-        for curve, price, limit in zip(curves, prices, most, strict=True):
+        for curve, price, fewest, limit in zip(curves, prices, least, most, strict=True):
             power = 2 * curve.exponent
             n = (power * curve.factor**2 / (multiplier * price)) ** (1 / (power + 1))
-            found.append(min(max(n, least), limit))
+            found.append(min(max(n, fewest), limit))
         # From the top: no level has fewer labels than the one above.
         return list(itertools.accumulate(reversed(found), max))[::-1]
 
@@ -105,7 +104,9 @@ def chains(
             # Never quite nothing: all parts may be levels of the chain.
             price = [*(prices[level] for level in between), max(prices[accurate] - shared, 1e-6 * prices[accurate])]
             lost = sum(spent for level, spent in pilot.items() if level not in levels)
-            labels = best_counts(laws, price, budget - lost, least=least, most=[most[level] for level in levels])
+            labels = best_counts(
+                laws, price, budget - lost, least=[least] * len(levels), most=[most[level] for level in levels]
+            )
             if labels is None:
                 continue
             errors = tuple(law.error(n) for law, n in zip(laws, labels, strict=True))

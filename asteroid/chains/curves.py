@@ -1,17 +1,20 @@
 """Residual error of a correction as a function of its number of labels, measured on few frames.
 
 A kernel of the difference of two levels is fitted to parts of the frames and tested on the others; a power law
-extrapolates the errors to more labels. Called by :mod:`asteroid.stages.pilot`. Needs torch.
+extrapolates the errors to more labels. Called by :mod:`asteroid.stages.pilot`, and between rounds by
+:mod:`asteroid.stages.level_shares`. Only :func:`residual_errors` needs torch.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from asteroid.acquisition.stopping import LearningCurve, fit_curve
 from asteroid.errors import TrainingError
-from asteroid.training.dataset import LabelledFrame
-from asteroid.training.kernel import KernelModel
+
+if TYPE_CHECKING:
+    from asteroid.training.dataset import LabelledFrame
 
 DRAWS = 8
 """Number of random parts of each size to average over."""
@@ -27,7 +30,9 @@ EXPONENTS = (0.2, 1.5)
 """Limits of a measured exponent."""
 
 
-def residual_errors(pairs: Sequence[LabelledFrame], permutations: Sequence[tuple[int, ...]]) -> list[tuple[int, float]]:
+def residual_errors(
+    pairs: Sequence["LabelledFrame"], permutations: Sequence[tuple[int, ...]]
+) -> list[tuple[int, float]]:
     """Mean absolute force errors, eV/Å, of kernels fitted to parts of the frames, on the others: (labels, error).
 
     Args:
@@ -44,8 +49,10 @@ def residual_errors(pairs: Sequence[LabelledFrame], permutations: Sequence[tuple
 
 
 def _residual_errors(
-    pairs: Sequence[LabelledFrame], permutations: Sequence[tuple[int, ...]], rng: np.random.Generator
+    pairs: Sequence["LabelledFrame"], permutations: Sequence[tuple[int, ...]], rng: np.random.Generator
 ) -> list[tuple[int, float]]:
+    from asteroid.training.kernel import KernelModel
+
     everything = KernelModel(pairs, permutations)
     found = []
     for size in sorted({len(pairs) // 3, len(pairs) // 2, 2 * len(pairs) // 3}):
@@ -76,3 +83,8 @@ def fit_errors(points: Sequence[tuple[int, float]]) -> LearningCurve:
     exponent = (float(np.clip(fit_curve(labels, errors).exponent, *EXPONENTS)) + USUAL) / 2
     # Through the point with most labels, which is closest to the numbers needed.
     return LearningCurve(errors[-1] * labels[-1] ** exponent, exponent)
+
+
+def corrected_law(law: LearningCurve, part: float) -> LearningCurve:
+    """The error as a function of all labels, of which only a part trains: held-out ones fit no correction."""
+    return LearningCurve(law.factor * part**-law.exponent, law.exponent)

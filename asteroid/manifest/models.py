@@ -63,6 +63,8 @@ def _read_model(
         return None, problems
     above = {key: value for key, value in merge(below, raw).items() if key in ("training", "acquisition")}
     members: dict[str, MoleculeSettings] = {}
+    # A chain is chosen for one molecule alone.
+    usual = {"chain": None} if len(trained) + len(judge) > 1 and "chain" not in file.defaults else {}
     for name in (*trained, *judge):
         _, written = by_name[name]
         if ignored := sorted({"training", "acquisition"} & written.keys()):
@@ -70,7 +72,7 @@ def _read_model(
         entry = {key: value for key, value in written.items() if key not in ("training", "acquisition")}
         # Rounds buy no labels of a molecule that only validates the model.
         given = {**above, "acquisition": None} if name in judge else above
-        settings, found_here = read_molecule({**entry, **given}, file.defaults, folder)
+        settings, found_here = read_molecule({**usual, **entry, **given}, file.defaults, folder)
         problems += [f"with molecule '{name}': {problem}" for problem in found_here]
         if settings is not None:
             members[name] = settings

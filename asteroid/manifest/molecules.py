@@ -25,6 +25,9 @@ from asteroid.strategies import check_ladder, check_strategy
 
 logger = logging.getLogger(__name__)
 
+LEAST_FOR_PILOT = 30
+"""Smallest number of accurate labels in the budget for a pilot that nobody has asked for: it takes 15 of them."""
+
 
 def read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple[MoleculeSettings | None, list[str]]:
     """One entry of ``molecules``, merged with the defaults, or its problems."""
@@ -55,6 +58,7 @@ def read_molecule(raw: object, defaults: dict[str, Any], folder: Path) -> tuple[
         problems.append(f"training.ladder: found {error}")
     problems += check_strategy(training, entry.sampling, cheap_forces=entry.labelling.cheap.forces)
     problems += check_ladder(training, (cheap, accurate))
+    entry = _with_usual_chain(entry, accurate)
     problems += _check_acquisition(entry) + _check_chain(entry)
     if training.foundation is not None:
         foundation = (folder / training.foundation).resolve()
@@ -190,6 +194,16 @@ def _check_acquisition(entry: MoleculeEntry) -> list[str]:
     return problems
 
 
+def _with_usual_chain(entry: MoleculeEntry, accurate: LevelOfTheory) -> MoleculeEntry:
+    """With ``chain: auto`` if the manifest names no level below the accurate one, and its budget pays for a pilot."""
+    named = {"cheap", "chain"} & entry.model_fields_set or "ladder" in entry.training.model_fields_set
+    computed = accurate.parts or accurate.family not in ("imported", "engine")
+    pays = entry.budget.accurate >= LEAST_FOR_PILOT or entry.budget.core_hours is not None
+    if named or not (computed and pays) or _check_chain(usual := entry.model_copy(update={"chain": "auto"})):
+        return entry
+    return usual
+
+
 def _check_chain(entry: MoleculeEntry) -> list[str]:
     """Problems of the levels in between: of ``chain: auto``, and of their numbers of labels."""
     problems, between = [], entry.training.ladder
@@ -207,8 +221,6 @@ def _check_chain(entry: MoleculeEntry) -> list[str]:
             f"chain: found auto with training.strategy: {entry.training.strategy}, which corrects nothing; write "
             "corrected, or chain: null"
         )
-    if entry.acquisition is not None:
-        problems.append("chain: found auto with acquisition, whose rounds buy accurate labels alone; write chain: null")
     if not (entry.labelling.accurate.forces and entry.labelling.cheap.forces):
         problems.append("chain: found auto with labels that have no forces, by which levels are compared; write forces")
     return problems

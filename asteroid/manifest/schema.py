@@ -31,6 +31,18 @@ CHEAP = LevelOfTheory("gfn2-xtb")
 ACCURATE = LevelOfTheory("ccsd(t)", None, "cc-pvdz")
 
 
+@dataclass(frozen=True)
+class SettledChain:
+    """A chosen chain of levels; ``training.ladder`` and ``budget.ladder`` have its levels and their numbers of labels.
+
+    Args:
+        core_seconds: for training and held-out labels at all its levels. Rounds distribute them; the numbers of labels
+            are those planned when they are spent.
+    """
+
+    core_seconds: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class MoleculeSettings:
     """Settings of one molecule, merged with the defaults.
@@ -41,7 +53,8 @@ class MoleculeSettings:
         charge: e.
         multiplicity: 2S + 1.
         engine: for levels that several engines compute; None for the default engine.
-        chain: ``auto``: a pilot chooses the levels between cheap and accurate, and the labels at each.
+        chain: ``auto`` if a pilot is to choose the levels between cheap and accurate and the labels at each, then its
+            choice; None if the manifest names the levels.
         acquisition: settings of rounds of accurate labels; None where all labels are chosen before training.
         model: the model of several molecules that this one trains or validates; None for its own model.
     """
@@ -59,7 +72,7 @@ class MoleculeSettings:
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
-    chain: Literal["auto"] | None = None
+    chain: Literal["auto"] | SettledChain | None = None
     acquisition: AcquisitionSettings | None = None
     model: "ModelPlan | None" = None
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from asteroid.configuration import SYMBOLS, Split
+from asteroid.configuration import SYMBOLS
 from asteroid.engines.pyscf.hessian import has_analytic_hessian
 from asteroid.groups import plan_groups
 from asteroid.levels import LevelOfTheory
@@ -20,6 +20,7 @@ from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.curve import has_curve
 from asteroid.stages.evidence import read_asked
 from asteroid.stages.hessians import hessian_frames
+from asteroid.stages.level_shares import planned_labels
 from asteroid.stages.minima import MINIMUM_LABELS
 from asteroid.stages.models import Models, trained_models, training_set
 from asteroid.stages.own_md import SPECTRUM_REPLICAS
@@ -143,8 +144,9 @@ def count_labels(store: Store, molecule: MoleculeSettings, to_sample: int) -> di
     wanted = {molecule.cheap: to_sample + (len(stored) or molecule.sampling.conformers)}
     wanted |= {level: n for level, n in molecule.ladder_labels.items() if level.family != "imported"}
     wanted |= dict.fromkeys(pilot_levels(store, molecule)[1:], FRAMES)
-    splits: tuple[Split, ...] = ("train", "valid", "test")
-    wanted[molecule.accurate] = sum(map(molecule.accurate_labels, splits))
+    wanted[molecule.accurate] = molecule.accurate_labels("test")
+    if not molecule.is_only_judged:
+        wanted[molecule.accurate] += planned_labels(store, molecule)
     counts = {}
     for level, count in wanted.items():
         chosen = ids.intersection(store.selected(molecule.name, level))

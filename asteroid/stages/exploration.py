@@ -22,14 +22,13 @@ from asteroid.stages.models import training_frames, training_notes, training_set
 from asteroid.stages.own_md import cluster_wall
 from asteroid.stages.round_files import (
     acquisition,
-    labels_of,
+    at_round,
     loop_folder,
     loop_name,
     model_of,
     read_record,
     read_rounds,
     trainers,
-    with_labels,
     write_record,
 )
 from asteroid.stages.scoring import force_errors, held_out_frames, load_models
@@ -60,7 +59,7 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
 
     rounds = read_rounds(store, molecule)
     number, settings = len(rounds), acquisition(molecule)
-    before = with_labels(molecule, labels_of(rounds[-1]))
+    before = at_round(molecule, rounds[-1])
     if (found := read_record(store, molecule, Explored, number)) is None:
         card = read_card(store, molecule.model_name, model_of(rounds[-1]))
         members = _committee(store, before, card, settings.committee, on_progress)

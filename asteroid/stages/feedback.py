@@ -20,12 +20,11 @@ from asteroid.stages.models import trained_models
 from asteroid.stages.own_md import own_md
 from asteroid.stages.round_files import (
     acquisition,
-    labels_of,
+    at_round,
     model_of,
     read_record,
     read_rounds,
     trainers,
-    with_labels,
     write_record,
 )
 from asteroid.stages.rounds import decide_further
@@ -139,7 +138,7 @@ def _certificate(store: Store, molecule: MoleculeSettings) -> "Certificate | Non
     rounds = read_rounds(store, molecule)
     if not rounds:
         return None
-    last = with_labels(molecule, labels_of(rounds[-1]))
+    last = at_round(molecule, rounds[-1])
     models = trained_models(store, last)
     path = models and f"{report_folder(store, last, models)}/certificate.json"
     if not path or not store.exists(path):

@@ -6,9 +6,11 @@ the report.
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from asteroid.manifest import MoleculeSettings
+from asteroid.manifest import BudgetSettings, MoleculeSettings, TrainingSettings
+from asteroid.manifest.schema import SettledChain
 from asteroid.naming import content, digest, file_digest
 from asteroid.store import Store, paths
 
@@ -38,6 +40,13 @@ def find_quote(store: Store, molecule: MoleculeSettings) -> dict[str, Any] | Non
 
 def _folder(molecule: MoleculeSettings) -> str:
     foundation = molecule.training.foundation
+    if isinstance(molecule.chain, SettledChain):
+        # The estimate was made before the pilot chose these levels.
+        molecule = replace(
+            molecule,
+            training=molecule.training.model_copy(update={"ladder": TrainingSettings().ladder}),
+            budget=molecule.budget.model_copy(update={"ladder": BudgetSettings().ladder}),
+        )
     training = content(molecule.training, exclude={"device", "foundation"})
     asked = {
         "levels": [str(molecule.cheap), str(molecule.accurate)],

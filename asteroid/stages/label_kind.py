@@ -7,6 +7,7 @@ Needs torch.
 
 from asteroid.acquisition.spending import compare_labels
 from asteroid.manifest import MoleculeSettings
+from asteroid.manifest.schema import SettledChain
 from asteroid.stages.energy_cost import read_energy_cost
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.models import training_frames
@@ -30,6 +31,8 @@ def choose_kind(store: Store, molecule: MoleculeSettings, *, seed: int) -> Label
     """
     if acquisition(molecule).labels == "forces":
         return LabelChoice("forces", "the manifest asks for forces")
+    if isinstance(molecule.chain, SettledChain):
+        return LabelChoice("forces", "levels are compared by their forces")
     if molecule.accurate.family == "imported":
         return LabelChoice("forces", "the labels are imported")
     from asteroid.training.dataset import labelled_frames

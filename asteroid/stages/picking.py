@@ -20,15 +20,15 @@ from asteroid.settings import Criterion
 from asteroid.stages.exploration import FAILED
 from asteroid.stages.label_kind import choose_kind, count_labels
 from asteroid.stages.labels import expected_label_seconds
+from asteroid.stages.level_shares import share_levels
 from asteroid.stages.round_files import (
     TRAINING_SPLITS,
     Round,
     acquisition,
-    labels_of,
+    at_round,
     read_record,
     read_rounds,
     trainers,
-    with_labels,
     write_record,
 )
 from asteroid.stages.rounds import share_labels
@@ -72,7 +72,9 @@ def pick_batch(store: Store, molecule: MoleculeSettings) -> str:
         spent = sum(found.core_seconds for found in explored.values())
         shares = share_labels(store, molecule, rounds, spent)
         new = [_pick(store, member, rounds, explored[member.name], shares[member.name]) for member in missing]
-        if not any(batch.picked for batch in (*new, *filter(None, batches.values()))):
+        before = {name: record.ladder for name, record in rounds[-1].items()}
+        every = [*zip(missing, new, strict=True), *((member, batches[member.name]) for member in members)]
+        if not any(batch and (batch.picked or batch.ladder != before[member.name]) for member, batch in every):
             return "no candidate is left"
         for member, batch in zip(missing, new, strict=True):
             write_record(store, member, batch)
@@ -92,12 +94,14 @@ def _pick(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round], exp
     """The batch of one molecule.
 
     Args:
-        count: number of labels with forces within the budget; for the same cost there may be more energies alone.
+        count: number of labels with forces within the budget; for the same cost there may be more energies alone, or
+            labels at other levels of a chain.
     """
     from asteroid.acquisition.calibration import calibrate
 
     began = time.process_time()
-    before = with_labels(molecule, labels_of(rounds[-1]))
+    before = at_round(molecule, rounds[-1])
+    count, ladder, shared = share_levels(store, molecule, [found[molecule.name] for found in rounds], count)
     kind = choose_kind(store, before, seed=explored.round) if count else None
     wanted = count_labels(molecule, kind, count) if kind else 0
     labels = min(before.budget.accurate + wanted, molecule.budget.accurate)
@@ -112,9 +116,10 @@ def _pick(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round], exp
     return Picked(
         round=explored.round,
         labels=labels,
+        ladder=ladder,
         criterion=acquisition(molecule).criterion,
         bought=kind,
-        share=_share_in_words(store, molecule, rounds[-1], count),
+        share=shared or _share_in_words(store, molecule, rounds[-1], count),
         picked=tuple(batch),
         dropped=dropped,
         core_seconds=time.process_time() - began,

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
+from asteroid.manifest.schema import SettledChain
 from asteroid.naming import content, digest
 from asteroid.processes import Progress
 from asteroid.stages.common import waiting
@@ -38,8 +39,8 @@ PART: Final = 0.25
 
 def with_chain(store: Store, molecule: MoleculeSettings) -> MoleculeSettings:
     """The settings with the chosen chain; unchanged without ``chain: auto``, or before the choice."""
-    found = read_pilot(store, molecule)
-    return molecule if found is None else _settled(molecule, found.chosen)
+    found = read_pilot(store, molecule) if molecule.chain == "auto" else None
+    return molecule if found is None else _settled(molecule, found)
 
 
 def read_pilot(store: Store, molecule: MoleculeSettings) -> Pilot | None:
@@ -101,7 +102,7 @@ def propose_pilot(store: Store, molecule: MoleculeSettings) -> LevelOfTheory | N
 
 def lacks_chain(store: Store, molecule: MoleculeSettings) -> bool:
     """Whether a chain is still to be chosen."""
-    return molecule.chain is not None and read_pilot(store, molecule) is None
+    return molecule.chain == "auto" and read_pilot(store, molecule) is None
 
 
 def choose_chain(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
@@ -133,10 +134,9 @@ def describe(molecule: MoleculeSettings, chain: Chain) -> str:
 def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
     from asteroid.acquisition.stopping import LearningCurve
     from asteroid.chains.choice import chains, choose
-    from asteroid.chains.curves import fit_errors, residual_errors
+    from asteroid.chains.curves import corrected_law, fit_errors, residual_errors
     from asteroid.sampling.choose import chosen_accurate
     from asteroid.training.dataset import labelled_frames
-    from asteroid.training.kernel import MOST_NUMBERS
     from asteroid.training.strategies.delta import differences
     from asteroid.training.symmetry import equivalent_permutations
 
@@ -174,13 +174,10 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
                 law = fit_errors(measured)
                 curves.append(ResidualCurve(str(below), str(above), law.factor, law.exponent, tuple(measured)))
     budget, seconds = molecule.budget, _budget(molecule, prices[accurate])
-    size = 1 + 3 * len(labels[molecule.cheap][0].configuration.numbers)
-    frames = min(store.frame_table(molecule.name, split="train").num_rows, MOST_NUMBERS // size)
-    kept = budget.train / budget.accurate
+    frames, kept = most_labels(store, molecule), budget.train / budget.accurate
     laws = {
-        # Corrections are not fitted to held-out labels.
-        (c.below, c.above): LearningCurve(
-            c.factor * (kept if c.above == str(accurate) else 1.0) ** -c.exponent, c.exponent
+        (c.below, c.above): corrected_law(
+            LearningCurve(c.factor, c.exponent), kept if c.above == str(accurate) else 1.0
         )
         for c in curves
     }
@@ -212,6 +209,15 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
     )
 
 
+def most_labels(store: Store, molecule: MoleculeSettings) -> int:
+    """Largest number of labels at a level in between: as many as there are training frames, or fit into a kernel."""
+    from asteroid.training.kernel import MOST_NUMBERS
+
+    frames = store.frame_table(molecule.name, split="train")
+    atoms = len(frames["numbers"][0])
+    return int(min(frames.num_rows, MOST_NUMBERS // (1 + 3 * atoms)))
+
+
 def _budget(molecule: MoleculeSettings, price: float) -> float:
     """Core-seconds for all labels that train or are held out.
 
@@ -237,15 +243,19 @@ def _least(molecule: MoleculeSettings) -> int:
     return min(molecule.budget.accurate, math.ceil(FRAMES / (1 - molecule.budget.valid_fraction)))
 
 
-def _settled(molecule: MoleculeSettings, chain: Chain) -> MoleculeSettings:
-    *between, accurate = chain.labels
-    settled = replace(_with_accurate(molecule, accurate), chain=None)
+def _settled(molecule: MoleculeSettings, pilot: Pilot) -> MoleculeSettings:
+    *between, accurate = pilot.chosen.labels
+    # Rounds end at the cost of the budget, not at a number of accurate labels.
+    settled = molecule if molecule.acquisition else _with_accurate(molecule, accurate)
     if not between:
-        return settled
+        return replace(settled, chain=None)
+    used = {*pilot.chosen.levels, *(str(part.level) for part in molecule.accurate.parts)}
+    lost = sum(pilot.frames * price for level, price in pilot.prices.items() if level not in used)
     return replace(
         settled,
         budget=settled.budget.model_copy(update={"ladder": tuple(between)}),
-        training=settled.training.model_copy(update={"ladder": chain.between}),
+        training=settled.training.model_copy(update={"ladder": pilot.chosen.between}),
+        chain=SettledChain(_budget(molecule, pilot.prices[str(molecule.accurate)]) - lost),
     )
 
 
@@ -254,10 +264,11 @@ def _with_accurate(molecule: MoleculeSettings, labels: int) -> MoleculeSettings:
 
 
 def _path(molecule: MoleculeSettings) -> str:
-    """Of the record for these levels, sampling and budget."""
+    """Of the record for these levels, sampling and budget; rounds with a larger budget keep their chain."""
+    limits = {"accurate", "core_hours"} if molecule.acquisition else set()
     asked: dict[str, Any] = {
         "levels": [str(molecule.cheap), str(molecule.accurate)],
         "sampling": content(molecule.sampling),
-        "budget": content(molecule.budget, exclude={"test"}),
+        "budget": content(molecule.budget, exclude={"test", "ladder", *limits}),
     }
     return paths.pilot(molecule.name, digest(asked))

@@ -95,6 +95,7 @@ def _record(
         share=batch.share if batch else "",
         settings=acquisition(molecule).model_dump(mode="json"),
         labels=molecule.budget.accurate,
+        ladder=batch.ladder if batch else (),
         accurate_labels=len(frames.train) + len(frames.held_out),
         held_out=curve[-1],
         curve=curve,

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from asteroid.configuration import Split
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
+from asteroid.manifest.schema import SettledChain
 from asteroid.naming import content, digest, file_digest
 from asteroid.store import Store, paths, records
 from asteroid.store.models import has_model
@@ -62,9 +63,19 @@ def with_labels(molecule: MoleculeSettings, labels: Mapping[str, int]) -> Molecu
     return molecule.with_change(limited)
 
 
-def labels_of(found: Round) -> dict[str, int]:
-    """Label budget of each training molecule in a round, all earlier rounds included."""
-    return {name: record.labels for name, record in found.items()}
+def at_round(molecule: MoleculeSettings, found: Mapping[str, Picked] | Round) -> MoleculeSettings:
+    """The settings with the budgets of labels of a round.
+
+    Args:
+        found: records of the round, by name of the training molecule.
+    """
+    settled = with_labels(molecule, {name: record.labels for name, record in found.items()})
+
+    def distributed(one: MoleculeSettings) -> MoleculeSettings:
+        ladder = found[one.name].ladder if one.name in found else ()
+        return replace(one, budget=one.budget.model_copy(update={"ladder": ladder})) if ladder else one
+
+    return settled.with_change(distributed)
 
 
 def model_of(found: Round) -> str:
@@ -79,9 +90,16 @@ def last_model(store: Store, molecule: MoleculeSettings) -> str | None:
     """
     if molecule.trained_on[0].acquisition is None or not trains_on(molecule):
         return None
-    budget = sum(member.budget.accurate for member in molecule.trained_on)
-    earlier = [found for found in read_rounds(store, molecule) if sum(labels_of(found).values()) < budget]
+    budget = sum(map(_budgeted, molecule.trained_on))
+    rounds = read_rounds(store, molecule)
+    earlier = [found for found in rounds if sum(r.labels + sum(r.ladder) for r in found.values()) < budget]
     return model_of(earlier[-1]) if earlier else None
+
+
+def _budgeted(molecule: MoleculeSettings) -> int:
+    """All labels that rounds buy of a molecule."""
+    between = molecule.ladder_labels.values() if isinstance(molecule.chain, SettledChain) else ()
+    return molecule.budget.accurate + sum(between)
 
 
 def trains_on(molecule: MoleculeSettings) -> bool:

@@ -8,6 +8,7 @@ has the steps that need torch, and :mod:`asteroid.pipeline.order` calls the step
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -15,19 +16,20 @@ import pyarrow.compute as pc
 from asteroid.acquisition.sharing import falling, share
 from asteroid.acquisition.stopping import RoundSummary, decide
 from asteroid.manifest import MoleculeSettings
+from asteroid.manifest.schema import SettledChain
 from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.labels import certificate_frames, expected_label_seconds
+from asteroid.stages.level_shares import accurate_equivalents, equivalents_left, first_ladder, label_prices
 from asteroid.stages.round_files import (
     TRAINING_SPLITS,
     Round,
     acquisition,
     adopt_rounds,
-    labels_of,
+    at_round,
     loop_name,
     read_record,
     read_rounds,
     trainers,
-    with_labels,
     write_record,
 )
 from asteroid.store import ENERGIES_ALONE, Store
@@ -61,14 +63,14 @@ def next_round(store: Store, molecule: MoleculeSettings) -> NextRound:
     rounds = read_rounds(store, molecule)
     number = len(rounds)
     picked = {member.name: read_record(store, member, Picked, number) for member in trainers(molecule)}
-    labels = {name: batch.labels for name, batch in picked.items() if batch}
-    if len(labels) == len(picked):
+    batches = {name: batch for name, batch in picked.items() if batch}
+    if len(batches) == len(picked):
         # Even with a smaller budget now: labels of the batch may have been paid for.
-        return NextRound(number, with_labels(molecule, labels), picked=True)
+        return NextRound(number, at_round(molecule, batches), picked=True)
     if not rounds:
         return NextRound(0, molecule.with_change(_with_least_labels))
     decision = decide_next(store, molecule, rounds)
-    before = with_labels(molecule, labels_of(rounds[-1]))
+    before = at_round(molecule, rounds[-1])
     requested = read_record(store, molecule, Further, number) is not None
     return NextRound(number, before, stop=decision.reason if decision.stop and not requested else None)
 
@@ -79,7 +81,9 @@ def begin_rounds(store: Store, molecule: MoleculeSettings) -> None:
         for member in trainers(molecule):
             if read_record(store, member, Picked, 0) is None:
                 labels = _first_labels(store, member)
-                write_record(store, member, Picked(round=0, labels=labels, criterion="diverse", core_seconds=0.0))
+                ladder = first_ladder(member, labels)
+                record = Picked(round=0, labels=labels, ladder=ladder, criterion="diverse", core_seconds=0.0)
+                write_record(store, member, record)
 
 
 def decide_next(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round]) -> Decision:
@@ -88,16 +92,16 @@ def decide_next(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round
     For a model of several molecules, the error is the mean over the molecules.
     """
     settings, last, members = acquisition(molecule), rounds[-1], trainers(molecule)
-    summaries = _summaries(rounds)
+    summaries = _summaries(store, members, rounds)
     # Labels that failed without a replacement count as spent.
-    spent = not any(_labels_left(member, last) for member in members)
-    decision = decide(summaries, settings, most_labels=summaries[-1].labels if spent else None)
+    spent = not any(_labels_left(store, member, last) for member in members)
+    decision = decide(summaries, settings, spent_labels=_budget_in_words(members, summaries[-1]) if spent else "")
     if len(members) > 1:
         decision = replace(decision, reason=f"{decision.reason} (all molecules of the model together)")
     if decision.stop or settings.core_hours is None:
         return decision
     left = 3600 * settings.core_hours - sum(map(round_seconds, rounds))
-    cheapest = min(expected_label_seconds(store, m, m.accurate) for m in members if _labels_left(m, last))
+    cheapest = min(expected_label_seconds(store, m, m.accurate) for m in members if _labels_left(store, m, last))
     training = _training(last)
     # Before the first exploration, its cost is taken to be that of the training.
     exploration = sum(record.core_seconds.exploration for record in last.values()) or training
@@ -119,6 +123,7 @@ def decide_further(store: Store, molecule: MoleculeSettings, rounds: Sequence[Ro
 
 def share_labels(store: Store, molecule: MoleculeSettings, rounds: Sequence[Round], spent: float) -> dict[str, int]:
     """Number of accurate labels of each molecule in the next round, within batch size and budget; at least one in all.
+    Rounds that buy labels at several levels distribute their cost (:mod:`asteroid.stages.level_shares`).
 
     Each label goes to the molecule where it lowers the mean error most per core-second; all errors are taken to fall
     with the exponent of the mean error so far.
@@ -134,10 +139,10 @@ def share_labels(store: Store, molecule: MoleculeSettings, rounds: Sequence[Roun
     return share(
         {name: (record.accurate_labels, record.held_out.force_mae) for name, record in last.items()},
         price=price,
-        left={member.name: _labels_left(member, last) for member in members},
+        left={member.name: _labels_left(store, member, last) for member in members},
         wanted=settings.batch,
         money=money,
-        exponent=falling([(summary.labels, summary.force_mae) for summary in _summaries(rounds)]),
+        exponent=falling([(summary.labels, summary.force_mae) for summary in _summaries(store, members, rounds)]),
     )
 
 
@@ -177,7 +182,7 @@ def _training(found: Round) -> float:
     return next(iter(found.values())).core_seconds.training
 
 
-def _summaries(rounds: Sequence[Round]) -> list[RoundSummary]:
+def _summaries(store: Store, members: Sequence[MoleculeSettings], rounds: Sequence[Round]) -> list[RoundSummary]:
     """Error (mean over the molecules, with independent intervals) and cost of each round.
 
     All models are tested on the present held-out frames, which are more and harder than those of the first round.
@@ -185,12 +190,13 @@ def _summaries(rounds: Sequence[Round]) -> list[RoundSummary]:
     summaries = []
     for number, found in enumerate(rounds):
         errors = [record.curve[number] for record in rounds[-1].values()]
+        labels = [accurate_equivalents(store, m, found[m.name], found[m.name].accurate_labels) for m in members]
         mean = float(np.mean([error.force_mae for error in errors]))
         above = [math.inf if error.high is None else error.high - error.force_mae for error in errors]
         half = math.hypot(*above) / len(errors)
         summaries.append(
             RoundSummary(
-                labels=sum(record.accurate_labels for record in found.values()),
+                labels=sum(labels),
                 force_mae=mean,
                 low=max(0.0, mean - half),
                 high=mean + half,
@@ -200,14 +206,25 @@ def _summaries(rounds: Sequence[Round]) -> list[RoundSummary]:
     return summaries
 
 
-def _labels_left(molecule: MoleculeSettings, found: Round) -> int:
-    """Accurate labels left in a molecule's budget after a round."""
-    return max(0, molecule.budget.accurate - found[molecule.name].labels)
+def _labels_left(store: Store, molecule: MoleculeSettings, found: Round) -> int:
+    """Accurate labels, or others of the same cost, left in a molecule's budget after a round."""
+    return equivalents_left(store, molecule, found[molecule.name])
+
+
+def _budget_in_words(members: Sequence[MoleculeSettings], last: RoundSummary) -> str:
+    chains = [member.chain for member in members if isinstance(member.chain, SettledChain)]
+    if chains:
+        return f"{sum(chain.core_seconds for chain in chains) / 3600:.3g} core-hours for labels"
+    return f"{last.labels:g} accurate labels"
 
 
 def _with_least_labels(molecule: MoleculeSettings) -> MoleculeSettings:
     """The smallest valid budget: its labels measure how many the first round can afford."""
-    return replace(molecule, budget=molecule.budget.model_copy(update={"accurate": LEAST_LABELS, "test": 1}))
+    fewest: dict[str, Any] = {"accurate": LEAST_LABELS, "test": 1}
+    if isinstance(molecule.chain, SettledChain):
+        # The pilot has measured the other levels.
+        fewest["ladder"] = tuple(0 for _ in molecule.ladder)
+    return replace(molecule, budget=molecule.budget.model_copy(update=fewest))
 
 
 def _first_labels(store: Store, molecule: MoleculeSettings) -> int:
@@ -224,6 +241,11 @@ def _first_labels(store: Store, molecule: MoleculeSettings) -> int:
     if settings.core_hours is not None:
         left = 3600 * settings.core_hours / len(trainers(molecule)) - label_seconds(store, molecule)
         each = expected_label_seconds(store, molecule, molecule.accurate)
+        if isinstance(molecule.chain, SettledChain):
+            # As many labels at the levels in between as go with each accurate one.
+            between = label_prices(store, molecule)[:-1]
+            planned = zip(molecule.ladder_labels.values(), between, strict=True)
+            each += sum(count * price for count, price in planned) / budget.accurate
         tested = sum(i in labels for i in chosen_accurate(store, molecule, "test"))
         affordable = there + int(left / each) - (budget.test - tested)
         wanted = min(wanted, max(LEAST_LABELS, affordable))

@@ -140,11 +140,13 @@ class Picked:
 
     Args:
         labels: accurate labels allowed so far, the batch included.
+        ladder: labels at each intermediate level so far, where the rounds distribute them; else empty.
         share: reason for the molecule's number of labels in this round; "" for a model of one molecule.
     """
 
     round: int
     labels: int
+    ladder: tuple[int, ...] = ()
     criterion: str
     bought: LabelChoice | None = None
     share: str = ""
@@ -206,6 +208,7 @@ class RoundRecord:
         criterion: for picking the batch.
         settings: ``acquisition`` of the manifest.
         labels: accurate labels allowed so far.
+        ladder: as in :class:`Picked`.
         accurate_labels: accurate labels obtained so far, for training and early stopping.
         held_out: error of the model on the held-out frames of the molecule.
         curve: errors of the models of all rounds so far on the present held-out frames.
@@ -220,6 +223,7 @@ class RoundRecord:
     share: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     labels: int
+    ladder: tuple[int, ...] = ()
     accurate_labels: int
     held_out: ErrorInterval
     curve: tuple[ErrorInterval, ...]

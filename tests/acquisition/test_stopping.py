@@ -67,8 +67,8 @@ def test_it_stops_when_the_target_is_met_with_confidence_and_not_when_the_mean_a
 
 
 def test_it_stops_when_the_accurate_labels_are_spent_and_not_before() -> None:
-    assert not decide(rounds(4), SETTINGS, most_labels=51).stop
-    decision = decide(rounds(4), SETTINGS, most_labels=50)
+    assert not decide(rounds(4), SETTINGS).stop
+    decision = decide(rounds(4), SETTINGS, spent_labels="50 accurate labels")
     assert (decision.stop, decision.reason) == (True, "the budget of 50 accurate labels is spent, at 40 meV/Å")
 
 
@@ -98,8 +98,8 @@ def test_it_stops_when_the_gain_is_too_small_and_not_before() -> None:
 
 
 def test_a_larger_budget_lets_it_go_on() -> None:
-    spent = decide(rounds(4), SETTINGS.model_copy(update={"core_hours": 0.4}), most_labels=100)
-    more = decide(rounds(4), SETTINGS.model_copy(update={"core_hours": 4.0}), most_labels=100)
+    spent = decide(rounds(4), SETTINGS.model_copy(update={"core_hours": 0.4}))
+    more = decide(rounds(4), SETTINGS.model_copy(update={"core_hours": 4.0}))
     assert (spent.stop, more.stop) == (True, False)
     assert more.reason == "the next core-hour is expected to take 66.7 % off the error of 40 meV/Å"
 

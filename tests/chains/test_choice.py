@@ -25,7 +25,7 @@ def promised(budget: float, **changes: object) -> list:
 @pytest.mark.parametrize("budget", [100.0, 300.0, 540.0])
 def test_no_other_numbers_of_labels_that_cost_as_much_promise_less_error(budget: float) -> None:
     curves = [CURVES["cheap", "middle"], CURVES["middle", "accurate"]]
-    found = best_counts(curves, [1.0, 9.0], budget, least=5, most=[400, 60])
+    found = best_counts(curves, [1.0, 9.0], budget, least=[5, 5], most=[400, 60])
     assert found is not None
 
     def error(labels: tuple[int, int]) -> float:

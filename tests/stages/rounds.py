@@ -11,7 +11,7 @@ from asteroid import stages
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import die_with_starting_thread
 from asteroid.stages import NextRound
-from asteroid.stages.round_files import labels_of, with_labels
+from asteroid.stages.round_files import at_round
 from asteroid.store import Store
 
 
@@ -52,7 +52,7 @@ def run(store: Store, molecule: MoleculeSettings) -> NextRound:
 
 def judge(store: Store, molecule: MoleculeSettings) -> bool:
     """Certify the model of the last round; whether it passed."""
-    last = with_labels(molecule, labels_of(stages.read_rounds(store, molecule)[-1]))
+    last = at_round(molecule, stages.read_rounds(store, molecule)[-1])
     card = stages.train(store, last)
     stages.propose_evidence(store, last)
     while stages.propose_minimum(store, last, card.model_id):

@@ -7,7 +7,7 @@ import pytest
 from asteroid import stages
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import single_thread_environment
-from asteroid.stages.round_files import Round, labels_of, last_model, loop_folder, model_of, with_labels
+from asteroid.stages.round_files import Round, at_round, last_model, loop_folder, model_of
 from asteroid.stages.rounds import round_seconds
 from asteroid.store import Store
 from asteroid.store.models import read_card
@@ -63,8 +63,8 @@ def test_a_round_shares_its_labels_among_the_molecules_and_trains_one_model(
     store, water, sulfane, _ = done
     first, second = stages.read_rounds(store, water)
     assert set(first) == {"water", "sulfane"}
-    assert labels_of(first) == {"water": 7, "sulfane": 7}
-    assert sum(labels_of(second).values()) == 14 + 4
+    assert {name: record.labels for name, record in first.items()} == {"water": 7, "sulfane": 7}
+    assert sum(record.labels for record in second.values()) == 14 + 4
     for found in (first, second):
         assert len({record.model_id for record in found.values()}) == 1
         assert len({record.decision for record in found.values()}) == 1
@@ -105,9 +105,9 @@ def test_a_molecule_that_only_judges_is_bought_nothing_of_and_has_the_model_of_t
     rounds: list[Round] = stages.read_rounds(store, peroxide)
     assert rounds == stages.read_rounds(store, water)
     assert store.attempts("peroxide", peroxide.accurate).num_rows == 0
-    last = labels_of(rounds[-1])
-    assert last_model(store, with_labels(peroxide, last)) == model_of(rounds[0])
-    assert stages.round_model(store, with_labels(peroxide, last)) == model_of(rounds[-1])
+    last = at_round(peroxide, rounds[-1])
+    assert last_model(store, last) == model_of(rounds[0])
+    assert stages.round_model(store, last) == model_of(rounds[-1])
 
 
 def test_a_finished_loop_does_nothing_when_it_is_run_again(
