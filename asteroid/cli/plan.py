@@ -33,10 +33,11 @@ def plan(
     stored, for the report to compare with the actual cost.
     """
     from asteroid.plan import quote
+    from asteroid.report.chain_plots import expected_errors
     from asteroid.stages import with_chain
     from asteroid.stages.kept_quotes import keep_quote
     from asteroid.stages.pilot import read_pilot
-    from asteroid.store import Store
+    from asteroid.store import Store, paths
 
     loaded = load_with_warnings(manifest)
     where = Store(store or loaded.store)
@@ -62,6 +63,9 @@ def plan(
     for molecule in loaded.molecules:
         if (pilot := read_pilot(where, molecule)) is not None:
             out.print(_chains(molecule.name, str(molecule.cheap), pilot))
+            picture = paths.reports(molecule.name) + "/chains.png"
+            where.write(picture, expected_errors(pilot, str(molecule.cheap)))
+            out.print(f"Picture: {where.location(picture)}")
     for growth in found.growth:
         out.print(_growth_sentence(growth))
     out.print(f"\n[bold]{found.sentence()}[/]")

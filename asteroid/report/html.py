@@ -163,4 +163,15 @@ def _images(context: ReportContext) -> dict[str, bytes]:
             bias=context.bias,
             diagnostics=context.diagnostics,
         ),
+        **_chains(context),
     }
+
+
+def _chains(context: ReportContext) -> dict[str, bytes]:
+    from asteroid.report.chain_plots import expected_errors
+
+    if context.pilot is None or context.card.cheap is None:
+        return {}
+    correction = context.card.correction
+    found = correction.valid_force_mae if correction else None
+    return {"chains": expected_errors(context.pilot, context.card.cheap, found=found)}

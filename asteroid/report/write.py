@@ -58,7 +58,7 @@ def write_report(
     rounds = collect_rounds(store, card.molecule, molecule, other.model_id if other else model_id)
     compared = [point.model_id for point in curve.points] if curve else []
     compared += [other.model_id] if other else []
-    pilot = find_pilot(store, molecule, card)
+    pilot = find_pilot(store, molecule, card, in_rounds=bool(rounds))
     costs = collect_costs(store, molecule, card, scratch_card, rounds=rounds, pilot=pilot, compared=compared)
     quoted = read_quote(quote, costs) if quote else None
     answers = answer(

@@ -210,12 +210,13 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
 
 
 def most_labels(store: Store, molecule: MoleculeSettings) -> int:
-    """Largest number of labels at a level in between: as many as there are training frames, or fit into a kernel."""
+    """Largest number of labels at a level in between: of training frames with a cheap label, as fit into a kernel."""
     from asteroid.training.kernel import MOST_NUMBERS
 
     frames = store.frame_table(molecule.name, split="train")
+    usable = set(frames["frame_id"].to_pylist()).intersection(store.labels(molecule.name, molecule.cheap))
     atoms = len(frames["numbers"][0])
-    return int(min(frames.num_rows, MOST_NUMBERS // (1 + 3 * atoms)))
+    return min(len(usable), MOST_NUMBERS // (1 + 3 * atoms))
 
 
 def _budget(molecule: MoleculeSettings, price: float) -> float:

@@ -21,7 +21,11 @@ PILOT = Pilot(
     frames=12,
     prices={"hf/6-31g": 1.0, "ccsd(t)/cc-pvdz": 60.0},
     budget=3600.0,
-    curves=(ResidualCurve("gfn2-xtb", "hf/6-31g", 0.2, 0.6, ((4, 0.1), (11, 0.05))),),
+    curves=(
+        ResidualCurve("gfn2-xtb", "hf/6-31g", 0.2, 0.6, ((4, 0.1), (11, 0.05))),
+        ResidualCurve("hf/6-31g", "ccsd(t)/cc-pvdz", 0.02, 0.7, ((4, 0.008), (11, 0.004))),
+        ResidualCurve("gfn2-xtb", "ccsd(t)/cc-pvdz", 0.5, 0.7, ((4, 0.2), (11, 0.1))),
+    ),
     chains=(CHOSEN, Chain(("ccsd(t)/cc-pvdz",), (50,), 3000.0, 0.0345, (0.0345,))),
     chosen=CHOSEN,
 )
@@ -55,12 +59,14 @@ def test_labels_of_levels_that_were_tried_in_vain_and_the_choice_are_part_of_the
 def test_the_page_says_what_was_promised_and_which_chains_there_were(store):
     records.write(store, paths.pilot("water", "cafe"), PILOT)
     card = make_card()
-    card = replace(card, accurate="ccsd(t)/cc-pvdz", settings={**card.settings, "ladder": ["hf/6-31g"]})
+    settings = {**card.settings, "ladder": ["hf/6-31g"]}
+    card = replace(card, cheap="gfn2-xtb", accurate="ccsd(t)/cc-pvdz", settings=settings)
     page = Path(write_report(store, "water", make_certificate(), card, make_scratch_card(), folder=FOLDER)).read_text()
     text = Page(page).text
     assert "Expected force error of corrected labels: 12.3 meV/Å" in text
     assert "90 hf/6-31g → 15 ccsd(t)/cc-pvdz (chosen)" in text
     assert "34.5" in text
+    assert "Expected force error of each chain" in page
     alone = make_card()
     page = Path(write_report(store, "water", make_certificate(), alone, make_scratch_card(), folder=FOLDER)).read_text()
     assert 'id="chain"' not in page

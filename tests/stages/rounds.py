@@ -6,16 +6,24 @@ The order of :mod:`asteroid.pipeline.order`, without child processes.
 """
 
 import sys
+from collections.abc import Callable
 
 from asteroid import stages
+from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.processes import die_with_starting_thread
 from asteroid.stages import NextRound
 from asteroid.stages.round_files import at_round
 from asteroid.store import Store
 
+Label = Callable[[Store, MoleculeSettings, LevelOfTheory], object]
 
-def run(store: Store, molecule: MoleculeSettings) -> NextRound:
+
+def compute(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> None:
+    stages.label(store, molecule, level, workers=1)
+
+
+def run(store: Store, molecule: MoleculeSettings, label: Label = compute) -> NextRound:
     """Rounds until the loop ends by itself."""
     members = stages.trainers(molecule)
     for member in members:
@@ -25,14 +33,14 @@ def run(store: Store, molecule: MoleculeSettings) -> NextRound:
         if not state.picked and not state.stop:
             if state.number == 0:
                 if stages.acquisition(molecule).core_hours is not None:
-                    _label(store, state.settings)
+                    _label(store, state.settings, label)
                 stages.begin_rounds(store, molecule)
             else:
                 assert stages.lacks_batch(store, molecule)
                 for member in members:
                     stages.explore(store, member)
                     assert not stages.lacks_exploration(store, member)
-                _label(store, state.settings)
+                _label(store, state.settings, label)
                 for member in stages.trainers(state.settings):
                     stages.review_explored(store, member)
                     stages.measure_energy_cost(store, member)
@@ -43,7 +51,7 @@ def run(store: Store, molecule: MoleculeSettings) -> NextRound:
         assert stages.lacks_record(store, molecule)
         for member in members:
             stages.extend_selection(store, member, state.number)
-        _label(store, state.settings)
+        _label(store, state.settings, label)
         if stages.round_model(store, state.settings) is None:
             stages.train(store, state.settings, baseline=False)
         stages.record(store, molecule)
@@ -62,11 +70,11 @@ def judge(store: Store, molecule: MoleculeSettings) -> bool:
     return stages.certify(store, last)
 
 
-def _label(store: Store, molecule: MoleculeSettings) -> None:
+def _label(store: Store, molecule: MoleculeSettings, label: Label) -> None:
     for member in stages.trainers(molecule):
         stages.select(store, member)
-        for level in (member.cheap, member.accurate):
-            stages.label(store, member, level, workers=1)
+        for level in (member.cheap, *member.ladder, member.accurate):
+            label(store, member, level)
 
 
 if __name__ == "__main__":

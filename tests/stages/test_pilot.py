@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from asteroid import stages
-from asteroid.engines import make_labeller
+from asteroid.engines import make_labeller, programs_for
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings
 from asteroid.processes import call_in_process, single_thread_environment
@@ -63,7 +63,7 @@ def make_up(store: Store, molecule: MoleculeSettings, level: LevelOfTheory, ids:
                 energy=part * one.energy + (1 - part) * two.energy,
                 forces=part * one.forces + (1 - part) * two.forces,
                 cpu_seconds=PRICES.get(level, 0.5),
-                program="made up",
+                program=programs_for(level)[0],
                 time=dt.datetime.now(dt.UTC),
             )
         )
