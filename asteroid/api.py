@@ -125,10 +125,14 @@ class OpenStore:
 
     def certificate(self, molecule: str) -> dict[str, Any] | None:
         """The newest certificate of a molecule as in its JSON file; None without one."""
+        from asteroid.store import records
+        from asteroid.validation.certificate import Certificate
+
         names = self.files.names(paths.reports(molecule))
-        there = [paths.report(molecule, name, "certificate.json") for name in names]
-        found = map(self.files.read_json, filter(self.files.exists, there))
-        return max(found, key=lambda found: str(found["created"]), default=None)
+        files = [paths.report(molecule, name, "certificate.json") for name in names]
+        found = {path: records.read(self.files, Certificate, path) for path in files if self.files.exists(path)}
+        newest = max(found, key=lambda path: found[path].created, default=None)
+        return None if newest is None else self.files.read_json(newest)
 
 
 def open_store(url: str | Path) -> OpenStore:

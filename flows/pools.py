@@ -24,7 +24,8 @@ from asteroid.pipeline.order import Runner
 from asteroid.pipeline.progress import LOG_SECONDS
 from asteroid.pipeline.steps import ATTEMPTS, STEPS, cores
 from asteroid.stages import expected_label_seconds
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
+from asteroid.store.records import Shards
 from asteroid.store.round_records import RoundRecord
 from flows import artifacts
 
@@ -102,12 +103,12 @@ class PoolRunner(Runner):
         """
         path = paths.shards(self.run_id, molecule.name, occasion)
         if store.exists(path):
-            return int(store.read_json(path)["shards"])
+            return records.read(store, Shards, path).shards
         if not missing:
             return 1
         seconds = missing * expected_label_seconds(store, molecule, level) / cores()
         shards = max(1, min(MAX_SHARDS, missing, math.ceil(seconds / SHARD_SECONDS)))
-        store.write_json(path, {"level": str(level), "frames": missing, "shards": shards})
+        records.write(store, path, Shards(str(level), missing, shards))
         return shards
 
     async def _submit(

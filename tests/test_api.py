@@ -1,5 +1,7 @@
 """``import asteroid``: what it offers in Python is what the command line does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -10,8 +12,9 @@ from asteroid.configuration import Configuration
 from asteroid.engines import make_labeller
 from asteroid.errors import InputError
 from asteroid.levels import LevelOfTheory
-from asteroid.store import Store
+from asteroid.store import Store, records
 from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings, water
+from tests.validation.certificates import make_certificate
 
 __all__ = ["water"]
 
@@ -85,7 +88,8 @@ def test_a_model_is_that_of_the_newest_certificate(trained: tuple[Store, str]) -
     atoms.calc = asteroid.load_model(store.url, "water", model_id=model_id)
     energy, forces = atoms.get_potential_energy(), atoms.get_forces()
     for created, other in (("2026-01-02T00:00:00+00:00", model_id), ("2026-01-01T00:00:00+00:00", "another")):
-        store.write_json(f"reports/water/{other}-1/certificate.json", {"model_id": other, "created": created})
+        certificate = replace(make_certificate(), model_id=other, created=created)
+        records.write(store, f"reports/water/{other}-1/certificate.json", certificate, nulls=True)
     atoms.calc = asteroid.load_model(asteroid.open_store(store.url), "water")
     assert atoms.get_potential_energy() == energy
     np.testing.assert_array_equal(atoms.get_forces(), forces)

@@ -130,9 +130,9 @@ def test_the_quote_of_a_half_finished_store_is_what_is_left(water, before, label
     assert line(labelled, "training").count == line(before, "training").count
     assert line(labelled, "minimum").source.endswith(f"{10 + 4} in the store)")
     held = [row["core_hours"] for row in store.status()]
-    atoms = sum(a["cpu_seconds"] for one in (molecule.cheap, molecule.accurate) for a in store.atoms(one).values())
+    atoms = sum(a.cpu_seconds for one in (molecule.cheap, molecule.accurate) for a in store.atoms(one).values())
     sampling = line(labelled, "sampling").spent_core_seconds
-    assert sampling == pytest.approx(sum(used.cpu for _, _, used in spent(store, molecule.name)))
+    assert sampling == pytest.approx(sum(entry.cpu_seconds for entry in spent(store, molecule.name)))
     assert 0 < sampling == pytest.approx(labelled.spent_core_seconds - 3600 * sum(held) - atoms)
 
 
@@ -171,7 +171,7 @@ def test_labels_of_a_composite_level_are_quoted_at_its_parts_each_once(water, la
     assert line.count == 14
     assert line.core_seconds > 14 * prices["hf/sto-3g"].core_seconds
     # Nothing but the free atoms of the one part that was the accurate level before.
-    assert line.spent_core_seconds == sum(atom["cpu_seconds"] for atom in store.atoms(STO_3G).values())
+    assert line.spent_core_seconds == sum(atom.cpu_seconds for atom in store.atoms(STO_3G).values())
 
 
 def test_a_learning_curve_is_quoted_one_more_training_of_accurate_labels_alone(water):

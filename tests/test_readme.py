@@ -7,6 +7,7 @@ import importlib.util
 import io
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ import yaml
 
 from asteroid.cli import app
 from asteroid.manifest import ModelSettings
-from asteroid.store import Store
+from asteroid.store import Store, records
 from asteroid.store.models import write_model
 from asteroid.training.model import build_model
 from tests.cards import bare_card
 from tests.cli import cli
+from tests.validation.certificates import make_certificate
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -81,8 +83,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(folder / "store")
     card = bare_card(molecule="formaldehyde", model_id=model_id, compositions=("CH2O",))
     write_model(store, card, weights.getvalue())
-    certificate = {"model_id": model_id, "created": "2026-11-27T00:00:00+00:00"}
-    store.write_json(f"reports/formaldehyde/{model_id}-cafe/certificate.json", certificate)
+    certificate = replace(make_certificate(), model_id=model_id, model="formaldehyde")
+    records.write(store, f"reports/formaldehyde/{model_id}-cafe/certificate.json", certificate, nulls=True)
     return folder
 
 

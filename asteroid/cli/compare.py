@@ -186,7 +186,11 @@ def _check_files(*paths: Path) -> None:
 
 
 def _write(store: "Store", settings: "ComparisonSettings", data: dict[str, Any], out_file: Path, page: Path) -> None:
-    """Write JSON and page to their files and to the store, and update its index."""
+    """Write JSON and page to their files and to the store, and update its index.
+
+    The JSON is an export for users, without a record class; only the index reads it again
+    (:class:`asteroid.report.index.Compared`).
+    """
     from asteroid.naming import digest
     from asteroid.report.comparison import render_comparison
     from asteroid.report.index import write_index

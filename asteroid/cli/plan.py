@@ -53,8 +53,7 @@ def plan(
             note=lambda text: status.update(f"measuring {text}"),
         )
     for molecule in molecules:
-        lines = [dataclasses.asdict(line) for line in found.of(molecule.name)]
-        keep_quote(where, molecule, lines, workers=found.workers)
+        keep_quote(where, molecule, found.of(molecule.name), workers=found.workers)
     if as_json:
         print_json(_as_json(found))
         return

@@ -16,7 +16,7 @@ from asteroid.levels import LevelOfTheory
 from asteroid.naming import digest
 from asteroid.processes import Progress
 from asteroid.stages.common import import_mace
-from asteroid.store import Store
+from asteroid.store import Store, records
 from asteroid.store.locks import lock
 from asteroid.store.models import Card, read_card
 from asteroid.store.rows import core_seconds
@@ -32,8 +32,8 @@ def run_cell(
     path: str,
     *,
     on_progress: Progress,
-) -> dict[str, Any]:
-    """The result of a cell as JSON; read from the store if another process has stored it in the meantime.
+) -> Result:
+    """The result of a cell; read from the store if another process has stored it in the meantime.
 
     A training that the data does not allow gives a result with a reason; any other failure raises.
 
@@ -46,9 +46,8 @@ def run_cell(
     store = Store(store_url)
     with lock(store, _work(settings, cell), on_wait=lambda: on_progress("waiting for another training", 0, 0)):
         if not store.exists(path):
-            store.write_json(path, _compute(store, settings, cell, test, on_progress).to_json())
-        content: dict[str, Any] = store.read_json(path)
-        return content
+            records.write(store, path, _compute(store, settings, cell, test, on_progress))
+        return records.read(store, Result, path)
 
 
 def _work(settings: ComparisonSettings, cell: Cell) -> str:

@@ -3,10 +3,13 @@
 Written to the store by :mod:`asteroid.comparison.cell`, evaluated by :mod:`asteroid.comparison.statistics`.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from asteroid.store import records
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,14 @@ class Result:
         reason: why there is no model; errors and cost are then None.
         force_groups: sum of absolute errors and number of components, for each group of test frames with forces.
         energy_groups: the same for energies, for each group of test frames.
-        diagnostics: of bias and weights, see :mod:`asteroid.training.diagnostics`.
+        diagnostics: of bias and weights, plain JSON values: figures of the page, whose keys differ from strategy to
+            strategy; see :mod:`asteroid.training.diagnostics`.
     """
 
     molecule: str
     cheap: str
     accurate: str
-    variant: str
+    variant: Annotated[str, Field(alias="arm")]
     n_accurate: int
     seed: int
     force_mae: float | None = None
@@ -63,22 +67,9 @@ class Result:
 
     def to_row(self) -> dict[str, Any]:
         """Single values for the JSON of ``asteroid compare``."""
-        row = {name: value for name, value in self.to_json().items() if name not in _KEPT}
+        row = {name: value for name, value in records.to_json(self).items() if name not in _KEPT}
         return row | {"core_hours": self.core_hours}
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything, for the store."""
-        content = dataclasses.asdict(self)
-        return {"arm" if name == "variant" else name: value for name, value in content.items()}
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`."""
-        groups = {name: tuple((total, count) for total, count in content[name]) for name in _GROUPS}
-        values = {"variant" if name == "arm" else name: value for name, value in content.items()}
-        return cls(**{**values, **groups})
-
-
-_GROUPS = ("force_groups", "energy_groups")
-_KEPT = (*_GROUPS, "diagnostics")
+_KEPT = ("force_groups", "energy_groups", "diagnostics")
 """Fields that :meth:`Result.to_row` leaves out."""

@@ -23,7 +23,7 @@ from asteroid.levels import LevelOfTheory
 from asteroid.naming import content, digest, file_digest
 from asteroid.processes import call_in_process
 from asteroid.stages.common import TORCH_IMPORTS, label_key
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
 from asteroid.strategies import strategy_named
 from asteroid.version import __version__
 
@@ -57,7 +57,7 @@ def run_comparison(store: Store, plan: Plan, *, workers: int, on_progress: Follo
         workers: number of processes, one thread each.
     """
     paths = dict(zip(plan.cells, result_paths(store, plan), strict=True))
-    results = {cell: _stored(store, path) for cell, path in paths.items() if store.exists(path)}
+    results = {cell: records.read(store, Result, path) for cell, path in paths.items() if store.exists(path)}
     missing = [cell for cell in plan.cells if cell not in results]
     logger.info("%s: %d of %d results are there", plan.settings.molecule, len(results), len(plan.cells))
     broken = 0
@@ -75,17 +75,15 @@ def run_comparison(store: Store, plan: Plan, *, workers: int, on_progress: Follo
 
         if stopped.is_set():
             raise _Stopped
-        return Result.from_json(
-            call_in_process(
-                run_cell,
-                store.url,
-                plan.settings,
-                cell,
-                plan.test,
-                paths[cell],
-                on_progress=hear,
-                preload=TORCH_IMPORTS,
-            )
+        return call_in_process(
+            run_cell,
+            store.url,
+            plan.settings,
+            cell,
+            plan.test,
+            paths[cell],
+            on_progress=hear,
+            preload=TORCH_IMPORTS,
         )
 
     follow()
@@ -138,13 +136,6 @@ def result_paths(store: Store, plan: Plan) -> list[str]:
         }
         files.append(paths.comparison(settings.molecule, digest(inputs)))
     return files
-
-
-def _stored(store: Store, path: str) -> Result:
-    try:
-        return Result.from_json(store.read_json(path))
-    except (KeyError, TypeError) as error:
-        raise store.damaged(path, repr(error)) from error
 
 
 def _broken(plan: Plan, cell: Cell, error: Exception) -> Result:

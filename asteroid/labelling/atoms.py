@@ -20,6 +20,7 @@ from asteroid.engines.pyscf.plain import frozen_core
 from asteroid.errors import AsteroidError, LabelFailed, MissingDependencyError
 from asteroid.labelling.attempt import is_full, one_line
 from asteroid.levels import LevelOfTheory
+from asteroid.store.records import FreeAtom
 from asteroid.units import HARTREE
 from asteroid.usage import measure
 
@@ -60,14 +61,11 @@ def ground_state_multiplicity(number: int, level: LevelOfTheory) -> int:
     return 1 + round(float(ground_state_magnetic_moments[number]))
 
 
-def free_atom(level: LevelOfTheory, number: int, engine: str | None = None) -> dict[str, Any]:
-    """Energy and cost of one free atom, as a JSON record.
+def free_atom(level: LevelOfTheory, number: int, engine: str | None = None) -> FreeAtom:
+    """Energy and cost of one free atom.
 
     Args:
         engine: program for a semiempirical level, as in :func:`~asteroid.engines.make_labeller`.
-
-    Returns:
-        ``energy`` in eV, or None with a ``reason`` where it could not be computed; ``cpu_seconds``.
     """
     multiplicity = ground_state_multiplicity(number, level)
     atom = Configuration(np.array([number]), np.zeros((1, 3)), multiplicity=multiplicity)
@@ -83,19 +81,19 @@ def free_atom(level: LevelOfTheory, number: int, engine: str | None = None) -> d
                 raise
             # The programs raise anything, as for labels. Training has a fallback for a missing atom.
             reason = one_line(f"{type(error).__name__}: {error}")
-    return {
-        "level": str(level),
-        "element": SYMBOLS[number],
-        "multiplicity": multiplicity,
-        "energy": energy,
-        "reason": reason,
-        "program": labeller.program,
-        "version": labeller.version,
-        "settings": labeller.settings,
-        "cpu_seconds": used.cpu,
-        "wall_seconds": used.wall,
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-    }
+    return FreeAtom(
+        level=str(level),
+        element=SYMBOLS[number],
+        multiplicity=multiplicity,
+        energy=energy,
+        reason=reason,
+        program=labeller.program,
+        version=labeller.version,
+        settings=labeller.settings,
+        cpu_seconds=used.cpu,
+        wall_seconds=used.wall,
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _ab_initio(level: LevelOfTheory, atom: Configuration) -> float:

@@ -12,10 +12,11 @@ from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.plan.counts import count_certificate, count_labels, count_sampling, count_training, missing_atoms
 from asteroid.plan.labels import LabelPrice, growth, ledger_price, measure_price, sum_prices, time_atoms
-from asteroid.plan.lines import Line, Quote, Stage
+from asteroid.plan.lines import Quote
 from asteroid.plan.machine import ModelPrice, time_model, time_sampling
 from asteroid.store import Store, account
 from asteroid.store.models import read_cards
+from asteroid.store.quote_records import Line, Stage
 from asteroid.store.rows import core_seconds
 
 Note = Callable[[str], None]
@@ -136,7 +137,8 @@ class _Left:
         return Line(self._molecule.name, stage, detail, count, unit, spent_core_seconds=spent)
 
     def _charged(self, stage: account.Stage) -> float:
-        return sum(used.cpu for found, _, used in account.spent(self._store, self._molecule.name) if found == stage)
+        entries = account.spent(self._store, self._molecule.name)
+        return sum(entry.cpu_seconds for entry in entries if entry.stage == stage)
 
     def _sampling_line(self) -> Line:
         left = self._sampling
@@ -168,9 +170,9 @@ class _Left:
         line, atoms = self._line(stage, str(level), count, "labels"), 0.0
         if stage in ("cheap labels", "accurate labels"):
             known = [atom for part in self._parts(level) for atom in self._store.atoms(part).values()]
-            own = [atom for atom in known if atom["molecule"] == self._molecule.name]
+            own = [atom for atom in known if atom.molecule == self._molecule.name]
             labels = float(core_seconds(self._attempts[level]).sum())
-            line = replace(line, spent_core_seconds=labels + sum(atom["cpu_seconds"] for atom in own))
+            line = replace(line, spent_core_seconds=labels + sum(atom.cpu_seconds for atom in own))
             atoms = self._atoms(level) if count else 0.0
         price = self._price(level, measure=count > 0)
         if price is None or not count:

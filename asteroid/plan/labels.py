@@ -138,7 +138,7 @@ def _time_atoms(level: LevelOfTheory, numbers: Sequence[int], engine: str | None
 
     if not can_compute_atoms(level):
         return 0.0
-    return sum(float(free_atom(level, number, engine)["cpu_seconds"]) for number in numbers)
+    return sum(free_atom(level, number, engine).cpu_seconds for number in numbers)
 
 
 def _measure(

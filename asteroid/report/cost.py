@@ -6,14 +6,14 @@ estimates from :mod:`asteroid.stages.kept_quotes`. Used by :mod:`asteroid.report
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from asteroid.levels import LevelOfTheory
 from asteroid.report.words import count
-from asteroid.store import Store, paths, records
+from asteroid.store import Store, paths, quote_records, records
 from asteroid.store.account import STAGES, Stage, spent
 from asteroid.store.chain_records import Pilot
 from asteroid.store.models import Card, read_card
@@ -26,7 +26,7 @@ from asteroid.usage import Usage
 Kind = Literal["sampling", "cheap labels", "accurate labels", "training", "exploration", "validation"]
 """Kinds of cost that estimates and accounts have in common."""
 
-_QUOTED: Mapping[str, Kind] = {
+_QUOTED: Mapping[quote_records.Stage, Kind] = {
     "sampling": "sampling",
     "cheap labels": "cheap labels",
     "accurate labels": "accurate labels",
@@ -133,9 +133,9 @@ def _summed(costs: Iterable[Cost]) -> list[Cost]:
 def _charged(store: Store, names: Collection[str], stage: Stage, models: Collection[str]) -> Usage:
     """Usage of a stage in the accounts of ``names``, for these models or for no particular one."""
     used = Usage()
-    for found, model_id, entry in (entry for name in sorted(names) for entry in spent(store, name)):
-        if found == stage and (model_id is None or model_id in models):
-            used.add_earlier(entry.wall, entry.cpu, entry.gpu)
+    for entry in (entry for name in sorted(names) for entry in spent(store, name)):
+        if entry.stage == stage and (entry.model_id is None or entry.model_id in models):
+            used.add_earlier(entry.wall_seconds, entry.cpu_seconds, entry.gpu_seconds)
     return used
 
 
@@ -143,17 +143,17 @@ def _accounted(name: str, used: Usage, kind: Kind, *, validates: bool = False) -
     return [Cost(name, used.cpu, kind, validates, used.gpu)] if used.cpu else []
 
 
-def read_quote(quote: Mapping[str, Any], costs: Sequence[Cost]) -> Quoted:
+def read_quote(quote: quote_records.KeptQuote, costs: Sequence[Cost]) -> Quoted:
     """The part of a stored estimate with the same kinds as these costs."""
     kinds = {cost.kind for cost in costs}
     most: dict[Kind, float] = {}
     least: dict[Kind, float] = {}
-    for line in quote["lines"]:
-        kind = _QUOTED.get(line["stage"])
-        if kind in kinds and kind is not None:
-            for total, key in ((most, "core_seconds"), (least, "least_core_seconds")):
-                total[kind] = total.get(kind, 0.0) + line["spent_core_seconds"] + line[key]
-    return Quoted(quote["created"], most, least)
+    for line in quote.lines:
+        kind = _QUOTED[line.stage]
+        if kind in kinds:
+            for total, left in ((most, line.core_seconds), (least, line.least_core_seconds)):
+                total[kind] = total.get(kind, 0.0) + line.spent_core_seconds + left
+    return Quoted(quote.created, most, least)
 
 
 def _label_costs(store: Store, molecule: str, card: Card) -> list[Cost]:
@@ -183,7 +183,7 @@ def _label_costs(store: Store, molecule: str, card: Card) -> list[Cost]:
         costs.append(Cost(f"accurate labels{kind} for validation", validation, "accurate labels", validates=True))
     levels = dict.fromkeys((*accurate.computed, *([below[card.cheap]] if card.cheap else [])))
     atoms = [atom for level in levels for atom in store.atoms(level).values()]
-    if own := [atom["cpu_seconds"] for atom in atoms if atom["molecule"] == molecule]:
+    if own := [atom.cpu_seconds for atom in atoms if atom.molecule == molecule]:
         # Molecules of a store share atoms; the first one that needs an atom has its cost.
         costs.append(Cost("energies of free atoms", sum(own), "accurate labels"))
     folder = paths.analytic_hessians(molecule, card.accurate)

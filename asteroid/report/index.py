@@ -4,6 +4,10 @@ Rewritten from the stored certificates and comparisons whenever a report is writ
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from asteroid.quantities import format_number, format_quantity
 from asteroid.report.answers import Answer, Answers
@@ -12,6 +16,24 @@ from asteroid.report.words import main_error
 from asteroid.store import Store, paths, records
 from asteroid.store.models import Card
 from asteroid.validation.certificate import Certificate
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """What the index shows of one result of a comparison."""
+
+    cheap: str
+    accurate: str
+    arm: str
+    n_accurate: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What the index shows of ``comparison.json``, which ``asteroid compare`` writes for users."""
+
+    results: Annotated[tuple[ComparedRow, ...], Field(min_length=1)]
 
 
 def write_index(store: Store) -> str:
@@ -70,14 +92,14 @@ def _comparisons(store: Store) -> list[ComparisonRow]:
     """In order of molecules, without comparisons that have no page."""
     rows = []
     for molecule, name, folder in _folders(store, "comparison.json", "comparison.html"):
-        results = store.read_json(f"{folder}/comparison.json")["results"]
+        results = records.read(store, Compared, f"{folder}/comparison.json").results
         rows.append(
             ComparisonRow(
                 molecule=molecule,
-                levels=f"{results[0]['cheap']} for {results[0]['accurate']}",
-                variants=", ".join(dict.fromkeys(row["arm"] for row in results)),
-                labels=", ".join(map(str, sorted({row["n_accurate"] for row in results}))),
-                seeds=len({row["seed"] for row in results}),
+                levels=f"{results[0].cheap} for {results[0].accurate}",
+                variants=", ".join(dict.fromkeys(row.arm for row in results)),
+                labels=", ".join(map(str, sorted({row.n_accurate for row in results}))),
+                seeds=len({row.seed for row in results}),
                 page=f"{molecule}/{name}/comparison.html",
             )
         )

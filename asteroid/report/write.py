@@ -1,7 +1,7 @@
 """Write the report of a model into the store, and update the index."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from asteroid.levels import LevelOfTheory
@@ -17,6 +17,7 @@ from asteroid.report.rounds import collect_rounds, rounds_context
 from asteroid.report.words import strategy_of
 from asteroid.store import Store, paths, records
 from asteroid.store.models import Card
+from asteroid.store.quote_records import KeptQuote
 from asteroid.store.rows import core_seconds
 from asteroid.strategies import BASELINE
 from asteroid.training.diagnostics import bias_diagnostics
@@ -35,7 +36,7 @@ def write_report(
     *,
     folder: str,
     curve: LearningCurve | None = None,
-    quote: Mapping[str, Any] | None = None,
+    quote: KeptQuote | None = None,
     next_step: str = "",
 ) -> str:
     """Write ``report.html`` beside ``certificate.json``, its answers and their pictures, and the index.

@@ -28,8 +28,9 @@ from asteroid.sampling.batch import Batch, Outcome, cheap_engine, hessian_of, ma
 from asteroid.sampling.dynamics import FRICTION
 from asteroid.sampling.normal_modes import SOFTEST
 from asteroid.sampling.select import near_copies, sorted_distances
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
 from asteroid.store.account import Entry, charge
+from asteroid.store.records import ConformerHessian, Identity
 from asteroid.usage import Usage, begin_process, measure
 
 logger = logging.getLogger(__name__)
@@ -107,21 +108,23 @@ def sample(
     return SamplingSummary(batches, sum(batch.group.frames for batch in missing), kept, dict(+dropped))
 
 
-def identity(molecule: MoleculeSettings) -> dict[str, Any]:
-    """Structure, charge and multiplicity of a molecule, as plain values.
+def identity(molecule: MoleculeSettings) -> Identity:
+    """Structure, charge and multiplicity of a molecule.
 
     Raises:
         InputError: when its geometry file cannot be read.
     """
-    start: dict[str, Any] = {"smiles": molecule.smiles}
+    geometry = None
     if molecule.geometry is not None:
         try:
-            start = {"geometry": hashlib.sha256(molecule.geometry.read_bytes()).hexdigest()}
+            geometry = hashlib.sha256(molecule.geometry.read_bytes()).hexdigest()
         except OSError as error:
             raise InputError(
                 f"{molecule.name}: geometry: cannot read '{molecule.geometry}': {error.strerror}"
             ) from None
-    return {**start, "charge": molecule.charge, "multiplicity": molecule.multiplicity}
+    return Identity(
+        smiles=molecule.smiles, geometry=geometry, charge=molecule.charge, multiplicity=molecule.multiplicity
+    )
 
 
 def conformer_batch(molecule: MoleculeSettings) -> str:
@@ -132,7 +135,7 @@ def conformer_batch(molecule: MoleculeSettings) -> str:
 def _conformer_batch(molecule: MoleculeSettings, placed: Mapping[str, str]) -> str:
     return "conformers-" + digest(
         {
-            **identity(molecule),
+            **records.to_json(identity(molecule)),
             "conformers": molecule.sampling.conformers,
             "seed": molecule.sampling.seed,
             "level": str(molecule.cheap),
@@ -246,27 +249,20 @@ def _hessians(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Hessians by frame id of the conformers of missing normal-mode batches; computed once and stored."""
     needed = {batch.conformer.frame_id for batch in missing if batch.group.method == "normal-modes"}
+    level, engine = str(molecule.cheap), cheap_engine(molecule)
     found, running = {}, {}
     for conformer in conformers:
-        if conformer.frame_id not in needed:
+        frame_id = conformer.frame_id
+        if frame_id not in needed:
             continue
-        identity = {
-            "frame_id": conformer.frame_id,
-            "level": str(molecule.cheap),
-            "engine": cheap_engine(molecule),
-        }
-        path = paths.conformer_hessian(molecule.name, digest(identity))
+        path = paths.conformer_hessian(molecule.name, digest({"frame_id": frame_id, "level": level, "engine": engine}))
         if store.exists(path):
-            found[conformer.frame_id] = np.array(store.read_json(path)["hessian"])
+            found[frame_id] = records.read(store, ConformerHessian, path).hessian
         else:
-            running[conformer.frame_id] = (
-                path,
-                identity,
-                pool.schedule(_measured, args=(hessian_of, molecule, conformer)),
-            )
-    for frame_id, (path, identity, future) in running.items():
-        found[frame_id] = _result(future, "Hessian", entry)
-        store.write_json(path, {**identity, "unit": "eV/Å²", "hessian": found[frame_id].tolist()})
+            running[frame_id] = path, pool.schedule(_measured, args=(hessian_of, molecule, conformer))
+    for frame_id, (path, future) in running.items():
+        found[frame_id] = hessian = _result(future, "Hessian", entry)
+        records.write(store, path, ConformerHessian(frame_id=frame_id, level=level, engine=engine, hessian=hessian))
     return found
 
 

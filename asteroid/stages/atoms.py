@@ -6,6 +6,7 @@ trainings may run without quantum chemistry.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from asteroid.configuration import SYMBOLS
 from asteroid.engines import engine_for
@@ -77,7 +78,7 @@ def _compute(url: str, molecule: str, level: LevelOfTheory, numbers: Sequence[in
     store = Store(url)
     for number in numbers:
         # Charged to the first molecule that needs the atom.
-        record = {**free_atom(level, number, engine), "molecule": molecule}
-        store.add_atom(level, record)
-        if record["energy"] is None:
-            logger.warning("free atom %s at %s: %s", record["element"], level, record["reason"])
+        atom = replace(free_atom(level, number, engine), molecule=molecule)
+        store.add_atom(level, atom)
+        if atom.energy is None:
+            logger.warning("free atom %s at %s: %s", atom.element, level, atom.reason)

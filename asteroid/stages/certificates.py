@@ -106,7 +106,7 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
             looks=count_looks(store, molecule, models.final, errors.frame_ids, own.frame_ids if own else ()),
             passed_over=_passed_over(store, molecule, models),
         )
-        store.write_json(f"{folder}/certificate.json", certificate.to_json())
+        records.write(store, f"{folder}/certificate.json", certificate, nulls=True)
     if not store.exists(f"{folder}/curve.json"):
         curve = measure_curve(store, molecule, models, partial(_errors, store, molecule), on_progress=on_progress)
         records.write(store, f"{folder}/curve.json", curve)

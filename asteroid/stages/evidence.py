@@ -5,8 +5,8 @@
 presence means that the selection is complete.
 """
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from asteroid.configuration import Configuration
 from asteroid.errors import AsteroidError
@@ -19,8 +19,8 @@ from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.models import trained_models
 from asteroid.stages.on_policy import on_policy_errors, propose_on_policy
 from asteroid.stages.own_md import OwnMD, distributions, spectrum
-from asteroid.stages.torsions import compare_torsions, propose_torsions
-from asteroid.store import Store, paths
+from asteroid.stages.torsions import AskedTorsion, compare_torsions, propose_torsions
+from asteroid.store import Store, paths, records
 from asteroid.store.account import charge
 from asteroid.store.locks import lock
 
@@ -34,22 +34,22 @@ class Asked:
 
     Args:
         on_policy: frame ids from MD with the model.
-        torsions: for each rotatable bond, its number and the frame ids by point of the profile.
+        torsions: of each rotatable bond.
     """
 
-    on_policy: list[str] = field(default_factory=list)
-    torsions: list[dict[str, Any]] = field(default_factory=list)
+    on_policy: tuple[str, ...] = ()
+    torsions: tuple[AskedTorsion, ...] = ()
 
     @property
     def frame_ids(self) -> list[str]:
         """Ids of all frames."""
-        return [*self.on_policy, *(i for torsion in self.torsions for i in torsion["points"].values())]
+        return [*self.on_policy, *(i for torsion in self.torsions for i in torsion.points.values())]
 
 
 def read_asked(store: Store, molecule: MoleculeSettings, model_id: str) -> Asked | None:
     """Frames requested for a model with these settings; None before :func:`propose_evidence`."""
     path = _path(molecule, model_id)
-    return Asked(**store.read_json(path)) if store.exists(path) else None
+    return records.read(store, Asked, path) if store.exists(path) else None
 
 
 def lacks_proposal(store: Store, molecule: MoleculeSettings) -> bool:
@@ -80,10 +80,10 @@ def propose_evidence(store: Store, molecule: MoleculeSettings, *, on_progress: P
         asked = read_asked(store, molecule, models.final)
         if asked is None:
             asked = Asked(
-                propose_on_policy(store, molecule, models.final, on_progress=on_progress),
+                tuple(propose_on_policy(store, molecule, models.final, on_progress=on_progress)),
                 propose_torsions(store, molecule, models.final, on_progress=on_progress),
             )
-            store.write_json(_path(molecule, models.final), asdict(asked))
+            records.write(store, _path(molecule, models.final), asked)
     return len(asked.frame_ids)
 
 

@@ -5,17 +5,17 @@ the report.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from asteroid.manifest import BudgetSettings, MoleculeSettings, TrainingSettings
 from asteroid.manifest.schema import SettledChain
 from asteroid.naming import content, digest, file_digest
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
+from asteroid.store.quote_records import KeptQuote, Line
 
 
-def keep_quote(store: Store, molecule: MoleculeSettings, lines: Sequence[Mapping[str, Any]], *, workers: int) -> None:
+def keep_quote(store: Store, molecule: MoleculeSettings, lines: Sequence[Line], *, workers: int) -> None:
     """Store a molecule's lines of a quote, unless these settings have one.
 
     The first quote stays: later ones know the actual cost of finished work.
@@ -23,19 +23,18 @@ def keep_quote(store: Store, molecule: MoleculeSettings, lines: Sequence[Mapping
     path = f"{_folder(molecule)}/{molecule.budget.accurate}.json"
     if not store.exists(path):
         created = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        store.write_json(path, {"created": created, "workers": workers, "lines": [*lines]})
+        records.write(store, path, KeptQuote(created, workers, tuple(lines)))
 
 
-def find_quote(store: Store, molecule: MoleculeSettings) -> dict[str, Any] | None:
-    """Quote for these settings (``created``, ``workers`` and ``lines``), or None.
+def find_quote(store: Store, molecule: MoleculeSettings) -> KeptQuote | None:
+    """Quote for these settings, or None.
 
     During active learning, the quote for the whole budget counts: the one for the smallest budget not below this one.
     """
     folder = _folder(molecule)
     budgets = sorted(int(name.removesuffix(".json")) for name in store.names(folder))
     enough = [budget for budget in budgets if budget >= molecule.budget.accurate]
-    found: dict[str, Any] | None = store.read_json(f"{folder}/{enough[0]}.json") if enough else None
-    return found
+    return records.read(store, KeptQuote, f"{folder}/{enough[0]}.json") if enough else None
 
 
 def _folder(molecule: MoleculeSettings) -> str:

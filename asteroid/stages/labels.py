@@ -23,8 +23,9 @@ from asteroid.stages.atoms import compute_atoms, lacks_atoms
 from asteroid.stages.common import counted, waiting
 from asteroid.stages.imported import check_imported
 from asteroid.stages.level_checks import check_level
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
 from asteroid.store.locks import lock
+from asteroid.store.records import Identity
 from asteroid.store.rows import core_seconds
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def sample(
 
     missing, path = lacks_frames(store, molecule), paths.identity(molecule.name)
     if not store.exists(path):
-        store.write_json(path, identity(molecule))
+        records.write(store, path, identity(molecule))
     if not missing:
         # No lock file, because a finished store may be read-only.
         return sampling.SamplingSummary(0, 0, 0, {})
@@ -96,10 +97,10 @@ def _check_identity(store: Store, molecule: MoleculeSettings) -> None:
     check_names(store, [molecule.name])
     check_same_atoms(store, molecule)
     path, this = paths.identity(molecule.name), identity(molecule)
-    if store.exists(path) and (there := store.read_json(path)) != this:
-        different = ", ".join(
-            f"{key} {there.get(key)} (now {this.get(key)})" for key in there if there[key] != this.get(key)
-        )
+    if store.exists(path) and (there := records.read(store, Identity, path)) != this:
+        now = vars(this)
+        changed = [(key, value) for key, value in vars(there).items() if value not in (None, now[key])]
+        different = ", ".join(f"{key} {value} (now {now[key]})" for key, value in changed)
         raise InputError(
             f"{molecule.name}: the store has another molecule of this name, with {different}; write another name"
         )

@@ -6,7 +6,7 @@ minimum of the final model is found for :mod:`asteroid.stages.minima`.
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from asteroid.configuration import Frame, Split
@@ -17,7 +17,7 @@ from asteroid.processes import Progress
 from asteroid.stages.common import import_mace, label_key, waiting
 from asteroid.stages.minima import find_model_minimum
 from asteroid.stages.round_files import last_model, training_settings
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
 from asteroid.store.account import charge
 from asteroid.store.locks import lock
 from asteroid.store.models import Card, has_model, read_card
@@ -37,18 +37,27 @@ uncertainty and to test the rounds. Fewer than five frames are too few for eithe
 
 
 @dataclass(frozen=True)
-class Models:
+class FinalModel:
+    """The model of a round.
+
+    Args:
+        final: id of the model that is delivered and certified: of the manifest's strategy, or ``scratch`` of
+            :class:`Models` if that has a smaller held-out error with 95 % confidence.
+    """
+
+    final: str
+
+
+@dataclass(frozen=True)
+class Models(FinalModel):
     """The models of one molecule.
 
     Args:
-        final: id of the model that is delivered and certified: of the manifest's strategy, or ``scratch`` if that has a
-            smaller held-out error with 95 % confidence.
         scratch: id of the model trained on the same accurate labels alone: the baseline, and the teacher of
             ``weighted``.
         passed_over: id of the strategy's model if it is not the final one.
     """
 
-    final: str
     scratch: str
     passed_over: str | None = None
 
@@ -103,7 +112,7 @@ def trained_models(store: Store, molecule: MoleculeSettings) -> Models | None:
     path = _models_path(store, molecule)
     if not store.exists(path):
         return None
-    models = Models(**store.read_json(path))
+    models = records.read(store, Models, path)
     # A damaged model was moved away, and is trained again.
     there = all(has_model(store, molecule.model_name, model_id) for model_id in {models.final, models.scratch})
     return models if there else None
@@ -113,7 +122,7 @@ def round_model(store: Store, molecule: MoleculeSettings) -> str | None:
     """Id of the final model, which is all that a round needs; None before it is trained."""
     path = _models_path(store, molecule, of="round")
     if store.exists(path):
-        final = str(store.read_json(path)["final"])
+        final = records.read(store, FinalModel, path).final
         return final if has_model(store, molecule.model_name, final) else None
     models = trained_models(store, molecule)
     return (models.passed_over or models.final) if models else None
@@ -223,10 +232,8 @@ def _train(store: Store, molecule: MoleculeSettings, baseline: bool, on_progress
     if scratch is not None and _surely_better(store, molecule, data, scratch.model_id, final.model_id):
         final, passed_over = scratch, final.model_id
     find_model_minimum(store, molecule, final.model_id)
-    index: dict[str, Any] = {"final": final.model_id}
-    if scratch is not None:
-        index = asdict(Models(final.model_id, scratch.model_id, passed_over))
-    store.write_json(path, index)
+    index = Models(final.model_id, scratch.model_id, passed_over) if scratch else FinalModel(final.model_id)
+    records.write(store, path, index)
     return final
 
 

@@ -4,6 +4,7 @@
 :mod:`asteroid.stages.evidence` gets the errors from :func:`on_policy_errors`.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asteroid.configuration import Frame, Origin
@@ -55,7 +56,7 @@ def propose_on_policy(
     return request_labels(store, molecule, frames, name=name, criterion="on-policy")
 
 
-def on_policy_errors(store: Store, molecule: MoleculeSettings, model_id: str, ids: list[str]) -> "OnPolicy | None":
+def on_policy_errors(store: Store, molecule: MoleculeSettings, model_id: str, ids: Sequence[str]) -> "OnPolicy | None":
     """Errors of the model on the drawn frames; None if none were drawn. Needs torch."""
     from asteroid.validation.on_policy import OnPolicy
 

@@ -5,7 +5,9 @@ certificate.
 """
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,19 +25,32 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class AskedTorsion:
+    """Points of a torsion profile with requested accurate labels.
+
+    Args:
+        torsion: number of the bond.
+        points: frame ids by point of the profile.
+    """
+
+    torsion: int
+    points: Mapping[int, str]
+
+
 def propose_torsions(
     store: Store, molecule: MoleculeSettings, model_id: str, *, on_progress: Progress | None = None
-) -> list[dict[str, Any]]:
+) -> tuple[AskedTorsion, ...]:
     """Scan every rotatable bond with the model and select a few points for the accurate level. Needs torch.
 
     Returns:
-        The number of each bond and its frame ids by point; empty without rotatable bonds or a converged minimum.
+        The points of each bond; empty without rotatable bonds or a converged minimum.
     """
     from asteroid.validation.torsions import Profile, Torsion, points_to_label
 
     count = molecule.validation.torsion_points
     if not count or not model_minimum(store, molecule, model_id).converged:
-        return []
+        return ()
     minimum = minimum_or_start(store, molecule, model_id)
     wanted = []
     for number, scanned in enumerate(_scans(store, molecule, model_id, minimum, on_progress)):
@@ -50,13 +65,13 @@ def propose_torsions(
             frames.append(Frame(geometries[point], origin, f"torsion-{model_id}", "certificate"))
         if frames:
             request_labels(store, molecule, frames, name=name, criterion="torsion")
-        wanted.append({"torsion": number, "points": {str(p): f.frame_id for p, f in zip(points, frames, strict=True)}})
+        wanted.append(AskedTorsion(number, {p: f.frame_id for p, f in zip(points, frames, strict=True)}))
     if wanted and not molecule.label_settings(molecule.accurate).forces:
         # With forces, the search for the accurate minimum labels it.
         origin = Origin("minimum", {"model_id": model_id, "step": 0})
         frame = Frame(minimum, origin, f"minimum-{model_id}", "certificate")
         request_labels(store, molecule, [frame], name=f"minimum-{model_id}-0", criterion="minimum")
-    return wanted
+    return tuple(wanted)
 
 
 def _scans(
@@ -105,7 +120,7 @@ def _path(molecule: MoleculeSettings, model_id: str) -> str:
 
 
 def compare_torsions(
-    store: Store, molecule: MoleculeSettings, model_id: str, wanted: list[dict[str, Any]]
+    store: Store, molecule: MoleculeSettings, model_id: str, wanted: Sequence[AskedTorsion]
 ) -> "tuple[TorsionComparison, ...]":
     """Each profile with the accurate energies of its labelled points; the minimum must have a label, too."""
     from asteroid.validation.torsions import compare_torsion
@@ -118,10 +133,10 @@ def compare_torsions(
     scans = torsion_scans(store, molecule, model_id)
     found = []
     for one in wanted:
-        scanned = scans[one["torsion"]]
-        points = {} if base is None else {int(p): energies[i] for p, i in one["points"].items() if i in energies}
+        scanned = scans[one.torsion]
+        points = {} if base is None else {p: energies[i] for p, i in one.points.items() if i in energies}
         # A failed scan has no points to label, but counts as one missing label.
-        asked = max(1, len(one["points"]))
+        asked = max(1, len(one.points))
         profile = scanned.name, scanned.turns, scanned.energies
         found.append(compare_torsion(*profile, base or 0.0, points, asked=asked))
     return tuple(found)

@@ -8,10 +8,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Literal, cast, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from asteroid.errors import StoreError
-from asteroid.store import paths
+from asteroid.store import paths, records
 from asteroid.store.files import Files
 from asteroid.usage import Usage, measure
 
@@ -28,11 +29,27 @@ LEAST_SECONDS = 0.01
 Progress = Callable[[str, int, int], None]
 
 
+@dataclass(frozen=True)
+class Charge:
+    """Computing time of one process for a stage, as stored.
+
+    Args:
+        model_id: of the model it was used for, if it was a single one.
+        gpu_seconds: during which a GPU was held.
+    """
+
+    stage: Stage
+    model_id: str | None
+    cpu_seconds: float
+    gpu_seconds: float
+    wall_seconds: float
+
+
 class Entry:
     """Computing time of one process for a stage.
 
     Args:
-        model_id: of the model it was used for, if it was a single one.
+        model_id: see :class:`Charge`.
         used: by this process; :meth:`add` the time of child processes.
     """
 
@@ -57,14 +74,7 @@ class Entry:
         used = self.used.update() if self._own else self.used
         if max(used.cpu, used.gpu) < LEAST_SECONDS:
             return
-        content = {
-            "stage": self._stage,
-            "model_id": self.model_id,
-            "cpu_seconds": used.cpu,
-            "gpu_seconds": used.gpu,
-            "wall_seconds": used.wall,
-        }
-        self._files.write_json(self._path, content)
+        records.write(self._files, self._path, Charge(self._stage, self.model_id, used.cpu, used.gpu, used.wall))
 
     def save_sometimes(self) -> None:
         """Write the entry if the last write was :data:`SAVE_SECONDS` ago."""
@@ -101,15 +111,7 @@ def charge(files: Files, molecule: str, stage: Stage, *, own: bool = True) -> It
         entry.save()
 
 
-def spent(files: Files, molecule: str) -> list[tuple[Stage, str | None, Usage]]:
-    """All entries of a molecule: stage, id of the model or None, and computing time."""
+def spent(files: Files, molecule: str) -> list[Charge]:
+    """All entries of a molecule."""
     folder = paths.costs(molecule)
-    entries = [files.read_json(f"{folder}/{name}") for name in files.names(folder)]
-    return [
-        (
-            cast(Stage, entry["stage"]),
-            entry["model_id"],
-            Usage(entry["wall_seconds"], entry["cpu_seconds"], entry["gpu_seconds"]),
-        )
-        for entry in entries
-    ]
+    return [records.read(files, Charge, f"{folder}/{name}") for name in files.names(folder)]

@@ -1,13 +1,14 @@
 """JSON records of the store as dataclasses: what each holds is said here once, and checked whenever it is read.
 
 :mod:`asteroid.store.paths` says where they lie, :mod:`asteroid.store.json_records` how they are written. The card of a
-model is in :mod:`asteroid.store.models`, a certificate in :mod:`asteroid.validation.certificate`, its learning curve
-and answers where they are made.
+model is in :mod:`asteroid.store.models`, a certificate in :mod:`asteroid.validation.certificate`; records that one
+module writes and reads are in that module.
 """
 
+import json
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -69,9 +70,25 @@ def read(files: Files, kind: type[T], path: str) -> T:
         ) from None
 
 
-def write(files: Files, path: str, record: Any) -> None:
-    """Store a record; what is stored is never changed."""
-    files.write_json(path, _adapter(type(record)).dump_python(record, mode="json"))
+def write(files: Files, path: str, record: Any, *, nulls: bool = False) -> None:
+    """Store a record; what is stored is never changed. Arguments as in :func:`to_json`."""
+    files.write_json(path, to_json(record, nulls=nulls))
+
+
+def to_json(record: Any, *, nulls: bool = False) -> dict[str, Any]:
+    """A record as plain JSON values.
+
+    Args:
+        nulls: whether numbers that are not finite become null, as in a certificate; other records refuse them when they
+            are written, because null has a meaning of its own there.
+    """
+    adapter = _adapter(type(record))
+    content: dict[str, Any]
+    if nulls:
+        content = json.loads(adapter.dump_json(record, by_alias=True))
+    else:
+        content = adapter.dump_python(record, mode="json", by_alias=True)
+    return content
 
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}
@@ -81,6 +98,75 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     if kind not in _adapters:
         _adapters[kind] = TypeAdapter(kind)
     return _adapters[kind]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a name of a molecule in the store stands for.
+
+    Args:
+        smiles, geometry: one of them; the latter is the SHA-256 of the file.
+    """
+
+    smiles: LeftOut[str] = None
+    geometry: LeftOut[str] = None
+    charge: int
+    multiplicity: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConformerHessian:
+    """Second derivatives of a conformer at the level that samples.
+
+    Args:
+        engine: program for a semiempirical level.
+        hessian: (3N, 3N) eV/Å².
+    """
+
+    frame_id: str
+    level: str
+    engine: str | None
+    unit: Literal["eV/Å²"] = "eV/Å²"
+    hessian: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreeAtom:
+    """Energy and cost of one free atom at a level.
+
+    Args:
+        energy: eV; None where it could not be computed.
+        reason: why it could not.
+        settings: hash of the program's.
+        created: ISO.
+        molecule: the first that needed the atom, which has its cost.
+    """
+
+    level: str
+    element: str
+    multiplicity: int
+    energy: float | None
+    reason: str | None
+    program: str
+    version: str
+    settings: str
+    cpu_seconds: float
+    wall_seconds: float
+    created: str
+    molecule: str = ""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Division of a labelling step of a Prefect run.
+
+    Args:
+        frames: to label when it was decided.
+    """
+
+    level: str
+    frames: int
+    shards: int
 
 
 @dataclass(frozen=True, eq=False)

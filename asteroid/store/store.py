@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from asteroid.configuration import Frame, Split, check_name
 from asteroid.errors import InputError, StoreError
 from asteroid.levels import LevelOfTheory
-from asteroid.store import compaction, ledger, paths, sums, tables
+from asteroid.store import compaction, ledger, paths, records, sums, tables
 from asteroid.store.files import Files
+from asteroid.store.records import FreeAtom
 from asteroid.store.rows import (
     FRAME_SCHEMA,
     LABEL_SCHEMA,
@@ -92,18 +93,19 @@ class Store(Files):
 
     # -- free atoms ----------------------------------------------------------------------------------------------------
 
-    def atoms(self, level: LevelOfTheory) -> dict[str, dict[str, Any]]:
-        """Records of free atoms at a level, by element; see :func:`asteroid.labelling.atoms.free_atom`."""
+    def atoms(self, level: LevelOfTheory) -> dict[str, FreeAtom]:
+        """Free atoms at a level, by element."""
         if level.parts:
             return sums.summed_atoms(level.parts, [self.atoms(part) for part in level.computed])
         folder = paths.atoms(level)
-        return {name.removesuffix(".json"): self.read_json(f"{folder}/{name}") for name in self.sizes(folder, ".json")}
+        found = (records.read(self, FreeAtom, f"{folder}/{name}") for name in self.sizes(folder, ".json"))
+        return {atom.element: atom for atom in found}
 
-    def add_atom(self, level: LevelOfTheory, record: dict[str, Any]) -> None:
-        """Store the record of one free atom, unless there is one."""
-        path = f"{paths.atoms(level)}/{record['element']}.json"
+    def add_atom(self, level: LevelOfTheory, atom: FreeAtom) -> None:
+        """Store one free atom, unless there is one."""
+        path = f"{paths.atoms(level)}/{atom.element}.json"
         if not self.exists(path):
-            self.write_json(path, record)
+            records.write(self, path, atom)
 
     # -- selections: which frames are to be labelled at a level --------------------------------------------------------
 

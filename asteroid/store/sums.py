@@ -4,7 +4,8 @@ Works on tables of :data:`~asteroid.store.rows.LABEL_SCHEMA`; :class:`asteroid.s
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from asteroid.levels import Part
+from asteroid.store.records import FreeAtom
 from asteroid.store.rows import LABEL_SCHEMA, core_seconds
 
 
@@ -78,25 +80,24 @@ def summed_attempts(
     return pa.concat_tables([summed_labels(parts, labels), failures]).sort_by("time")
 
 
-def summed_atoms(parts: Sequence[Part], records: Sequence[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Records of the free atoms that have one at every part, by element.
+def summed_atoms(parts: Sequence[Part], atoms: Sequence[Mapping[str, FreeAtom]]) -> dict[str, FreeAtom]:
+    """The free atoms that all parts have, by element.
 
     Args:
-        records: at each part, by element.
+        atoms: at each part, by element.
     """
     found = {}
-    for element in set.intersection(*(set(there) for there in records)):
-        each = [there[element] for there in records]
-        energies = [record["energy"] for record in each]
-        known = all(energy is not None for energy in energies)
-        found[element] = {
-            **each[0],
-            "energy": sum(float(p.weight) * e for p, e in zip(parts, energies, strict=True)) if known else None,
-            "reason": next((record["reason"] for record in each if record["energy"] is None), None),
-            "cpu_seconds": sum(record["cpu_seconds"] for record in each),
-            "wall_seconds": sum(record["wall_seconds"] for record in each),
-        }
-    return dict(sorted(found.items()))
+    for element in sorted(set.intersection(*(set(there) for there in atoms))):
+        each = [there[element] for there in atoms]
+        known = [float(p.weight) * a.energy for p, a in zip(parts, each, strict=True) if a.energy is not None]
+        found[element] = replace(
+            each[0],
+            energy=sum(known) if len(known) == len(each) else None,
+            reason=next((atom.reason for atom in each if atom.energy is None), None),
+            cpu_seconds=sum(atom.cpu_seconds for atom in each),
+            wall_seconds=sum(atom.wall_seconds for atom in each),
+        )
+    return found
 
 
 _WHO = ("program", "version", "settings", "host")

@@ -55,9 +55,9 @@ class Baseline:
 
 def stored_atoms(store: Store, level: LevelOfTheory, elements: Iterable[int]) -> dict[str, float | None]:
     """Energies (eV) of the stored free atoms at a level, by element; None for an atom that failed."""
-    records = store.atoms(level)
+    atoms = store.atoms(level)
     symbols = [SYMBOLS[z] for z in sorted({int(z) for z in elements})]
-    return {symbol: records[symbol]["energy"] for symbol in symbols if symbol in records}
+    return {symbol: atoms[symbol].energy for symbol in symbols if symbol in atoms}
 
 
 def read_baseline(store: Store, level: LevelOfTheory, elements: Iterable[int]) -> Baseline:

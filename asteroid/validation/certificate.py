@@ -10,10 +10,9 @@ import datetime as dt
 import importlib.metadata
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from asteroid.errors import plural
@@ -137,11 +136,6 @@ class Certificate:
         if isinstance(found, dict):
             found = {"model": found.get("molecule"), "unseen": False} | found
         return with_state(found)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for JSON; numbers that are not finite become None."""
-        content: dict[str, Any] = _plain(self)
-        return content
 
 
 def certify(
@@ -341,18 +335,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses, arrays and tuples converted to dicts and lists of plain values."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

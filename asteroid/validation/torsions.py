@@ -6,7 +6,7 @@ threshold.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -185,8 +185,8 @@ def points_to_label(profile: Profile, count: int) -> list[int]:
 
 def compare_torsion(
     name: str,
-    turns: Sequence[float],
-    energies: Sequence[float],
+    turns: npt.ArrayLike,
+    energies: npt.ArrayLike,
     minimum_energy: float,
     labelled: Mapping[int, float],
     *,

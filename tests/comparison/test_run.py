@@ -149,7 +149,7 @@ def result_of(store: Store, variant: str) -> tuple[dict[str, Any], Result, list[
     """The card and the result of a variant, and the test frames in the plan's order."""
     plan = make_plan(store, settings_with(variants=(variant,)))
     ((cell,), (path,)) = plan.cells, run.result_paths(store, plan)
-    found = Result.from_json(run_cell(store.url, plan.settings, cell, plan.test, path, on_progress=lambda *_: None))
+    found = run_cell(store.url, plan.settings, cell, plan.test, path, on_progress=lambda *_: None)
     assert found.model_id is not None
     return read_card(store, "water", found.model_id), found, store.frames("water", ids=plan.test)
 

@@ -1,7 +1,7 @@
 """The summary and its sentences, of results made by hand."""
 
-import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from asteroid.comparison.result import Result
 from asteroid.comparison.sentences import basis_sentence
 from asteroid.comparison.summary import summarise, summary_lines
+from asteroid.store import Store, records
 
 NOISE = {0: 1.0, 1: 1.1, 2: 0.95}
 """What a seed does to the error of every variant."""
@@ -106,6 +107,9 @@ def test_energies_decide_where_no_test_frame_has_forces() -> None:
     assert "its energy error is 4.00" in sentence(data, "unweighted")
 
 
-def test_a_result_survives_the_store() -> None:
-    made = results({"scratch": 1.0})[0]
-    assert Result.from_json(json.loads(json.dumps(made.to_json()))) == made
+def test_a_result_survives_the_store(tmp_path: Path) -> None:
+    store, made = Store(tmp_path), results({"scratch": 1.0})[0]
+    records.write(store, "one.json", made)
+    assert records.read(store, Result, "one.json") == made
+    # Its key in stores of all versions.
+    assert store.read_json("one.json")["arm"] == "scratch"

@@ -96,5 +96,5 @@ def test_integrals_on_disk_and_in_small_blocks_give_the_same_label(monkeypatch, 
 def test_an_atom_whose_spins_differ_in_correlated_orbitals_has_an_energy():
     # Lithium has one valence electron and nitrogen none of β spin beyond its pair.
     for number in (3, 7):
-        exact, fitted = (free_atom(level(name), number)["energy"] for name in ("mp2/6-31g", "df-mp2/6-31g"))
+        exact, fitted = (free_atom(level(name), number).energy for name in ("mp2/6-31g", "df-mp2/6-31g"))
         assert fitted == pytest.approx(exact, abs=5e-3)

@@ -18,8 +18,8 @@ NUMBERS = {"H": 1, "C": 6, "O": 8, "Cl": 17}
 
 def hartree(level: str, number: int) -> float:
     record = free_atom(LevelOfTheory.parse(level), number)
-    assert record["reason"] is None
-    return float(record["energy"]) / HARTREE
+    assert record.energy is not None
+    return record.energy / HARTREE
 
 
 @pytest.mark.parametrize("symbol", PUBLISHED)
@@ -65,5 +65,5 @@ def test_multiplicities_suit_the_electrons_of_every_element(level: str) -> None:
 
 def test_an_atom_that_cannot_be_computed_is_a_record_with_its_reason() -> None:
     record = free_atom(LevelOfTheory.parse("hf/6-31g*"), 53)  # which has no functions for iodine
-    assert record["energy"] is None
-    assert record["reason"]
+    assert record.energy is None
+    assert record.reason

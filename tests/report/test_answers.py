@@ -11,6 +11,7 @@ from asteroid.report.verdict import worth_sentence
 from asteroid.settings import ThresholdSettings
 from asteroid.store import paths, records
 from asteroid.store.account import charge
+from asteroid.store.quote_records import KeptQuote, Line
 from asteroid.store.records import AnalyticHessian
 from asteroid.store.round_records import RoundCost
 from asteroid.usage import Usage
@@ -33,8 +34,8 @@ def quoted(most: float, least: float) -> Quoted:
     return Quoted("2026-01-01T00:00:00+00:00", {"accurate labels": most}, {"accurate labels": least})
 
 
-def line(stage: str, left: float, *, least: float, spent: float = 0.0) -> dict:
-    return {"stage": stage, "core_seconds": left, "least_core_seconds": least, "spent_core_seconds": spent}
+def line(stage: str, left: float, *, least: float, spent: float = 0.0) -> Line:
+    return Line("water", stage, "", 1, "", left, least, spent_core_seconds=spent)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +57,13 @@ def test_the_cost_is_held_against_the_quote_of_the_same_stages(most, least, verd
 
 
 def test_a_quote_counts_what_had_been_spent_and_only_what_has_an_account():
-    lines = [
+    lines = (
         line("sampling", 50, least=50),
         line("accurate labels", 100, least=100, spent=40),
         line("minimum", 30, least=10),
         line("training", 200, least=120),
-    ]
-    found = read_quote({"created": "2026-01-01T00:00:00+00:00", "lines": lines}, COSTS)
+    )
+    found = read_quote(KeptQuote("2026-01-01T00:00:00+00:00", 2, lines), COSTS)
     assert found.most == {"accurate labels": 170, "training": 200}
     assert found.least == {"accurate labels": 150, "training": 120}
 

@@ -53,7 +53,7 @@ FOLDER = "reports/water/0123456789abcdef-cafe"
 
 def write_certificate(store: Store, certificate: Certificate) -> Certificate:
     """As it is stored and read again, without infinities."""
-    store.write_json(f"{FOLDER}/certificate.json", certificate.to_json())
+    records.write(store, f"{FOLDER}/certificate.json", certificate, nulls=True)
     return records.read(store, Certificate, f"{FOLDER}/certificate.json")
 
 

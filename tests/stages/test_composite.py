@@ -101,10 +101,10 @@ def test_free_atoms_are_computed_at_each_part_and_summed(labelled: Store) -> Non
     baseline = read_baseline(labelled, SUM, [1, 8])
     assert str(SUM) in baseline.source
     parts = {str(part.level): (part.weight, labelled.atoms(part.level)) for part in SUM.parts}
-    oxygen = sum(float(weight) * atoms["O"]["energy"] for weight, atoms in parts.values())
+    oxygen = sum(float(weight) * atoms["O"].energy for weight, atoms in parts.values())
     assert baseline.atoms[8] == pytest.approx(oxygen)
     # In STO-3G a hydrogen atom has no correlation energy, so that these two cancel.
-    assert baseline.atoms[1] == pytest.approx(parts["hf/3-21g"][1]["H"]["energy"])
+    assert baseline.atoms[1] == pytest.approx(parts["hf/3-21g"][1]["H"].energy)
 
 
 def test_a_label_costs_what_its_parts_cost(labelled: Store) -> None:

@@ -15,6 +15,7 @@ from asteroid.stages.kept_quotes import find_quote, keep_quote
 from asteroid.stages.models import Models, training_frames
 from asteroid.store import Store, paths, records
 from asteroid.store.models import CardFrames, read_card
+from asteroid.store.quote_records import Line
 from asteroid.validation.errors import Errors, measure_errors
 from tests.cards import bare_card
 from tests.report.conftest import ACCURATE, CHEAP, attempts
@@ -156,8 +157,8 @@ def test_half_of_the_labels_train_the_other_point_and_only_once(store: Store) ->
     assert store.names("models/water") == before
 
 
-def quote_of(seconds: float) -> list[dict[str, Any]]:
-    return [{"molecule": "water", "stage": "accurate labels", "core_seconds": seconds}]
+def quote_of(seconds: float) -> list[Line]:
+    return [Line("water", "accurate labels", "hf/6-31g", 1, "labels", seconds)]
 
 
 def test_the_first_quote_of_the_same_settings_is_the_one_that_counts(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_the_first_quote_of_the_same_settings_is_the_one_that_counts(tmp_path: P
     keep_quote(store, water(), quote_of(0.0), workers=2)
     found = find_quote(store, water(curve=True))
     assert found is not None
-    assert [(line["molecule"], line["core_seconds"]) for line in found["lines"]] == [("water", 100.0)]
+    assert [(line.molecule, line.core_seconds) for line in found.lines] == [("water", 100.0)]
     assert find_quote(store, replace(water(), accurate=LevelOfTheory.parse("hf/sto-3g"))) is None
 
 
@@ -178,5 +179,5 @@ def test_a_round_is_held_against_the_quote_of_the_whole_budget(tmp_path: Path) -
     for labels, quoted in ((20, 400.0), (40, 400.0), (41, 800.0)):
         found = find_quote(store, water(accurate=labels))
         assert found is not None
-        assert found["lines"][0]["core_seconds"] == quoted
+        assert found.lines[0].core_seconds == quoted
     assert find_quote(store, water(accurate=81)) is None

@@ -115,14 +115,14 @@ def test_a_torsion_is_measured_by_accurate_energies_above_the_minimum(store: Sto
     molecule = peroxide(torsion_points=2)
     wanted = propose_torsions(store, molecule, MODEL)
     assert propose_torsions(store, molecule, MODEL) == wanted
-    assert propose_torsions(store, peroxide(torsion_points=0), MODEL) == []
+    assert propose_torsions(store, peroxide(torsion_points=0), MODEL) == ()
     (before,) = compare_torsions(store, molecule, MODEL, wanted)
     propose_minimum(store, molecule, MODEL)
     stages.label(store, molecule, molecule.accurate, workers=1)
     (found,) = compare_torsions(store, molecule, MODEL, wanted)
     labels = store.labels(NAME, molecule.accurate)
     base = labels[minimum_or_start(store, molecule, MODEL).frame_id].energy
-    heights = [labels[i].energy - base for i in wanted[0]["points"].values()]
+    heights = [labels[i].energy - base for i in wanted[0].points.values()]
     assert before.worst is None
     assert sorted(found.accurate) == pytest.approx(sorted(heights))
     assert found.worst == pytest.approx(np.abs(found.energies[found.points] - found.accurate).max())

@@ -6,7 +6,7 @@ from pathlib import Path
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.stages.looks import count_looks
-from asteroid.store import Store
+from asteroid.store import Store, records
 from asteroid.validation.certificate import Levels, Looks
 from asteroid.validation.evidence import Evidence
 from asteroid.validation.on_policy import OnPolicy
@@ -26,7 +26,7 @@ def certify(store: Store, model_id: str, test: str, own: str = "", level: str = 
         errors=replace(errors, frame_ids=tuple(test)),
         evidence=Evidence(on_policy=found),
     )
-    store.write_json(f"reports/water/{model_id}-{name}/certificate.json", certificate.to_json())
+    records.write(store, f"reports/water/{model_id}-{name}/certificate.json", certificate, nulls=True)
 
 
 def test_each_model_that_the_same_frames_have_judged_is_a_look(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def burn() -> int:
 
 
 def total(files: Files) -> float:
-    return sum(used.cpu for _, _, used in spent(files, "water"))
+    return sum(entry.cpu_seconds for entry in spent(files, "water"))
 
 
 def test_a_process_has_one_file_whose_seconds_grow(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_process_has_one_file_whose_seconds_grow(tmp_path: Path) -> None:
             seen.append(total(files))
         entry.model_id = "a"
     assert 0 < seen[0] < seen[1] <= total(files)
-    assert [(stage, model) for stage, model, _ in spent(files, "water")] == [("validation", "a")]
+    assert [(entry.stage, entry.model_id) for entry in spent(files, "water")] == [("validation", "a")]
     # What was charged is nobody else's.
     assert all_of_it.cpu < 0.5 * total(files)
 

@@ -1,13 +1,73 @@
 """Typed records: what was written is read back; what is damaged or foreign is named."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from asteroid.comparison.result import Result
 from asteroid.errors import StoreError
+from asteroid.report.index import Compared
+from asteroid.stages.evidence import Asked
+from asteroid.stages.models import FinalModel, Models
 from asteroid.store import Store, records
-from asteroid.store.records import AnalyticHessian, FoundMinimum, TorsionScan, TorsionScans
+from asteroid.store.account import Charge
+from asteroid.store.quote_records import KeptQuote
+from asteroid.store.records import (
+    AnalyticHessian,
+    ConformerHessian,
+    EnergyCost,
+    FoundMinimum,
+    FreeAtom,
+    Identity,
+    Shards,
+    TorsionScan,
+    TorsionScans,
+)
+
+ROW = {"molecule": "water", "cheap": "gfn2-xtb", "accurate": "hf/sto-3g", "arm": "scratch", "n_accurate": 10, "seed": 0}
+COSTS = {"label_core_hours": 0.1, "training_core_hours": 0.2, "seconds": 9.0, "cheap_labels": 0}
+ERRORS = {"force_mae": 0.1, "force_rmse": 0.2, "energy_mae": 0.3, "energy_rmse": 0.4}
+GROUPS = {"force_groups": [[0.5, 9], [0.7, 9]], "energy_groups": [[0.3, 1]]}
+REST = {"model_id": "a", "needs": None, "reason": None, "diagnostics": {"weights": [1.0], "warnings": []}}
+SECONDS = {"core_seconds": 9.0, "least_core_seconds": 3.0, "wall_seconds": 5.0, "spent_core_seconds": 1.0}
+MACHINE = {"memory": 100.0, "processes": 2, "disk": 0.1, "source": "1 s per label"}
+PROGRAM = {"program": "pyscf", "version": "2.9", "settings": "0123456789ab"}
+STORED: list[tuple[type, dict[str, Any]]] = [
+    (Result, ROW | ERRORS | COSTS | GROUPS | REST),
+    (Models, {"final": "a", "scratch": "b", "passed_over": None}),
+    (FinalModel, {"final": "a"}),
+    (
+        KeptQuote,
+        {
+            "created": "2026-01-01T00:00:00+00:00",
+            "workers": 2,
+            "lines": [
+                {"molecule": "water", "stage": "cheap labels", "detail": "gfn2-xtb", "count": 9, "unit": "labels"}
+                | SECONDS
+                | MACHINE
+            ],
+        },
+    ),
+    (Identity, {"smiles": "O", "charge": 0, "multiplicity": 1}),
+    (Identity, {"geometry": 64 * "0", "charge": -1, "multiplicity": 2}),
+    (Charge, {"stage": "sampling", "model_id": None, "cpu_seconds": 2.5, "gpu_seconds": 0.0, "wall_seconds": 3.0}),
+    (Asked, {"on_policy": ["f1", "f2"], "torsions": [{"torsion": 0, "points": {"3": "f3", "11": "f4"}}]}),
+    (
+        ConformerHessian,
+        {"frame_id": "f1", "level": "gfn2-xtb", "engine": "tblite", "unit": "eV/Å²", "hessian": np.eye(3).tolist()},
+    ),
+    (
+        FreeAtom,
+        {"level": "hf/sto-3g", "element": "H", "multiplicity": 2, "energy": -12.7, "reason": None}
+        | PROGRAM
+        | {"cpu_seconds": 0.1, "wall_seconds": 0.2, "created": "2026-01-01T00:00:00+00:00", "molecule": "water"},
+    ),
+    (Shards, {"level": "hf/sto-3g", "frames": 100, "shards": 3}),
+]
+"""Records with all keys that version 0.1 or today's version stores."""
 
 
 @pytest.fixture
@@ -35,6 +95,13 @@ def test_what_an_earlier_version_did_not_write_has_its_default(store: Store) -> 
     assert (found.hessian, found.core_seconds, found.problem) == (None, 1.5, None)
 
 
+def test_only_a_certificate_has_null_for_numbers_that_are_not_finite(store: Store) -> None:
+    record = EnergyCost("f1", math.nan)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        records.write(store, "one.json", record)
+    assert records.to_json(record, nulls=True) == {"frame_id": "f1", "core_seconds": None}
+
+
 @pytest.mark.parametrize(
     ("content", "where"),
     [
@@ -50,3 +117,23 @@ def test_a_record_of_something_else_is_named(store: Store, content: dict[str, ob
         records.read(store, FoundMinimum, "one.json")
     with pytest.raises(FileNotFoundError):
         records.read(store, FoundMinimum, "two.json")
+
+
+@pytest.mark.parametrize(("kind", "content"), STORED, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_stored_record_is_read_and_written_with_the_keys_it_always_had(
+    store: Store, kind: type, content: dict[str, Any]
+) -> None:
+    store.write_json("one.json", content)
+    found = records.read(store, kind, "one.json")
+    records.write(store, "two.json", found)
+    assert store.read_json("two.json") == content
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"), [*STORED, (Compared, {"results": [ROW]})], ids=lambda value: getattr(value, "__name__", "")
+)
+def test_a_record_with_foreign_values_is_named_in_one_line(store: Store, kind: type, content: dict[str, Any]) -> None:
+    store.write_json("one.json", {key: {"foreign": "thing"} for key in content})
+    with pytest.raises(StoreError, match=r"one\.json is damaged or foreign \(") as caught:
+        records.read(store, kind, "one.json")
+    assert "\n" not in str(caught.value)

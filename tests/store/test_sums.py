@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.errors import InputError, StoreError
 from asteroid.levels import LevelOfTheory
 from asteroid.store import ENERGIES_ALONE, Store
+from asteroid.store.records import FreeAtom
 from asteroid.store.rows import Attempt, core_seconds
 
 SUM = LevelOfTheory.parse("hf/3-21g + mp2/sto-3g - hf/sto-3g")
@@ -172,15 +174,28 @@ def test_no_attempt_is_charged_twice(
 
 
 def test_free_atoms_are_sums_and_one_that_failed_is_known_as_failed(store: Store) -> None:
-    common = {"multiplicity": 2, "cpu_seconds": 1.0, "wall_seconds": 2.0, "molecule": "h2", "reason": None}
+    atom = FreeAtom(
+        level="",
+        element="H",
+        multiplicity=2,
+        energy=-1.0,
+        reason=None,
+        program="pyscf",
+        version="2",
+        settings="",
+        cpu_seconds=1.0,
+        wall_seconds=2.0,
+        created="2026-01-01T00:00:00+00:00",
+        molecule="h2",
+    )
     for level, energy in ((HF, -12.0), (BASIS, -13.0), (MP2, -12.5)):
-        store.add_atom(level, {"element": "H", "energy": energy, **common})
-        store.add_atom(level, {"element": "C", "energy": None if level is MP2 else -1.0, **common} | {"reason": "no"})
-    store.add_atom(HF, {"element": "O", "energy": -1.0, **common})
+        store.add_atom(level, replace(atom, energy=energy))
+        store.add_atom(level, replace(atom, element="C", energy=None if level is MP2 else -1.0, reason="no"))
+    store.add_atom(HF, replace(atom, element="O"))
     found = store.atoms(SUM)
     assert set(found) == {"H", "C"}
-    assert (found["H"]["energy"], found["H"]["cpu_seconds"]) == (-13.0 - 12.5 + 12.0, 3.0)
-    assert (found["C"]["energy"], found["C"]["reason"]) == (None, "no")
+    assert (found["H"].energy, found["H"].cpu_seconds) == (-13.0 - 12.5 + 12.0, 3.0)
+    assert (found["C"].energy, found["C"].reason) == (None, "no")
 
 
 def test_labels_of_a_sum_are_added_at_its_parts(store: Store, ids: list[str]) -> None:

@@ -137,7 +137,7 @@ def test_a_difference_of_levels_has_the_difference_of_their_atoms(methanol: Labe
     ids = fill(store, methanol, "methanol")
     for level in (ACCURATE, CHEAP):
         compute_atoms(store, "methanol", level)
-    atoms = {level: store.atoms(level)["C"]["energy"] for level in (ACCURATE, CHEAP)}
+    atoms = {level: store.atoms(level)["C"].energy for level in (ACCURATE, CHEAP)}
     card = train(store, ids, strategy="delta")
     assert card.reference_energies["C"] == pytest.approx(atoms[ACCURATE] - atoms[CHEAP], abs=1e-9)
     assert card.baseline == "free atoms at gfn2-xtb minus free atoms at gfn1-xtb"
@@ -153,7 +153,7 @@ def test_free_atoms_are_computed_once_by_two_runs_at_once(methanol: Labels, tmp_
     records = store.atoms(ACCURATE)
     assert missing_atoms(store, "methanol", ACCURATE) == []
     assert set(records) == {"H", "C", "O"}
-    assert all(record["cpu_seconds"] > 0 and record["molecule"] == "methanol" for record in records.values())
+    assert all(record.cpu_seconds > 0 and record.molecule == "methanol" for record in records.values())
     before = dict(records)
     compute_atoms(store, "methanol", ACCURATE)
     assert store.atoms(ACCURATE) == before
