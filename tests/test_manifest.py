@@ -431,6 +431,18 @@ def test_rounds_that_cannot_begin_or_cannot_be_judged_are_one_line_each(tmp_path
 def test_a_chain_is_chosen_where_the_manifest_leaves_it_and_contradictions_are_one_line_each(tmp_path: Path) -> None:
     (water,) = load(tmp_path, "molecules: [{name: water, smiles: O, chain: auto, budget: {core_hours: 2}}]")
     assert (water.chain, water.budget.core_hours) == ("auto", 2.0)
+    assert load(tmp_path, MINIMAL)[0].chain == "auto", "only a molecule is named"
+    for named in (
+        "cheap: gfn2-xtb",
+        "chain: null",
+        "training: {ladder: [hf/sto-3g]}",
+        "training: {strategy: unweighted}",
+        "budget: {accurate: 29}",
+        "labelling: {accurate: {forces: false}}",
+    ):
+        assert load(tmp_path, f"molecules: [{{name: water, smiles: O, {named}}}]")[0].chain is None, named
+    text = "defaults: {cheap: gfn1-xtb}\nmolecules: [{name: water, smiles: O}]"
+    assert load(tmp_path, text)[0].chain is None
     both = "smiles: O, chain: auto, training: {ladder: [hf/sto-3g]}"
     assert only(tmp_path, both) == (
         "molecules[0] (water): chain: found auto with training.ladder, whose levels it would choose; write one of them"

@@ -38,9 +38,15 @@ PART: Final = 0.25
 
 
 def with_chain(store: Store, molecule: MoleculeSettings) -> MoleculeSettings:
-    """The settings with the chosen chain; unchanged without ``chain: auto``, or before the choice."""
-    found = read_pilot(store, molecule) if molecule.chain == "auto" else None
-    return molecule if found is None else _settled(molecule, found)
+    """The settings with the chosen chain; unchanged without ``chain: auto``, or before the choice.
+
+    Where accurate labels were imported, their cost is unknown, and no chain is chosen.
+    """
+    if molecule.chain != "auto":
+        return molecule
+    if (found := read_pilot(store, molecule)) is not None:
+        return _settled(molecule, found)
+    return replace(molecule, chain=None) if _has_imported(store, molecule) else molecule
 
 
 def read_pilot(store: Store, molecule: MoleculeSettings) -> Pilot | None:
@@ -102,14 +108,14 @@ def propose_pilot(store: Store, molecule: MoleculeSettings) -> LevelOfTheory | N
 
 def lacks_chain(store: Store, molecule: MoleculeSettings) -> bool:
     """Whether a chain is still to be chosen."""
-    return molecule.chain == "auto" and read_pilot(store, molecule) is None
+    return molecule.chain == "auto" and with_chain(store, molecule) == molecule
 
 
 def choose_chain(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
     """Choose the chain from the pilot's labels and store it; returns it in one line. Needs torch.
 
     Raises:
-        AsteroidError: when too few labels succeeded, when labels have no cost, or when the budget is too small.
+        AsteroidError: when too few labels succeeded, or when the budget is too small.
     """
     with (
         charge(store, molecule.name, "exploration"),
@@ -147,15 +153,11 @@ def _measure(store: Store, molecule: MoleculeSettings) -> Pilot:
         for level in store.levels(molecule.name)
         if level not in (molecule.cheap, accurate) and set(ids) <= set(store.selected(molecule.name, level))
     ]
+    known_prices = {level: _price(store, molecule, level) for level in (*candidates, accurate)}
+    prices = {level: price for level, price in known_prices.items() if price is not None}
+    candidates = [level for level in candidates if level in prices]
     levels = [molecule.cheap, *candidates, accurate]
     labels = {level: labelled_frames(store, molecule.name, level, sorted(ids)) for level in levels}
-    known_prices = {level: _price(store, molecule, level) for level in levels[1:]}
-    if unpriced := [str(level) for level, price in known_prices.items() if price is None]:
-        raise AsteroidError(
-            f"{molecule.name}: no chain can be chosen: labels at {', '.join(unpriced)} were imported and have no cost; "
-            "write training.ladder with the levels, or chain: null"
-        )
-    prices = {level: price for level, price in known_prices.items() if price is not None}
     for level in (molecule.cheap, accurate):
         if len(labels[level]) < FEWEST:
             raise AsteroidError(
@@ -227,6 +229,12 @@ def _budget(molecule: MoleculeSettings, price: float) -> float:
     """
     hours = molecule.budget.core_hours
     return molecule.budget.accurate * price if hours is None else 3600 * hours
+
+
+def _has_imported(store: Store, molecule: MoleculeSettings) -> bool:
+    """Whether accurate labels were imported."""
+    attempts = store.attempts_once(molecule.name, [molecule.accurate]).values()
+    return any("import" in table["program"].unique().to_pylist() for table in attempts)
 
 
 def _price(store: Store, molecule: MoleculeSettings, level: LevelOfTheory) -> float | None:

@@ -109,6 +109,17 @@ def test_the_pilot_finds_the_level_that_pays_and_the_decision_stands(tmp_path: P
     assert stages.lacks_chain(store, other), "another budget is another choice"
 
 
+def test_no_chain_is_chosen_where_accurate_labels_were_imported(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    assert stages.lacks_chain(store, METHANOL)
+    imported = Attempt(
+        frame_id="f", status="ok", energy=-1.0, cpu_seconds=0.0, program="import", time=dt.datetime.now(dt.UTC)
+    )
+    store.add_attempts("methanol", ACCURATE, [imported])
+    assert not stages.lacks_chain(store, METHANOL)
+    assert stages.with_chain(store, METHANOL) == replace(METHANOL, chain=None)
+
+
 @pytest.mark.slow
 def test_parts_of_a_composite_level_are_tried_at_no_cost_and_paid_once(tmp_path: Path) -> None:
     store, molecule = Store(str(tmp_path / "store")), replace(METHANOL, accurate=COMPOSITE)
