@@ -102,3 +102,21 @@ def test_molecules_of_one_model_have_the_same_levels_and_no_training_of_their_ow
 ) -> None:
     molecules = MOLECULES.replace("smiles: CO}", f"smiles: CO, {change}}}")
     assert said in only(tmp_path, "{name: a, molecules: [water, methanol]}", molecules)
+
+
+def test_molecules_of_a_model_have_one_chain_and_judges_no_labels_in_between(tmp_path: Path) -> None:
+    text = "{name: alcohols, molecules: [methanol], judge: [ethanol], training: {ladder: [hf/sto-3g]}}"
+    path = tmp_path / "m.yaml"
+    path.write_text(MOLECULES.replace("accurate: hf/sto-3g", "accurate: mp2/sto-3g") + f"models: [{text}]\n")
+    methanol, ethanol, water = load_manifest(path).molecules
+    assert list(methanol.ladder_labels.values()) == [200]
+    assert list(ethanol.ladder_labels.values()) == [0]
+    # No chain is chosen unless it is asked for: the network for all molecules would be lost.
+    assert (methanol.chain, water.chain) == (None, "auto")
+    auto = MOLECULES.replace("defaults: {", "defaults: {chain: auto, ")
+    path.write_text(auto + "models: [{name: alcohols, molecules: [methanol, ethanol]}]\n")
+    assert [molecule.chain for molecule in load_manifest(path).molecules] == ["auto"] * 3
+    mixed = MOLECULES.replace("smiles: CO}", "smiles: CO, chain: auto}")
+    assert only(tmp_path, "{name: alcohols, molecules: [methanol, ethanol]}", mixed) == (
+        "models[0] (alcohols): chain: found auto for molecule 'methanol' and null for 'ethanol'; write one for all"
+    )

@@ -63,7 +63,7 @@ def _read_model(
         return None, problems
     above = {key: value for key, value in merge(below, raw).items() if key in ("training", "acquisition")}
     members: dict[str, MoleculeSettings] = {}
-    # A chain is chosen for one molecule alone.
+    # With levels in between there is no network for all molecules, which lowers the error of similar ones.
     usual = {"chain": None} if len(trained) + len(judge) > 1 and "chain" not in file.defaults else {}
     for name in (*trained, *judge):
         _, written = by_name[name]
@@ -76,8 +76,6 @@ def _read_model(
         problems += [f"with molecule '{name}': {problem}" for problem in found_here]
         if settings is not None:
             members[name] = settings
-    if any(member.chain for member in members.values()) and len(members) > 1:
-        problems.append("chain: found auto for a model of several molecules, which have one chain; write chain: null")
     problems = list(dict.fromkeys(problems)) or _check_members(list(members.values()))
     if problems:
         return None, problems
@@ -118,6 +116,11 @@ def _check_members(members: Sequence[MoleculeSettings]) -> list[str]:
                     f"labelling.{key}.forces: found true and false for molecules '{first.name}' and '{other.name}'; "
                     "write one for all"
                 )
+        if first.chain != other.chain:
+            problems.append(
+                f"chain: found {first.chain or 'null'} for molecule '{first.name}' and {other.chain or 'null'} for "
+                f"'{other.name}'; write one for all"
+            )
         alike = (first.charge, first.multiplicity) == (other.charge, other.multiplicity)
         if first.training.strategy == "delta" and not alike:
             problems.append(

@@ -108,8 +108,8 @@ class MoleculeSettings:
 
     @property
     def ladder_labels(self) -> dict[LevelOfTheory, int]:
-        """Number of labels at each level between cheap and accurate."""
-        counts = self.budget.ladder
+        """Number of labels at each level between cheap and accurate; none if the molecule only validates its model."""
+        counts = 0 if self.is_only_judged else self.budget.ladder
         counts = (counts,) * len(self.ladder) if isinstance(counts, int) else counts
         return dict(zip(self.ladder, counts, strict=True))
 

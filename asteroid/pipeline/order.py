@@ -103,7 +103,8 @@ async def run_model(
         For each molecule its outcome, or the error that prevented it.
     """
     await _run_all(runner.run("sample", store, molecule) for molecule in molecules)
-    molecules = [await settle_chain(store, molecule, runner) for molecule in molecules]
+    await _run_all(run_pilot(store, molecule, runner) for molecule in molecules)
+    molecules = [await to_thread(stages.with_chain, store, molecule) for molecule in molecules]
     rounds = molecules[0].acquisition is not None
     while True:
         current = await run_rounds(store, molecules, runner) if rounds else molecules
@@ -123,14 +124,13 @@ async def run_model(
             return outcomes
 
 
-async def settle_chain(store: Store, molecule: MoleculeSettings, runner: Runner) -> MoleculeSettings:
-    """The molecule with its chain of levels, chosen by a pilot if the manifest leaves the choice."""
+async def run_pilot(store: Store, molecule: MoleculeSettings, runner: Runner) -> None:
+    """Label the pilot's frames and choose the chain of levels, where the manifest leaves the choice."""
     if not await to_thread(stages.lacks_chain, store, molecule):
-        return await to_thread(stages.with_chain, store, molecule)
+        return
     while (level := await to_thread(stages.propose_pilot, store, molecule)) is not None:
         await label_missing(store, molecule, runner, level, occasion=f"pilot-{level}")
     await runner.run("choose-chain", store, molecule)
-    return await to_thread(stages.with_chain, store, molecule)
 
 
 async def certify(store: Store, molecule: MoleculeSettings, runner: Runner, models: stages.Models) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The pilot that chose the chain of levels of a model."""
 
+from dataclasses import replace
+
 from asteroid.store import Store, paths, records
 from asteroid.store.chain_records import Pilot
 from asteroid.store.models import Card
@@ -13,7 +15,14 @@ def find_pilot(store: Store, molecule: str, card: Card, *, in_rounds: bool = Fal
     """
     folder, levels = paths.pilots(molecule), (*card.settings.get("ladder", ()), card.accurate)
     pilots = [records.read(store, Pilot, f"{folder}/{name}") for name in store.names(folder)]
+    several = len(card.molecules) > 1
     # Failed labels may leave a model with fewer labels than planned.
-    needed = 0 if in_rounds else len(card.frames.accurate)
-    alike = [p for p in pilots if p.chosen.levels == levels and p.chosen.labels[-1] >= needed]
+    needed = 0 if in_rounds or several else len(card.frames.accurate)
+    # Of several molecules, the chain is the best for all together.
+    alike = [
+        replace(pilot, chosen=chain)
+        for pilot in pilots
+        for chain in (pilot.chains if several else [pilot.chosen])
+        if chain.levels == levels and chain.labels[-1] >= needed
+    ]
     return min(alike, key=lambda pilot: pilot.chosen.labels[-1], default=None)

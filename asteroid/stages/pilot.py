@@ -8,6 +8,7 @@ Labels of the pilot at the chosen levels are used.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -40,13 +41,40 @@ PART: Final = 0.25
 def with_chain(store: Store, molecule: MoleculeSettings) -> MoleculeSettings:
     """The settings with the chosen chain; unchanged without ``chain: auto``, or before the choice.
 
-    Where accurate labels were imported, their cost is unknown, and no chain is chosen.
+    A model of several molecules has one chain, that with the smallest mean error; each molecule has its own numbers of
+    labels. Where accurate labels were imported, their cost is unknown, and no chain is chosen.
     """
-    if molecule.chain != "auto":
+    members = molecule.trained_on
+    if any(member.chain != "auto" for member in members):
         return molecule
-    if (found := read_pilot(store, molecule)) is not None:
-        return _settled(molecule, found)
-    return replace(molecule, chain=None) if _has_imported(store, molecule) else molecule
+    pilots = {member.name: pilot for member in members if (pilot := read_pilot(store, member)) is not None}
+    if len(pilots) == len(members):
+        pilots = choose_together(pilots)
+        return molecule.with_change(lambda one: _settled(one, pilots.get(one.name) or next(iter(pilots.values()))))
+    if any(_has_imported(store, member) for member in members if member.name not in pilots):
+        return molecule.with_change(lambda one: replace(one, chain=None))
+    return molecule
+
+
+def choose_together(pilots: Mapping[str, Pilot]) -> dict[str, Pilot]:
+    """The pilots of a model's molecules, with the same levels chosen for all: those with the smallest mean error.
+
+    Args:
+        pilots: by name of the molecule.
+
+    Raises:
+        AsteroidError: when no chain is within the budgets of all molecules.
+    """
+    if len(pilots) == 1:
+        return dict(pilots)
+    chains = {name: {chain.levels: chain for chain in pilot.chains} for name, pilot in pilots.items()}
+    common = set.intersection(*(set(found) for found in chains.values()))
+    if not common:
+        raise AsteroidError(
+            f"no chain of levels is within the budgets of {', '.join(pilots)}; write larger budgets, or chain: null"
+        )
+    levels = min(common, key=lambda one: (sum(found[one].error for found in chains.values()), one))
+    return {name: replace(pilot, chosen=chains[name][levels]) for name, pilot in pilots.items()}
 
 
 def read_pilot(store: Store, molecule: MoleculeSettings) -> Pilot | None:
@@ -107,8 +135,10 @@ def propose_pilot(store: Store, molecule: MoleculeSettings) -> LevelOfTheory | N
 
 
 def lacks_chain(store: Store, molecule: MoleculeSettings) -> bool:
-    """Whether a chain is still to be chosen."""
-    return molecule.chain == "auto" and with_chain(store, molecule) == molecule
+    """Whether the molecule's pilot is missing; none is needed where accurate labels were imported."""
+    if molecule.chain != "auto" or molecule.is_only_judged:
+        return False
+    return read_pilot(store, molecule) is None and not _has_imported(store, molecule)
 
 
 def choose_chain(store: Store, molecule: MoleculeSettings, *, on_progress: Progress | None = None) -> str:
@@ -258,6 +288,9 @@ def _settled(molecule: MoleculeSettings, pilot: Pilot) -> MoleculeSettings:
     settled = molecule if molecule.acquisition else _with_accurate(molecule, accurate)
     if not between:
         return replace(settled, chain=None)
+    if molecule.is_only_judged:
+        training = molecule.training.model_copy(update={"ladder": pilot.chosen.between})
+        return replace(molecule, training=training, chain=None)
     used = {*pilot.chosen.levels, *(str(part.level) for part in molecule.accurate.parts)}
     lost = sum(pilot.frames * price for level, price in pilot.prices.items() if level not in used)
     return replace(

@@ -11,11 +11,13 @@ import pytest
 
 from asteroid import stages
 from asteroid.engines import make_labeller, programs_for
+from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings
 from asteroid.processes import call_in_process, single_thread_environment
-from asteroid.stages.pilot import FRAMES, PART, pilot_levels, read_pilot
+from asteroid.stages.pilot import FRAMES, PART, choose_together, pilot_levels, read_pilot
 from asteroid.store import Store
+from asteroid.store.chain_records import Chain, Pilot
 from asteroid.store.rows import Attempt
 from tests.pipeline.conftest import image_packages as image_packages
 
@@ -147,3 +149,24 @@ def test_parts_of_a_composite_level_are_tried_at_no_cost_and_paid_once(tmp_path:
     stages.select(store, settled)
     assert len(store.selected("methanol", GOOD)) == middle
     assert set(store.labels("methanol", COMPOSITE)) <= set(store.labels("methanol", GOOD))
+
+
+def test_molecules_of_one_model_share_the_chain_with_the_smallest_mean_error() -> None:
+    def pilot(errors: dict[str, float], labels: int) -> Pilot:
+        found = [
+            Chain((*filter(None, (level,)), "accurate"), (labels,), 1.0, error, (error,))
+            for level, error in errors.items()
+        ]
+        found.sort(key=lambda chain: chain.error)
+        return Pilot(frames=12, prices={}, budget=1.0, curves=(), chains=tuple(found), chosen=found[0])
+
+    one = pilot({"": 0.03, "hf": 0.02, "mp2": 0.01}, 20)
+    other = pilot({"": 0.05, "hf": 0.03, "mp2": 0.045}, 30)
+    together = choose_together({"one": one, "other": other})
+    assert {name: found.chosen.levels for name, found in together.items()} == dict.fromkeys(
+        ("one", "other"), ("hf", "accurate")
+    )
+    assert [found.chosen.labels for found in together.values()] == [(20,), (30,)], "each has its own numbers of labels"
+    assert choose_together({"one": one}) == {"one": one}
+    with pytest.raises(AsteroidError, match="no chain of levels is within the budgets of one, none"):
+        choose_together({"one": one, "none": pilot({"hf/6-31g": 0.01}, 9)})
