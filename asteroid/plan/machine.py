@@ -217,7 +217,7 @@ def _time_kernel(start: Configuration, labels: int) -> tuple[float, float]:
     times.append(time.process_time())
     KernelModel(frames, kernel.permutations, kernel.hyperparameters)
     times.append(time.process_time())
-    kernel.predict(geometries)
+    kernel.fade(geometries, kernel.predict(geometries))
     times.append(time.process_time())
     choice, fit, prediction = np.diff(times).tolist()
     # Hyperparameters are chosen with the first labels, and the best, about a quarter of the kernels, again with more.

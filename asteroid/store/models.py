@@ -106,6 +106,7 @@ class CorrectionSummary:
     Args:
         seconds: wall time of the kernels; None of one of several molecules.
         broken: corrected labels that were not believed, likewise.
+        faded: corrections that were uncertain and faded to the level below, likewise.
         alone: whether the accurate labels alone made them, without any cheap one.
         raw_force_mae, valid_force_mae: eV/Å, of cheap and of corrected labels on the held-out frames; None without
             forces.
@@ -116,6 +117,7 @@ class CorrectionSummary:
 
     seconds: LeftOut[float] = None
     broken: LeftOut[int] = None
+    faded: LeftOut[int] = None
     alone: bool = False
     raw_force_mae: float | None
     valid_force_mae: float | None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from asteroid.configuration import Configuration
@@ -32,6 +33,12 @@ class Correction(Protocol):
 
     def predict(self, configurations: Sequence[Configuration]) -> Prediction: ...
 
+    def fade(
+        self, configurations: Sequence[Configuration], prediction: Prediction
+    ) -> tuple[Prediction, npt.NDArray[np.float64]]:
+        """See :meth:`asteroid.training.kernel.KernelModel.fade`."""
+        ...
+
 
 @dataclass(frozen=True)
 class Blend:
@@ -45,6 +52,12 @@ class Blend:
         """Energies (number of configurations,) in eV and forces, (N, 3) eV/Å each."""
         return _mix(self.kernel.predict(configurations), predict(self.network, configurations), self.part)
 
+    def fade(
+        self, configurations: Sequence[Configuration], prediction: Prediction
+    ) -> tuple[Prediction, npt.NDArray[np.float64]]:
+        """By the variance of the kernel, which says where there are no pairs nearby."""
+        return self.kernel.fade(configurations, prediction)
+
 
 @dataclass(frozen=True)
 class Network:
@@ -55,6 +68,12 @@ class Network:
     def predict(self, configurations: Sequence[Configuration]) -> Prediction:
         """As :meth:`Blend.predict`."""
         return predict(self.module, configurations)
+
+    def fade(
+        self, configurations: Sequence[Configuration], prediction: Prediction
+    ) -> tuple[Prediction, npt.NDArray[np.float64]]:
+        """Nothing fades: a network has no variance."""
+        return prediction, np.zeros(len(configurations))
 
 
 def wants_network(kernel: KernelModel | None, pairs: Sequence[LabelledFrame]) -> bool:

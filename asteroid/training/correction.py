@@ -3,15 +3,20 @@
 The difference of two levels is smoother than either, so a :class:`~asteroid.training.kernel.KernelModel` learns it from
 few frames. A cheap label plus this difference has only the error of the difference. Each molecule has its own kernel; a
 network for all molecules is blended with it (:mod:`asteroid.training.blend`), or replaces it for a molecule with too
-few pairs. With levels in between, each step from one level to the next has its own kernel. The recipes are in
-:mod:`asteroid.training.strategies.corrected` and ``distilled``.
+few pairs. With levels in between, each step from one level to the next has its own kernel.
+
+Far from all pairs a correction is worse than none: with 25 pairs of acetylacetone at 300 K, GFN2 to PBE, the energies
+along the rotation of a C–C bond are off by 0.65 eV after the correction, and by 0.27 eV before. So corrections fade by
+their own variance (:meth:`~asteroid.training.kernel.KernelModel.fade`), and uncertain labels weigh less.
+
+The recipes are in :mod:`asteroid.training.strategies.corrected` and ``distilled``.
 """
 
 import dataclasses
 import itertools
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,6 +44,14 @@ GFN2 labels of formaldehyde do, and one in 2200 correct labels of acetylacetone.
 by up to 40 times the very small median, but less than GFN2 itself, which :func:`remove_outliers` also checks."""
 
 
+class CorrectedLabels(NamedTuple):
+    """Labels at the accurate level, the number of rejected ones, and that of labels whose correction was faded."""
+
+    frames: list[LabelledFrame]
+    broken: int
+    faded: int
+
+
 @dataclasses.dataclass
 class MoleculeCorrection:
     """Labels of one molecule, from the lowest level to the accurate one, and the corrections between them.
@@ -47,6 +60,7 @@ class MoleculeCorrection:
         held_out: accurate labels with a partner at the lowest level, in ``below``.
         kernels: from each level to the next; empty with too few frames that have both labels.
         alone: a kernel of the accurate labels only.
+        fades: whether uncertain corrections fade to the level below; False if there is none.
     """
 
     levels: list[Labels]
@@ -55,18 +69,21 @@ class MoleculeCorrection:
     kernels: list[KernelModel]
     alone: KernelModel | None
     corrections: list[Correction] = dataclasses.field(default_factory=list)
+    fades: bool = True
 
     @property
     def pairs(self) -> list[LabelledFrame]:
         """Differences of the last step."""
         return differences(list(self.levels[-1].values()), self.levels[-2])
 
-    def labels(self) -> tuple[list[LabelledFrame], int]:
-        """Labels of all frames at the accurate level, corrected or computed, and the number of rejected ones."""
-        moved = lift(self.levels, self.corrections or self.kernels)
+    def labels(self) -> CorrectedLabels:
+        """Labels of all frames at the accurate level, corrected or computed."""
+        moved, faded = lift(self.levels, self.corrections or self.kernels, fade=self.fades)
+        if faded:
+            logger.warning("%d of %d corrections are uncertain and fade to the level below", faded, len(moved))
         if self.alone is None:
-            return moved, 0
-        return remove_outliers(moved, self.levels[0], self.levels[-1], self.alone)
+            return CorrectedLabels(moved, 0, faded)
+        return CorrectedLabels(*remove_outliers(moved, self.levels[0], self.levels[-1], self.alone), faded)
 
     @property
     def ignores_cheap(self) -> bool:
@@ -100,7 +117,8 @@ def without_cheap(problem: Problem) -> MoleculeCorrection:
     """
     levels: list[Labels] = [_zeros([*problem.cheap, *problem.accurate_train]), _by_id(problem.accurate_train)]
     held_out = list(problem.accurate_valid)
-    return MoleculeCorrection(levels, held_out, list(_zeros(held_out).values()), learn_steps(levels), None)
+    below = list(_zeros(held_out).values())
+    return MoleculeCorrection(levels, held_out, below, learn_steps(levels), None, fades=False)
 
 
 def add_network(session: Session, molecules: Mapping[str, MoleculeCorrection]) -> None:
@@ -169,22 +187,42 @@ def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
     return corrections
 
 
-def lift(levels: Sequence[Labels], corrections: Sequence[Correction]) -> list[LabelledFrame]:
-    """Labels of all frames at the highest level: the highest label of each frame plus the corrections above it."""
-    labels = dict(levels[0])
+def lift(
+    levels: Sequence[Labels], corrections: Sequence[Correction], *, fade: bool = True
+) -> tuple[list[LabelledFrame], int]:
+    """Labels of all frames at the highest level: the highest label of each frame plus the corrections above it.
+
+    The weight of a corrected label is s²/(s² + σ²) per step. s² is the variance of the learnt energies, and σ² that of
+    the correction, at most s². It is 1 near the pairs, and 0.5 for a faded correction.
+
+    Args:
+        fade: whether uncertain corrections fade.
+
+    Returns:
+        The labels, and the number of corrections that were faded.
+    """
+    labels, faded = dict(levels[0]), 0
     for correction, above in zip(corrections, levels[1:], strict=True):
         # A label without forces replaces only the energy.
         rest = [frame for i, frame in labels.items() if i not in above or above[i].forces is None]
         if rest:
-            energies, forces = correction.predict([frame.configuration for frame in rest])
-            for frame, energy, force in zip(rest, energies.tolist(), forces, strict=True):
+            configurations = [frame.configuration for frame in rest]
+            prediction, ratios = correction.predict(configurations), np.zeros(len(rest))
+            if fade:
+                prediction, ratios = correction.fade(configurations, prediction)
+            faded += int((ratios > 1).sum())
+            parts = (1 / (1 + np.minimum(ratios, 1))).tolist()
+            for frame, energy, force, part in zip(rest, prediction[0].tolist(), prediction[1], parts, strict=True):
                 labels[frame.frame_id] = dataclasses.replace(
-                    frame, energy=frame.energy + energy, forces=None if frame.forces is None else frame.forces + force
+                    frame,
+                    energy=frame.energy + energy,
+                    forces=None if frame.forces is None else frame.forces + force,
+                    weight=frame.weight * part,
                 )
         for i, frame in above.items():
             forces_below = labels[i].forces if i in labels and frame.forces is None else None
             labels[i] = frame if forces_below is None else dataclasses.replace(frame, forces=forces_below)
-    return list(labels.values())
+    return list(labels.values()), faded
 
 
 def remove_outliers(
@@ -254,7 +292,7 @@ def describe(molecules: Mapping[str, MoleculeCorrection], without: Collection[st
 
 def _corrected_held_out(molecule: MoleculeCorrection) -> list[LabelledFrame]:
     corrections = molecule.corrections or molecule.kernels
-    return lift([_by_id(molecule.below), *[{} for _ in corrections]], corrections)
+    return lift([_by_id(molecule.below), *[{} for _ in corrections]], corrections, fade=molecule.fades)[0]
 
 
 def _describe_one(molecule: MoleculeCorrection, alone: bool) -> CorrectionSummary:

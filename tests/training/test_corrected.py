@@ -46,16 +46,35 @@ def force_mae(frames: list[LabelledFrame], truth: list[LabelledFrame]) -> float:
 
 def test_ten_pairs_move_cheap_labels_most_of_the_way_to_the_accurate_level(water: Labels) -> None:
     levels = [by_id(water.cheap), by_id(water.accurate[:10])]
-    labels = lift(levels, learn_steps(levels))
+    labels, _ = lift(levels, learn_steps(levels))
     assert force_mae(labels, water.accurate) < 0.1 * force_mae(water.cheap, water.accurate)
 
 
 def test_accurate_labels_take_the_place_of_corrected_ones(water: Labels) -> None:
     levels = [by_id(water.cheap), by_id(water.accurate[:10])]
-    labels = by_id(lift(levels, learn_steps(levels)))
+    labels = by_id(lift(levels, learn_steps(levels))[0])
     assert len(labels) == len(water.cheap)
     for frame in water.accurate[:10]:
         assert labels[frame.frame_id] is frame
+
+
+def test_far_from_all_pairs_a_label_keeps_to_the_cheap_level_and_weighs_half(water: Labels) -> None:
+    positions = water.cheap[0].configuration.positions * [[3.0]]
+    far = dataclasses.replace(water.cheap[0], configuration=water.cheap[0].configuration.with_positions(positions))
+    levels = [by_id([*water.cheap, far]), by_id(water.accurate[:10])]
+    kernels = learn_steps(levels)
+    labels, faded = lift(levels, kernels)
+    extrapolated, none = lift(levels, kernels, fade=False)
+    assert (faded, none) == (1, 0)
+    for label, same in zip(labels[:-1], extrapolated[:-1], strict=True):
+        assert label.energy == same.energy
+        np.testing.assert_array_equal(label.forces, same.forces)
+        assert 0.5 < label.weight <= 1
+    assert np.median([label.weight for label in labels]) > 0.98
+    learnt = [pair.energy for pair in differences(water.accurate[:10], by_id(water.cheap))]
+    assert abs(labels[-1].energy - far.energy - np.mean(learnt)) < 2 * np.std(learnt, ddof=1)
+    assert labels[-1].weight == pytest.approx(0.5)
+    assert extrapolated[-1].weight == 1
 
 
 def test_a_level_in_between_that_has_more_labels_halves_the_error(water: Labels) -> None:
@@ -67,7 +86,7 @@ def test_a_level_in_between_that_has_more_labels_halves_the_error(water: Labels)
     ]
     two = [by_id(water.cheap), by_id(water.accurate[:5])]
     three = [by_id(water.cheap), by_id(between[:30]), by_id(water.accurate[:5])]
-    direct, climbed = (force_mae(lift(levels, learn_steps(levels)), water.accurate) for levels in (two, three))
+    direct, climbed = (force_mae(lift(levels, learn_steps(levels))[0], water.accurate) for levels in (two, three))
     assert climbed < 0.5 * direct
 
 
@@ -79,7 +98,7 @@ def test_levels_that_share_no_frames_cannot_be_corrected(water: Labels) -> None:
 def test_cheap_labels_without_forces_gain_only_a_corrected_energy(water: Labels) -> None:
     cheap = [*water.cheap[:10], *(dataclasses.replace(frame, forces=None) for frame in water.cheap[10:])]
     levels = [by_id(cheap), by_id(water.accurate[:10])]
-    labels = lift(levels, learn_steps(levels))
+    labels, _ = lift(levels, learn_steps(levels))
     truth = by_id(water.accurate)
     for frame in labels[10:]:
         assert frame.forces is None
@@ -140,6 +159,7 @@ def test_broken_cheap_labels_are_not_used(water: Labels, tmp_path: Path) -> None
         settings=tiny_settings(),
     )
     assert card.correction.alone
+    assert card.correction.faded == 0  # there is no level below
     assert card.correction.valid_force_mae < 0.1 * card.correction.raw_force_mae
 
 
@@ -158,7 +178,7 @@ def store_time() -> dt.datetime:
 def test_an_accurate_energy_without_forces_leaves_the_corrected_forces_in_place(water: Labels) -> None:
     bare = [dataclasses.replace(frame, forces=None) for frame in water.accurate[:5]]
     levels = [by_id(water.cheap), by_id([*bare, *water.accurate[5:15]])]
-    labels = by_id(lift(levels, learn_steps(levels)))
+    labels = by_id(lift(levels, learn_steps(levels))[0])
     truth = by_id(water.accurate)
     for frame in bare:
         assert labels[frame.frame_id].energy == frame.energy
@@ -173,7 +193,7 @@ def test_exchanged_cheap_labels_are_set_aside_and_sound_ones_are_kept(water: Lab
     found = []
     for cheap in (water.cheap, [*water.cheap[:-3], *swapped]):
         levels = [by_id(cheap), accurate]
-        labels = lift(levels, learn_steps(levels))
+        labels, _ = lift(levels, learn_steps(levels))
         kept, count = remove_outliers(labels, *levels, learn_alone(*levels))
         found.append({f.frame_id for f in labels} - {f.frame_id for f in kept})
         assert count == len(found[-1])
@@ -234,7 +254,7 @@ def test_energies_alone_that_follow_corrected_labels_of_the_same_energy_see_no_f
 ) -> None:
     energies = [dataclasses.replace(frame, forces=None) for frame in water.accurate[:8]]
     # As pretraining on corrected labels sees them: accurate energies with forces from below.
-    lifted = lift([by_id(water.cheap[:12]), by_id(energies)], learn_steps([by_id(water.cheap), by_id(energies)]))
+    lifted = lift([by_id(water.cheap[:12]), by_id(energies)], learn_steps([by_id(water.cheap), by_id(energies)]))[0]
     checkpoints = StoredCheckpoints(Store(tmp_path), "checkpoints/water/test")
     settings = tiny_settings()
     session = Session(settings, energies, water.accurate[12:16], [1, 8], checkpoints=checkpoints)

@@ -76,6 +76,70 @@ def test_the_error_of_leaving_out_a_frame_is_that_of_a_model_without_it(water: L
     assert KernelModel(frames, permutations, shape).left_out_error == pytest.approx(np.mean(errors), rel=0.02)
 
 
+def test_the_variance_of_an_energy_is_its_mean_squared_error(water: Labels) -> None:
+    frames, rest = water.accurate[:10], water.accurate[10:]
+    model = KernelModel(frames)
+    configurations = [frame.configuration for frame in rest]
+    predicted = model.predict(configurations)
+    _, ratios = model.fade(configurations, predicted)
+    squared = (predicted[0] - [frame.energy for frame in rest]) ** 2
+    variances = ratios * np.var([frame.energy for frame in frames], ddof=1)
+    # A few of the 30 errors make most of both means.
+    assert 0.2 < squared.mean() / variances.mean() < 5
+    assert np.corrcoef(np.log(squared), np.log(variances))[0, 1] > 0.5
+
+
+def test_predictions_near_the_labels_do_not_fade(model: KernelModel, water: Labels) -> None:
+    configurations = [frame.configuration for frame in water.accurate]
+    energies, forces = model.predict(configurations)
+    (same, same_forces), ratios = model.fade(configurations, (energies, forces))
+    assert ratios.max() < 1
+    np.testing.assert_array_equal(same, energies)
+    np.testing.assert_array_equal(same_forces, forces)
+
+
+def stretched(configuration: Configuration, length: float) -> Configuration:
+    """Water whose first O–H bond has this length in Å."""
+    positions = configuration.positions.copy()
+    bond = positions[1] - positions[0]
+    positions[1] = positions[0] + length * bond / np.linalg.norm(bond)
+    return configuration.with_positions(positions)
+
+
+def test_far_from_the_labels_the_energy_is_the_mean_of_those_learnt(water: Labels) -> None:
+    frames = water.accurate[:20]
+    model = KernelModel(frames, hyperparameters=SHAPE)
+    far = [stretched(frames[0].configuration, length) for length in (2.0, 3.0, 9.0)]
+    (energies, _), ratios = model.fade(far, model.predict(far))
+    assert (ratios > 1).all()
+    assert (np.diff(ratios) > 0).all()
+    spread = np.std([frame.energy for frame in frames], ddof=1)
+    assert np.abs(energies - np.mean([frame.energy for frame in frames])).max() < 2 * spread
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "matern"])
+@pytest.mark.parametrize("with_forces", [True, False])
+def test_forces_fade_along_the_gradient_of_the_variance(water: Labels, kind: str, with_forces: bool) -> None:
+    # Cov(E, ∇E) = ½ ∇Var(E), so that the finite difference of the variance gives the change of the forces.
+    frames = [frame if with_forces else dataclasses.replace(frame, forces=None) for frame in water.accurate[:8]]
+    model = KernelModel(frames, hyperparameters=Hyperparameters(kind, 0.5, 1e-6))  # type: ignore[arg-type]
+    far = stretched(water.accurate[0].configuration, 2.0)
+    predicted = model.predict([far])
+    ((energy,), (forces,)), (ratio,) = model.fade([far], predicted)
+    assert ratio > 1
+    assert energy == pytest.approx(np.mean([f.energy for f in frames]) * (1 - 1 / ratio) + predicted[0][0] / ratio)
+    step = 1e-4
+    for atom, axis in np.ndindex(3, 3):
+        shifted = []
+        for sign in (1, -1):
+            positions = far.positions.copy()
+            positions[atom, axis] += sign * step
+            shifted.append(far.with_positions(positions))
+        _, (up, down) = model.fade(shifted, model.predict(shifted))
+        expected = (predicted[0][0] - energy) * (up - down) / (2 * step) / (2 * ratio)
+        assert forces[atom, axis] - predicted[1][0][atom, axis] == pytest.approx(expected, abs=1e-4)
+
+
 def test_energies_alone_teach_forces(water: Labels) -> None:
     energies_alone = [dataclasses.replace(frame, forces=None) for frame in water.accurate[:30]]
     model = KernelModel(energies_alone)

@@ -40,14 +40,12 @@ def corrected(problem: Problem, session: Session) -> Trained:
     # With levels in between, there are no held-out labels to choose between kernel and network.
     if not problem.ladder:
         add_network(session, {name: found for name, found in molecules.items() if name not in alone})
-    labels, broken = [], 0
-    for molecule in molecules.values():
-        moved, left_out = molecule.labels()
-        labels += moved
-        broken += left_out
-    model = pretrain(problem, session, labels, accurate=True)
+    found = [molecule.labels() for molecule in molecules.values()]
+    model = pretrain(problem, session, [frame for one in found for frame in one.frames], accurate=True)
     finetune(problem, session, model)
-    return Trained(model, correction=replace(describe(molecules, alone), seconds=seconds, broken=broken))
+    broken, faded = (sum(getattr(one, count) for one in found) for count in ("broken", "faded"))
+    summary = replace(describe(molecules, alone), seconds=seconds, broken=broken, faded=faded)
+    return Trained(model, correction=summary)
 
 
 READS = READS_PRETRAINED - {"foundation"}

@@ -24,7 +24,7 @@ def distilled(problem: Problem, session: Session) -> Trained:
 
     started = time.perf_counter()
     molecules = {name: without_cheap(part) for name, part in problem.by_molecule().items()}
-    labels = [frame for molecule in molecules.values() for frame in molecule.labels()[0]]
+    labels = [frame for molecule in molecules.values() for frame in molecule.labels().frames]
     seconds = time.perf_counter() - started
     model = pretrain(problem, session, labels, accurate=True)
     finetune(problem, session, model)
