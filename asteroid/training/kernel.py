@@ -20,24 +20,25 @@ predictive variance (Rasmussen and Williams, Gaussian Processes for Machine Lear
 import contextlib
 import dataclasses
 import itertools
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import scipy.linalg
 
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
+from asteroid.training.covariance import (
+    Floats,
+    Hyperparameters,
+    Indices,
+    Kind,
+    Neighbourhood,
+    find_neighbourhoods,
+    radial,
+)
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.predict import Prediction
 from asteroid.training.symmetry import equivalent_permutations
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
-Kind = Literal["gaussian", "matern"]
 
 MOST_NUMBERS = 9000
 """Largest number of energies and force components in a fit; the time grows with its cube (a minute at 9000)."""
@@ -71,49 +72,9 @@ OFFSET_VARIANCE = 10.0
 """Prior variance of a constant in the energy, relative to that of the energy, as levels differ by a constant."""
 
 
-@dataclass(frozen=True)
-class Hyperparameters:
-    """Shape of the prior.
-
-    Args:
-        length: scale of the descriptor (logarithm of Å) for the whole molecule; times √(m/M) for m of its M distances.
-        noise: see :data:`NOISES`.
-        reach: Å, radius of the neighbourhoods; None for the whole molecule.
-        exponent: of the mean distance in the weight of a logarithm; see :data:`EXPONENTS`.
-    """
-
-    kind: Kind
-    length: float
-    noise: float
-    reach: float | None = None
-    exponent: float = 0.0
-
-
 _Expansion = list[tuple[Indices, Hyperparameters, list[tuple[Floats, Floats, Floats]]]]
 """A sum of kernels: for each neighbourhood its pairs and shape, and for each image the descriptors of the known
 geometries with the coefficients of gradients and energies."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Image:
-    """Image of a neighbourhood under a permutation: its pairs of atoms, and their 3k coordinates.
-
-    Args:
-        part: weight in the kernel; the sum over all images of all neighbourhoods is 1.
-    """
-
-    pairs: Indices
-    coordinates: Indices
-    part: float
-
-
-@dataclass(frozen=True, eq=False)
-class _Neighbourhood:
-    """k atoms whose distances the kernel compares with those of their images, including themselves."""
-
-    pairs: Indices
-    coordinates: Indices
-    images: list[_Image]
 
 
 class KernelModel:
@@ -250,7 +211,7 @@ class KernelModel:
     def _priors(self, frames: Sequence[LabelledFrame], shapes: Sequence[Hyperparameters]) -> Floats:
         """See :meth:`_prior_covariances`; all shapes have the same reach and exponent."""
         self._weights = self._weights_for(shapes[0].exponent)
-        self._neighbourhoods = _neighbourhoods(self._distances, shapes[0].reach, self.permutations)
+        self._neighbourhoods = find_neighbourhoods(self._distances, shapes[0].reach, self.permutations)
         self._known = self._describe([frame.configuration for frame in frames])
         return self._prior_covariances(shapes)
 
@@ -302,9 +263,9 @@ class KernelModel:
         for near in self._neighbourhoods:
             shape, here = self._scaled(near, self.hyperparameters), x[:, near.pairs]
             for image in near.images:
-                prior += image.part * _radial(shape, np.square(here - x[:, image.pairs]).sum(1))[0]
+                prior += image.part * radial(shape, np.square(here - x[:, image.pairs]).sum(1))[0]
                 difference = here[:, None] - known[:, image.pairs]
-                k, a, _ = _radial(shape, np.square(difference).sum(-1))
+                k, a, _ = radial(shape, np.square(difference).sum(-1))
                 slopes = jacobian[:, image.pairs][:, :, image.coordinates]
                 along = np.matmul(difference.transpose(1, 0, 2), slopes).transpose(1, 0, 2)
                 shared[:, :, 0] += image.part * k
@@ -362,7 +323,7 @@ class KernelModel:
                 whole = len(coordinates) == c
                 here_and_there = np.ix_(every, 1 + near.coordinates, every, 1 + coordinates)
                 for total, shape in zip(totals, scaled, strict=True):
-                    k, a, b = (image.part * factor for factor in _radial(shape, squared))
+                    k, a, b = (image.part * factor for factor in radial(shape, squared))
                     second = products * a[:, None, :, None]
                     second -= (b[..., None] * u).transpose(0, 2, 1)[..., None] * v[:, None]
                     total[:, 0, :, 0] += k
@@ -374,7 +335,7 @@ class KernelModel:
                         total[here_and_there] += second
         return totals.reshape(len(shapes), n * (c + 1), n * (c + 1))
 
-    def _scaled(self, near: _Neighbourhood, shape: Hyperparameters) -> Hyperparameters:
+    def _scaled(self, near: Neighbourhood, shape: Hyperparameters) -> Hyperparameters:
         """The shape with the length scale for the number of distances of a neighbourhood."""
         part = len(near.pairs) / (len(self._numbers) * (len(self._numbers) - 1) / 2)
         return dataclasses.replace(shape, length=shape.length * part**0.5)
@@ -401,56 +362,10 @@ def _evaluate(expansion: _Expansion, x: Floats, jacobian: Floats) -> tuple[Float
         near, inner = x[:, pairs], np.zeros((len(x), len(pairs)))
         for y, weights, energy_weights in images:
             squared = np.maximum(np.square(near).sum(1)[:, None] + np.square(y).sum(1) - 2 * near @ y.T, 0)
-            k, a, b = _radial(shape, squared)
+            k, a, b = radial(shape, squared)
             along = near @ weights.T - (y * weights).sum(1)
             energy += k @ energy_weights + (a * along).sum(1)
             pull = b * along + a * energy_weights
             inner += a @ weights - (pull.sum(1)[:, None] * near - pull @ y)
         gradient[:, pairs] += inner
     return energy, -np.einsum("nd,ndc->nc", gradient, jacobian).reshape(len(x), -1, 3)
-
-
-def _neighbourhoods(
-    distances: Floats, reach: float | None, permutations: Sequence[tuple[int, ...]]
-) -> list[_Neighbourhood]:
-    """Neighbourhoods: the atoms within the reach (Å) of each atom, or all; equal neighbourhoods are merged.
-
-    Args:
-        distances: (N, N) Å, invariant under the permutations.
-    """
-    atoms = len(distances)
-    index = np.zeros((atoms, atoms), dtype=np.int64)
-    i, j = np.triu_indices(atoms, 1)
-    index[i, j] = index[j, i] = np.arange(len(i))
-    within = distances <= (np.inf if reach is None else reach)
-    groups = Counter(tuple(np.flatnonzero(near).tolist()) for near in within)
-    # The prior variance of a neighbourhood grows with its number of distances.
-    shares = {group: count * len(group) * (len(group) - 1) for group, count in groups.items()}
-    whole = sum(shares.values())
-    found = []
-    for group, share in shares.items():
-        if share:
-            images = Counter(tuple(permutation[atom] for atom in group) for permutation in permutations)
-            parts = {image: share / whole * count / len(permutations) for image, count in images.items()}
-            found.append(
-                _Neighbourhood(*_places(group, index), [_Image(*_places(g, index), part) for g, part in parts.items()])
-            )
-    return found
-
-
-def _places(atoms: Sequence[int], index: Indices) -> tuple[Indices, Indices]:
-    """Indices of the pairs and of the coordinates of some atoms."""
-    chosen = np.array(atoms)
-    i, j = np.triu_indices(len(chosen), 1)
-    return index[chosen[i], chosen[j]], (3 * chosen[:, None] + np.arange(3)).ravel()
-
-
-def _radial(hyperparameters: Hyperparameters, squared: Floats) -> tuple[Floats, Floats, Floats]:
-    """Kernel k(ρ) of the squared distance ρ of two descriptors, with a = −2 k' and b = 4 k''."""
-    length = hyperparameters.length
-    if hyperparameters.kind == "gaussian":
-        k = np.exp(-0.5 * squared / length**2)
-        return k, k / length**2, k / length**4
-    r = np.sqrt(5 * squared) / length  # Matérn, ν = 5/2
-    decay = np.exp(-r)
-    return (1 + r + r**2 / 3) * decay, 5 / (3 * length**2) * (1 + r) * decay, 25 / (3 * length**4) * decay

@@ -1,0 +1,99 @@
+"""Shape of the kernel of :mod:`asteroid.training.kernel`: radial functions, and the neighbourhoods it is a sum over."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+Kind = Literal["gaussian", "matern"]
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Shape of the prior.
+
+    Args:
+        length: scale of the descriptor (logarithm of Å) for the whole molecule; times √(m/M) for m of its M distances.
+        noise: see :data:`asteroid.training.kernel.NOISES`.
+        reach: Å, radius of the neighbourhoods; None for the whole molecule.
+        exponent: of the mean distance in the weight of a logarithm; see :data:`asteroid.training.kernel.EXPONENTS`.
+    """
+
+    kind: Kind
+    length: float
+    noise: float
+    reach: float | None = None
+    exponent: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Image of a neighbourhood under a permutation: its pairs of atoms, and their 3k coordinates.
+
+    Args:
+        part: weight in the kernel; the sum over all images of all neighbourhoods is 1.
+    """
+
+    pairs: Indices
+    coordinates: Indices
+    part: float
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbourhood:
+    """k atoms whose distances the kernel compares with those of their images, including themselves."""
+
+    pairs: Indices
+    coordinates: Indices
+    images: list[Image]
+
+
+def find_neighbourhoods(
+    distances: Floats, reach: float | None, permutations: Sequence[tuple[int, ...]]
+) -> list[Neighbourhood]:
+    """Neighbourhoods: the atoms within the reach (Å) of each atom, or all; equal neighbourhoods are merged.
+
+    Args:
+        distances: (N, N) Å, invariant under the permutations.
+    """
+    atoms = len(distances)
+    index = np.zeros((atoms, atoms), dtype=np.int64)
+    i, j = np.triu_indices(atoms, 1)
+    index[i, j] = index[j, i] = np.arange(len(i))
+    within = distances <= (np.inf if reach is None else reach)
+    groups = Counter(tuple(np.flatnonzero(near).tolist()) for near in within)
+    # The prior variance of a neighbourhood grows with its number of distances.
+    shares = {group: count * len(group) * (len(group) - 1) for group, count in groups.items()}
+    whole = sum(shares.values())
+    found = []
+    for group, share in shares.items():
+        if share:
+            images = Counter(tuple(permutation[atom] for atom in group) for permutation in permutations)
+            parts = {image: share / whole * count / len(permutations) for image, count in images.items()}
+            found.append(
+                Neighbourhood(*_places(group, index), [Image(*_places(g, index), part) for g, part in parts.items()])
+            )
+    return found
+
+
+def _places(atoms: Sequence[int], index: Indices) -> tuple[Indices, Indices]:
+    """Indices of the pairs and of the coordinates of some atoms."""
+    chosen = np.array(atoms)
+    i, j = np.triu_indices(len(chosen), 1)
+    return index[chosen[i], chosen[j]], (3 * chosen[:, None] + np.arange(3)).ravel()
+
+
+def radial(hyperparameters: Hyperparameters, squared: Floats) -> tuple[Floats, Floats, Floats]:
+    """Kernel k(ρ) of the squared distance ρ of two descriptors, with a = −2 k' and b = 4 k''."""
+    length = hyperparameters.length
+    if hyperparameters.kind == "gaussian":
+        k = np.exp(-0.5 * squared / length**2)
+        return k, k / length**2, k / length**4
+    r = np.sqrt(5 * squared) / length  # Matérn, ν = 5/2
+    decay = np.exp(-r)
+    return (1 + r + r**2 / 3) * decay, 5 / (3 * length**2) * (1 + r) * decay, 25 / (3 * length**4) * decay
