@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from asteroid.configuration import Configuration
 from asteroid.engines.pyscf import ab_initio, plain
@@ -27,13 +28,14 @@ from asteroid.engines.pyscf.ab_initio import SETTINGS, THRESHOLDS
 from asteroid.engines.pyscf.mean_field import make_mean_field, solve
 from asteroid.levels import LevelOfTheory
 from asteroid.units import HARTREE_PER_BOHR
+from benchmarks.geometries import geometry
 
-FORMALDEHYDE = Configuration([6, 8, 1, 1], [[0, 0, -0.53], [0, 0, 0.68], [0, 0.94, -1.11], [0, -0.94, -1.11]])
-METHANOL = Configuration(
+FORMALDEHYDE = geometry([6, 8, 1, 1], [[0, 0, -0.53], [0, 0, 0.68], [0, 0.94, -1.11], [0, -0.94, -1.11]])
+METHANOL = geometry(
     [6, 8, 1, 1, 1, 1],
     [[-0.05, 0.67, 0], [-0.05, -0.76, 0], [-1.08, 0.97, 0], [0.44, 1.07, 0.89], [0.44, 1.07, -0.89], [0.86, -1.05, 0]],
 )
-ETHANOL = Configuration(
+ETHANOL = geometry(
     [6, 6, 8, 1, 1, 1, 1, 1, 1],
     [[1.17, -0.41, 0], [0, 0.56, 0], [-1.19, -0.22, 0], [-1.94, 0.39, 0], [2.1, 0.16, 0], [1.12, -1.04, 0.88],
      [1.12, -1.04, -0.88], [0.05, 1.2, 0.89], [0.05, 1.2, -0.89]],
@@ -54,7 +56,7 @@ DEFAULTS = {"scf_energy": 1e-9, "scf_gradient": None}
 DEFAULT_THRESHOLDS = replace(THRESHOLDS, energy=1e-7, amplitudes=1e-5, multipliers=1e-5)
 """PySCF's defaults, except for the orbital response, which does not converge with them."""
 
-Label = Callable[[Configuration], np.ndarray]
+Label = Callable[[Configuration], npt.NDArray[np.float64] | None]
 
 
 def plain_loop(level: LevelOfTheory, settings: dict[str, Any], thresholds: plain.Thresholds) -> Label:
@@ -104,7 +106,9 @@ def measure(text: str, molecule: Configuration, frames: int) -> None:
             gradients = {}
             for name, label in ways.items():
                 start = time.process_time()
-                gradients[name] = label(frame)
+                gradient = label(frame)
+                assert gradient is not None
+                gradients[name] = gradient
                 seconds[name] += time.process_time() - start
             for name, gradient in gradients.items():
                 difference = float(abs(gradient - gradients["loop, our thresholds"]).max()) * HARTREE_PER_BOHR

@@ -13,6 +13,7 @@ from asteroid.configuration import Configuration
 from asteroid.engines import make_labeller
 from asteroid.levels import LevelOfTheory
 from asteroid.processes import CleanContext
+from benchmarks.geometries import geometry
 
 
 def label(level: LevelOfTheory, configurations: Sequence[Configuration], workers: int) -> None:
@@ -25,5 +26,5 @@ def label(level: LevelOfTheory, configurations: Sequence[Configuration], workers
 
 def _label_share(level: str, numbers: list[int], geometries: np.ndarray) -> None:
     labeller = make_labeller(LevelOfTheory.parse(level))
-    for configuration in [Configuration(numbers, positions) for positions in geometries]:
+    for configuration in [geometry(numbers, positions) for positions in geometries]:
         labeller.compute(configuration)

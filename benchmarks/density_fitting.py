@@ -16,6 +16,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import resource
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from asteroid.engines.pyscf.ab_initio import PLAIN, SETTINGS, THRESHOLDS, PyscfL
 from asteroid.engines.pyscf.mean_field import make_mean_field
 from asteroid.levels import LevelOfTheory
 from asteroid.units import HARTREE, HARTREE_PER_BOHR
+from benchmarks.geometries import geometry
 
 LEVELS = ["pbe/def2-svp", "b3lyp/def2-svp", "mp2/def2-svp", "pbe/def2-tzvp", "b3lyp/def2-tzvp"]
 PARACETAMOL = "CC(=O)Nc1ccc(O)cc1"
@@ -33,14 +35,14 @@ PARACETAMOL = "CC(=O)Nc1ccc(O)cc1"
 def molecule() -> Configuration:
     """Paracetamol, off its equilibrium."""
     from rdkit import Chem
-    from rdkit.Chem import AllChem
+    from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
     graph = Chem.AddHs(Chem.MolFromSmiles(PARACETAMOL))
-    AllChem.EmbedMolecule(graph, randomSeed=0)
-    AllChem.MMFFOptimizeMolecule(graph)
+    rdDistGeom.EmbedMolecule(graph, randomSeed=0)
+    rdForceFieldHelpers.MMFFOptimizeMolecule(graph)
     positions = graph.GetConformer().GetPositions()
     positions += np.random.default_rng(0).normal(0, 0.05, positions.shape)
-    return Configuration([atom.GetAtomicNum() for atom in graph.GetAtoms()], positions)
+    return geometry([atom.GetAtomicNum() for atom in graph.GetAtoms()], positions)
 
 
 def plain_loop(level: LevelOfTheory, frame: Configuration) -> Result:
@@ -58,8 +60,9 @@ def plain_loop(level: LevelOfTheory, frame: Configuration) -> Result:
 def measure(text: str, frame: Configuration, *, exact: bool) -> None:
     """Print the lines of one level. The fitted label is first: peak memory only grows."""
     level = LevelOfTheory.parse(text)
-    assert level.fitted is not None
-    ways = {f"asteroid, {level.fitted}": lambda: PyscfLabeller(level.fitted).compute(frame)}
+    fast = level.fitted
+    assert fast is not None
+    ways: dict[str, Callable[[], Result]] = {f"asteroid, {fast}": lambda: PyscfLabeller(fast).compute(frame)}
     if exact:
         ways[f"asteroid, {level}"] = lambda: PyscfLabeller(level).compute(frame)
     ways[f"plain loop, {level}"] = lambda: plain_loop(level, frame)

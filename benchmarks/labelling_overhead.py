@@ -28,11 +28,12 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.processes import single_thread_environment
 from asteroid.store import Store
 from benchmarks import bare_loop
+from benchmarks.geometries import geometry
 
 CHEAP = LevelOfTheory.parse("gfn2-xtb")
 ACCURATE = LevelOfTheory.parse("ccsd(t)/6-31g*")
-FORMALDEHYDE = Configuration([6, 8, 1, 1], [[0, 0, -0.53], [0, 0, 0.68], [0, 0.94, -1.11], [0, -0.94, -1.11]])
-ETHANOL = Configuration(
+FORMALDEHYDE = geometry([6, 8, 1, 1], [[0, 0, -0.53], [0, 0, 0.68], [0, 0.94, -1.11], [0, -0.94, -1.11]])
+ETHANOL = geometry(
     [6, 6, 8, 1, 1, 1, 1, 1, 1],
     [
         [0.01, -0.57, 0.01],

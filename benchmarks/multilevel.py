@@ -86,7 +86,7 @@ def compare(data: Data, budget: int) -> dict[str, Any]:
     steps = ((cheap, between), (between, accurate))
     laws: list[LearningCurve] = [fit_errors(residual_errors(data.pairs(*s)[:FRAMES], data.permutations)) for s in steps]
     most = [len(data.pairs(*step)) for step in steps]
-    auto = best_counts(laws, prices, core_seconds_allowed, least=FRAMES, most=[most[0], min(budget, most[1])])
+    auto = best_counts(laws, prices, core_seconds_allowed, least=[FRAMES, FRAMES], most=[most[0], min(budget, most[1])])
     grid = [
         (lower, upper)
         for lower, upper in itertools.product(GRID, GRID)

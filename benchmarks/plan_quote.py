@@ -60,7 +60,9 @@ def compare(manifest: Path, store: str) -> Iterator[tuple[str, float, float, flo
         for kind, stages in KINDS.items():
 
             def total(quote: Any, key: str, stages: tuple[str, ...] = stages, name: str = name) -> float:
-                return sum(line[key] for line in quote["lines"] if line["molecule"] == name and line["stage"] in stages)
+                return float(
+                    sum(line[key] for line in quote["lines"] if line["molecule"] == name and line["stage"] in stages)
+                )
 
             least, most = total(before, "least_core_seconds"), total(before, "core_seconds")
             yield f"{name} {kind}", least, most, total(after, "spent_core_seconds")

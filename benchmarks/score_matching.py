@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from asteroid.configuration import Configuration, Frame, Origin, Split
+from asteroid.configuration import Frame, Origin, Split
 from asteroid.engines import make_labeller
 from asteroid.labelling.campaign import run_campaign
 from asteroid.levels import LevelOfTheory
@@ -31,8 +31,9 @@ from asteroid.manifest import ModelSettings, TrainingSettings
 from asteroid.processes import call_in_process
 from asteroid.sampling.dynamics import trajectory
 from asteroid.store import Store
+from benchmarks.geometries import geometry
 
-FORMALDEHYDE = Configuration([6, 8, 1, 1], [[0, 0, -0.53], [0, 0, 0.68], [0, 0.94, -1.11], [0, -0.94, -1.11]])
+FORMALDEHYDE = geometry([6, 8, 1, 1], [[0, 0, -0.53], [0, 0, 0.68], [0, 0.94, -1.11], [0, -0.94, -1.11]])
 NAME = "formaldehyde"
 CHEAP = LevelOfTheory.parse("gfn2-xtb")
 TEMPERATURE = 1000.0
@@ -49,7 +50,7 @@ HELD_OUT = 5
 
 def sample(url: str, index: int, count: int) -> None:
     """Run one trajectory and store its frames; the last one is for tests, the one before for accurate labels."""
-    parameters = {"temperature": TEMPERATURE, "timestep": 0.5, "equilibration": 500.0, "interval": 25.0}
+    parameters: dict[str, Any] = {"temperature": TEMPERATURE, "timestep": 0.5, "equilibration": 500.0, "interval": 25.0}
     geometries = islice(trajectory(make_labeller(CHEAP), FORMALDEHYDE, **parameters, seed=index), count)
     origin = Origin("md", parameters, index, FORMALDEHYDE.frame_id, TEMPERATURE)
     split: Split = "test" if index == TRAJECTORIES + 1 else "train"

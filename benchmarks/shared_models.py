@@ -67,7 +67,7 @@ def _compute(store: Store, job: Job) -> dict[str, Any]:
     accurate = LevelOfTheory.parse(job.accurate)
     frames = {name: frames_of(store, name, accurate, job.labels) for name in job.molecules}
     steps = {name: count * len(frames) for name, count in STEPS.items()}
-    settings = TrainingSettings(strategy=job.strategy, model=MODEL, seed=job.seed, device="cpu", **steps)  # type: ignore[arg-type]
+    settings = TrainingSettings(strategy=job.strategy, model=MODEL, seed=job.seed, device="cpu", **steps)
     data = TrainingSet(CHEAP, accurate, frames)
     card = train_model(store, "-".join(job.molecules), data, strategy=job.strategy, settings=settings)  # type: ignore[arg-type]
     model = load_model(store, card.molecule, card.model_id)

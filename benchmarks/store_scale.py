@@ -53,7 +53,7 @@ def attempts(ids: list[str], seed: int) -> pa.Table:
         "energy": pa.array(rng.normal(size=count), mask=failed),
         "forces": lists(3 * ATOMS),
         "dipole": lists(3),
-        "reason": np.where(failed, "no convergence", None),
+        "reason": ["no convergence" if one else None for one in failed],
         "rung": np.where(failed, "damped", "default"),
         "rungs": [["default", "damped"] if one else ["default"] for one in failed],
         "wall_seconds": rng.random(count),

@@ -86,7 +86,7 @@ def label(path: str, count: int) -> None:
         Z=FORMALDEHYDE.numbers,
         R=[configuration.positions for configuration in configurations],
         E=[label.energy for label in labels],
-        F=[label.forces for label in labels],
+        F=np.array([label.forces for label in labels]),
     )
 
 
