@@ -86,9 +86,7 @@ def normal_modes(configuration: Configuration, second: Floats) -> NormalModes:
     Args:
         second: (3N, 3N) eV/Å², derivatives of the energy at ``configuration``.
     """
-    from ase.data import atomic_masses
-
-    masses = np.asarray(atomic_masses, dtype=np.float64)[configuration.numbers]
+    masses = configuration.masses
     root = np.repeat(np.sqrt(masses), 3)
     _, internal = rigid_and_internal_modes(configuration.positions, masses)
     # In the basis of internal motions, rotations cannot mix into soft modes.
