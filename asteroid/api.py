@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from asteroid.errors import InputError
-from asteroid.store import paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,12 +124,9 @@ class OpenStore:
 
     def certificate(self, molecule: str) -> dict[str, Any] | None:
         """The newest certificate of a molecule as in its JSON file; None without one."""
-        from asteroid.store import records
-        from asteroid.validation.certificate import Certificate
+        from asteroid.validation.certificate import read_certificates
 
-        names = self.files.names(paths.reports(molecule))
-        files = [paths.report(molecule, name, "certificate.json") for name in names]
-        found = {path: records.read(self.files, Certificate, path) for path in files if self.files.exists(path)}
+        found = read_certificates(self.files, molecule)
         newest = max(found, key=lambda path: found[path].created, default=None)
         return None if newest is None else self.files.read_json(newest)
 

@@ -104,6 +104,13 @@ class Configuration:
         return [SYMBOLS[z] for z in self.numbers]
 
     @property
+    def masses(self) -> npt.NDArray[np.float64]:
+        """(N,) u."""
+        from ase.data import atomic_masses
+
+        return np.asarray(atomic_masses, dtype=np.float64)[self.numbers]
+
+    @property
     def formula(self) -> str:
         """Hill formula."""
         return hill_formula(self.numbers)

@@ -6,7 +6,7 @@ A new setting with its default must not change a name, or existing stores would 
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +29,16 @@ FIRST_FIELDS: Final = {
     "ps replicas certify_rounds train_on seed",
 }
 """Settings of version 0.1, by block; always included."""
+
+
+def digest_ids(ids: Iterable[str]) -> str:
+    """Hash of the ids of frames in their order, 16 hexadecimal digits, for the name of a batch or selection."""
+    return hashlib.sha256("".join(ids).encode()).hexdigest()[:16]
+
+
+def lot(frame_id: str, seed: int) -> str:
+    """Sorted by it, frames are in a random order that stays when frames are added."""
+    return hashlib.sha256(f"{seed} {frame_id}".encode()).hexdigest()
 
 
 def digest(content: Any) -> str:

@@ -31,11 +31,5 @@ INVERSE_CENTIMETRE = 0.0001239841973964072
 HBAR = 0.06465415105180661
 """eV·Å·sqrt(u/eV): ħ in eV and the time unit of ASE"""
 
-
-def angular_frequency_to_wavenumber(omega: float) -> float:
-    """Convert an angular frequency in sqrt(eV/(u·Å²)) to cm⁻¹.
-
-    >>> round(angular_frequency_to_wavenumber(1.0), 2)
-    521.47
-    """
-    return HBAR * omega / INVERSE_CENTIMETRE
+WAVENUMBER = HBAR / INVERSE_CENTIMETRE
+"""cm⁻¹ of the angular frequency 1 sqrt(eV/(u·Å²)), 521.47"""

@@ -45,7 +45,7 @@ def main() -> None:
     )
     scale = float(np.sqrt(np.mean(np.square(data["F"][: request["train"]]))))
     neighbours = sum(graph.edge_index.shape[1] for graph in train) / sum(int(graph.num_nodes) for graph in train)
-    model = build_model(numbers, settings, {}, scale=scale, avg_num_neighbors=neighbours, seed=0, dtype=dtype)
+    model = build_model(numbers, settings, scale=scale, avg_num_neighbors=neighbours, seed=0, dtype=dtype)
     stage = StageSettings(**request["stage"])
 
     def tell(_: str, step: int, steps: int, held_out: HeldOut | None) -> None:

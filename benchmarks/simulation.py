@@ -73,7 +73,7 @@ def measure(name: str, replicas: list[int], turns: int, seconds: float) -> list[
     elements = sorted(set(start.numbers.tolist()))
     neighbours = float(len(start.numbers) - 1)
     model = build_model(
-        elements, ModelSettings(), {}, scale=WEAK, avg_num_neighbors=neighbours, seed=0, dtype=torch.float64
+        elements, ModelSettings(), scale=WEAK, avg_num_neighbors=neighbours, seed=0, dtype=torch.float64
     )
     calculator = MACECalculator(models=[model], device="cpu", default_dtype="float64")
     rows = []

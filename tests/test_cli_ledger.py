@@ -12,10 +12,9 @@ import pytest
 
 from asteroid.configuration import Frame, Origin
 from asteroid.engines import make_labeller
-from asteroid.labelling.attempt import attempt
 from asteroid.store import Store
 from asteroid.store.rows import Attempt
-from tests.labelling.reference import FORMALDEHYDE, level
+from tests.labelling.reference import FORMALDEHYDE, attempt, level
 
 GFN2 = level("gfn2-xtb")
 

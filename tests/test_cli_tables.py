@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from asteroid.cli import ledger, plan
-from asteroid.cli.tables import make_table
+from asteroid.cli.common import make_table
 from asteroid.levels import LevelOfTheory
-from asteroid.plan import Line, Quote
+from asteroid.plan import Quote
 from asteroid.stages import Audit
+from asteroid.store.quote_records import Line
 
 MOLECULE = "a-molecule-with-a-name-that-is-as-long-as-names-may-be-" + 9 * "x"
 LEVEL = "wb97m-d3bj/def2-tzvppd"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from asteroid.errors import InputError
-from asteroid.manifest import MoleculeSettings, Settings, check_manifest, load_manifest
+from asteroid.manifest import MoleculeSettings, Settings, load_manifest
 from asteroid.quantities import number_of
+from tests.manifest_problems import check_manifest
 
 MINIMAL = "molecules: [{name: water, smiles: O}]"
 

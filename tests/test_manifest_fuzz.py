@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asteroid.manifest import check_manifest
+from tests.manifest_problems import check_manifest
 
 MANIFESTS = Path(__file__).parents[1] / "manifests"
 DEMO = (MANIFESTS / "demo.yaml").read_bytes()

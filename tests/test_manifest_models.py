@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from asteroid.manifest import Manifest, MoleculeSettings, check_manifest, load_manifest
+from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
+from tests.manifest_problems import check_manifest
 
 MOLECULES = """
 defaults: {accurate: hf/sto-3g, training: {pretrain_steps: 70, finetune_steps: 7}}
@@ -35,18 +36,14 @@ def test_without_models_each_molecule_has_one_of_its_own(tmp_path: Path) -> None
     path = tmp_path / "m.yaml"
     path.write_text(MOLECULES)
     found = load_manifest(path)
-    assert {name: [m.name for m in members] for name, members in found.models.items()} == {
-        name: [name] for name in ("water", "methanol", "ethanol")
-    }
+    assert [(m.name, m.model_name) for m in found.molecules] == [(n, n) for n in ("water", "methanol", "ethanol")]
     assert [m.model for m in found.molecules] == [None] * 3
 
 
 def test_a_model_has_its_molecules_and_its_training_and_the_rest_keep_their_own(tmp_path: Path) -> None:
     found = load(tmp_path, "{name: alcohols, molecules: [methanol], judge: [ethanol], training: {finetune_steps: 9}}")
-    assert {name: [m.name for m in members] for name, members in found.models.items()} == {
-        "alcohols": ["methanol", "ethanol"],
-        "water": ["water"],
-    }
+    names = [(m.name, m.model_name) for m in found.molecules]
+    assert names == [("methanol", "alcohols"), ("ethanol", "alcohols"), ("water", "water")]
     methanol, ethanol, water = found.molecules
     assert [(m.training.pretrain_steps, m.training.finetune_steps) for m in found.molecules] == [
         (70, 9),

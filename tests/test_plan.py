@@ -15,13 +15,14 @@ from asteroid import stages
 from asteroid.configuration import Configuration
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
-from asteroid.plan import Line, Quote, quote
+from asteroid.plan import Quote, quote
 from asteroid.plan.counts import count_certificate, count_labels, count_sampling, count_training
 from asteroid.plan.labels import ENOUGH, growth, ledger_price
 from asteroid.processes import call_in_process
 from asteroid.store import Store
 from asteroid.store.account import spent
 from asteroid.store.models import read_cards
+from asteroid.store.quote_records import Line
 from asteroid.strategies import strategy_named
 from tests.pipeline.conftest import WATER
 
@@ -63,7 +64,7 @@ def line(quote: Quote, stage: str) -> Line:
 def test_quoting_writes_nothing_and_counts_what_the_manifest_asks_for(water, before):
     _, store, molecule = water
     assert store.molecules() == []
-    assert not (store.local_path("") or Path()).exists()
+    assert not (store.local or Path()).exists()
     assert line(before, "sampling").count == molecule.sampling.frames
     assert line(before, "accurate labels").count == 10 + 4
     # 20 fs in steps of 0.5 fs: NVE, again with half the step, and NVT and NVE in batches of thirty and eight replicas.

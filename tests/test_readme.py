@@ -76,7 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 finished = cli(*words[1:])
                 assert finished.returncode == 0, finished.stderr
     settings = ModelSettings(channels=4, max_l=0, max_ell=1, correlation=2, radial=4, r_max=3.0)
-    model = build_model([1, 6, 8], settings, {1: -13.0}, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=torch.float64)
+    model = build_model([1, 6, 8], settings, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=torch.float64)
     model.asteroid_model_id = model_id = "0123456789abcdef"
     weights = io.BytesIO()
     torch.save(model, weights)

@@ -6,12 +6,11 @@ with it, and the report plots it.
 """
 
 import math
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from asteroid.store.round_records import CalibrationRecord
+from asteroid.store.round_records import Calibration as Calibration
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,50 +19,16 @@ OFFSET = 0.1
 accident would set the scale."""
 
 
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """Upper bound on the error of a frame as a function of the committee's uncertainty.
-
-    Args:
-        uncertainty: (V,) eV/Å, of the held-out frames.
-        error: (V,) eV/Å, of the same frames.
-        scale: ratio of error bound to uncertainty.
-        offset: eV/Å, added to each uncertainty first.
-        coverage: part of new frames for which the bound should hold.
-        guaranteed: part for which it holds on average over draws of held-out frames; below ``coverage`` with too few
-            held-out frames.
-        achieved: part of the held-out frames for which it holds by leave-one-out calibration; None with a single frame.
-    """
-
-    uncertainty: Floats
-    error: Floats
-    scale: float
-    offset: float
-    coverage: float
-    guaranteed: float
-    achieved: float | None
-
-    def bound(self, uncertainty: npt.ArrayLike) -> Floats:
-        """Upper bound (M,) eV/Å on the error of a frame; it holds with the probability ``guaranteed``."""
-        return self.scale * (np.asarray(uncertainty, dtype=float) + self.offset)
-
-    def record(self, *, shared: bool) -> CalibrationRecord:
-        """The calibration as a record of plain values.
-
-        Args:
-            shared: whether the held-out frames were also used for early stopping.
-        """
-        fields = asdict(self) | {"uncertainty": tuple(self.uncertainty.tolist()), "error": tuple(self.error.tolist())}
-        return CalibrationRecord(**fields, shared=shared)
-
-
-def calibrate(uncertainty: npt.ArrayLike, error: npt.ArrayLike, *, coverage: float = 0.9) -> Calibration:
+def calibrate(
+    uncertainty: npt.ArrayLike, error: npt.ArrayLike, *, coverage: float = 0.9, shared: bool = False
+) -> Calibration:
     """Calibrate the bound on held-out frames.
 
     Args:
         uncertainty: (V,) eV/Å, of held-out frames.
         error: (V,) eV/Å, of the model on these frames.
         coverage: part of new frames for which the bound should hold.
+        shared: whether the held-out frames were also used for early stopping.
 
     Raises:
         ValueError: without held-out frames, or for arrays of different shapes.
@@ -80,7 +45,16 @@ def calibrate(uncertainty: npt.ArrayLike, error: npt.ArrayLike, *, coverage: flo
     left_out = [_scale(np.delete(scores, i), coverage) for i in range(len(scores))] if len(scores) > 1 else []
     achieved = float(np.mean(scores <= left_out)) if left_out else None
     possible = len(scores) / (len(scores) + 1)
-    return Calibration(u, e, _scale(scores, coverage), offset, coverage, min(coverage, possible), achieved)
+    return Calibration(
+        uncertainty=tuple(u.tolist()),
+        error=tuple(e.tolist()),
+        scale=_scale(scores, coverage),
+        offset=offset,
+        coverage=coverage,
+        guaranteed=min(coverage, possible),
+        achieved=achieved,
+        shared=shared,
+    )
 
 
 def _scale(scores: Floats, coverage: float) -> float:

@@ -32,12 +32,10 @@ class CommitteePrediction:
     """Mean and disagreement of a committee.
 
     Args:
-        energies: (M,) eV.
         forces: (N, 3) eV/Å of each frame.
         uncertainty: (M,) eV/Å, see :func:`force_disagreement`.
     """
 
-    energies: Floats
     forces: Sequence[Floats]
     uncertainty: Floats
 
@@ -76,11 +74,10 @@ def train_committee(
 def committee_predict(
     models: Sequence[torch.nn.Module], configurations: Sequence[Configuration]
 ) -> CommitteePrediction:
-    """Mean energies and forces of a committee, and its disagreement."""
-    found = [predict(model, configurations) for model in models]
-    forces = [np.stack(each) for each in zip(*(forces for _, forces in found), strict=True)]
+    """Mean forces of a committee, and its disagreement."""
+    found = [predict(model, configurations)[1] for model in models]
+    forces = [np.stack(each) for each in zip(*found, strict=True)]
     return CommitteePrediction(
-        np.mean([energies for energies, _ in found], axis=0),
         [each.mean(axis=0) for each in forces],
         np.array([force_disagreement(each) for each in forces]),
     )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.configuration import Configuration
-from asteroid.units import angular_frequency_to_wavenumber
+from asteroid.units import WAVENUMBER
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class NormalModes:
     @property
     def wavenumbers(self) -> Floats:
         """(M,) cm⁻¹, negative where imaginary."""
-        return self.frequencies * angular_frequency_to_wavenumber(1.0)
+        return self.frequencies * WAVENUMBER
 
 
 def hessian(forces: Callable[[Configuration], Floats], configuration: Configuration, *, step: float = STEP) -> Floats:
@@ -86,37 +86,28 @@ def normal_modes(configuration: Configuration, second: Floats) -> NormalModes:
     Args:
         second: (3N, 3N) eV/Å², derivatives of the energy at ``configuration``.
     """
-    from ase.data import atomic_masses
-
-    masses = np.asarray(atomic_masses, dtype=np.float64)[configuration.numbers]
+    masses = configuration.masses
     root = np.repeat(np.sqrt(masses), 3)
-    internal = internal_modes(configuration.positions, masses)
+    _, internal = rigid_and_internal_modes(configuration.positions, masses)
     # In the basis of internal motions, rotations cannot mix into soft modes.
     values, vectors = np.linalg.eigh(internal.T @ (second / np.outer(root, root)) @ internal)
     frequencies = np.sign(values) * np.sqrt(np.abs(values))
     return NormalModes(frequencies, (internal @ vectors).T.reshape(len(values), len(masses), 3), masses)
 
 
-def external_modes(positions: npt.ArrayLike, masses: npt.ArrayLike) -> Floats:
-    """Orthonormal translations and rotations, (3N, k): k is 6, or 5 for a linear molecule, or 3 for an atom.
+def rigid_and_internal_modes(positions: npt.ArrayLike, masses: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Orthonormal translations and rotations, (3N, k), and their orthogonal complement, (3N, 3N − k).
+
+    There are k = 6 of them, or 5 for a linear molecule, or 3 for an atom.
 
     Args:
         positions: (N, 3) Å.
         masses: (N,) u; motions are mass-weighted; give ones for Cartesian motions.
 
-    >>> external_modes([[0, 0, 0], [0, 0, 0.74]], [1, 1]).shape
-    (6, 5)
+    >>> rigid, internal = rigid_and_internal_modes([[0, 0, 0], [0, 0, 0.74]], [1, 1])
+    >>> rigid.shape, internal.shape
+    ((6, 5), (6, 1))
     """
-    return _motions(positions, masses)[0]
-
-
-def internal_modes(positions: npt.ArrayLike, masses: npt.ArrayLike) -> Floats:
-    """Orthonormal internal motions, (3N, 3N − k): the complement of :func:`external_modes`."""
-    return _motions(positions, masses)[1]
-
-
-def _motions(positions: npt.ArrayLike, masses: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """The rigid motions and their orthogonal complement."""
     mass: Floats = np.asarray(masses, dtype=np.float64)
     centred: Floats = np.asarray(positions, dtype=np.float64)
     centred = centred - np.average(centred, axis=0, weights=mass)

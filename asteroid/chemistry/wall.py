@@ -40,11 +40,9 @@ class Wall:
     @classmethod
     def around(cls, conformers: Sequence[Configuration]) -> Self | None:
         """The wall for these conformers; None for single molecules."""
-        from ase.data import atomic_masses
-
         if not any(is_cluster(conformer) for conformer in conformers):
             return None
-        masses = np.asarray(atomic_masses, dtype=np.float64)[conformers[0].numbers]
+        masses = conformers[0].masses
         whole = cls(np.inf, masses)
         # Rounded, because it names stored batches.
         return cls(round(max(float(whole._from_centre(c.positions)[1].max()) for c in conformers) + ROOM, 3), masses)

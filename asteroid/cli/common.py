@@ -1,14 +1,16 @@
-"""Options, console, progress bars and JSON output of the commands."""
+"""Options, console, progress bars, tables and JSON output of the commands."""
 
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
 from asteroid.errors import InputError
 
@@ -48,6 +50,23 @@ class progress_bar:  # noqa: N801 - reads as a function
     def show(self, done: int, total: int) -> None:
         """Set the bar, for work with its own count."""
         self._progress.update(self._task, completed=done, total=total)
+
+
+def make_table(title: str, names: Sequence[str], figures: Sequence[str]) -> Table:
+    """A table without rows, for a terminal with 80 columns: words wrap, numbers are never cut.
+
+    Headings break at spaces, and related values share a cell on two lines.
+
+    Args:
+        names: headings of text columns, which wrap.
+        figures: headings of number columns, which do not wrap; each word of a heading is on its own line.
+    """
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for name in figures:
+        table.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
+    return table
 
 
 def load_with_warnings(manifest: Path) -> "Manifest":

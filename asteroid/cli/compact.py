@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from asteroid.cli.common import JsonOption, StoreOption, out, print_json
-from asteroid.cli.tables import make_table
+from asteroid.cli.common import JsonOption, StoreOption, make_table, out, print_json
 
 
 def compact(store: StoreOption = "./store", as_json: JsonOption = False) -> None:

@@ -12,8 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from asteroid.cli.common import JsonOption, out, parse_level, print_json
-from asteroid.cli.tables import make_table
+from asteroid.cli.common import JsonOption, make_table, out, parse_level, print_json
 from asteroid.errors import AsteroidError, InputError, suggest
 from asteroid.store import paths
 

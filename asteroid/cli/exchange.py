@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from asteroid.cli.common import JsonOption, StoreOption, out, parse_level, print_json
-from asteroid.cli.tables import make_table
+from asteroid.cli.common import JsonOption, StoreOption, make_table, out, parse_level, print_json
 
 MoleculeOption = Annotated[str, typer.Option("--molecule", help="Name of the molecule in the store.")]
 LevelOption = Annotated[

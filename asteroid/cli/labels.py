@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asteroid import stopping
-from asteroid.cli.common import JsonOption, out, print_json, progress_bar
-from asteroid.cli.tables import make_table
+from asteroid.cli.common import JsonOption, make_table, out, print_json, progress_bar
 from asteroid.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from asteroid.cli.common import JsonOption, StoreOption, out, print_json, progress_bar
-from asteroid.cli.tables import make_table
+from asteroid.cli.common import JsonOption, StoreOption, make_table, out, print_json, progress_bar
 from asteroid.errors import InputError, plural, suggest
 
 if TYPE_CHECKING:

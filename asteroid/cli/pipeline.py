@@ -79,7 +79,7 @@ def check(
         loaded = load_checked(manifest)
         store = Store(loaded.store)
         # Not for a bucket, which may be unreachable.
-        if store.local_path("") is not None:
+        if store.local is not None:
             check_names(store, (molecule.name for molecule in loaded.molecules))
         doubts = likely_mistakes(loaded)
         if strict and doubts:

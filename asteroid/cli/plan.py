@@ -8,8 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from asteroid.cli.common import JsonOption, ManifestArgument, load_with_warnings, out, print_json
-from asteroid.cli.tables import make_table
+from asteroid.cli.common import JsonOption, ManifestArgument, load_with_warnings, make_table, out, print_json
 
 if TYPE_CHECKING:
     from asteroid.plan import Growth, Quote

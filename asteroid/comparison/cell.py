@@ -67,9 +67,7 @@ def _compute(
     def note(stage: str, step: int, steps: int, held_out: HeldOut | None) -> None:
         on_progress(stage, step, steps)
 
-    blank = Result(
-        settings.molecule, str(settings.cheap), str(settings.accurate), cell.variant, cell.n_accurate, cell.seed
-    )
+    blank = Result.blank(settings, cell)
     try:
         card = train_model(
             store,

@@ -4,7 +4,6 @@ Only at semiempirical levels, which take milliseconds. Labels at other levels an
 Runs before :func:`asteroid.comparison.plan.make_plan`, which draws among the frames with cheap labels.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 from asteroid.comparison.plan import ComparisonSettings, frames_by_split, in_drawn_order
 from asteroid.engines import check_supported
 from asteroid.labelling.campaign import run_campaign
+from asteroid.naming import digest_ids
 from asteroid.store import Store
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def label_cheaply(
         (frame,) = store.frames(molecule, ids=missing[:1])
         configuration = frame.configuration
         check_supported(level, charge=configuration.charge, multiplicity=configuration.multiplicity)
-        name = f"comparison-{hashlib.sha256(''.join(missing).encode()).hexdigest()[:16]}"
+        name = f"comparison-{digest_ids(missing)}"
         store.select(molecule, level, missing, name=name, criterion="comparison")
     # Also frames that an interrupted comparison selected.
     if store.pending(molecule, level):

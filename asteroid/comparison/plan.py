@@ -5,7 +5,6 @@ does not change when frames are added, and a smaller draw is part of every large
 levels are drawn, so Δ-learning uses the same frames. :mod:`asteroid.comparison.run` executes the plan.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
@@ -13,6 +12,7 @@ from typing import get_args
 from asteroid.configuration import Split
 from asteroid.errors import InputError, suggest
 from asteroid.levels import METHODS, LevelOfTheory
+from asteroid.naming import lot
 from asteroid.settings import Strategy, TrainingSettings
 from asteroid.store import Store
 from asteroid.strategies import BASELINE, strategy_named
@@ -194,7 +194,7 @@ def in_drawn_order(ids: Iterable[str], seed: int) -> list[str]:
     >>> in_drawn_order(["a", "b", "c"], 0) == in_drawn_order(["c", "a", "b"], 0)
     True
     """
-    return sorted(ids, key=lambda frame_id: hashlib.sha256(f"{seed} {frame_id}".encode()).hexdigest())
+    return sorted(ids, key=lambda frame_id: lot(frame_id, seed))
 
 
 def _labelled(store: Store, molecule: str, level: LevelOfTheory) -> frozenset[str]:

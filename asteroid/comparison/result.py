@@ -5,10 +5,11 @@ Written to the store by :mod:`asteroid.comparison.cell`, evaluated by :mod:`aste
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
+from asteroid.comparison.plan import Cell, ComparisonSettings
 from asteroid.store import records
 
 
@@ -53,6 +54,12 @@ class Result:
     force_groups: tuple[tuple[float, int], ...] = ()
     energy_groups: tuple[tuple[float, int], ...] = ()
     diagnostics: Mapping[str, Any] | None = None
+
+    @classmethod
+    def blank(cls, settings: ComparisonSettings, cell: Cell) -> Self:
+        """Of a cell that gave no model yet."""
+        levels = str(settings.cheap), str(settings.accurate)
+        return cls(settings.molecule, *levels, cell.variant, cell.n_accurate, cell.seed)
 
     @property
     def ok(self) -> bool:

@@ -96,7 +96,8 @@ def run_comparison(store: Store, plan: Plan, *, workers: int, on_progress: Follo
                     results[cell] = future.result()
                 except Exception as error:  # A cell that fails must not stop the others.
                     logger.warning("%s: %s", cell, error)
-                    results[cell] = _broken(plan, cell, error)
+                    reason = " ".join((str(error) or type(error).__name__).split())
+                    results[cell] = dataclasses.replace(Result.blank(plan.settings, cell), reason=reason)
                     broken += 1
                 follow()
         finally:
@@ -136,20 +137,6 @@ def result_paths(store: Store, plan: Plan) -> list[str]:
         }
         files.append(paths.comparison(settings.molecule, digest(inputs)))
     return files
-
-
-def _broken(plan: Plan, cell: Cell, error: Exception) -> Result:
-    settings = plan.settings
-    reason = str(error) or type(error).__name__
-    return Result(
-        settings.molecule,
-        str(settings.cheap),
-        str(settings.accurate),
-        cell.variant,
-        cell.n_accurate,
-        cell.seed,
-        reason=" ".join(reason.split()),
-    )
 
 
 def _in_order(plan: Plan) -> Sequence[Cell]:

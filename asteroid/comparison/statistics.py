@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from asteroid.validation.intervals import quantile
 
-Floats = npt.NDArray[np.float64]
 Groups = Sequence[tuple[float, int]]
 Bound = Literal["exact", "at least", "at most"]
 

@@ -75,7 +75,7 @@ def check_memory() -> list[Check]:
 
 def check_disk(store: str) -> list[Check]:
     """Check the free disk space of the store and of temporary files."""
-    local = Store(store).local_path("")
+    local = Store(store).local
     places = {"temporary files": Path(os.environ.get("TMPDIR", "/tmp"))}
     if local:
         places = {"store": _nearest(local), **places}
@@ -93,7 +93,7 @@ def check_disk(store: str) -> list[Check]:
 def check_store(url: str) -> list[Check]:
     """Write a file to the store, read it back and remove it; a store that does not exist is not created."""
     store = Store(url)
-    local = store.local_path("")
+    local = store.local
     where = store.location("").rstrip("/")
     if local and not local.exists():
         parent = _nearest(local)

@@ -64,7 +64,7 @@ def examine_training() -> Training:
     water = Configuration(np.array([8, 1, 1]), np.array([[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]]))
     stretched = water.with_positions(water.positions * 1.1)
     small = ModelSettings(channels=2, max_l=0, max_ell=1, correlation=1, interactions=1)
-    model = build_model([1, 8], small, {}, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=torch.float64)
+    model = build_model([1, 8], small, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=torch.float64)
     settings = StageSettings(
         name="weights",
         steps=1,

@@ -1,12 +1,9 @@
 """GFN1-xTB, GFN2-xTB and GFN-FF through xtb-python, with the numerical settings of :mod:`asteroid.engines.tblite`."""
 
 import contextlib
-import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -38,7 +35,7 @@ class XtbLabeller:
 
     GFN-FF derives its topology and topology charges from the geometry. Forces are exact for that topology, but the
     energy jumps by about 1e-4 eV where the rounding of a charge changes, and by more where a bond breaks. A calculation
-    temporarily changes the working directory (:func:`_scratch_directory`): never run two in threads.
+    temporarily changes the working directory: never run two in threads.
     """
 
     level: LevelOfTheory
@@ -64,7 +61,9 @@ class XtbLabeller:
         from xtb.interface import Param, XTBException
 
         parameters = {"gfn1-xtb": Param.GFN1xTB, "gfn2-xtb": Param.GFN2xTB, "gfn-ff": Param.GFNFF}
-        with _scratch_directory():
+        # GFN-FF writes ``gfnff_topo`` into the working directory, and silently reads its topology from such a file,
+        # even if it is of another molecule.
+        with tempfile.TemporaryDirectory(prefix="asteroid-xtb-") as scratch, contextlib.chdir(scratch):
             try:
                 calculator = _quiet_xtb()(
                     parameters[self.level.method],
@@ -102,22 +101,6 @@ def _quiet_xtb() -> type[Any]:
             super()._load(param)
 
     return QuietCalculator
-
-
-@contextlib.contextmanager
-def _scratch_directory() -> Iterator[None]:
-    """Work in an empty temporary directory.
-
-    GFN-FF writes ``gfnff_topo`` into the working directory, and silently reads its topology from such a file, even if
-    it is of another molecule.
-    """
-    before = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="asteroid-xtb-") as scratch:
-        os.chdir(scratch)
-        try:
-            yield
-        finally:
-            os.chdir(before)
 
 
 class XtbEngine(Engine):

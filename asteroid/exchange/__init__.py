@@ -6,21 +6,9 @@ adds the rest. :func:`export_labels` writes the labels of a molecule at a level 
 exported and imported again are bitwise equal.
 """
 
-from asteroid.exchange.exporting import EXPORT_FORMATS, Exported, export_labels
+from asteroid.exchange.exporting import export_labels
 from asteroid.exchange.importing import check_names, check_same_atoms, import_files
-from asteroid.exchange.labelled import ENERGY_UNITS, LENGTH_UNITS, Conventions
-from asteroid.exchange.plan import Imported, ImportSettings
+from asteroid.exchange.labelled import Conventions
+from asteroid.exchange.plan import ImportSettings
 
-__all__ = [
-    "ENERGY_UNITS",
-    "EXPORT_FORMATS",
-    "LENGTH_UNITS",
-    "Conventions",
-    "Exported",
-    "ImportSettings",
-    "Imported",
-    "check_names",
-    "check_same_atoms",
-    "export_labels",
-    "import_files",
-]
+__all__ = ["Conventions", "ImportSettings", "check_names", "check_same_atoms", "export_labels", "import_files"]

@@ -13,9 +13,10 @@ from asteroid.chemistry.geometry_files import read_structures
 from asteroid.chemistry.structures import read_smiles
 from asteroid.errors import InputError
 from asteroid.exchange.matching import KnownFrames, describe
-from asteroid.exchange.plan import Imported, ImportSettings, Plan, name_of, plan_import
+from asteroid.exchange.plan import Imported, ImportSettings, Plan, plan_import
 from asteroid.exchange.reading import read_labelled
 from asteroid.manifest import MoleculeSettings
+from asteroid.naming import digest_ids
 from asteroid.store import Store
 from asteroid.store.rows import Attempt, table_to_attempts
 
@@ -90,9 +91,10 @@ def _stored_labels(store: Store, settings: ImportSettings) -> dict[str, Attempt]
 def _write(store: Store, plan: Plan, selected: set[str], settings: ImportSettings) -> None:
     molecule, level = settings.molecule, settings.level
     if plan.frames:
-        store.add_frames(molecule, plan.frames, batch=name_of(frame.frame_id for frame in plan.frames))
+        name = f"import-{digest_ids(frame.frame_id for frame in plan.frames)}"
+        store.add_frames(molecule, plan.frames, batch=name)
     store.add_attempts(molecule, level, plan.attempts)
     ids = [frame_id for frame_id in plan.frame_ids if frame_id not in selected]
     if ids:
-        store.select(molecule, level, ids, name=name_of(ids), criterion="import")
+        store.select(molecule, level, ids, name=f"import-{digest_ids(ids)}", criterion="import")
         selected.update(ids)

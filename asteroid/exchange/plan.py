@@ -4,9 +4,8 @@
 """
 
 import datetime as dt
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from asteroid.exchange.matching import TOLERANCE, KnownFrames
 from asteroid.exchange.splits import blocks, keep_copies_together, split_of_block
 from asteroid.labelling.attempt import host
 from asteroid.levels import LevelOfTheory
+from asteroid.naming import digest_ids
 from asteroid.store.rows import Attempt
 
 ENERGY_AGREES: Final = 1e-5
@@ -304,7 +304,7 @@ def _new_frames(
         splits = wanted
         if moved:
             notes.append(f"{moved} frames are near copies of a frame in another split: test errors will be too small")
-    batch = name_of(c.frame_id for c in configurations)
+    batch = f"import-{digest_ids(c.frame_id for c in configurations)}"
     frames = [
         Frame(
             configuration,
@@ -332,8 +332,3 @@ def _changed_splits(
         for row, frame_id in found.items()
     )
     return [f"{kept} frames were in the store before and keep their split"] if kept else []
-
-
-def name_of(ids: Iterable[str]) -> str:
-    """Name of a batch or selection, a hash of its frame ids."""
-    return "import-" + hashlib.sha256("".join(ids).encode()).hexdigest()[:16]

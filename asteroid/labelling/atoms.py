@@ -7,7 +7,6 @@ stores the results, :mod:`asteroid.training.baseline` reads them.
 
 import contextlib
 import datetime as dt
-import logging
 from typing import Any, Final
 
 import numpy as np
@@ -23,8 +22,6 @@ from asteroid.levels import LevelOfTheory
 from asteroid.store.records import FreeAtom
 from asteroid.units import HARTREE
 from asteroid.usage import measure
-
-logger = logging.getLogger(__name__)
 
 GUESSES: Final = ("minao", "atom", "1e")
 """PySCF's initial guesses: two kinds of superposed atomic densities, and the core Hamiltonian."""

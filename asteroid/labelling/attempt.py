@@ -43,17 +43,6 @@ class _Computation(NamedTuple):
     time: dt.datetime
 
 
-def attempt(labeller: Labeller, configuration: Configuration, *, forces: bool = True) -> Attempt:
-    """Compute one label; every failure of the program becomes a failed attempt with a one-line reason.
-
-    KeyboardInterrupt and SystemExit are not caught: they do not concern the frame.
-
-    Raises:
-        OSError: when a scratch file cannot be written, which does not concern the frame either.
-    """
-    return _audited(labeller, _compute(labeller, configuration, forces=forces))
-
-
 def label_table(
     labeller: Labeller,
     frames: pa.Table,
@@ -62,7 +51,9 @@ def label_table(
     memory_limit: float | None = None,
     on_start: Callable[[int], None] = lambda _row: None,
 ) -> pa.Table:
-    """Label a table of frames.
+    """Label a table of frames; every failure of the program becomes a failed attempt with a one-line reason.
+
+    KeyboardInterrupt and SystemExit are not caught: they do not concern a frame.
 
     Args:
         frames: of :data:`~asteroid.labelling.wire.CONFIGURATION_SCHEMA`.
@@ -73,7 +64,7 @@ def label_table(
         Rows of :data:`~asteroid.store.rows.LABEL_SCHEMA`, in the order of the frames.
 
     Raises:
-        OSError: as :func:`attempt`.
+        OSError: when a scratch file cannot be written, which does not concern a frame either.
     """
     computations = []
     for row, configuration in enumerate(list(table_to_configurations(frames))):
@@ -88,7 +79,7 @@ def label_table(
 
 
 def _compute(
-    labeller: Labeller, configuration: Configuration, *, forces: bool, memory_limit: float | None = None
+    labeller: Labeller, configuration: Configuration, *, forces: bool, memory_limit: float | None
 ) -> _Computation:
     wall, cpu = time.perf_counter(), time.process_time()
     result: Result | None = None

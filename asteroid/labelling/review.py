@@ -129,7 +129,7 @@ def outliers(labels: pa.Table, cheap: pa.Table | None = None, *, atoms: int = 0)
     """
     below = max(ENERGY_BELOW, 2 * max(1.5 * atoms - 3, 0.0) ** 0.5)
     reasons: dict[int, str] = {}
-    energy, largest = _numbers(labels, "energy"), _largest_force(labels["forces"])
+    energy, largest = _energies(labels), _largest_force(labels["forces"])
     pairs = _pairs(labels, cheap) if cheap is not None else None
     while True:
         kept = np.ones(labels.num_rows, dtype=bool)
@@ -205,16 +205,12 @@ def _scores(values: Floats, smallest: float) -> tuple[Floats, Floats]:
     away = values - np.median(values)
     # The deviation of few labels is uncertain.
     caution = 1 + FEWEST / (2 * len(values))
-    return away, away / max(_deviation(values), smallest) / caution
+    deviation = 1.4826 * float(np.median(np.abs(away)))
+    return away, away / max(deviation, smallest) / caution
 
 
-def _deviation(values: Floats) -> float:
-    """Robust standard deviation: equal to the standard deviation of a normal distribution."""
-    return 1.4826 * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
-
-
-def _numbers(table: pa.Table, column: str) -> Floats:
-    return np.asarray(table[column].to_numpy(), dtype=float)
+def _energies(table: pa.Table) -> Floats:
+    return np.asarray(table["energy"].to_numpy(), dtype=float)
 
 
 def _largest_force(forces: pa.ChunkedArray) -> Floats:
@@ -242,8 +238,8 @@ def _pairs(labels: pa.Table, cheap: pa.Table) -> _Pairs:
         a, c = (_matrix(table["forces"].filter(pa.array(both))) for table in (ours, theirs))
         difference[both] = _root_mean_square(a - c)
         size[both] = (_root_mean_square(a) + _root_mean_square(c)) / 2
-    cheap_energy = _numbers(theirs, "energy")
-    return _Pairs(rows, _numbers(ours, "energy") - cheap_energy, cheap_energy, difference, size)
+    cheap_energy = _energies(theirs)
+    return _Pairs(rows, _energies(ours) - cheap_energy, cheap_energy, difference, size)
 
 
 def _root_mean_square(matrix: Floats) -> Floats:

@@ -3,20 +3,17 @@
 :mod:`asteroid.manifest.strict_yaml` reads the file, :mod:`asteroid.settings` defines the blocks of settings.
 """
 
-from asteroid.manifest.reading import check_manifest, load_manifest
-from asteroid.manifest.schema import Manifest, ModelPlan, MoleculeSettings
+from asteroid.manifest.reading import load_manifest
+from asteroid.manifest.schema import Manifest, MoleculeSettings
 from asteroid.settings import (
     AcquisitionSettings,
     BudgetSettings,
-    Engine,
     LabellingSettings,
     LabelSettings,
     ModelSettings,
-    Sampler,
     SamplingSettings,
     Settings,
     Strategy,
-    ThresholdSettings,
     TrainingSettings,
     ValidationSettings,
 )
@@ -24,20 +21,15 @@ from asteroid.settings import (
 __all__ = [
     "AcquisitionSettings",
     "BudgetSettings",
-    "Engine",
     "LabelSettings",
     "LabellingSettings",
     "Manifest",
-    "ModelPlan",
     "ModelSettings",
     "MoleculeSettings",
-    "Sampler",
     "SamplingSettings",
     "Settings",
     "Strategy",
-    "ThresholdSettings",
     "TrainingSettings",
     "ValidationSettings",
-    "check_manifest",
     "load_manifest",
 ]

@@ -1,4 +1,4 @@
-"""Read a manifest file: a :class:`~asteroid.manifest.schema.Manifest`, or all its problems."""
+"""Read a manifest file: a :class:`~asteroid.manifest.schema.Manifest`, or an error with all its problems."""
 
 from pathlib import Path
 
@@ -19,27 +19,13 @@ def load_manifest(path: str | Path) -> Manifest:
     """Read a manifest and check all of it.
 
     Raises:
-        InputError: with every problem found, one line each.
+        InputError: with every problem found, one line each: file, key, what was found, what to write.
     """
-    manifest, problems = _read(Path(path))
-    if manifest is None:
-        raise InputError(problems)
-    return manifest
-
-
-def check_manifest(path: str | Path) -> list[str]:
-    """Every problem of a manifest, one line each: file, key, what was found, what to write."""
-    return _read(Path(path))[1]
-
-
-def _read(path: Path) -> tuple[Manifest | None, list[str]]:
-    try:
-        content = read_yaml(path)
-    except InputError as error:
-        return None, list(error.problems)
+    path = Path(path)
+    content = read_yaml(path)
     if not isinstance(content, dict):
         found = "nothing" if content is None else f"a {type(content).__name__}"
-        return None, [f"{path}: found {found}; write keys and values, at least molecules:"]
+        raise InputError(f"{path}: found {found}; write keys and values, at least molecules:")
     top, problems = validate(FileEntry, content)
     raw_defaults = content.get("defaults") or {}
     raw_molecules = content.get("molecules")
@@ -63,8 +49,8 @@ def _read(path: Path) -> tuple[Manifest | None, list[str]]:
     if top is not None and top.models and not problems:
         molecules, problems = read_models(top, molecules, path.parent)
     if problems or top is None:
-        return None, [f"{path}: {printable(problem, most=LONGEST_PROBLEM)}" for problem in problems]
-    return Manifest(path, top.store, tuple(molecules)), []
+        raise InputError([f"{path}: {printable(problem, most=LONGEST_PROBLEM)}" for problem in problems])
+    return Manifest(path, top.store, tuple(molecules))
 
 
 def _check_store(store: str) -> str | None:

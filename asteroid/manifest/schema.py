@@ -153,12 +153,6 @@ class Manifest:
     store: str
     molecules: tuple[MoleculeSettings, ...]
 
-    @property
-    def models(self) -> dict[str, tuple[MoleculeSettings, ...]]:
-        """The molecules that train or validate each model, by name of the model."""
-        names = dict.fromkeys(molecule.model_name for molecule in self.molecules)
-        return {name: tuple(m for m in self.molecules if m.model_name == name) for name in names}
-
 
 class Defaults(Settings):
     cheap: str = str(CHEAP)

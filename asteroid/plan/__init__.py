@@ -8,6 +8,5 @@ multiplies. :mod:`asteroid.stages.kept_quotes` stores the estimate for the repor
 from asteroid.plan.estimate import quote
 from asteroid.plan.labels import Growth
 from asteroid.plan.lines import Quote
-from asteroid.store.quote_records import Line
 
-__all__ = ["Growth", "Line", "Quote", "quote"]
+__all__ = ["Growth", "Quote", "quote"]

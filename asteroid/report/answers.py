@@ -81,7 +81,7 @@ def answer(
     """
     return Answers(
         _good(certificate, next_step),
-        _cost(costs, quoted, card),
+        _cost(costs, quoted),
         _bought(certificate, card, curve, label_seconds, between_seconds),
     )
 
@@ -117,7 +117,7 @@ def _interval(estimate: Estimate, scale: float = 1.0) -> str:
     return f"95% interval {format_number(scale * estimate.low)} to {format_number(scale * estimate.high)}"
 
 
-def _cost(costs: Sequence[Cost], quoted: Quoted | None, card: Card) -> Answer:
+def _cost(costs: Sequence[Cost], quoted: Quoted | None) -> Answer:
     unit, seconds = cost_unit(costs)
     total = sum(cost.core_seconds for cost in costs)
     kinds: dict[str, float] = {}

@@ -55,10 +55,6 @@ class Cost:
     validates: bool = False
     gpu_seconds: float = 0.0
 
-    @property
-    def core_hours(self) -> float:
-        return self.core_seconds / 3600
-
 
 @dataclass(frozen=True)
 class Quoted:

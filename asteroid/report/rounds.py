@@ -8,7 +8,7 @@ from itertools import accumulate
 from asteroid.report.words import count
 from asteroid.store import Store, paths, records
 from asteroid.store.round_records import (
-    CalibrationRecord,
+    Calibration,
     ErrorInterval,
     ExplorationSummary,
     LabelChoice,
@@ -54,7 +54,7 @@ class RoundsContext:
 
     criterion: str | None
     rows: Sequence[RoundRow]
-    calibration: CalibrationRecord | None
+    calibration: Calibration | None
     bounds_held: str
     figures: Mapping[str, bytes]
 
@@ -160,7 +160,7 @@ def _explored(explored: ExplorationSummary | None) -> str:
     return text
 
 
-def _figures(rounds: Sequence[RoundRecord], calibrations: Sequence[CalibrationRecord]) -> dict[str, bytes]:
+def _figures(rounds: Sequence[RoundRecord], calibrations: Sequence[Calibration]) -> dict[str, bytes]:
     # Imported here, because it loads matplotlib, which the index does not need.
     from asteroid.report import rounds_plots
 

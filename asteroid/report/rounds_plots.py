@@ -16,7 +16,7 @@ from asteroid.report.canvas import (
     plain_numbers,
     to_png,
 )
-from asteroid.store.round_records import CalibrationRecord, ErrorInterval, RoundRecord
+from asteroid.store.round_records import Calibration, ErrorInterval, RoundRecord
 
 _PARTS = (("labels", VERMILION), ("training", GREEN), ("exploration", ORANGE))
 
@@ -81,7 +81,7 @@ def bounds_against_errors(pairs: Sequence[tuple[float, float]]) -> bytes:
     return to_png(figure)
 
 
-def calibration_plot(calibration: CalibrationRecord) -> bytes:
+def calibration_plot(calibration: Calibration) -> bytes:
     """True error against the committee's uncertainty for held-out frames, meV/Å, and the error bound."""
     figure, axes = new_axes("uncertainty of the committee (meV/Å)", "error of the frame (meV/Å)")
     uncertainty, error = (1000 * np.array(part, dtype=float) for part in (calibration.uncertainty, calibration.error))

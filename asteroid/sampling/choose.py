@@ -4,7 +4,6 @@ Selections are stored and never changed: after a larger budget, more frames or f
 with the earlier one.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -13,6 +12,7 @@ from typing import Literal
 from asteroid.configuration import EXPLORED, Frame, Split
 from asteroid.errors import StoreError
 from asteroid.manifest import MoleculeSettings
+from asteroid.naming import digest_ids, lot
 from asteroid.sampling.select import pick_diverse
 from asteroid.store import Store
 
@@ -34,7 +34,7 @@ def choose_cheap(store: Store, molecule: MoleculeSettings) -> None:
     frames = store.frames(molecule.name)
     new = [f.frame_id for f in frames if f.split != "certificate" and f.frame_id not in chosen]
     if new:
-        name = f"cheap-{hashlib.sha256(''.join(new).encode()).hexdigest()[:16]}"
+        name = f"cheap-{digest_ids(new)}"
         store.select(molecule.name, molecule.cheap, new, name=name, criterion="all")
 
 
@@ -151,12 +151,8 @@ def _diverse(frames: Sequence[Frame], count: int, seed: int, earlier: Sequence[F
 
 
 def _random(frames: Sequence[Frame], count: int, seed: int, earlier: Sequence[Frame]) -> list[Frame]:
-    """The frames with the lowest hash of id and seed: a random choice that is stable when frames are added."""
-
-    def lot(frame: Frame) -> str:
-        return hashlib.sha256(f"{seed} {frame.frame_id}".encode()).hexdigest()
-
-    return sorted(frames, key=lot)[:count]
+    """A random choice that is stable when frames are added."""
+    return sorted(frames, key=lambda frame: lot(frame.frame_id, seed))[:count]
 
 
 _CHOICES: dict[str, Choice] = {"diverse": _diverse, "random": _random}

@@ -11,7 +11,7 @@ from asteroid.chemistry.vibrations import NormalModes, hessian
 from asteroid.configuration import Configuration
 from asteroid.engines import Labeller
 from asteroid.errors import LabelFailed
-from asteroid.units import BOLTZMANN, angular_frequency_to_wavenumber
+from asteroid.units import BOLTZMANN, WAVENUMBER
 
 SOFTEST = 100.0
 """cm⁻¹, lower limit of frequencies: along a straight line, the harmonic amplitude of softer modes (mostly torsions)
@@ -42,7 +42,7 @@ def displace(
     Each mode's amplitude in mass-weighted coordinates is normal with variance k_B T / ω². The first frames do not
     depend on ``count``.
     """
-    softest = SOFTEST / angular_frequency_to_wavenumber(1.0)
+    softest = SOFTEST / WAVENUMBER
     widths = np.sqrt(BOLTZMANN * temperature) / np.maximum(np.abs(modes.frequencies), softest)
     amplitudes = np.random.default_rng(seed).standard_normal((count, len(widths))) * widths
     steps = np.einsum("cm,mna->cna", amplitudes, modes.vectors) / np.sqrt(modes.masses)[:, None]

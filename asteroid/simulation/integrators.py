@@ -12,7 +12,7 @@ import torch
 from torch_sim.integrators.md import MDState, momentum_step, position_step
 from torch_sim.models.interface import ModelInterface
 
-from asteroid.chemistry.vibrations import external_modes
+from asteroid.chemistry.vibrations import rigid_and_internal_modes
 from asteroid.units import BOLTZMANN
 
 Floats = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ def thermal_momenta(
         masses: (N,) u.
     """
     roots = np.repeat(np.sqrt(masses), 3)
-    external = external_modes(positions, masses)
+    external, _ = rigid_and_internal_modes(positions, masses)
     # In mass-weighted coordinates, rigid motions are a linear space and can be projected out.
     momenta = rng.standard_normal(roots.size)
     momenta -= external @ (external.T @ momenta)

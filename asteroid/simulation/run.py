@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from ase.data import atomic_masses
 
 from asteroid.chemistry.wall import Wall
 from asteroid.configuration import Configuration
@@ -144,7 +143,7 @@ class _Run:
         count = len(plan.starts)
         self.step = 0
         self._starts = np.stack([start.positions for start in plan.starts])
-        self._masses = np.asarray(atomic_masses, dtype=np.float64)[plan.starts[0].numbers]
+        self._masses = plan.starts[0].masses
         self._generators = [np.random.default_rng(seed) for seed in plan.seeds]
         self._reasons: list[str | None] = [None] * count
         self._ends = np.full(count, plan.steps)

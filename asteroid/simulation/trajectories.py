@@ -55,8 +55,8 @@ def to_parquet(replicas: Sequence[Replica], numbers: Sequence[int]) -> bytes:
     return buffer.getvalue()
 
 
-def from_parquet(content: bytes) -> tuple[list[Replica], list[int]]:
-    """The inverse of :func:`to_parquet`: replicas and atomic numbers."""
+def from_parquet(content: bytes) -> list[Replica]:
+    """The inverse of :func:`to_parquet`."""
     table = pq.read_table(io.BytesIO(content))
     header = json.loads(table.schema.metadata[_SETTINGS_KEY])
     shape = (-1, len(header["numbers"]), 3)
@@ -76,7 +76,7 @@ def from_parquet(content: bytes) -> tuple[list[Replica], list[int]]:
                 **settings,
             )
         )
-    return found, header["numbers"]
+    return found
 
 
 class StoredTrajectories:
@@ -93,7 +93,7 @@ class StoredTrajectories:
     def load(self, name: str) -> list[Replica] | None:
         """Finished trajectories; None without them."""
         path = self._path(name)
-        return from_parquet(self._store.read(path))[0] if self._store.exists(path) else None
+        return from_parquet(self._store.read(path)) if self._store.exists(path) else None
 
     def save(self, name: str, replicas: Sequence[Replica]) -> None:
         """Store finished trajectories and remove the checkpoints of their simulation."""

@@ -8,9 +8,9 @@ from asteroid.errors import AsteroidError
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content, digest
 from asteroid.processes import Progress
-from asteroid.stages.common import import_mace, label_key, training_device, waiting
+from asteroid.stages.common import label_key
 from asteroid.stages.curve import measure_curve
-from asteroid.stages.evidence import Asked, gather_evidence, read_asked
+from asteroid.stages.evidence import Asked, gather_evidence, read_asked, validating
 from asteroid.stages.hessians import hessian_frames
 from asteroid.stages.kept_quotes import find_quote
 from asteroid.stages.labels import expected_label_seconds
@@ -19,8 +19,7 @@ from asteroid.stages.minima import compare_to_accurate
 from asteroid.stages.models import Models, errors_on, trained_models, training_frames
 from asteroid.stages.own_md import own_md
 from asteroid.store import Store, paths, records
-from asteroid.store.account import Entry, charge
-from asteroid.store.locks import lock
+from asteroid.store.account import Entry
 from asteroid.store.models import read_card, read_model
 
 if TYPE_CHECKING:
@@ -62,17 +61,7 @@ def certify(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
     Raises:
         AsteroidError: when no model has been trained from the labels in the store.
     """
-    import_mace()
-    models = trained_models(store, molecule)
-    if models is None:
-        raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
-    # The lock of propose_evidence(), which runs the same MD.
-    with (
-        charge(store, molecule.name, "validation") as entry,
-        lock(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
-    ):
-        entry.model_id = models.final
-        entry.use_device(training_device(molecule))
+    with validating(store, molecule, on_progress) as (models, entry):
         return _certify(store, molecule, models, entry, entry.following(on_progress))
 
 

@@ -5,6 +5,8 @@
 presence means that the selection is complete.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,12 +18,12 @@ from asteroid.processes import Progress
 from asteroid.stages.common import import_mace, training_device, waiting
 from asteroid.stages.hessians import compare_modes
 from asteroid.stages.minima import find_model_minimum
-from asteroid.stages.models import trained_models
+from asteroid.stages.models import Models, trained_models
 from asteroid.stages.on_policy import on_policy_errors, propose_on_policy
 from asteroid.stages.own_md import OwnMD, distributions, spectrum
 from asteroid.stages.torsions import AskedTorsion, compare_torsions, propose_torsions
 from asteroid.store import Store, paths, records
-from asteroid.store.account import charge
+from asteroid.store.account import Entry, charge
 from asteroid.store.locks import lock
 
 if TYPE_CHECKING:
@@ -64,16 +66,7 @@ def propose_evidence(store: Store, molecule: MoleculeSettings, *, on_progress: P
     Raises:
         AsteroidError: when no model has been trained from the labels in the store.
     """
-    import_mace()
-    with (
-        charge(store, molecule.name, "validation") as entry,
-        lock(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
-    ):
-        models = trained_models(store, molecule)
-        if models is None:
-            raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
-        entry.model_id = models.final
-        entry.use_device(training_device(molecule))
+    with validating(store, molecule, on_progress) as (models, entry):
         on_progress = entry.following(on_progress)
         # Training has found it only for the first molecule of a model.
         find_model_minimum(store, molecule, models.final)
@@ -85,6 +78,28 @@ def propose_evidence(store: Store, molecule: MoleculeSettings, *, on_progress: P
             )
             records.write(store, _path(molecule, models.final), asked)
     return len(asked.frame_ids)
+
+
+@contextmanager
+def validating(
+    store: Store, molecule: MoleculeSettings, on_progress: Progress | None
+) -> Iterator[tuple[Models, Entry]]:
+    """Take the lock for MD with the final model, and charge the work to the account of its validation.
+
+    Raises:
+        AsteroidError: when no model has been trained from the labels in the store.
+    """
+    import_mace()
+    with (
+        charge(store, molecule.name, "validation") as entry,
+        lock(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
+    ):
+        models = trained_models(store, molecule)
+        if models is None:
+            raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")
+        entry.model_id = models.final
+        entry.use_device(training_device(molecule))
+        yield models, entry
 
 
 def gather_evidence(

@@ -35,10 +35,9 @@ from asteroid.stages.scoring import force_errors, held_out_frames, load_models
 from asteroid.store import Store
 from asteroid.store.locks import lock
 from asteroid.store.models import Card, has_model, read_card
-from asteroid.store.round_records import Explored, ExploringReplica
+from asteroid.store.round_records import Calibration, Explored, ExploringReplica
 
 if TYPE_CHECKING:
-    from asteroid.acquisition.calibration import Calibration
     from asteroid.simulation.replicas import Replica, StopCriterion
 
 HELD_OUT_EVERY: Final = 5
@@ -71,7 +70,7 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
         known, _, _ = training_frames(store, before)
         held_out = held_out_frames(store, molecule, known.unused, labels)
         uncertainty = committee_predict(models[1:], [f.configuration for f in held_out]).uncertainty
-        calibration = calibrate(uncertainty, force_errors(models[0], held_out, labels))
+        calibration = calibrate(uncertainty, force_errors(models[0], held_out, labels), shared=not known.calibration)
         failed, places = failed_lines(store, molecule), list[Configuration]()
         if failed:
             places = failing_geometries(store, molecule, on_progress=on_progress)
@@ -83,7 +82,7 @@ def explore(store: Store, molecule: MoleculeSettings, *, on_progress: Progress |
             model_id=card.model_id,
             because=tuple(failed),
             committee=tuple(members),
-            calibration=calibration.record(shared=not known.calibration),
+            calibration=calibration,
             limit=known_limit(calibration),
             replicas=tuple(ExploringReplica(r.temperature, r.survived, r.reason) for r in replicas),
             frames=len(frames),
@@ -120,7 +119,7 @@ def _find(
     number: int,
     model_id: str,
     models: Sequence[Any],
-    calibration: "Calibration",
+    calibration: Calibration,
     places: Sequence[Configuration],
     on_progress: Progress | None,
 ) -> "tuple[list[Replica], list[Frame], Counter[str]]":

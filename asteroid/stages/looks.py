@@ -9,7 +9,7 @@ only when more of them are requested.
 from typing import TYPE_CHECKING
 
 from asteroid.manifest import MoleculeSettings
-from asteroid.store import Store, paths, records
+from asteroid.store import Store
 
 if TYPE_CHECKING:
     from asteroid.validation.certificate import Certificate, Looks
@@ -24,11 +24,9 @@ def count_looks(
     Args:
         test, on_policy: ids of the frames of this test.
     """
-    from asteroid.validation.certificate import Certificate, Looks
+    from asteroid.validation.certificate import Looks, read_certificates
 
-    names = store.names(paths.reports(molecule.name))
-    files = [paths.report(molecule.name, name, "certificate.json") for name in names]
-    earlier = [records.read(store, Certificate, file) for file in files if store.exists(file)]
+    earlier = read_certificates(store, molecule.name).values()
     alike = [found for found in earlier if found.levels.accurate == str(molecule.accurate)]
     return Looks(
         test=_looks([(c.model_id, c.errors.frame_ids) for c in alike], model_id, test),

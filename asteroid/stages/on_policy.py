@@ -37,7 +37,7 @@ def propose_on_policy(
     like = starting_structure(store, molecule)
     whole = intact(store, molecule, like)
     frames: list[Frame] = []
-    for number, place in draw_frames(energies, [r.temperature for r in trajectories], None, seed=seed):
+    for number, place in draw_frames(energies, [r.temperature for r in trajectories], seed=seed):
         source, part = trajectories[number], kept[number]
         if len(frames) == count:
             break

@@ -140,8 +140,6 @@ def equilibrated(replica: "Replica") -> slice:
 
 def spectrum(rest: Configuration, trajectories: OwnMD) -> "Spectrum | None":
     """Power spectrum of the NVE trajectories that survived; None if they are too short."""
-    from ase.data import atomic_masses
-
     from asteroid.validation.spectra import power_spectrum
 
     whole = [replica for replica in trajectories.nve if replica.stable]
@@ -150,8 +148,7 @@ def spectrum(rest: Configuration, trajectories: OwnMD) -> "Spectrum | None":
     # Without the last frame, whose interval may be shorter.
     positions = np.stack([replica.positions[:-1] for replica in whole])
     interval = float(whole[0].times[1] - whole[0].times[0])
-    masses = np.asarray(atomic_masses)[rest.numbers]
-    return power_spectrum(positions, masses, interval=interval, temperature=whole[0].temperature)
+    return power_spectrum(positions, rest.masses, interval=interval, temperature=whole[0].temperature)
 
 
 def distributions(

@@ -43,7 +43,8 @@ class Files:
 
     def __init__(self, url: str | Path) -> None:
         self.url = str(url)
-        self._local: Path | None = None
+        self.local: Path | None = None
+        """The folder on this machine; None in an object store."""
         try:
             if "://" in self.url:
                 self._patient, self._root = fs.FileSystem.from_uri(self.url)
@@ -58,8 +59,8 @@ class Files:
         self._answered = False
         self._first = _short_timeout(self._patient)
         if isinstance(self._patient, fs.LocalFileSystem):
-            self._local = Path(self._root)
-            if self._local.is_file():
+            self.local = Path(self._root)
+            if self.local.is_file():
                 raise InputError(f"store '{self.url}' is a file; write a folder or s3://bucket/prefix")
 
     def __repr__(self) -> str:
@@ -69,10 +70,6 @@ class Files:
         # Another process opens the store by its URL.
         return type(self), (self.url,)
 
-    def local_path(self, path: str) -> Path | None:
-        """Path of a file on this machine; None in an object store."""
-        return self._local / path if self._local else None
-
     @property
     def _fs(self) -> fs.FileSystem:
         """The file system with a short timeout until the store has answered once, then the one with a long timeout."""
@@ -80,16 +77,16 @@ class Files:
 
     def location(self, path: str) -> str:
         """Path for messages: absolute, or a URL without access keys."""
-        if self._local:
-            return str(self._local / path)
+        if self.local:
+            return str(self.local / path)
         scheme, _, place = self.url.partition("?")[0].rstrip("/").partition("://")
         return f"{scheme}://{place.rpartition('@')[2]}/{path}"
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file atomically; once this returns, it survives a power cut."""
         with self._accessing("write", path):
-            if self._local:
-                _write_local(self._local / path, data, self._local / UNFINISHED)
+            if self.local:
+                _write_local(self.local / path, data, self.local / UNFINISHED)
             else:
                 # Closing an upload completes it, even half written. In a thread, Ctrl-C cannot interrupt it, and
                 # leaving the context waits for its end.
@@ -145,9 +142,9 @@ class Files:
         Args:
             older_than: s; younger files may still be in use.
         """
-        if self._local:
+        if self.local:
             with self._accessing("clean", folder):
-                for path in (self._local / folder).glob(".*.tmp"):
+                for path in (self.local / folder).glob(".*.tmp"):
                     with suppress(FileNotFoundError):
                         if time.time() - path.stat().st_mtime >= older_than:
                             path.unlink()

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from asteroid.configuration import Split
 
 
@@ -25,10 +28,18 @@ class ErrorInterval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrationRecord:
-    """The fields of a :class:`asteroid.acquisition.calibration.Calibration`.
+class Calibration:
+    """Upper bound on the error of a frame as a function of the committee's uncertainty.
 
     Args:
+        uncertainty: (V,) eV/Å, of the held-out frames.
+        error: (V,) eV/Å, of the same frames.
+        scale: ratio of error bound to uncertainty.
+        offset: eV/Å, added to each uncertainty first.
+        coverage: part of new frames for which the bound should hold.
+        guaranteed: part for which it holds on average over draws of held-out frames; below ``coverage`` with too few
+            held-out frames.
+        achieved: part of the held-out frames for which it holds by leave-one-out calibration; None with a single frame.
         shared: whether the frames were also used for early stopping, which makes the calibration approximate.
     """
 
@@ -40,6 +51,10 @@ class CalibrationRecord:
     guaranteed: float
     achieved: float | None
     shared: bool = False
+
+    def bound(self, uncertainty: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Upper bound (M,) eV/Å on the error of a frame; it holds with the probability ``guaranteed``."""
+        return self.scale * (np.asarray(uncertainty, dtype=float) + self.offset)
 
 
 @dataclass(frozen=True)
@@ -74,7 +89,7 @@ class Explored:
     model_id: str
     because: tuple[str, ...] = ()
     committee: tuple[str, ...]
-    calibration: CalibrationRecord
+    calibration: Calibration
     limit: float
     replicas: tuple[ExploringReplica, ...]
     frames: int
@@ -228,7 +243,7 @@ class RoundRecord:
     held_out: ErrorInterval
     curve: tuple[ErrorInterval, ...]
     committee: tuple[str, ...] | None = None
-    calibration: CalibrationRecord | None
+    calibration: Calibration | None
     because: tuple[str, ...] = ()
     explored: ExplorationSummary | None
     picked: tuple[PickedFrame, ...]

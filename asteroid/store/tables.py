@@ -196,7 +196,7 @@ def read(
             by_file.setdefault(stretch.path, []).append(stretch)
         try:
             # Threads help only where requests take time, not for local files.
-            with ThreadPoolExecutor(THREADS) if files.local_path("") is None else nullcontext() as pool:
+            with ThreadPoolExecutor(THREADS) if files.local is None else nullcontext() as pool:
                 read_all = pool.map if pool else map
                 tables = dict(zip(by_file, read_all(read_stretches, by_file.values()), strict=True))
         except FileNotFoundError:

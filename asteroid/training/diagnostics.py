@@ -14,6 +14,7 @@ import numpy.typing as npt
 from asteroid.levels import LevelOfTheory
 from asteroid.store import Store
 from asteroid.store.models import Card, Weights, read_card
+from asteroid.training.bias import effective_sample_size
 from asteroid.training.disagreement import Pair, describe_disagreement, read_pairs
 
 Floats = npt.NDArray[np.float64]
@@ -153,7 +154,7 @@ def _summary(weights: Weights) -> dict[str, Any]:
     values = np.array(weights.values)
     atoms = weights.atoms
     factors = values if atoms is None else np.concatenate([w * np.array(a) for w, a in zip(values, atoms, strict=True)])
-    fraction = float(factors.sum() ** 2 / np.square(factors).sum()) / len(factors)
+    fraction = effective_sample_size(factors) / len(factors)
     counts, edges = np.histogram(values, bins=40, range=(0.0, max(float(values.max()), 1.0)))
     return {
         "gamma": weights.gamma,

@@ -7,16 +7,17 @@ The cheap method runs in its own process (:mod:`asteroid.labelling.apart`), apar
 from typing import Any, ClassVar
 
 from ase import Atoms
-from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+from ase.calculators.calculator import Calculator, all_changes
 
 from asteroid.configuration import Configuration
 from asteroid.engines import Labeller, check_supported
-from asteroid.errors import InputError, LabelFailed
+from asteroid.errors import InputError
 from asteroid.labelling.apart import LabellerApart
+from asteroid.labelling.calculator import LabellerCalculator
 from asteroid.levels import LevelOfTheory
 
 
-class DifferenceCalculator(Calculator):  # type: ignore[misc]
+class DifferenceCalculator(LabellerCalculator):
     """Energy (eV) and forces (eV/Å) of the cheap level plus a model of the difference.
 
     Args:
@@ -31,11 +32,8 @@ class DifferenceCalculator(Calculator):  # type: ignore[misc]
     implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
 
     def __init__(self, difference: Calculator, cheap: Labeller, *, charge: int, multiplicity: int) -> None:
-        super().__init__()
+        super().__init__(cheap, charge, multiplicity)
         self.difference = difference
-        self.cheap = cheap
-        self.charge = charge
-        self.multiplicity = multiplicity
 
     def calculate(
         self,
@@ -44,17 +42,14 @@ class DifferenceCalculator(Calculator):  # type: ignore[misc]
         system_changes: list[str] = all_changes,
     ) -> None:
         """Compute energy and forces; MD needs both for each geometry."""
-        super().calculate(atoms, properties, system_changes)
-        configuration = Configuration.from_atoms(self.atoms, charge=self.charge, multiplicity=self.multiplicity)
-        try:
-            cheap = self.cheap.compute(configuration)
-        except LabelFailed as error:
-            raise CalculationFailed(str(error)) from error
+        super().calculate(atoms, self.implemented_properties, system_changes)
+        # If the model fails, nothing of the cheap level may be taken for the result.
+        cheap, self.results = self.results, {}
         # A copy, because the calculator keeps a reference to the atoms.
         missing = self.atoms.copy()
         self.results = {
-            "energy": cheap.energy + self.difference.get_potential_energy(missing),
-            "forces": cheap.forces + self.difference.get_forces(missing),
+            "energy": cheap["energy"] + self.difference.get_potential_energy(missing),
+            "forces": cheap["forces"] + self.difference.get_forces(missing),
         }
 
 

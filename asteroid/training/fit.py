@@ -90,21 +90,15 @@ def learning_rate(step: int, stage: StageSettings) -> float:
     return stage.learning_rate * warm_up * (FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * cosine)
 
 
-def evaluate(model: torch.nn.Module, graphs: Sequence[Graph], *, same_level: bool = True) -> HeldOut:
+def _measure(
+    parameters: Mapping[str, torch.Tensor], held_out: Sequence[tuple[Forward, Batch]], *, same_level: bool
+) -> HeldOut:
     """Errors of a model on graphs.
 
     Args:
         same_level: False for a model of another level, whose energies differ by a constant: the mean energy error is
             then subtracted.
     """
-    (groups,) = prepare(model, graphs)
-    parameters = dict(model.named_parameters())
-    return _measure(parameters, _in_batches(groups), same_level=same_level)
-
-
-def _measure(
-    parameters: Mapping[str, torch.Tensor], held_out: Sequence[tuple[Forward, Batch]], *, same_level: bool
-) -> HeldOut:
     force_error, components = 0.0, 0
     energy_errors = []
     for forward, batch in held_out:

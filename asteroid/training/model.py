@@ -35,37 +35,30 @@ _INTERACTION = "RealAgnosticResidualInteractionBlock"
 def build_model(
     elements: Sequence[int],
     settings: ModelSettings,
-    reference_energies: Mapping[int, float],
     *,
     scale: float | Sequence[float],
     avg_num_neighbors: float,
     seed: int,
     dtype: torch.dtype,
 ) -> ScaleShiftMACE:
-    """A MACE model with random weights, and one head per scale.
+    """A MACE model with random weights, reference energies of zero, and one head per scale.
 
     Other settings are those of MACE 0.3.16's training script: polynomial cutoff 5, readout 16x0e, silu.
 
     Args:
         elements: atomic numbers.
-        reference_energies: eV by atomic number.
         scale: eV/Å, root mean square force of each head, for the scale of atomic energies.
         avg_num_neighbors: mean number of neighbours within r_max, which normalises the messages.
         seed: of the weights; torch's global random state is not changed.
     """
     numbers = tuple(sorted(int(z) for z in elements))
     scales = list(scale) if isinstance(scale, Sequence) else [scale]
-    energies = [reference_energies.get(z, 0.0) for z in numbers]
-    several = len(scales) > 1
     # A copy, because the model will be trained.
     model = copy.deepcopy(_compiled(numbers, settings, len(scales), dtype))
     model.load_state_dict(_random_weights(numbers, settings, len(scales), dtype, seed))
     for interaction in model.interactions:
         interaction.avg_num_neighbors = avg_num_neighbors
-    model.scale_shift.scale = torch.tensor(scales if several else scales[0], dtype=dtype)
-    model.atomic_energies_fn.atomic_energies = torch.tensor(
-        [energies] * len(scales) if several else energies, dtype=dtype
-    )
+    model.scale_shift.scale = torch.tensor(scales if len(scales) > 1 else scales[0], dtype=dtype)
     return model
 
 
@@ -91,7 +84,7 @@ def _random_weights(
 def _new(
     numbers: tuple[int, ...], settings: ModelSettings, heads: int, dtype: torch.dtype, seed: int
 ) -> ScaleShiftMACE:
-    """A new model; :func:`build_model` sets its scales, number of neighbours and reference energies."""
+    """A new model; :func:`build_model` sets its scales and number of neighbours."""
     several = heads > 1
     names = [f"level-{head}" for head in range(heads)] if several else ["Default"]
     hidden = o3.Irreps([(settings.channels, (degree, (-1) ** degree)) for degree in range(settings.max_l + 1)])

@@ -69,13 +69,11 @@ class Group:
 
     Args:
         traceable: whether their steps can be traced.
-        members: (frames,) their indices among all frames.
     """
 
     forward: Forward
     traceable: bool
     frames: Frames
-    members: Integers
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All frames in order, in batches of at most ``size``."""
@@ -98,7 +96,7 @@ def prepare(model: torch.nn.Module, *parts: Sequence[Graph], displaced: bool = F
         species = tuple(frames.species)
         if species not in known:
             known[species] = LeanMACE(model, species)
-        return Group(known[species], True, frames, members)
+        return Group(known[species], True, frames)
 
     try:
         return [[lean(part, members) for members in by_composition(map(_species, part))] for part in parts]
@@ -108,7 +106,7 @@ def prepare(model: torch.nn.Module, *parts: Sequence[Graph], displaced: bool = F
     def forward(parameters: Mapping[str, Tensor], batch: Batch, *, training: bool) -> Mapping[str, Tensor]:
         return cast(Mapping[str, Tensor], model(dict(batch), training=training))
 
-    return [[Group(forward, False, Collated(part, device), np.arange(len(part)))] for part in parts]
+    return [[Group(forward, False, Collated(part, device))] for part in parts]
 
 
 def _species(graph: Graph) -> tuple[int, ...]:

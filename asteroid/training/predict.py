@@ -15,10 +15,11 @@ from asteroid.training.stacked import Stacked
 
 Prediction = tuple[npt.NDArray[np.float64], list[npt.NDArray[np.float64]]]
 
+BATCH = 100
+"""Frames in one forward pass."""
 
-def predict(
-    model: torch.nn.Module | MACECalculator, configurations: Sequence[Configuration], *, batch_size: int = 100
-) -> Prediction:
+
+def predict(model: torch.nn.Module | MACECalculator, configurations: Sequence[Configuration]) -> Prediction:
     """Total energies (number of configurations,) in eV and forces, (N, 3) eV/Å each, in the model's own precision.
 
     Thousands of frames per second for small molecules; several times slower for other architectures than that of MACE's
@@ -30,16 +31,16 @@ def predict(
     for places in by_composition(sorted(configuration.numbers.tolist()) for configuration in configurations):
         alike = [configurations[place] for place in places]
         try:
-            found, of_each = _predict_alike(module, alike, batch_size)
+            found, of_each = _predict_alike(module, alike)
         except Unsupported:
-            found, of_each = _predict_any(module, alike, batch_size)
+            found, of_each = _predict_any(module, alike)
         energies[places] = found
         for place, force in zip(places, of_each, strict=True):
             forces[place] = force
     return energies, forces
 
 
-def _predict_alike(module: torch.nn.Module, configurations: Sequence[Configuration], batch_size: int) -> Prediction:
+def _predict_alike(module: torch.nn.Module, configurations: Sequence[Configuration]) -> Prediction:
     """Configurations of one composition."""
     like = next(module.parameters())
     place = {number: index for index, number in enumerate(model_elements(module))}
@@ -48,8 +49,8 @@ def _predict_alike(module: torch.nn.Module, configurations: Sequence[Configurati
     parameters = dict(module.named_parameters())
     energies = np.empty(len(configurations))
     forces = np.empty((*species.shape, 3))
-    for start in range(0, len(configurations), batch_size):
-        part = slice(start, start + batch_size)
+    for start in range(0, len(configurations), BATCH):
+        part = slice(start, start + BATCH)
         positions = torch.from_numpy(np.array([c.positions for c in configurations[part]])).to(like)
         frames = Stacked(species[part], {"positions": positions}, model_cutoff(module))
         output = lean(parameters, frames.batch(np.arange(len(frames))), training=False)
@@ -59,15 +60,15 @@ def _predict_alike(module: torch.nn.Module, configurations: Sequence[Configurati
     return energies, list(forces)
 
 
-def _predict_any(module: torch.nn.Module, configurations: Sequence[Configuration], batch_size: int) -> Prediction:
+def _predict_any(module: torch.nn.Module, configurations: Sequence[Configuration]) -> Prediction:
     parameter = next(module.parameters())
     numbers, cutoff = model_elements(module), model_cutoff(module)
     energies: list[float] = []
     forces: list[npt.NDArray[np.float64]] = []
-    for start in range(0, len(configurations), batch_size):
-        part = configurations[start : start + batch_size]
+    for start in range(0, len(configurations), BATCH):
+        part = configurations[start : start + BATCH]
         graphs = [to_graph(c, numbers=numbers, r_max=cutoff, dtype=parameter.dtype) for c in part]
-        batch = batches(graphs, batch_size)[0].to(parameter.device)
+        batch = batches(graphs, BATCH)[0].to(parameter.device)
         output = module(batch.to_dict(), training=False)
         energies += output["energy"].detach().double().cpu().tolist()
         ends = batch.ptr[1:-1].tolist()

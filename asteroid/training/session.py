@@ -198,7 +198,6 @@ class Session:
         return build_model(
             self._elements,
             self.settings.model,
-            {},
             scale=tuple(_force_scale(level) for level in _by_head(frames).values()),
             avg_num_neighbors=max(1.0, sum(graph.edge_index.shape[1] for graph in graphs) / atoms),
             seed=self.settings.seed,

@@ -18,6 +18,8 @@ from pydantic import Field, model_validator
 from asteroid.errors import plural
 from asteroid.quantities import format_number, format_quantity
 from asteroid.settings import ThresholdSettings
+from asteroid.store import paths, records
+from asteroid.store.files import Files
 from asteroid.store.models import Card
 from asteroid.validation.dynamics import Dynamics, unstable
 from asteroid.validation.errors import Errors, improvement
@@ -136,6 +138,12 @@ class Certificate:
         if isinstance(found, dict):
             found = {"model": found.get("molecule"), "unseen": False} | found
         return with_state(found)
+
+
+def read_certificates(store: Files, molecule: str) -> dict[str, Certificate]:
+    """All certificates of a molecule, by path."""
+    files = [paths.report(molecule, name, "certificate.json") for name in store.names(paths.reports(molecule))]
+    return {file: records.read(store, Certificate, file) for file in files if store.exists(file)}
 
 
 def certify(

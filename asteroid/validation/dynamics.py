@@ -143,10 +143,6 @@ class Dynamics:
     verlet_ratio: float | None
     steps_per_second: float | None
 
-    @property
-    def trajectories(self) -> tuple[Trajectory, ...]:
-        return (self.nve, self.nve_half, *self.nvt)
-
 
 def run_dynamics(
     model: Any,

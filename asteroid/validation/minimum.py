@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.chemistry.bonds import bonded
-from asteroid.chemistry.vibrations import hessian, internal_modes, normal_modes
+from asteroid.chemistry.vibrations import hessian, normal_modes, rigid_and_internal_modes
 from asteroid.configuration import Configuration
 from asteroid.store.records import Floats
 from asteroid.validation.distributions import Kind, bonds_and_angles, internal_coordinate
@@ -121,7 +121,7 @@ def newton_step(
         accurate_forces: (N, 3) eV/Å at ``configuration``.
         max_step: Å, longest displacement of an atom.
     """
-    inside = internal_modes(configuration.positions, np.ones(len(configuration.numbers)))
+    _, inside = rigid_and_internal_modes(configuration.positions, np.ones(len(configuration.numbers)))
     curvatures, modes = np.linalg.eigh(inside.T @ second @ inside)
     vectors = inside @ modes
     forces = np.asarray(accurate_forces, dtype=np.float64).ravel()

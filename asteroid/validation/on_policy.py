@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from asteroid.validation.errors import Errors
 
-Floats = npt.NDArray[np.float64]
 Place = tuple[int, int]
 """Index of a trajectory and index of its frame."""
 
@@ -61,17 +60,14 @@ def statistical_inefficiency(series: npt.ArrayLike) -> float:
     return max(1.0, total)
 
 
-def draw_frames(
-    energies: Sequence[npt.ArrayLike], temperatures: Sequence[float], count: int | None, *, seed: int
-) -> list[Place]:
+def draw_frames(energies: Sequence[npt.ArrayLike], temperatures: Sequence[float], *, seed: int) -> list[Place]:
     """Frames drawn at random from trajectories, a correlation time apart, temperatures in turn.
 
-    All frames of a temperature are equally likely. Fewer than ``count`` if there are not enough independent frames.
+    All frames of a temperature are equally likely.
 
     Args:
         energies: potential energies (K,) eV along each trajectory, without equilibration; may be empty.
         temperatures: K, of each trajectory.
-        count: None for all independent frames.
         seed: of the draw.
     """
     random = np.random.default_rng(seed)
@@ -90,5 +86,4 @@ def draw_frames(
             found += [(trajectory, frame) for frame in range(int(random.integers(stride)), length, stride)]
     shuffled = [[found[i] for i in random.permutation(len(found))] for found in places.values()]
     rounds = max(map(len, shuffled), default=0)
-    in_turn = [found[turn] for turn in range(rounds) for found in shuffled if turn < len(found)]
-    return in_turn[:count]
+    return [found[turn] for turn in range(rounds) for found in shuffled if turn < len(found)]

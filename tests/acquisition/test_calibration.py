@@ -52,7 +52,7 @@ def test_a_frame_on_which_the_committee_agrees_by_accident_does_not_set_the_scal
 def test_a_calibration_is_plain_json_and_one_frame_has_no_left_out_coverage() -> None:
     one = calibrate([0.1], [0.2])
     assert one.achieved is None
-    assert one.record(shared=True).error == (0.2,)
+    assert one.error == (0.2,)
     assert calibrate([0.0, 0.0], [0.1, 0.2]).bound([0.0]) == pytest.approx([0.2]), "members that agree entirely"
 
 

@@ -89,7 +89,6 @@ def test_a_committee_predicts_the_mean_of_its_members(made: Made, water: Labels)
     configurations = [frame.configuration for frame in water.accurate[30:34]]
     each = [predict(model, configurations) for model in models]
     found = committee_predict(models, configurations)
-    assert found.energies == pytest.approx(np.mean([energies for energies, _ in each], axis=0))
     assert found.forces[2] == pytest.approx(np.mean([forces[2] for _, forces in each], axis=0))
     assert found.uncertainty[2] == pytest.approx(force_disagreement(np.array([forces[2] for _, forces in each])))
 

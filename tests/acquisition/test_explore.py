@@ -82,7 +82,6 @@ def test_a_replica_ends_where_the_molecule_does_or_where_its_committee_is_lost()
         build_model(
             [1, 6, 8],
             tiny_settings().model,
-            {1: 0.0, 6: 0.0, 8: 0.0},
             scale=1.0,
             avg_num_neighbors=5.0,
             seed=seed,

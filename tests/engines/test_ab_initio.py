@@ -7,9 +7,8 @@ from asteroid.configuration import Configuration
 from asteroid.engines import make_labeller
 from asteroid.engines.pyscf import ab_initio
 from asteroid.errors import InputError, LabelFailed
-from asteroid.labelling.attempt import attempt
 from asteroid.store.rows import attempts_to_table, table_to_attempts
-from tests.labelling.reference import FORMALDEHYDE, PEROXYL, level
+from tests.labelling.reference import FORMALDEHYDE, PEROXYL, attempt, level
 
 
 def checked_frame(configuration):

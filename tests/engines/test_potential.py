@@ -27,7 +27,7 @@ import torch
 from asteroid.settings import ModelSettings
 from asteroid.training.model import build_model
 small = ModelSettings(channels=4, max_l=0, max_ell=2, correlation=2, interactions=2)
-model = build_model([1, 6, 8], small, {}, scale=1.0, avg_num_neighbors=3.0, seed=int(sys.argv[2]), dtype=torch.float32)
+model = build_model([1, 6, 8], small, scale=1.0, avg_num_neighbors=3.0, seed=int(sys.argv[2]), dtype=torch.float32)
 torch.save(model, sys.argv[1])
 """
 

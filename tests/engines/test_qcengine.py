@@ -8,9 +8,8 @@ import pytest
 from asteroid.engines import check_supported, make_labeller, process_kind, resolve
 from asteroid.engines.qcengine import _version
 from asteroid.errors import InputError, LabelFailed
-from asteroid.labelling.attempt import attempt
 from asteroid.levels import LevelOfTheory
-from tests.labelling.reference import FORMALDEHYDE, WATER, force_error, level
+from tests.labelling.reference import FORMALDEHYDE, WATER, attempt, force_error, level
 
 pytest.importorskip("qcengine", reason="QCEngine is in the extra engines")
 

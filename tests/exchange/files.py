@@ -8,7 +8,8 @@ import numpy.typing as npt
 import pytest
 
 from asteroid.errors import InputError
-from asteroid.exchange import Imported, ImportSettings, import_files
+from asteroid.exchange import ImportSettings, import_files
+from asteroid.exchange.plan import Imported
 from asteroid.levels import LevelOfTheory
 from asteroid.store import Store
 
@@ -56,6 +57,6 @@ def problems(store: Store, *paths: Path, level: LevelOfTheory = CHEAP, **setting
 
 
 def contents(store: Store) -> set[str]:
-    folder = store.local_path("")
+    folder = store.local
     assert folder is not None
     return {str(path) for path in folder.rglob("*") if path.is_file()}

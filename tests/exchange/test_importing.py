@@ -64,7 +64,7 @@ def test_two_levels_meet_on_one_frame_and_importing_again_adds_nothing(store: St
 def test_an_import_that_was_killed_is_completed_by_the_next(store: Store, tmp_path: Path) -> None:
     file = write_npz(tmp_path / "a.npz", springs(30))
     load(store, file)
-    folder = store.local_path("")
+    folder = store.local
     assert folder is not None
     for kind in ("selections", "labels"):
         for path in (folder / kind).rglob("*.parquet"):

@@ -7,8 +7,11 @@ import numpy.typing as npt
 import pytest
 
 from asteroid.configuration import Configuration
-from asteroid.engines import make_labeller
+from asteroid.engines import Labeller, make_labeller
+from asteroid.labelling.attempt import label_table
+from asteroid.labelling.wire import configurations_to_table
 from asteroid.levels import LevelOfTheory
+from asteroid.store.rows import Attempt, table_to_attempts
 from asteroid.units import BOHR
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -56,6 +59,12 @@ MINDLESS = Configuration(
 
 def level(text: str) -> LevelOfTheory:
     return LevelOfTheory.parse(text)
+
+
+def attempt(labeller: Labeller, configuration: Configuration, *, forces: bool = True) -> Attempt:
+    """One label, computed and audited as a worker does it."""
+    (found,) = table_to_attempts(label_table(labeller, configurations_to_table([configuration]), forces=forces))
+    return found
 
 
 def reference_file(path: str) -> Path:

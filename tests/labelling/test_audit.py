@@ -7,9 +7,8 @@ import pytest
 
 from asteroid.configuration import Configuration
 from asteroid.engines import Result, make_labeller
-from asteroid.labelling.attempt import attempt
 from asteroid.labelling.audit import audit
-from tests.labelling.reference import FORMALDEHYDE, PEROXYL, level
+from tests.labelling.reference import FORMALDEHYDE, PEROXYL, attempt, level
 
 
 def test_a_real_label_passes():

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from asteroid.engines import make_labeller
-from asteroid.labelling.attempt import attempt
 from asteroid.labelling.spot_check import FORCE_TOLERANCE, spot_check
-from tests.labelling.reference import FORMALDEHYDE, PEROXYL, WATER, level
+from tests.labelling.reference import FORMALDEHYDE, PEROXYL, WATER, attempt, level
 
 GFN2 = level("gfn2-xtb")
 

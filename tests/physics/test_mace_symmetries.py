@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from asteroid.configuration import Configuration
 from asteroid.manifest import ModelSettings
-from asteroid.training.model import build_model
+from asteroid.training.model import build_model, set_reference_energies
 from asteroid.training.predict import predict
 
 TOLERANCE = 1e-9
@@ -21,7 +21,9 @@ def model() -> Model:
     """Random weights: a symmetry that only a trained model had would be an accident."""
     settings = ModelSettings(channels=8, max_l=1, max_ell=2, correlation=2, radial=4, r_max=4.0)
     references = {1: -13.6, 6: -1030.0, 8: -2040.0}
-    return build_model([1, 6, 8], settings, references, scale=1.0, avg_num_neighbors=3.0, seed=5, dtype=torch.float64)
+    model = build_model([1, 6, 8], settings, scale=1.0, avg_num_neighbors=3.0, seed=5, dtype=torch.float64)
+    set_reference_energies(model, references)
+    return model
 
 
 @pytest.fixture(scope="module")

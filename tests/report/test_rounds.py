@@ -68,7 +68,7 @@ def make_rounds() -> list[RoundRecord]:
                 accurate_labels=labels,
                 held_out=held_out,
                 curve=(*(found[-1].curve if found else ()), held_out),
-                calibration=calibration.record(shared=False) if number else None,
+                calibration=calibration if number else None,
                 explored=explored if number else None,
                 picked=picked if number else (),
                 decision=decide(summaries, AcquisitionSettings(rounds=3, batch=6)),

@@ -11,7 +11,7 @@ from asteroid.configuration import Configuration
 from asteroid.engines import Labeller
 from asteroid.labelling.calculator import LabellerCalculator
 from asteroid.sampling.normal_modes import SOFTEST, compute_hessian, displace
-from asteroid.units import BOLTZMANN, angular_frequency_to_wavenumber
+from asteroid.units import BOLTZMANN, WAVENUMBER
 
 
 def test_frequencies_are_those_of_ase(labeller: Labeller, water: Configuration, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_the_variance_along_each_mode_is_temperature_over_force_constant(
 
 def test_soft_and_imaginary_modes_move_no_farther_than_the_softest_allowed(water: Configuration) -> None:
     vectors = np.eye(9)[:3].reshape(3, 3, 3)
-    unit = SOFTEST / angular_frequency_to_wavenumber(1.0)
+    unit = SOFTEST / WAVENUMBER
     modes = NormalModes(np.array([1e-6, -unit / 2, -2 * unit]), vectors, np.ones(3))
     steps = displace(water, modes, temperature=300, count=20_000, seed=0) - water.positions
     widths = steps.reshape(-1, 9)[:, :3].std(axis=0)

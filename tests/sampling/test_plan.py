@@ -18,7 +18,8 @@ from asteroid.configuration import Frame
 from asteroid.errors import AsteroidError
 from asteroid.groups import plan_groups, planned_frames
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings
-from asteroid.sampling import choose_accurate, choose_cheap, sample, starting_configuration
+from asteroid.sampling import sample, starting_configuration
+from asteroid.sampling.choose import choose_accurate, choose_cheap
 from asteroid.sampling.conformers import find_conformers
 from asteroid.sampling.plan import _Apart
 from asteroid.sampling.select import near_copies, sorted_distances

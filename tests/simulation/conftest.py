@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from asteroid.configuration import Configuration
 from asteroid.settings import ModelSettings
-from asteroid.training.model import build_model
+from asteroid.training.model import build_model, set_reference_energies
 
 
 class FromFunction(Calculator):
@@ -60,9 +60,9 @@ def formaldehyde() -> Configuration:
 def mace() -> torch.nn.Module:
     """A small MACE model with random weights for H, C and O."""
     settings = ModelSettings(channels=4, max_l=1, max_ell=2, correlation=2, radial=4, r_max=3.0)
-    return build_model(
-        [1, 6, 8], settings, {1: -13.6, 8: -2000.0}, scale=0.3, avg_num_neighbors=3.0, seed=0, dtype=torch.float64
-    )
+    model = build_model([1, 6, 8], settings, scale=0.3, avg_num_neighbors=3.0, seed=0, dtype=torch.float64)
+    set_reference_energies(model, {1: -13.6, 8: -2000.0})
+    return model
 
 
 @pytest.fixture(scope="session")

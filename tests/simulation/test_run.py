@@ -129,7 +129,7 @@ def test_a_killed_simulation_goes_on_bit_for_bit(mace, formaldehyde, ensemble):
 def test_a_traced_simulation_goes_on_bit_for_bit(formaldehyde):
     settings = ModelSettings(channels=2, max_l=0, max_ell=1, correlation=1, interactions=1, radial=2, r_max=3.0)
     # One interaction, since tracing takes time for each.
-    small = build_model([1, 6, 8], settings, {}, scale=0.3, avg_num_neighbors=3.0, seed=0, dtype=torch.float64)
+    small = build_model([1, 6, 8], settings, scale=0.3, avg_num_neighbors=3.0, seed=0, dtype=torch.float64)
     starts, options = [formaldehyde] * 2, {"duration": 0.001 * TRACE_FROM / 2, "interval": 25.0}
     assert_equal(killed_and_resumed(small, starts, at=400, **options), run(small, starts, **options))
 

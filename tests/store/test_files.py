@@ -70,9 +70,9 @@ def test_what_is_written_is_read(store_url: str) -> None:
 
 def test_a_person_is_told_a_path_or_a_url(tmp_path: Path, bucket: Callable[[str], str]) -> None:
     assert Files(tmp_path).location("models") == str(tmp_path / "models")
-    assert Files(tmp_path).local_path("models") == tmp_path / "models"
+    assert Files(tmp_path).local == tmp_path
     assert Files(bucket("prefix")).location("models") == "s3://bucket/prefix/models"
-    assert Files(bucket("prefix")).local_path("models") is None
+    assert Files(bucket("prefix")).local is None
 
 
 @pytest.mark.parametrize("content", [b"", b'{"half": ', b"\xff\xfe", b"[1, 2]"])

@@ -44,10 +44,9 @@ def foreign_lock(files: Files, name: str = "0-of-1-" + 32 * "0" + ".json") -> st
 
 
 def age(files: Files, path: str, seconds: float) -> None:
-    local = files.local_path(path)
-    assert local is not None
+    assert files.local is not None
     then = time.time() - seconds
-    os.utime(local, (then, then))
+    os.utime(files.local / path, (then, then))
 
 
 def test_work_that_is_locked_is_free_again_when_the_lock_ends(store_url):

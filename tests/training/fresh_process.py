@@ -37,7 +37,7 @@ def train(
         for part in (frames, held_out)
     )
     settings = ModelSettings(channels=16, max_l=1, correlation=2)
-    model = build_model([1, 8], settings, {}, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=torch.float32)
+    model = build_model([1, 8], settings, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=torch.float32)
     kept: list[bytes] = []
 
     def keep(state: State) -> None:

@@ -21,7 +21,7 @@ from asteroid.training.dataset import (
     fit_reference_energies,
     to_graph,
 )
-from asteroid.training.fit import FitResult, StageSettings, State, evaluate, fit, learning_rate
+from asteroid.training.fit import FitResult, StageSettings, State, _in_batches, _measure, fit, learning_rate
 from asteroid.training.held_out import HeldOut
 from asteroid.training.model import build_model
 from asteroid.training.objectives import LabelLoss
@@ -54,7 +54,7 @@ class Killed(Exception):
 def untrained(precision: Precision) -> ScaleShiftMACE:
     """Building a model takes seconds on a busy machine: once for each precision."""
     settings = ModelSettings(channels=4, max_l=1, max_ell=1, correlation=2, radial=4, r_max=3.0)
-    return build_model([1, 8], settings, {}, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=DTYPES[precision])
+    return build_model([1, 8], settings, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=DTYPES[precision])
 
 
 def tiny_model(precision: Precision = "float64") -> ScaleShiftMACE:
@@ -75,6 +75,11 @@ def to_graphs(frames: Sequence[LabelledFrame], precision: Precision = "float64")
         )
         for f in frames
     ]
+
+
+def evaluate(model: ScaleShiftMACE, graphs: Sequence[Graph], *, same_level: bool = True) -> HeldOut:
+    (groups,) = prepare(model, graphs)
+    return _measure(dict(model.named_parameters()), _in_batches(groups), same_level=same_level)
 
 
 def gradients(frames: Sequence[LabelledFrame]) -> torch.Tensor:

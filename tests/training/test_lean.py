@@ -16,7 +16,7 @@ from asteroid.manifest import ModelSettings
 from asteroid.training.dataset import DTYPES, Graph, Precision, collate, default_dtype, to_graph
 from asteroid.training.lean import LeanMACE, Unsupported
 from asteroid.training.lean.algebra import collect, gather, harmonics, join, products, split
-from asteroid.training.model import build_model
+from asteroid.training.model import build_model, set_reference_energies
 from asteroid.training.objectives import LabelLoss
 from asteroid.training.stacked import Stacked
 
@@ -30,7 +30,9 @@ R_MAX = 3.0
 def mace(precision: Precision, **sizes: Any) -> ScaleShiftMACE:
     settings = ModelSettings(**{"channels": 4, "radial": 4, "r_max": R_MAX, **sizes})
     energies = {1: -13.6, 6: -1029.0, 8: -2042.0}
-    return build_model([1, 6, 8], settings, energies, scale=1.3, avg_num_neighbors=3.0, seed=1, dtype=DTYPES[precision])
+    model = build_model([1, 6, 8], settings, scale=1.3, avg_num_neighbors=3.0, seed=1, dtype=DTYPES[precision])
+    set_reference_energies(model, energies)
+    return model
 
 
 def graphs(precision: Precision, count: int = 3, spread: float = 1.0) -> list[Graph]:
@@ -142,7 +144,6 @@ def test_a_model_of_another_architecture_is_refused_with_the_reason() -> None:
     two_heads = build_model(
         [1, 8],
         ModelSettings(channels=4, radial=4, **sizes),
-        {},
         scale=[1.0, 1.0],
         avg_num_neighbors=2.0,
         seed=0,
@@ -153,7 +154,6 @@ def test_a_model_of_another_architecture_is_refused_with_the_reason() -> None:
     other = build_model(
         [1, 8],
         ModelSettings(channels=4, radial=4, **sizes),
-        {},
         scale=1.0,
         avg_num_neighbors=2.0,
         seed=0,

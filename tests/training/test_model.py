@@ -14,9 +14,9 @@ SETTINGS = ModelSettings(channels=4, max_l=0, max_ell=1, correlation=2, radial=4
 
 
 def build(seed: int = 0) -> torch.nn.Module:
-    return build_model(
-        [1, 8], SETTINGS, {1: -13.0, 8: -430.0}, scale=1.0, avg_num_neighbors=2.0, seed=seed, dtype=torch.float64
-    )
+    model = build_model([1, 8], SETTINGS, scale=1.0, avg_num_neighbors=2.0, seed=seed, dtype=torch.float64)
+    set_reference_energies(model, {1: -13.0, 8: -430.0})
+    return model
 
 
 def test_the_seed_decides_the_weights_and_leaves_the_global_random_state_alone() -> None:

@@ -166,7 +166,7 @@ WATER_TEMPERATURE = 500.0
 @pytest.fixture(scope="module")
 def mace() -> torch.nn.Module:
     settings = ModelSettings(channels=4, max_l=1, max_ell=1, correlation=2, radial=4, r_max=3.0)
-    return build_model([1, 8], settings, {}, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=torch.float64)
+    return build_model([1, 8], settings, scale=1.0, avg_num_neighbors=2.0, seed=0, dtype=torch.float64)
 
 
 def waters(labels: Labels, which: list[int]) -> dict[str, torch.Tensor]:

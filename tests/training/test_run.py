@@ -295,7 +295,7 @@ def test_a_model_opens_without_asteroid_knowing_where_it_came_from(trained: tupl
     from mace.calculators import MACECalculator
 
     store, _, card = trained
-    path = store.local_path(f"models/water/{card.model_id}/model.model")
+    path = Path(store.location(f"models/water/{card.model_id}/model.model"))
     calculator = MACECalculator(model_paths=str(path), device="cpu", default_dtype="float64")
     assert calculator.r_max == 3.0
     assert torch.load(io.BytesIO(path.read_bytes()), weights_only=False).heads == ["Default"]
@@ -311,8 +311,7 @@ def copied(trained: tuple[Store, list[str], Card], tmp_path: Path) -> tuple[Stor
 
 def test_a_model_with_one_other_byte_is_refused(copied: tuple[Store, list[str], Card]) -> None:
     store, _, card = copied
-    path = store.local_path(paths.model("water", card.model_id))
-    assert path is not None
+    path = Path(store.location(paths.model("water", card.model_id)))
     whole = path.read_bytes()
     # Every part of the file: about a hundred places, and both ends.
     for place in {*range(0, len(whole), len(whole) // 100), len(whole) - 1}:

@@ -376,4 +376,4 @@ def test_the_cheap_method_of_a_delta_calculator_runs_in_another_process(
 ) -> None:
     store, card = delta
     calculator = load_calculator(store, "water", card.model_id, device="cpu")
-    assert isinstance(calculator.cheap, LabellerApart)
+    assert isinstance(calculator.labeller, LabellerApart)

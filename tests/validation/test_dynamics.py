@@ -154,7 +154,7 @@ def test_ethanol_with_gfn1_survives_at_every_temperature(ethanol, gfn):
     calls = []
     settings = ValidationSettings(nve_ps=0.1, nvt_ps=0.05, temperatures=(300.0, 500.0), replicas=2, seed=7)
     dynamics = run_dynamics(gfn(1), ethanol, settings, on_progress=lambda done, total: calls.append((done, total)))
-    assert all(trajectory.stable for trajectory in dynamics.trajectories)
+    assert all(trajectory.stable for trajectory in (dynamics.nve, dynamics.nve_half, *dynamics.nvt))
     assert (dynamics.nve.temperature, dynamics.nve_half.temperature) == (500.0, 500.0)
     assert (dynamics.nve.timestep, dynamics.nve_half.timestep) == (0.5, 0.25)
     assert [t.temperature for t in dynamics.nvt] == [300.0, 300.0, 500.0, 500.0]
@@ -195,7 +195,8 @@ def test_stored_trajectories_are_not_run_again(hydrogen, tmp_path):
     settings = ValidationSettings(nve_ps=0.02, nvt_ps=0.02, replicas=2)
     first = run_dynamics(Spring(), hydrogen, settings, stored=stored)
     again = run_dynamics(None, hydrogen, settings, stored=stored)
-    for a, b in zip(first.trajectories, again.trajectories, strict=True):
+    pairs = zip((first.nve, first.nve_half, *first.nvt), (again.nve, again.nve_half, *again.nvt), strict=True)
+    for a, b in pairs:
         np.testing.assert_array_equal(a.total_energies, b.total_energies)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asteroid.chemistry.vibrations import displacements, hessian_from_forces, internal_modes, normal_modes
+from asteroid.chemistry.vibrations import displacements, hessian_from_forces, normal_modes, rigid_and_internal_modes
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.levels import LevelOfTheory
 from asteroid.settings import ModelSettings, TrainingSettings
@@ -89,7 +89,7 @@ def force_field_frequencies(level: str) -> np.ndarray:
     """
     numbers, positions, energies, _ = published(level)
     lowest = Configuration(numbers, positions[energies.argmin()])
-    inside = internal_modes(lowest.positions, np.ones(4))
+    _, inside = rigid_and_internal_modes(lowest.positions, np.ones(4))
     rest = lowest.positions - lowest.positions.mean(axis=0)
     moves = []
     for geometry in positions:

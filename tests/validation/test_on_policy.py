@@ -31,7 +31,7 @@ def test_a_constant_series_has_no_correlation_to_speak_of() -> None:
 
 def test_frames_of_one_trajectory_are_a_correlation_time_apart() -> None:
     series = autoregressive(0.9, 400, seed=3)
-    places = draw_frames([series], [300.0], 1000, seed=0)
+    places = draw_frames([series], [300.0], seed=0)[:1000]
     frames = sorted(frame for _, frame in places)
     assert min(np.diff(frames)) >= statistical_inefficiency(series)
     assert len(frames) > 5
@@ -39,22 +39,22 @@ def test_frames_of_one_trajectory_are_a_correlation_time_apart() -> None:
 
 def test_temperatures_take_turns_and_a_trajectory_without_frames_gives_none() -> None:
     series = [np.random.default_rng(k).standard_normal(50) for k in range(3)]
-    places = draw_frames([*series, np.array([])], [300.0, 600.0, 600.0, 300.0], 6, seed=1)
+    places = draw_frames([*series, np.array([])], [300.0, 600.0, 600.0, 300.0], seed=1)[:6]
     assert [0 if trajectory == 0 else 1 for trajectory, _ in places] == [0, 1] * 3
     assert len(set(places)) == 6
 
 
 def test_more_frames_begin_with_the_fewer_and_another_seed_draws_others() -> None:
     series = [np.random.default_rng(k).standard_normal(60) for k in range(2)]
-    few = draw_frames(series, [300.0, 300.0], 4, seed=5)
-    assert draw_frames(series, [300.0, 300.0], 9, seed=5)[:4] == few
-    assert draw_frames(series, [300.0, 300.0], 4, seed=6) != few
+    few = draw_frames(series, [300.0, 300.0], seed=5)[:4]
+    assert draw_frames(series, [300.0, 300.0], seed=5)[:4] == few
+    assert draw_frames(series, [300.0, 300.0], seed=6)[:4] != few
 
 
 def test_every_frame_is_equally_likely_to_be_drawn() -> None:
     """Otherwise the error over the frames drawn would not be that over the trajectory."""
     series = np.random.default_rng(2).standard_normal(20)
-    counts = np.bincount([draw_frames([series], [300.0], 1, seed=s)[0][1] for s in range(2000)], minlength=20)
+    counts = np.bincount([draw_frames([series], [300.0], seed=s)[:1][0][1] for s in range(2000)], minlength=20)
     assert counts.min() > 0.5 * counts.mean()
     assert counts.max() < 1.5 * counts.mean()
 
@@ -75,7 +75,7 @@ def test_a_trajectory_counts_by_how_long_it_lasted_and_not_by_how_fast_it_forget
     fast = np.random.default_rng(0).standard_normal(600)
     slow = autoregressive(0.95, 600, seed=1)
     short = np.random.default_rng(2).standard_normal(60)
-    drawn = [t for seed in range(60) for t, _ in draw_frames([fast, slow, short], [300.0] * 3, 20, seed=seed)]
+    drawn = [t for seed in range(60) for t, _ in draw_frames([fast, slow, short], [300.0] * 3, seed=seed)[:20]]
     counts = np.bincount(drawn, minlength=3)
     # 1200 draws: the standard deviation of a share of one half is 0.014.
     assert counts / counts.sum() == pytest.approx(np.array([600, 600, 60]) / 1260, abs=0.05)
@@ -83,6 +83,6 @@ def test_a_trajectory_counts_by_how_long_it_lasted_and_not_by_how_fast_it_forget
 
 def test_a_trajectory_that_broke_at_once_is_drawn_no_more_often_than_its_frames_deserve() -> None:
     series = [autoregressive(0.9, 400, seed=k) for k in range(4)]
-    drawn = [t for seed in range(200) for t, _ in draw_frames([*series, series[0][:2]], [300.0] * 5, 10_000, seed=seed)]
+    drawn = [t for seed in range(200) for t, _ in draw_frames([*series, series[0][:2]], [300.0] * 5, seed=seed)]
     # Two frames of 1602.
     assert drawn.count(4) / len(drawn) < 3 * 2 / 1602
