@@ -8,6 +8,7 @@ from asteroid.engines import make_labeller
 from asteroid.engines.pyscf import density_fitting, density_functional, fitted_mp2, plain
 from asteroid.engines.pyscf.ab_initio import SETTINGS, THRESHOLDS
 from asteroid.engines.pyscf.mean_field import make_mean_field, solve
+from asteroid.errors import LabelFailed
 from asteroid.labelling.atoms import free_atom
 from tests.labelling.reference import FORMALDEHYDE, PEROXYL, WATER, WATER_CATION, level
 
@@ -98,3 +99,9 @@ def test_an_atom_whose_spins_differ_in_correlated_orbitals_has_an_energy():
     for number in (3, 7):
         exact, fitted = (free_atom(level(name), number).energy for name in ("mp2/6-31g", "df-mp2/6-31g"))
         assert fitted == pytest.approx(exact, abs=5e-3)
+
+
+def test_a_single_electron_has_no_fitted_mp2_energy_and_the_reason_says_what_to_write():
+    cation = Configuration(np.array([1, 1]), np.array([[0, 0, 0], [1.1, 0.1, 0]]), charge=1, multiplicity=2)
+    with pytest.raises(LabelFailed, match="electrons of both spins; write the level without df-"):
+        make_labeller(level("df-mp2/cc-pvdz")).compute(cation)

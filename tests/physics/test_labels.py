@@ -117,6 +117,11 @@ def test_forces_in_a_larger_basis_are_minus_the_finite_difference_of_energy():
     assert force_error("ccsd(t)/cc-pvdz", FORMALDEHYDE) < TOLERANCE
 
 
+@pytest.mark.long
+def test_energies_of_a_radical_with_soft_orbital_rotations_have_the_slope_of_its_forces():
+    assert force_error("mp2/cc-pvtz", PEROXYL) < TOLERANCE
+
+
 def rotation(seed: int) -> np.ndarray:
     """A random proper rotation."""
     q, r = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))

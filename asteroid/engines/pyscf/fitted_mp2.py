@@ -59,12 +59,18 @@ class _Spin:
 
 
 def mp2(mean_field: Any, forces: bool, thresholds: Thresholds) -> Outcome:
-    """MP2 from a mean field with fitted integrals."""
+    """MP2 from a mean field with fitted integrals.
+
+    Raises:
+        LabelFailed: without correlated electrons of both spins, as in H and H2+.
+    """
     from pyscf import df
 
     molecule = mean_field.mol
     auxiliary = df.make_auxmol(molecule, df.make_auxbasis(molecule, mp2fit=True))
     spins = _spins(mean_field)
+    if not all(spin.active.shape[1] for spin in spins):
+        raise LabelFailed("fitted MP2 needs correlated electrons of both spins; write the level without df-")
     integrals = [np.empty((auxiliary.nao, spin.active.shape[1], spin.vir.shape[1])) for spin in spins]
     for part, block in three_index(molecule, auxiliary):
         for spin, each in zip(spins, integrals, strict=True):
