@@ -124,7 +124,8 @@ class PoolRunner(Runner):
             return
         title = step.title(molecule, **parameters)
         # During active learning, each label budget has its own training and certificate.
-        work = digest([molecule.model_name, molecule.name, molecule.budget.accurate, name, parameters, occasion])
+        labels = [molecule.budget.accurate, molecule.budget.ladder]
+        work = digest([molecule.model_name, molecule.name, labels, name, parameters, occasion])
         reason = ""
         for attempt in range(ATTEMPTS * self.run_count):
             async with self.in_flight:

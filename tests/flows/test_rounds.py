@@ -9,7 +9,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from asteroid import stages
-from asteroid.manifest import AcquisitionSettings, MoleculeSettings
+from asteroid.manifest import AcquisitionSettings, BudgetSettings, MoleculeSettings, TrainingSettings
+from asteroid.manifest.schema import SettledChain
 from asteroid.pipeline.local import LocalRunner
 from asteroid.pipeline.order import run_rounds
 from asteroid.store import Store
@@ -23,6 +24,19 @@ LOOP = AcquisitionSettings(
 
 def test_what_a_worker_is_told_of_a_molecule_with_rounds_comes_back_the_same() -> None:
     adapter, molecule = TypeAdapter(MoleculeSettings), MoleculeSettings(name="water", smiles="O", acquisition=LOOP)
+    assert adapter.validate_python(adapter.dump_python(molecule, mode="json")) == molecule
+
+
+def test_what_a_worker_is_told_of_a_chosen_chain_comes_back_the_same() -> None:
+    adapter = TypeAdapter(MoleculeSettings)
+    molecule = MoleculeSettings(
+        name="water",
+        smiles="O",
+        acquisition=LOOP,
+        chain=SettledChain(120.0),
+        budget=BudgetSettings(ladder=(81,)),
+        training=TrainingSettings(ladder=("mp2/cc-pvdz",)),
+    )
     assert adapter.validate_python(adapter.dump_python(molecule, mode="json")) == molecule
 
 
