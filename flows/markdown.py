@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from asteroid.manifest import MoleculeSettings
+from asteroid.quantities import format_quantity
 from asteroid.report.answers import PICTURES, QUESTIONS, Answer, Answers
 from asteroid.store import Store, records
 from asteroid.store.round_records import ErrorInterval, RoundRecord
@@ -19,12 +20,12 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
     """
     verdict = "certified" if outcome["passed"] else f"NOT certified ({outcome['state']})"
     rows = [
-        ("force MAE / eV/Å", outcome["force_mae"], outcome["scratch_force_mae"]),
-        ("energy MAE / eV/atom", outcome["energy_mae"], outcome["scratch_energy_mae"]),
+        ("force MAE", outcome["force_mae"], outcome["scratch_force_mae"], "eV/Å"),
+        ("energy MAE", outcome["energy_mae"], outcome["scratch_energy_mae"], "eV/atom"),
     ]
     lines = [
-        f"| {line['name']} | {_number(line['value'])} | {_number(line['bound'])} "
-        f"| {line['comparison']} {line['threshold']:g} {line['unit']} | {_result(line)} |"
+        f"| {line['name']} | {_quantity(line['value'], line['unit'])} | {_quantity(line['bound'], line['unit'])} "
+        f"| {line['comparison']} {_quantity(line['threshold'], line['unit'])} | {_result(line)} |"
         for line in outcome["lines"]
     ]
     return "\n".join(
@@ -34,7 +35,10 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
             *_answers(store, outcome["report_path"].rpartition("/")[0]),
             "| on held-out frames | this model | accurate labels alone |",
             "|---|---:|---:|",
-            *(f"| {name} | {_number(ours)} | {_number(scratch)} |" for name, ours, scratch in rows),
+            *(
+                f"| {name} | {_quantity(ours, unit)} | {_quantity(scratch, unit)} |"
+                for name, ours, scratch, unit in rows
+            ),
             "",
             "| requirement | value | bound | threshold | |",
             "|---|---:|---:|---|---|",
@@ -69,8 +73,8 @@ def _result(line: dict[str, Any]) -> str:
     return state if state in ("passed", "not checked") else f"**{state}**"
 
 
-def _number(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.4g}"
+def _quantity(value: float | None, unit: str) -> str:
+    return "not measured" if value is None else format_quantity(value, unit)
 
 
 def rounds_markdown(name: str, rounds: Sequence[RoundRecord], stop: str | None = None) -> str:

@@ -200,6 +200,7 @@ def _warnings(found: Mapping[str, Any]) -> Iterable[str]:
     error = teacher and (teacher["unseen_force_mae"] or teacher["valid_force_mae"])
     if error and disagreement and error >= disagreement["force_mae"]:
         yield (
-            f"The teacher is no better than the cheap level: its force error is {error:.3g} eV/Å, and the bias that it "
-            f"is to estimate {disagreement['force_mae']:.3g} eV/Å. The weights follow the teacher's own errors."
+            f"The teacher is no better than the cheap level: its force error is {1000 * error:.3g} meV/Å, and the bias "
+            f"that it is to estimate {1000 * disagreement['force_mae']:.3g} meV/Å. The weights follow its own "
+            "errors."
         )

@@ -34,6 +34,8 @@ def test_the_certificate_in_the_ui_gives_the_three_answers_of_the_report_with_th
     molecule = MoleculeSettings(name="water", smiles="O", cheap=CHEAP, accurate=ACCURATE)
     text = certificate_markdown(store, molecule, outcome)
     assert text.startswith("# water: NOT certified")
+    assert "| force MAE | 100 meV/Å | 200 meV/Å |" in text
+    assert "| energy MAE | 1 meV/atom | not measured |" in text
     places = [text.index(heading) for heading in ("## Accuracy", "## Cost", "## Gain", "| requirement")]
     assert places == sorted(places)
     for answer in store.read_json(f"{FOLDER}/answers.json").values():
