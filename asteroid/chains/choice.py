@@ -66,6 +66,26 @@ def best_counts(
     return tuple(int(n + 1e-9) for n in counts(high))
 
 
+def own_prices(levels: Sequence[str], prices: Sequence[float], parts: Collection[str]) -> list[float]:
+    """Core-seconds per label at the levels of a chain, without those of another level of it.
+
+    An accurate label at a composite level includes labels at its parts; a part that is a level of the chain is paid
+    there.
+
+    Args:
+        levels: the accurate one last.
+        prices: core-seconds per label, by itself.
+        parts: of the accurate level.
+
+    >>> own_prices(["mp2/cc-pvtz", "sum"], [3.0, 10.0], ["mp2/cc-pvtz", "mp2/cc-pvdz"])
+    [3.0, 7.0]
+    """
+    *between, accurate = prices
+    shared = sum(price for level, price in zip(levels, between, strict=False) if level in parts)
+    # Never quite nothing: all parts may be levels of the chain.
+    return [*between, max(accurate - shared, 1e-6 * accurate)]
+
+
 def chains(
     cheap: str,
     accurate: str,
@@ -100,9 +120,7 @@ def chains(
             if any(step not in curves for step in steps):
                 continue
             laws = [curves[step] for step in steps]
-            shared = sum(prices[level] for level in between if level in parts)
-            # Never quite nothing: all parts may be levels of the chain.
-            price = [*(prices[level] for level in between), max(prices[accurate] - shared, 1e-6 * prices[accurate])]
+            price = own_prices(levels, [prices[level] for level in levels], parts)
             lost = sum(spent for level, spent in pilot.items() if level not in levels)
             labels = best_counts(
                 laws, price, budget - lost, least=[least] * len(levels), most=[most[level] for level in levels]

@@ -28,8 +28,8 @@ def plan(
     """Estimate the cost of a manifest before it is run.
 
     Labels a few frames at each level, times a few steps of MD and of training, and multiplies by what the store lacks:
-    on a half-finished store it quotes the rest. Costs known from the store are not measured again. Only the quote is
-    stored, for the report to compare with the actual cost.
+    on a half-finished store it quotes the rest. Costs known from the store are not measured again. It stores the
+    quote, for the report to compare with the actual cost, and after a pilot a picture of the chains of levels.
     """
     from asteroid.plan import quote
     from asteroid.report.chain_plots import expected_errors
@@ -61,7 +61,7 @@ def plan(
     for molecule in loaded.molecules:
         if (pilot := read_pilot(where, molecule)) is not None:
             out.print(_chains(molecule.name, str(molecule.cheap), pilot))
-            picture = paths.reports(molecule.name) + "/chains.png"
+            picture = paths.chains_picture(molecule.name)
             where.write(picture, expected_errors(pilot, str(molecule.cheap)))
             out.print(f"Picture: {where.location(picture)}")
     for growth in found.growth:

@@ -4,7 +4,7 @@
 """
 
 from asteroid.manifest.reading import load_manifest
-from asteroid.manifest.schema import Manifest, MoleculeSettings
+from asteroid.manifest.schema import Manifest, MoleculeSettings, SettledChain
 from asteroid.settings import (
     AcquisitionSettings,
     BudgetSettings,
@@ -28,6 +28,7 @@ __all__ = [
     "MoleculeSettings",
     "SamplingSettings",
     "Settings",
+    "SettledChain",
     "Strategy",
     "TrainingSettings",
     "ValidationSettings",

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from asteroid.store import Store, paths, records
-from asteroid.store.chain_records import Pilot
+from asteroid.store.chain_records import Chain, Pilot
 from asteroid.store.models import Card
 
 
@@ -23,6 +23,11 @@ def find_pilot(store: Store, molecule: str, card: Card, *, in_rounds: bool = Fal
         replace(pilot, chosen=chain)
         for pilot in pilots
         for chain in (pilot.chains if several else [pilot.chosen])
-        if chain.levels == levels and chain.labels[-1] >= needed
+        if chain.levels == levels and chain.labels[-1] >= needed and _begins(pilot, chain, card.cheap)
     ]
     return min(alike, key=lambda pilot: pilot.chosen.labels[-1], default=None)
+
+
+def _begins(pilot: Pilot, chain: Chain, cheap: str | None) -> bool:
+    """Whether the chain of a pilot begins at a cheap level: a molecule may have pilots with several."""
+    return any((curve.below, curve.above) == (cheap, chain.levels[0]) for curve in pilot.curves)

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asteroid.acquisition.stopping import LearningCurve
-from asteroid.chains.choice import best_counts
+from asteroid.chains.choice import best_counts, own_prices
 from asteroid.levels import LevelOfTheory
 from asteroid.report.canvas import CYCLE, GREY, legend_above, new_axes, plain_numbers, to_png
 from asteroid.store.chain_records import Chain, Pilot
@@ -57,10 +57,8 @@ def _line(pilot: Pilot, cheap: str, chain: Chain) -> tuple[Floats, Floats]:
         LearningCurve(part * count ** exponents[step], exponents[step])
         for step, part, count in zip(steps, chain.parts, chain.labels, strict=True)
     ]
-    prices = [pilot.prices[level] for level in chain.levels]
-    # An accurate label at a composite level includes those of its parts.
-    parts = {str(part.level) for part in LevelOfTheory.parse(chain.levels[-1], imported=True).parts}
-    prices[-1] -= sum(pilot.prices[level] for level in chain.between if level in parts)
+    parts = [str(part.level) for part in LevelOfTheory.parse(chain.levels[-1], imported=True).parts]
+    prices = own_prices(chain.levels, [pilot.prices[level] for level in chain.levels], parts)
     lost = max(0.0, chain.core_seconds - float(np.dot(chain.labels, prices)))
     hours, errors = [], []
     for budget in pilot.budget * BUDGETS:

@@ -8,8 +8,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
 
-from asteroid.manifest import BudgetSettings, MoleculeSettings, TrainingSettings
-from asteroid.manifest.schema import SettledChain
+from asteroid.manifest import BudgetSettings, MoleculeSettings, SettledChain, TrainingSettings
 from asteroid.naming import content, digest, file_digest
 from asteroid.store import Store, paths, records
 from asteroid.store.quote_records import KeptQuote, Line

@@ -6,8 +6,7 @@ Needs torch.
 """
 
 from asteroid.acquisition.spending import compare_labels
-from asteroid.manifest import MoleculeSettings
-from asteroid.manifest.schema import SettledChain
+from asteroid.manifest import MoleculeSettings, SettledChain
 from asteroid.stages.energy_cost import read_energy_cost
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.models import training_frames

@@ -1,4 +1,4 @@
-"""Distribution of a round's labels over the levels of a chain, where it falls to asteroid (``chain: auto``).
+"""Distribution of a round's labels over the levels of a chain that a pilot has chosen (``chain: auto``).
 
 Each round may spend the cost of its batch of accurate labels. As in the choice of the chain
 (:mod:`asteroid.chains.choice`), it is spent on the numbers of labels with the smallest expected error; the residual
@@ -9,10 +9,9 @@ import itertools
 import math
 from collections.abc import Sequence
 
-from asteroid.chains.choice import best_counts
+from asteroid.chains.choice import best_counts, own_prices
 from asteroid.chains.curves import corrected_law, fit_errors
-from asteroid.manifest import MoleculeSettings
-from asteroid.manifest.schema import SettledChain
+from asteroid.manifest import MoleculeSettings, SettledChain
 from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.pilot import most_labels, read_pilot
 from asteroid.store import Store
@@ -21,16 +20,10 @@ from asteroid.store.round_records import Picked, RoundRecord
 
 
 def label_prices(store: Store, molecule: MoleculeSettings) -> list[float]:
-    """Core-seconds per label at each level above the cheap one, the accurate level last.
-
-    An accurate label at a composite level costs what its parts that are no levels of the chain cost.
-    """
-    between = [expected_label_seconds(store, molecule, level) for level in molecule.ladder]
-    accurate = expected_label_seconds(store, molecule, molecule.accurate)
-    parts = {part.level for part in molecule.accurate.parts}
-    shared = sum(price for level, price in zip(molecule.ladder, between, strict=True) if level in parts)
-    # Never quite nothing: all parts may be levels of the chain.
-    return [*between, max(accurate - shared, 1e-6 * accurate)]
+    """Core-seconds per label at each level above the cheap one, see :func:`asteroid.chains.choice.own_prices`."""
+    levels = (*molecule.ladder, molecule.accurate)
+    prices = [expected_label_seconds(store, molecule, level) for level in levels]
+    return own_prices([str(level) for level in levels], prices, [str(p.level) for p in molecule.accurate.parts])
 
 
 def accurate_equivalents(store: Store, molecule: MoleculeSettings, record: Picked | RoundRecord, labels: int) -> float:

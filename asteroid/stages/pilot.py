@@ -17,8 +17,7 @@ import pyarrow.compute as pc
 
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
-from asteroid.manifest import MoleculeSettings
-from asteroid.manifest.schema import SettledChain
+from asteroid.manifest import MoleculeSettings, SettledChain
 from asteroid.naming import content, digest
 from asteroid.processes import Progress
 from asteroid.stages.common import waiting
@@ -284,13 +283,13 @@ def _least(molecule: MoleculeSettings) -> int:
 
 def _settled(molecule: MoleculeSettings, pilot: Pilot) -> MoleculeSettings:
     *between, accurate = pilot.chosen.labels
+    if molecule.is_only_judged:
+        training = molecule.training.model_copy(update={"ladder": pilot.chosen.between})
+        return replace(molecule, training=training, chain=None)
     # Rounds end at the cost of the budget, not at a number of accurate labels.
     settled = molecule if molecule.acquisition else _with_accurate(molecule, accurate)
     if not between:
         return replace(settled, chain=None)
-    if molecule.is_only_judged:
-        training = molecule.training.model_copy(update={"ladder": pilot.chosen.between})
-        return replace(molecule, training=training, chain=None)
     used = {*pilot.chosen.levels, *(str(part.level) for part in molecule.accurate.parts)}
     lost = sum(pilot.frames * price for level, price in pilot.prices.items() if level not in used)
     return replace(

@@ -12,8 +12,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from asteroid.configuration import Split
-from asteroid.manifest import AcquisitionSettings, MoleculeSettings, TrainingSettings
-from asteroid.manifest.schema import SettledChain
+from asteroid.manifest import AcquisitionSettings, MoleculeSettings, SettledChain, TrainingSettings
 from asteroid.naming import content, digest, file_digest
 from asteroid.store import Store, paths, records
 from asteroid.store.models import has_model

@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 
 from asteroid.acquisition.sharing import falling, share
 from asteroid.acquisition.stopping import RoundSummary, decide
-from asteroid.manifest import MoleculeSettings
-from asteroid.manifest.schema import SettledChain
+from asteroid.manifest import MoleculeSettings, SettledChain
 from asteroid.stages.common import LEAST_LABELS
 from asteroid.stages.labels import certificate_frames, expected_label_seconds
 from asteroid.stages.level_shares import accurate_equivalents, equivalents_left, first_ladder, label_prices

@@ -20,7 +20,7 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     pilots/<molecule>/<digest>.json                         expected errors of chains of levels, from a pilot
     costs/<molecule>/<stage>-<unique>.json                  computing time of a process, except labels and trainings
     quotes/<molecule>/<digest>/<budget>.json                estimated cost before the run
-    reports/<molecule>/…                                    certificate.json, report.html, comparison.json and .html
+    reports/<molecule>/…                                    certificate.json, report.html, comparison.json, chains.png …
     molecules/<molecule>.json                               structure of the molecule
     runs/<flow run>/<molecule>/<occasion>.json              shards of a Prefect run
     locks/<work>/…                                         locks that are held or waited for
@@ -106,6 +106,11 @@ def reports(molecule: str) -> str:
 def report(molecule: str, folder: str, name: str) -> str:
     """A file of a certificate: ``certificate.json``, ``report.html``, ``answers.json`` and others."""
     return f"reports/{molecule}/{folder}/{name}"
+
+
+def chains_picture(molecule: str) -> str:
+    """Expected errors of the chains of levels, from ``asteroid plan``."""
+    return f"reports/{molecule}/chains.png"
 
 
 def comparison(molecule: str, name: str) -> str:

@@ -9,8 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from asteroid import stages
-from asteroid.manifest import AcquisitionSettings, BudgetSettings, MoleculeSettings, TrainingSettings
-from asteroid.manifest.schema import SettledChain
+from asteroid.manifest import AcquisitionSettings, BudgetSettings, MoleculeSettings, SettledChain, TrainingSettings
 from asteroid.pipeline.local import LocalRunner
 from asteroid.pipeline.order import run_rounds
 from asteroid.store import Store

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from asteroid.levels import LevelOfTheory
 from asteroid.report.chain import find_pilot
+from asteroid.report.chain_plots import expected_errors
 from asteroid.report.cost import collect_costs
 from asteroid.report.write import write_report
 from asteroid.store import paths, records
@@ -35,7 +36,9 @@ def test_a_pilot_belongs_to_the_models_of_its_chain(store):
     records.write(store, paths.pilot("water", "cafe"), PILOT)
     card = make_card()
     of_chain = replace(card, accurate="ccsd(t)/cc-pvdz", settings={**card.settings, "ladder": ["hf/6-31g"]})
+    of_chain = replace(of_chain, cheap="gfn2-xtb")
     assert find_pilot(store, "water", of_chain) == PILOT
+    assert find_pilot(store, "water", replace(of_chain, cheap="gfn1-xtb")) is None, "a pilot of another cheap level"
     assert find_pilot(store, "water", replace(of_chain, settings={**card.settings, "ladder": []})) is None
     assert find_pilot(store, "methanol", of_chain) is None
     many = replace(of_chain.frames, accurate_train=tuple(f"frame-{i}" for i in range(16)))
@@ -70,3 +73,19 @@ def test_the_page_says_what_was_promised_and_which_chains_there_were(store):
     alone = make_card()
     page = Path(write_report(store, "water", make_certificate(), alone, make_scratch_card(), folder=FOLDER)).read_text()
     assert 'id="chain"' not in page
+
+
+def test_a_chain_through_all_parts_of_a_composite_level_is_drawn():
+    """Its accurate labels cost nothing of their own."""
+    parts, total = ("hf/6-31g", "mp2/6-31g"), "2*mp2/6-31g - hf/6-31g"
+    steps = [("gfn2-xtb", parts[0]), parts, (parts[1], total)]
+    chain = Chain((*parts, total), (90, 40, 40), 100.0, 0.012, (0.01, 0.005, 0.004))
+    pilot = Pilot(
+        frames=12,
+        prices={parts[0]: 1.0, parts[1]: 2.0, total: 3.0},
+        budget=200.0,
+        curves=tuple(ResidualCurve(below, above, 0.1, 0.6, ((4, 0.1), (11, 0.05))) for below, above in steps),
+        chains=(chain,),
+        chosen=chain,
+    )
+    assert expected_errors(pilot, "gfn2-xtb", found=0.01).startswith(b"\x89PNG")

@@ -11,8 +11,7 @@ import pytest
 
 from asteroid import stages
 from asteroid.levels import LevelOfTheory
-from asteroid.manifest import AcquisitionSettings, ModelSettings, MoleculeSettings, TrainingSettings
-from asteroid.manifest.schema import SettledChain
+from asteroid.manifest import AcquisitionSettings, ModelSettings, MoleculeSettings, SettledChain, TrainingSettings
 from asteroid.processes import single_thread_environment
 from asteroid.stages.level_shares import accurate_equivalents, label_prices
 from asteroid.stages.models import training_set
