@@ -16,6 +16,7 @@ import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,7 +100,9 @@ def _clean() -> Iterator[None]:
         main = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
         # A terminal sends Ctrl-C to all processes of the group, but the parent decides when its children end. They
-        # inherit the signal mask of this thread.
+        # inherit the signal mask of this thread. The resource tracker, which the first of them would start, unblocks
+        # SIGINT in this thread after its start, so it is started before.
+        resource_tracker.ensure_running()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             yield

@@ -54,6 +54,21 @@ def test_every_call_has_a_process_of_its_own_with_the_caller_s_environment(prelo
     assert len({first, second, here}) == 3
 
 
+@pytest.mark.parametrize("context", ["CleanContext", "WarmContext"])
+def test_ctrl_c_never_reaches_a_worker_not_even_the_first(context: str) -> None:
+    # In a script of its own: the first worker of a process starts Python's resource tracker, which unblocks signals.
+    script = f"""
+        from asteroid.processes import {context}
+        from tests.labelling import workers
+        for _ in range(2):
+            worker = {context}().Process(target=workers.say_whether_interrupts_are_blocked)
+            worker.start()
+            worker.join()
+        workers.say_whether_interrupts_are_blocked()
+    """
+    assert run(script) == ["True", "True", "False"]
+
+
 def test_where_no_server_can_listen_a_process_is_spawned(tmp_path: Path) -> None:
     folder = tmp_path / ("long-" * 20)
     folder.mkdir()

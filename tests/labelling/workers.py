@@ -34,6 +34,10 @@ def fail() -> None:
     raise KeyError("expected by the test")
 
 
+def say_whether_interrupts_are_blocked() -> None:
+    print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []), flush=True)
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
