@@ -56,11 +56,11 @@ are fitted to methanol, formic acid and ethanol in 6-31G*, cc-pVDZ and cc-pVTZ."
 
 _FITTED_SECONDS: Final[dict[Family, Callable[[_Size], float]]] = {
     "hf": lambda s: 3e-7 * s.n**2 * s.x + 1e-8 * s.n**2 * s.o * s.x,
-    "dft": lambda s: 3e-6 * s.n**2 * s.x,
+    "dft": lambda s: 1.3e-6 * s.n**2 * s.x,
     "mp2": lambda s: 6e-7 * s.n**2 * s.x + 1e-8 * s.n**2 * s.o * s.x + 4e-10 * s.o**2 * s.v**2 * s.x,
 }
-"""The same with density fitting, fitted to benzene and paracetamol in def2-SVP. DFT is nearly all grid, which grows as
-x does."""
+"""The same with density fitting, fitted to benzene and paracetamol in def2-SVP, DFT in def2-TZVP as well. DFT is nearly
+all grid, which grows as x does."""
 
 _NUMBERS: Final[dict[Family, Callable[[_Size], float]]] = {
     "hf": lambda s: 100 * s.n**2,

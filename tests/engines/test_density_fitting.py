@@ -42,6 +42,13 @@ def test_the_gradient_of_a_mean_field_is_pyscf_s_own(text, configuration):
     np.testing.assert_allclose(found.dipole, expected.dipole, atol=1e-12)
 
 
+def test_the_integrals_are_computed_once_also_without_exact_exchange(monkeypatch):
+    from pyscf.df import df_jk
+
+    monkeypatch.delattr(df_jk, "get_j")  # PySCF's, which computes them in each call
+    mean_field("df-pbe/sto-3g", WATER)
+
+
 @pytest.mark.parametrize("configuration", [FORMALDEHYDE, HYDROGEN, WATER_CATION], ids=["closed", "no core", "open"])
 def test_mp2_has_the_energy_and_the_relaxed_dipole_of_pyscf(configuration):
     from pyscf.mp.dfmp2_native import DFRMP2

@@ -37,6 +37,8 @@ def fit(mean_field: Any) -> Any:
 
     fitted = mean_field.density_fit(auxbasis=df.make_auxbasis(mean_field.mol))
     fitted.with_df.max_memory = MEMORY
+    # Otherwise PySCF computes them again in each iteration for functionals without exact exchange.
+    fitted.with_df.build()
     return fitted
 
 
