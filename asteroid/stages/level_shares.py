@@ -87,7 +87,7 @@ def share_levels(
     measured = [known[step] for step in itertools.pairwise(names)]
     for record in rounds:
         for points, step in zip(measured, _steps(store, molecule, record), strict=False):
-            points.append((int(step["labels"]), step["left_out_error"]))
+            points.append((int(step.get("left_out_labels", step["labels"])), step["left_out_error"]))
     kept = molecule.budget.train / molecule.budget.accurate
     parts = [1.0] * len(molecule.ladder) + [kept]
     laws = [corrected_law(fit_errors(sorted(p)), part) for p, part in zip(measured, parts, strict=True)]

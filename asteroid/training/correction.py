@@ -180,7 +180,7 @@ def learn_steps(levels: Sequence[Labels]) -> list[KernelModel]:
                 f"{len(pairs)} frames have labels at two neighbouring levels, whose difference corrected learns; "
                 "label the accurate frames at every level below"
             )
-        # As many as take a minute; those with forces first.
+        # Those with forces first.
         pairs.sort(key=lambda frame: frame.forces is None)
         most = MOST_NUMBERS // (1 + 3 * len(pairs[0].configuration.numbers))
         corrections.append(KernelModel(pairs[:most], permutations))
@@ -301,6 +301,7 @@ def _describe_one(molecule: MoleculeCorrection, alone: bool) -> CorrectionSummar
         {
             "labels": kernel.labels,
             "left_out_error": kernel.left_out_error,
+            "left_out_labels": kernel.direct_labels,
             "permutations": len(kernel.permutations),
             "network": correction.part if isinstance(correction, Blend) else 0.0,
             **dataclasses.asdict(kernel.hyperparameters),

@@ -1,4 +1,4 @@
-"""Shape of the kernel of :mod:`asteroid.training.kernel`: radial functions, and the neighbourhoods it is a sum over."""
+"""Kernel of :mod:`asteroid.training.kernel`: radial functions, the neighbourhoods it is a sum over, sums of kernels."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -97,3 +97,24 @@ def radial(hyperparameters: Hyperparameters, squared: Floats) -> tuple[Floats, F
     r = np.sqrt(5 * squared) / length  # Matérn, ν = 5/2
     decay = np.exp(-r)
     return (1 + r + r**2 / 3) * decay, 5 / (3 * length**2) * (1 + r) * decay, 25 / (3 * length**4) * decay
+
+
+Expansion = list[tuple[Indices, Hyperparameters, list[tuple[Floats, Floats, Floats]]]]
+"""A sum of kernels: for each neighbourhood its pairs and shape, and for each image the descriptors of the known
+geometries with the coefficients of gradients and energies."""
+
+
+def evaluate(expansion: Expansion, x: Floats, jacobian: Floats) -> tuple[Floats, Floats]:
+    """Energies (n,) and forces (n, N, 3) of a sum of kernels."""
+    energy, gradient = np.zeros(len(x)), np.zeros_like(x)
+    for pairs, shape, images in expansion:
+        near, inner = x[:, pairs], np.zeros((len(x), len(pairs)))
+        for y, weights, energy_weights in images:
+            squared = np.maximum(np.square(near).sum(1)[:, None] + np.square(y).sum(1) - 2 * near @ y.T, 0)
+            k, a, b = radial(shape, squared)
+            along = near @ weights.T - (y * weights).sum(1)
+            energy += k @ energy_weights + (a * along).sum(1)
+            pull = b * along + a * energy_weights
+            inner += a @ weights - (pull.sum(1)[:, None] * near - pull @ y)
+        gradient[:, pairs] += inner
+    return energy, -np.einsum("nd,ndc->nc", gradient, jacobian).reshape(len(x), -1, 3)

@@ -8,6 +8,7 @@ from ase.build import molecule
 
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
+from asteroid.training import iterative, kernel
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import Hyperparameters, KernelModel
 from asteroid.training.symmetry import MOST, equivalent_permutations
@@ -146,6 +147,41 @@ def test_energies_alone_teach_forces(water: Labels) -> None:
     _, forces = model.predict([f.configuration for f in water.accurate[30:]])
     truth = np.array([f.forces for f in water.accurate[30:]])
     assert np.abs(np.array(forces) - truth).mean() < 0.25 * np.abs(truth).mean()
+
+
+@pytest.mark.parametrize("energies_alone", [0, 10])
+def test_labels_beyond_a_direct_fit_are_learnt_by_iterations(
+    water: Labels, monkeypatch: pytest.MonkeyPatch, energies_alone: int
+) -> None:
+    frames, rest = water.accurate[:30], [frame.configuration for frame in water.accurate[30:]]
+    frames[30 - energies_alone :] = [dataclasses.replace(f, forces=None) for f in frames[30 - energies_alone :]]
+    shape = Hyperparameters("matern", 1.0, 1e-6)
+    direct, few = (
+        KernelModel(frames, hyperparameters=shape),
+        KernelModel(frames[:10], equivalent_permutations([f.configuration for f in frames]), shape),
+    )
+    monkeypatch.setattr(kernel, "DIRECT_NUMBERS", 100)  # 10 frames
+    monkeypatch.setattr(kernel, "PRECONDITIONER_NUMBERS", 50)
+    monkeypatch.setattr(iterative, "TOLERANCE", 1e-7)
+    model = KernelModel(frames, hyperparameters=shape)
+    np.testing.assert_allclose(model.predict(rest)[0], direct.predict(rest)[0], atol=1e-5)
+    np.testing.assert_allclose(model.predict(rest)[1], direct.predict(rest)[1], rtol=1e-4, atol=1e-4)
+    assert np.abs(np.array(few.predict(rest)[1]) - direct.predict(rest)[1]).max() > 0.01
+    # Its own error is estimated from the first ten.
+    assert (model.labels, model.direct_labels) == (30, 10)
+    assert model.left_out_error == pytest.approx(few.left_out_error)
+
+
+def test_iterations_that_do_not_converge_leave_the_direct_fit(
+    water: Labels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames, rest = water.accurate[:30], [frame.configuration for frame in water.accurate[30:]]
+    monkeypatch.setattr(kernel, "DIRECT_NUMBERS", 100)
+    monkeypatch.setattr(iterative, "LARGEST_COUNT", 1)
+    model = KernelModel(frames, hyperparameters=SHAPE)
+    assert "10 of 30 pairs are learnt" in caplog.text
+    alone = KernelModel(frames[:10], model.permutations, SHAPE)
+    np.testing.assert_allclose(model.predict(rest)[1], alone.predict(rest)[1], atol=1e-3)
 
 
 def test_a_constant_in_the_energy_changes_no_force(water: Labels) -> None:
