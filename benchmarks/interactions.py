@@ -26,7 +26,8 @@ KCAL_PER_MOL = 0.0433641
 def interaction(wholes: Sequence[float], parts: Sequence[float], counts: Sequence[int]) -> npt.NDArray[np.float64]:
     """(frames,) energies of clusters minus those of their fragments, of which each frame has ``counts``."""
     ends = np.cumsum(counts)[:-1]
-    return np.array(wholes) - [part.sum() for part in np.split(np.array(parts), ends)]
+    sums: npt.NDArray[np.float64] = np.array([part.sum() for part in np.split(np.array(parts), ends)])
+    return np.array(wholes) - sums
 
 
 def main() -> None:
