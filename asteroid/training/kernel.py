@@ -266,9 +266,8 @@ class KernelModel:
         first = min(self.direct_labels, max(1, PRECONDITIONER_NUMBERS // size))
         part = kept[kept < first * size]
         (cross,) = self._prior_covariances([self.hyperparameters], (x, jacobian), (x[:first], jacobian[:first]))
-        noise = (max(self.hyperparameters.noise, ITERATIVE_NOISE) / self.hyperparameters.noise * self._noise)[
-            kept % size
-        ]
+        cross = cross[np.ix_(kept, part)]
+        noise = max(1.0, ITERATIVE_NOISE / self.hyperparameters.noise) * self._noise[kept % size]
 
         def multiply(coefficients: Floats) -> Floats:
             whole = self._whole(coefficients, kept, len(frames))
@@ -278,7 +277,7 @@ class KernelModel:
             return products + noise * coefficients
 
         factor = np.tril(self._factor[0][: len(part), : len(part)])
-        found = solve(multiply, target, noise, factor, cross[np.ix_(kept, part)])
+        found = solve(multiply, target, noise, factor, cross)
         if found is None:
             logger.warning("%d of %d pairs are learnt: all do not converge", self.direct_labels, len(frames))
         else:
