@@ -9,6 +9,7 @@ and largest absolute errors of the model and of the cheap level, in kcal/mol.
 """
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from ase import Atoms
 
 from asteroid.api import label, load_model, open_store
 from asteroid.chemistry.fragments import fragments
+from asteroid.configuration import Frame
 from asteroid.levels import LevelOfTheory
 
 KCAL_PER_MOL = 0.0433641
@@ -28,6 +30,12 @@ def interaction(wholes: Sequence[float], parts: Sequence[float], counts: Sequenc
     ends = np.cumsum(counts)[:-1]
     sums: npt.NDArray[np.float64] = np.array([part.sum() for part in np.split(np.array(parts), ends)])
     return np.array(wholes) - sums
+
+
+def compositions(frame: Frame) -> tuple[str, ...]:
+    """Formulas of the fragments of a frame."""
+    group, atoms = fragments(frame.configuration), Atoms(frame.configuration.numbers)
+    return tuple(sorted(atoms[group == i].get_chemical_formula() for i in range(group.max() + 1)))
 
 
 def main() -> None:
@@ -44,11 +52,14 @@ def main() -> None:
         {i: one.energy for i, one in store.files.labels(options.cluster, level).items() if one.energy is not None}
         for level in levels
     )
-    known = [f for f in store.files.frames(options.cluster, split="test") if f.frame_id in accurate]
+    every = [f for f in store.files.frames(options.cluster, split="test") if f.frame_id in accurate]
+    # Those that occur most, without frames in which a proton has moved to another fragment.
+    usual, _ = Counter(map(compositions, every)).most_common(1)[0]
+    known = [frame for frame in every if compositions(frame) == usual]
     whole = [Atoms(f.configuration.numbers, f.configuration.positions) for f in known]
     groups = [fragments(frame.configuration) for frame in known]
-    counts = [int(group.max()) + 1 for group in groups]
-    parts = [one[group == i] for one, group in zip(whole, groups, strict=True) for i in range(group.max() + 1)]
+    counts = [len(usual)] * len(known)
+    parts = [one[group == i] for one, group in zip(whole, groups, strict=True) for i in range(len(usual))]
 
     def of_labels(labels: dict[str, float], level: str) -> npt.NDArray[np.float64]:
         found = [attempt.energy for attempt in label(parts, level, forces=False, workers=options.workers)]
@@ -63,11 +74,8 @@ def main() -> None:
         return float(atoms.get_potential_energy())
 
     model = interaction([predicted(one) for one in whole], [predicted(one) for one in parts], counts)
-    print(
-        f"{options.cluster}, {len(known)} test frames, interaction energies from {truth.min() / KCAL_PER_MOL:.1f} ",
-        end="",
-    )
-    print(f"to {truth.max() / KCAL_PER_MOL:.1f} kcal/mol")
+    lowest, highest = truth.min() / KCAL_PER_MOL, truth.max() / KCAL_PER_MOL
+    print(f"{options.cluster}, {len(known)} of {len(every)} test frames: {lowest:.1f} to {highest:.1f} kcal/mol")
     for name, energies in (("model", model), (options.cheap, rough)):
         errors = np.abs(energies - truth) / KCAL_PER_MOL
         print(f"{name}: mean error {errors.mean():.2f} kcal/mol, largest {errors.max():.2f}")
