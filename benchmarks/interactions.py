@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--cluster", required=True, help="name of a molecule that consists of several fragments")
     parser.add_argument("--level", required=True, help="accurate level of the model")
     parser.add_argument("--cheap", default="gfn2-xtb")
+    parser.add_argument("--model", nargs=2, metavar=("NAME", "ID"), help="instead of the newest with a certificate")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     store = open_store(options.store)
@@ -67,7 +68,8 @@ def main() -> None:
 
     truth = of_labels(accurate, options.level)
     rough = of_labels(cheap, options.cheap)
-    calculator = load_model(store, options.cluster)
+    name, model_id = options.model or (options.cluster, None)
+    calculator = load_model(store, name, model_id=model_id)
 
     def predicted(atoms: Atoms) -> float:
         atoms.calc = calculator
@@ -76,9 +78,9 @@ def main() -> None:
     model = interaction([predicted(one) for one in whole], [predicted(one) for one in parts], counts)
     lowest, highest = truth.min() / KCAL_PER_MOL, truth.max() / KCAL_PER_MOL
     print(f"{options.cluster}, {len(known)} of {len(every)} test frames: {lowest:.1f} to {highest:.1f} kcal/mol")
-    for name, energies in (("model", model), (options.cheap, rough)):
+    for which, energies in (("model", model), (options.cheap, rough)):
         errors = np.abs(energies - truth) / KCAL_PER_MOL
-        print(f"{name}: mean error {errors.mean():.2f} kcal/mol, largest {errors.max():.2f}")
+        print(f"{which}: mean error {errors.mean():.2f} kcal/mol, largest {errors.max():.2f}")
 
 
 if __name__ == "__main__":
