@@ -20,9 +20,7 @@ from asteroid.api import label, load_model, open_store
 from asteroid.chemistry.fragments import fragments
 from asteroid.configuration import Frame
 from asteroid.levels import LevelOfTheory
-
-KCAL_PER_MOL = 0.0433641
-"""eV"""
+from asteroid.units import KILOCALORIE_PER_MOLE
 
 
 def interaction(wholes: Sequence[float], parts: Sequence[float], counts: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -76,10 +74,10 @@ def main() -> None:
         return float(atoms.get_potential_energy())
 
     model = interaction([predicted(one) for one in whole], [predicted(one) for one in parts], counts)
-    lowest, highest = truth.min() / KCAL_PER_MOL, truth.max() / KCAL_PER_MOL
+    lowest, highest = truth.min() / KILOCALORIE_PER_MOLE, truth.max() / KILOCALORIE_PER_MOLE
     print(f"{options.cluster}, {len(known)} of {len(every)} test frames: {lowest:.1f} to {highest:.1f} kcal/mol")
     for which, energies in (("model", model), (options.cheap, rough)):
-        errors = np.abs(energies - truth) / KCAL_PER_MOL
+        errors = np.abs(energies - truth) / KILOCALORIE_PER_MOLE
         print(f"{which}: mean error {errors.mean():.2f} kcal/mol, largest {errors.max():.2f}")
 
 

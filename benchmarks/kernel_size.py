@@ -18,9 +18,7 @@ from asteroid.levels import LevelOfTheory
 from asteroid.processes import single_thread_environment
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.kernel import KernelModel
-
-KCAL_PER_MOL = 0.0433641153
-"""eV"""
+from asteroid.units import KILOCALORIE_PER_MOLE
 
 TEST = 100
 
@@ -35,7 +33,7 @@ def differences(path: Path, count: int) -> list[LabelledFrame]:
             frame = Configuration(data["nuclear_charges"], positions)
             cheap = labeller.compute(frame)
             difference = LabelledFrame(
-                frame, float(energy) * KCAL_PER_MOL - cheap.energy, forces * KCAL_PER_MOL - cheap.forces
+                frame, float(energy) * KILOCALORIE_PER_MOLE - cheap.energy, forces * KILOCALORIE_PER_MOLE - cheap.forces
             )
             found.append(difference)
     return found

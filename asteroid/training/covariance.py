@@ -1,8 +1,8 @@
-"""Kernel of :mod:`asteroid.training.kernel`: radial functions, the neighbourhoods it is a sum over, sums of kernels."""
+"""Kernel of :mod:`asteroid.training.kernel`: neighbourhoods, radial functions, covariances, and sums of kernels."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -99,9 +99,81 @@ def radial(hyperparameters: Hyperparameters, squared: Floats) -> tuple[Floats, F
     return (1 + r + r**2 / 3) * decay, 5 / (3 * length**2) * (1 + r) * decay, 25 / (3 * length**4) * decay
 
 
+def scaled(shape: Hyperparameters, near: Neighbourhood, pairs: int) -> Hyperparameters:
+    """The shape with the length scale for the number of distances of a neighbourhood, of ``pairs`` in the molecule."""
+    return replace(shape, length=shape.length * (len(near.pairs) / pairs) ** 0.5)
+
+
+OFFSET_VARIANCE = 10.0
+"""Prior variance of a constant in the energy, relative to that of the energy, as levels differ by a constant."""
+
+
+def covariances(
+    neighbourhoods: Sequence[Neighbourhood],
+    shapes: Sequence[Hyperparameters],
+    first: tuple[Floats, Floats],
+    second: tuple[Floats, Floats],
+) -> Floats:
+    """Prior covariances of (energy, gradient) of geometries, without noise: (shapes, (1 + 3N) n, (1 + 3N) m).
+
+    Terms that depend only on the geometries take most of the time for a large molecule, and are shared by the shapes.
+
+    Args:
+        shapes: of the same reach and exponent.
+        first, second: descriptors (n, pairs) and their derivatives (n, pairs, 3N) in 1/Å; m for the second.
+    """
+    (x, jacobian), (others, jacobian_there) = first, second
+    n, m, c = len(x), len(others), jacobian.shape[2]
+    totals = np.zeros((len(shapes), n, c + 1, m, c + 1))
+    totals[:, :, 0, :, 0] = OFFSET_VARIANCE
+    for near in neighbourhoods:
+        here, slopes = x[:, near.pairs], jacobian[:, near.pairs][:, :, near.coordinates]
+        rows = slopes.transpose(0, 2, 1).reshape(n * len(near.coordinates), -1)
+        lengths = [scaled(shape, near, x.shape[1]) for shape in shapes]
+        for image in near.images:
+            # In ascending order, so that the coordinates of the whole molecule are a slice.
+            coordinates = np.sort(image.coordinates)
+            y, permuted = others[:, image.pairs], jacobian_there[:, image.pairs][:, :, coordinates]
+            difference = here[:, None] - y[None]
+            squared = np.square(difference).sum(-1)
+            u = difference @ slopes  # (n, m, 3k): along the gradient of the first configuration
+            v = np.einsum("jid,jdc->ijc", difference.transpose(1, 0, 2), permuted, optimize=True)
+            products = rows @ permuted.transpose(1, 0, 2).reshape(len(image.pairs), -1)
+            products = products.reshape(n, len(near.coordinates), m, -1)
+            whole = len(coordinates) == c
+            here_and_there = np.ix_(np.arange(n), 1 + near.coordinates, np.arange(m), 1 + coordinates)
+            for total, shape in zip(totals, lengths, strict=True):
+                k, a, b = (image.part * factor for factor in radial(shape, squared))
+                hessian = products * a[:, None, :, None]
+                hessian -= (b[..., None] * u).transpose(0, 2, 1)[..., None] * v[:, None]
+                total[:, 0, :, 0] += k
+                total[:, 0, :, 1 + coordinates] += (a[..., None] * v).transpose(2, 0, 1)
+                total[:, 1 + near.coordinates, :, 0] -= (a[..., None] * u).transpose(2, 0, 1)
+                if whole:
+                    total[:, 1:, :, 1:] += hessian
+                else:
+                    total[here_and_there] += hessian
+    return totals.reshape(len(shapes), n * (c + 1), m * (c + 1))
+
+
 Expansion = list[tuple[Indices, Hyperparameters, list[tuple[Floats, Floats, Floats]]]]
 """A sum of kernels: for each neighbourhood its pairs and shape, and for each image the descriptors of the known
 geometries with the coefficients of gradients and energies."""
+
+
+def expand(
+    neighbourhoods: Sequence[Neighbourhood], shape: Hyperparameters, x: Floats, jacobian: Floats, coefficients: Floats
+) -> Expansion:
+    """The sum of the kernels of some geometries, with (geometries, 1 + 3N) coefficients of energy and gradient."""
+    pulls = np.einsum("ndc,nc->nd", jacobian, coefficients[:, 1:])
+    return [
+        (
+            near.pairs,
+            scaled(shape, near, x.shape[1]),
+            [(x[:, i.pairs], i.part * pulls[:, i.pairs], i.part * coefficients[:, 0]) for i in near.images],
+        )
+        for near in neighbourhoods
+    ]
 
 
 def evaluate(expansion: Expansion, x: Floats, jacobian: Floats) -> tuple[Floats, Floats]:

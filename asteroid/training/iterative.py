@@ -13,11 +13,11 @@ import scipy.linalg
 from asteroid.training.covariance import Floats
 
 TOLERANCE = 1e-3
-"""Norm of the residual relative to that of the labels. At 1e-6 the predicted forces of ethanol (600 pairs) and
-paracetamol (600 pairs) are more accurate by less than 1 %."""
+"""Norm of the residual relative to that of the labels. The forces of ethanol (600 pairs) have an error of 5.20 meV/Å at
+1e-3 and of 5.18 at 4e-4."""
 
 LARGEST_COUNT = 600
-"""Largest number of iterations; 20 to 350 are usual, the more the smaller the noise."""
+"""20 are usual for noise 1e-5, 180 for 1e-7."""
 
 
 def solve(

@@ -29,15 +29,17 @@ import scipy.linalg
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
 from asteroid.training.covariance import (
-    Expansion,
+    OFFSET_VARIANCE,
     Floats,
     Hyperparameters,
     Indices,
     Kind,
-    Neighbourhood,
+    covariances,
     evaluate,
+    expand,
     find_neighbourhoods,
     radial,
+    scaled,
 )
 from asteroid.training.dataset import LabelledFrame
 from asteroid.training.iterative import solve
@@ -51,15 +53,15 @@ DIRECT_NUMBERS = 9000
 Of more labels, the rest is added by :mod:`asteroid.training.iterative`: the time grows with the square."""
 
 MOST_NUMBERS = 30_000
-"""Largest number of them in any fit; more need much memory. 600 instead of 147 pairs of paracetamol (GFN2 to PBE) lower
-the error from 18.2 to 14.3 meV/Å, 600 instead of 321 of ethanol from 7.4 to 5.2."""
+"""Largest number of them in any fit; more need much memory. 490 instead of 147 pairs of paracetamol (GFN2 to PBE) lower
+the error from 18.2 to 14.6 meV/Å."""
 
 PRECONDITIONER_NUMBERS = 3000
 """Largest number of them in the preconditioner of an iterative fit."""
 
 ITERATIVE_NOISE = 1e-7
-"""Smallest noise of an iterative fit. With less it takes many times longer, for nothing: 300 pairs of ethanol, fitted
-directly, leave 7.75 meV/Å with 1e-7 and 7.67 with 1e-10."""
+"""Smallest noise of an iterative fit: 600 pairs of ethanol take 177 iterations, with 1e-8 419, with 1e-10 over 600.
+Little is lost: 300 pairs, fitted directly, leave 7.75 meV/Å with 1e-7 and 7.67 with 1e-10."""
 
 CHOICE_NUMBERS = (800, 1500)
 """Largest numbers of them for the choice of hyperparameters: in a comparison of all candidates, and of the best."""
@@ -85,9 +87,6 @@ NOISES = (1e-10, 1e-8, 1e-6, 1e-5, 1e-4)
 
 BATCH = 200
 """Number of configurations that are predicted together; more need much memory."""
-
-OFFSET_VARIANCE = 10.0
-"""Prior variance of a constant in the energy, relative to that of the energy, as levels differ by a constant."""
 
 
 class KernelModel:
@@ -231,11 +230,11 @@ class KernelModel:
         return scaled
 
     def _priors(self, frames: Sequence[LabelledFrame], shapes: Sequence[Hyperparameters]) -> Floats:
-        """See :meth:`_prior_covariances`; all shapes have the same reach and exponent."""
+        """See :func:`asteroid.training.covariance.covariances`; all shapes have the same reach and exponent."""
         self._weights = self._weights_for(shapes[0].exponent)
         self._neighbourhoods = find_neighbourhoods(self._distances, shapes[0].reach, self.permutations)
         self._known = self._describe([frame.configuration for frame in frames])
-        return self._prior_covariances(shapes, self._known, self._known)
+        return covariances(self._neighbourhoods, shapes, self._known, self._known)
 
     def _condition(self, frames: Sequence[LabelledFrame], hyperparameters: Hyperparameters, prior: Floats) -> None:
         """Solve for the coefficients of the labels."""
@@ -265,13 +264,17 @@ class KernelModel:
         mean, target = _centred(frames)
         first = min(self.direct_labels, max(1, PRECONDITIONER_NUMBERS // size))
         part = kept[kept < first * size]
-        (cross,) = self._prior_covariances([self.hyperparameters], (x, jacobian), (x[:first], jacobian[:first]))
+        (cross,) = covariances(
+            self._neighbourhoods, [self.hyperparameters], (x, jacobian), (x[:first], jacobian[:first])
+        )
         cross = cross[np.ix_(kept, part)]
         noise = max(1.0, ITERATIVE_NOISE / self.hyperparameters.noise) * self._noise[kept % size]
 
         def multiply(coefficients: Floats) -> Floats:
             whole = self._whole(coefficients, kept, len(frames))
-            energies, forces = evaluate(self._expand(x, jacobian, whole), x, jacobian)
+            energies, forces = evaluate(
+                expand(self._neighbourhoods, self.hyperparameters, x, jacobian, whole), x, jacobian
+            )
             energies += OFFSET_VARIANCE * whole[:, 0].sum()
             products = np.column_stack([energies, -forces.reshape(len(frames), -1)]).ravel()[kept]
             return products + noise * coefficients
@@ -279,7 +282,11 @@ class KernelModel:
         factor = np.tril(self._factor[0][: len(part), : len(part)])
         found = solve(multiply, target, noise, factor, cross)
         if found is None:
-            logger.warning("%d of %d pairs are learnt: all do not converge", self.direct_labels, len(frames))
+            logger.warning(
+                "only the first %d of %d pairs are used: the iterations did not converge",
+                self.direct_labels,
+                len(frames),
+            )
         else:
             self._set_coefficients(mean, x, jacobian, self._whole(found, kept, len(frames)))
 
@@ -299,19 +306,7 @@ class KernelModel:
     def _set_coefficients(self, mean: float, x: Floats, jacobian: Floats, coefficients: Floats) -> None:
         """Predict from these geometries."""
         self._constant = mean + OFFSET_VARIANCE * float(coefficients[:, 0].sum())
-        self._conditioned = self._expand(x, jacobian, coefficients)
-
-    def _expand(self, x: Floats, jacobian: Floats, coefficients: Floats) -> Expansion:
-        """The sum of the kernels of some geometries, with (geometries, 1 + 3N) coefficients of energy and gradient."""
-        pulls = np.einsum("ndc,nc->nd", jacobian, coefficients[:, 1:])
-        return [
-            (
-                near.pairs,
-                self._scaled(near, self.hyperparameters),
-                [(x[:, i.pairs], i.part * pulls[:, i.pairs], i.part * coefficients[:, 0]) for i in near.images],
-            )
-            for near in self._neighbourhoods
-        ]
+        self._conditioned = expand(self._neighbourhoods, self.hyperparameters, x, jacobian, coefficients)
 
     def _difference_covariances(self, configurations: Sequence[Configuration]) -> tuple[Floats, Floats]:
         """Prior variances of the difference of each energy from the mean of the learnt geometries, and covariances of
@@ -321,7 +316,7 @@ class KernelModel:
         shared = np.zeros((len(x), len(known), 1 + jacobian.shape[2]))
         shared[:, :, 0] = OFFSET_VARIANCE
         for near in self._neighbourhoods:
-            shape, here = self._scaled(near, self.hyperparameters), x[:, near.pairs]
+            shape, here = scaled(self.hyperparameters, near, x.shape[1]), x[:, near.pairs]
             for image in near.images:
                 prior += image.part * radial(shape, np.square(here - x[:, image.pairs]).sum(1))[0]
                 difference = here[:, None] - known[:, image.pairs]
@@ -351,55 +346,9 @@ class KernelModel:
         coefficients[size::size] = -1 / len(self._known[0])
         coefficients[size + self._kept] -= solved
         both = [np.concatenate(pair) for pair in zip(here, self._known, strict=True)]
-        expansion = self._expand(both[0], both[1], coefficients.reshape(-1, size))
+        expansion = expand(self._neighbourhoods, self.hyperparameters, both[0], both[1], coefficients.reshape(-1, size))
         covariance: Floats = self._scale * evaluate(expansion, *here)[1][0]
         return covariance
-
-    def _prior_covariances(
-        self, shapes: Sequence[Hyperparameters], first: tuple[Floats, Floats], second: tuple[Floats, Floats]
-    ) -> Floats:
-        """Covariances of (energy, gradient) of described geometries, without noise: (shapes, (1 + 3N) n, (1 + 3N) m).
-
-        Terms that depend only on the geometries take most of the time for a large molecule, and are shared by the
-        shapes.
-        """
-        (x, jacobian), (others, jacobian_there) = first, second
-        n, m, c = len(x), len(others), jacobian.shape[2]
-        totals = np.zeros((len(shapes), n, c + 1, m, c + 1))
-        totals[:, :, 0, :, 0] = OFFSET_VARIANCE
-        for near in self._neighbourhoods:
-            here, slopes = x[:, near.pairs], jacobian[:, near.pairs][:, :, near.coordinates]
-            rows = slopes.transpose(0, 2, 1).reshape(n * len(near.coordinates), -1)
-            scaled = [self._scaled(near, shape) for shape in shapes]
-            for image in near.images:
-                # In ascending order, so that the coordinates of the whole molecule are a slice.
-                coordinates = np.sort(image.coordinates)
-                y, permuted = others[:, image.pairs], jacobian_there[:, image.pairs][:, :, coordinates]
-                difference = here[:, None] - y[None]
-                squared = np.square(difference).sum(-1)
-                u = difference @ slopes  # (n, m, 3k): along the gradient of the first configuration
-                v = np.einsum("jid,jdc->ijc", difference.transpose(1, 0, 2), permuted, optimize=True)
-                products = rows @ permuted.transpose(1, 0, 2).reshape(len(image.pairs), -1)
-                products = products.reshape(n, len(near.coordinates), m, -1)
-                whole = len(coordinates) == c
-                here_and_there = np.ix_(np.arange(n), 1 + near.coordinates, np.arange(m), 1 + coordinates)
-                for total, shape in zip(totals, scaled, strict=True):
-                    k, a, b = (image.part * factor for factor in radial(shape, squared))
-                    hessian = products * a[:, None, :, None]
-                    hessian -= (b[..., None] * u).transpose(0, 2, 1)[..., None] * v[:, None]
-                    total[:, 0, :, 0] += k
-                    total[:, 0, :, 1 + coordinates] += (a[..., None] * v).transpose(2, 0, 1)
-                    total[:, 1 + near.coordinates, :, 0] -= (a[..., None] * u).transpose(2, 0, 1)
-                    if whole:
-                        total[:, 1:, :, 1:] += hessian
-                    else:
-                        total[here_and_there] += hessian
-        return totals.reshape(len(shapes), n * (c + 1), m * (c + 1))
-
-    def _scaled(self, near: Neighbourhood, shape: Hyperparameters) -> Hyperparameters:
-        """The shape with the length scale for the number of distances of a neighbourhood."""
-        part = len(near.pairs) / (len(self._numbers) * (len(self._numbers) - 1) / 2)
-        return dataclasses.replace(shape, length=shape.length * part**0.5)
 
     def _describe(self, configurations: Sequence[Configuration]) -> tuple[Floats, Floats]:
         """Weighted logarithms of the distances (n, pairs), and their derivatives (n, pairs, 3N) in 1/Å."""
