@@ -17,7 +17,7 @@ from asteroid.engines.pyscf.ab_initio import PLAIN, SETTINGS, THRESHOLDS, plain_
 from asteroid.engines.pyscf.mean_field import SCF_CYCLES, make_mean_field, solve
 from asteroid.engines.pyscf.plain import frozen_core
 from asteroid.errors import AsteroidError, LabelFailed, MissingDependencyError
-from asteroid.labelling.attempt import is_full, one_line
+from asteroid.labelling.attempt import is_machine_fault, one_line
 from asteroid.levels import LevelOfTheory
 from asteroid.store.records import FreeAtom
 from asteroid.units import HARTREE
@@ -74,7 +74,7 @@ def free_atom(level: LevelOfTheory, number: int, engine: str | None = None) -> F
         except AsteroidError as error:
             reason = str(error)
         except Exception as error:
-            if is_full(error):
+            if is_machine_fault(error):
                 raise
             # The programs raise anything, as for labels. Training has a fallback for a missing atom.
             reason = one_line(f"{type(error).__name__}: {error}")

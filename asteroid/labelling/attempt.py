@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,8 +27,6 @@ PROCESS_STATUS = Path("/proc/self/status")
 
 REASON_LENGTH = 300
 """Characters of a reason that are kept."""
-
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
 
 
 class _Computation(NamedTuple):
@@ -64,7 +62,7 @@ def label_table(
         Rows of :data:`~asteroid.store.rows.LABEL_SCHEMA`, in the order of the frames.
 
     Raises:
-        OSError: when a scratch file cannot be written, which does not concern a frame either.
+        OSError, ImportError: when a file cannot be read or written, or a module is gone: a fault of the machine.
     """
     computations = []
     for row, configuration in enumerate(list(table_to_configurations(frames))):
@@ -93,7 +91,7 @@ def _compute(
         limit = "" if memory_limit is None else f"the memory limit of {memory_limit:g} MiB is reached: "
         reason = one_line(f"{limit}{error or 'out of memory'}")
     except Exception as error:
-        if is_full(error):
+        if is_machine_fault(error):
             raise
         # The programs raise anything from LinAlgError to KeyError; the campaign continues.
         reason = one_line(f"{type(error).__name__}: {error}")
@@ -145,10 +143,10 @@ def failed_attempt(labeller: Labeller, frame_id: str, reason: str, *, wall_secon
     )
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether the error is a full or broken disk, or too many open files."""
-    # HDF5 gives the system's error only in its message.
-    return isinstance(error, OSError) and (error.errno in _FULL or "No space left" in str(error))
+def is_machine_fault(error: BaseException) -> bool:
+    """Whether the error concerns the machine, not a frame: a full disk, files or programs that are gone."""
+    # The system may refuse memory in this form, which another frame may not need.
+    return isinstance(error, OSError | ImportError) and getattr(error, "errno", None) != errno.ENOMEM
 
 
 def one_line(text: str) -> str:

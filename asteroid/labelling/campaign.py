@@ -77,7 +77,7 @@ def run_campaign(
             writes the finished attempts and ends.
 
     Raises:
-        AsteroidError: when workers cannot be started or cannot write temporary files, or when this run has lost its
+        AsteroidError: when workers cannot be started or cannot go on on this machine, or when this run has lost its
             lock to another one.
         StoreError: when the store cannot be written; labels not yet written are lost.
     """

@@ -56,7 +56,7 @@ def label_frames(
         make: makes the labeller, in each worker; it must be picklable.
 
     Raises:
-        AsteroidError: when workers cannot be started or cannot write temporary files.
+        AsteroidError: when workers cannot be started or cannot go on on this machine.
     """
     if not frames.num_rows:
         return

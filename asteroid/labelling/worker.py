@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from asteroid.engines import Labeller, process_kind
 from asteroid.errors import AsteroidError
-from asteroid.labelling.attempt import PROCESS_STATUS, is_full, label_table, one_line
+from asteroid.labelling.attempt import PROCESS_STATUS, label_table, one_line
 from asteroid.labelling.wire import pack, unpack
 from asteroid.processes import CleanContext, die_with_starting_thread
 
@@ -147,10 +147,9 @@ def _serve(connection: Connection, clock: Any, job: Job) -> None:
         pass
     except AsteroidError as error:
         connection.send(error)
-    except OSError as error:
-        if not is_full(error):
-            raise
-        connection.send(AsteroidError(f"labelling cannot write its temporary files: {one_line(str(error))}"))
+    except (ImportError, OSError) as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        connection.send(AsteroidError(f"labelling cannot go on on this machine: {reason}"))
 
 
 class _WithoutPandas(MetaPathFinder):

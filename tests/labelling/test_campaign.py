@@ -139,9 +139,13 @@ def test_workers_that_are_told_to_end_end_the_campaign(tmp_path):
         troubled("be_told_to_end", tmp_path)
 
 
-def test_a_full_scratch_disk_ends_the_campaign_and_condemns_no_frame(tmp_path):
-    with pytest.raises(AsteroidError, match=r"cannot write its temporary files: .*No space left on device.*eri.h5"):
-        troubled("fill_the_disk", tmp_path)
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [("fill_the_disk", "No space left on device.*eri.h5"), ("lose_the_programs_files", "No such file.*cc-pvdz.dat")],
+)
+def test_a_fault_of_the_machine_ends_the_campaign_and_condemns_no_frame(tmp_path, trouble, reason):
+    with pytest.raises(AsteroidError, match=rf"cannot go on on this machine: .*{reason}"):
+        troubled(trouble, tmp_path)
 
 
 def test_a_program_that_cannot_be_loaded_ends_the_campaign(tmp_path):

@@ -112,6 +112,10 @@ def fill_the_disk(_notes: Path) -> None:
     raise OSError(28, "No space left on device", "/scratch/eri.h5")
 
 
+def lose_the_programs_files(_notes: Path) -> None:
+    raise FileNotFoundError(2, "No such file or directory", "/programs/basis/cc-pvdz.dat")
+
+
 def describe_the_process(_notes: Path) -> None:
     """What a labelling worker has in memory, the threads it was told to use, and those it has."""
     import pyscf  # noqa: F401
