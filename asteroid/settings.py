@@ -147,6 +147,9 @@ class TrainingSettings(Settings):
 
     Required by ``foundation``; some strategies always start from random weights."""
     pretrain_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 5000
+    warm_restarts: Annotated[int, Field(ge=0, le=8)] = 1
+    """Largest number of further pretrainings of ``corrected``, each at half the learning rate of the one before. They
+    follow while the held-out error of the model is more than a tenth above that of its corrected labels."""
     finetune_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 1000
     correction_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 2500
     """Steps of the network that ``corrected`` combines with its kernel if the kernel is not nearly exact."""

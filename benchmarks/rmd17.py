@@ -7,15 +7,26 @@ FOLDER has the files of revised MD17 (Christensen and von Lilienfeld, arXiv 2007
 held-out frames are counted as labels. The cheap level labels the geometries of the training file. It runs ``asteroid
 compare`` for each molecule, so it goes on after an interruption, and leaves its page for each. The published errors are
 those of Batatia et al., arXiv 2206.07697, Table 2, from 50 labels; MACE there has 256 channels and L = 3.
+
+With a chain of levels, such as ``training: {ladder: [df-pbe/def2-svp]}`` and ``budget: {ladder: 120}`` in the manifest,
+the frames of the seed are labelled at these levels first. Give one seed, and each seed its own folder: a model learns
+from all labels in between that its store has.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+
+from asteroid.comparison.plan import frames_by_split, in_drawn_order
+from asteroid.labelling.campaign import run_campaign
+from asteroid.manifest import load_manifest
+from asteroid.store import Store
+from asteroid.store.rows import core_seconds
 
 PUBLISHED = {
     "ethanol": (32.6, 40.2),
@@ -55,6 +66,17 @@ def asteroid(*arguments: str | Path) -> None:
     subprocess.run([sys.executable, "-m", "asteroid.cli", *map(str, arguments)], check=True)
 
 
+def label_between(store: Store, molecule: str, manifest: Path, seed: int) -> None:
+    """Labels at the intermediate levels of a manifest; the accurate training frames of the seed come first."""
+    (settings,) = [each for each in load_manifest(manifest).molecules if each.name == molecule]
+    frames = in_drawn_order(frames_by_split(store, molecule)["train"], seed)
+    for level, count in settings.ladder_labels.items():
+        store.select(molecule, level, frames[:count], name=f"ladder-{count}", criterion="drawn")
+        run_campaign(store, molecule, level, workers=len(os.sched_getaffinity(0)))
+        seconds = core_seconds(store.attempts(molecule, level))
+        print(f"{molecule}: {count} labels at {level}, {np.median(seconds):.2f} core-seconds each (median)", flush=True)
+
+
 def compare(molecule: str, options: argparse.Namespace) -> list[dict[str, float]]:
     """Results of all strategies, numbers of labels and seeds for one molecule."""
     folder: Path = options.out
@@ -69,6 +91,8 @@ def compare(molecule: str, options: argparse.Namespace) -> list[dict[str, float]
         convert(source, converted, frames)
         where = ("--molecule", molecule, "--store", store, "--level", LEVEL, "--split", split)
         asteroid("import", converted, *where, "--energy-unit", "kcal/mol")
+    if options.manifest:
+        label_between(Store(str(store)), molecule, options.manifest, options.seeds[0])
     result = folder / f"{molecule}.json"
     lists = {"--n-accurate": options.labels, "--seeds": options.seeds, "--variants": options.variants}
     asteroid(

@@ -84,7 +84,8 @@ def test_quoting_writes_nothing_and_counts_what_the_manifest_asks_for(water, bef
         ("multihead", 1200),
         ("foundation", 1200),
         ("weighted", 3 * 600 + 600),
-        ("corrected", 1200 + 50),
+        # … and a correction's network and one warm restart come on top.
+        ("corrected", 1200 + 50 + 400),
     ],
 )
 def test_each_strategy_is_quoted_the_steps_that_it_takes(strategy, steps):

@@ -250,7 +250,11 @@ def count_training(store: Store, model: MoleculeSettings, atoms: int) -> Trainin
         found += [] if _has_baseline(store, model) else baseline
         found += [] if strategy.is_baseline else strategy.phases(training)
     if rounds_of is not None:
-        later = training_settings(model, start="the model of the round before") if trains_on(model) else training
+        later = training
+        if trains_on(model):
+            # A model that starts from another has no warm restarts.
+            later = training_settings(model, start="the model of the round before")
+            later = later.model_copy(update={"warm_restarts": 0})
         # The baseline is trained for each certificate, and as a teacher in each round.
         each = [*(baseline if strategy.needs_teacher else []), *strategy.phases(later)]
         again = baseline * (2 if model.validation.curve else 1) * _further_certificates(store, model)

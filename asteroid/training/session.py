@@ -94,6 +94,11 @@ class Session:
         self._valid = self._to_graphs(accurate_valid, {0: self._accurate_references})
         self._state = self._load()
 
+    @property
+    def starts_from_model(self) -> bool:
+        """Whether :meth:`new_model` copies a model."""
+        return self._start is not None
+
     def new_model(self, frames: Sequence[LabelledFrame]) -> torch.nn.Module:
         """A model to be fitted to these frames: a copy of the starting model, or one with random weights.
 

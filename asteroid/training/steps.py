@@ -35,6 +35,10 @@ expense of the forces. From GFN2 to CCSD(T) of formaldehyde, the force error is 
 8 labels with forces."""
 
 
+RESTART_RATE = 0.5
+"""Factor on the learning rate of each warm restart."""
+
+
 def alone(settings: TrainingSettings) -> Phase:
     """Training on accurate labels alone, from random weights."""
     return Phase("scratch", settings.steps_alone, settings.finetune_batch_size, accurate=True)
@@ -48,6 +52,13 @@ def correcting(settings: TrainingSettings) -> Phase:
 def pretraining(settings: TrainingSettings, *, accurate: bool = False) -> Phase:
     """Training on many labels; ``accurate`` if they are corrected to the accurate level."""
     return Phase("pretrain", settings.pretrain_steps, settings.batch_size, accurate=accurate)
+
+
+def restarts(settings: TrainingSettings) -> list[Phase]:
+    """Warm restarts of a pretraining on corrected labels (Loshchilov and Hutter, arXiv 1608.03983)."""
+    first = pretraining(settings, accurate=True)
+    names = [f"{first.name}-{number + 2}" for number in range(settings.warm_restarts)]
+    return [dataclasses.replace(first, name=name, optional=True) for name in names]
 
 
 def finetuning(settings: TrainingSettings, *, steps: int | None = None) -> Phase:
@@ -68,6 +79,23 @@ def pretrain(
     model = session.new_model(frames)
     session.fit(pretraining(settings, accurate=accurate), model, frames, learning_rate=settings.learning_rate)
     return model
+
+
+def restart(
+    problem: Problem, session: Session, model: torch.nn.Module, frames: Sequence[LabelledFrame], *, above: float
+) -> None:
+    """Pretrain a model further, in place, while its held-out force error is above a limit; see :func:`restarts`.
+
+    Args:
+        above: eV/Å.
+    """
+    rate = problem.settings.learning_rate
+    error = session.results[pretraining(problem.settings).name].held_out.force_mae
+    for phase in restarts(problem.settings):
+        if error is None or error <= above:
+            return
+        rate *= RESTART_RATE
+        error = session.fit(phase, model, frames, learning_rate=rate).held_out.force_mae
 
 
 def finetune(problem: Problem, session: Session, model: torch.nn.Module, *, steps: int | None = None) -> None:

@@ -25,8 +25,10 @@ from asteroid.training.held_out import HeldOut
 from asteroid.training.kernel import KernelModel
 from asteroid.training.objectives import LabelLoss, Model, Tensors
 from asteroid.training.predict import predict
+from asteroid.training.problem import Problem
 from asteroid.training.run import load_model
 from asteroid.training.session import Session
+from asteroid.training.steps import pretrain, restart
 from asteroid.training.strategies.delta import differences
 from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings, train_model
 
@@ -232,6 +234,42 @@ def test_a_blend_is_no_worse_on_held_out_frames_than_its_kernel(water: Labels, t
     # The network alone knows the level of the differences, tens of eV above that of the labels.
     energies, _ = predict(mixed.network, [frame.configuration for frame in train])
     assert np.abs(energies - [frame.energy for frame in train]).max() < 1.0
+
+
+def test_a_model_is_pretrained_further_while_its_held_out_error_is_above_the_limit(
+    water: Labels, tmp_path: Path
+) -> None:
+    train, held_out = water.accurate[:20], water.accurate[20:26]
+    problem = Problem(train, held_out, [], tiny_settings(warm_restarts=2))
+    keeper = StoredCheckpoints(Store(tmp_path / "store"), "checkpoints/water/m")
+    session = Session(problem.settings, train, held_out, [1, 8], checkpoints=keeper)
+    model = pretrain(problem, session, train, accurate=True)
+    reached = session.results["pretrain"].held_out.force_mae
+    assert reached is not None
+    restart(problem, session, model, train, above=reached)
+    assert list(session.results) == ["pretrain"]
+    restart(problem, session, model, train, above=0.0)
+    assert list(session.results) == ["pretrain", "pretrain-2", "pretrain-3"]
+    errors = [result.held_out.force_mae for result in session.results.values()]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_a_model_that_is_worse_than_its_corrected_labels_is_pretrained_further_unless_it_started_from_another(
+    water: Labels, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    ids = fill(store, water)
+    data = {"train_ids": ids[:8], "valid_ids": ids[8:12], "cheap_ids": ids[:8] + ids[12:]}
+    levels = {"cheap": CHEAP, "accurate": ACCURATE}
+
+    def trained(start: str | None = None) -> Card:
+        return train_model(
+            store, "water", **levels, strategy="corrected", settings=tiny_settings(), start=start, **data
+        )
+
+    card = trained()
+    assert "pretrain-2" in card.seconds
+    assert "pretrain-2" not in trained(start=card.model_id).seconds
 
 
 class Witness:

@@ -13,12 +13,24 @@ from typing import TYPE_CHECKING
 
 from asteroid.strategies import CHEAP_LABELS, StrategyDefinition
 from asteroid.training.problem import Problem, Trained
-from asteroid.training.steps import READS_PRETRAINED, correcting, finetune, finetuning, pretrain, pretraining
+from asteroid.training.steps import (
+    READS_PRETRAINED,
+    correcting,
+    finetune,
+    finetuning,
+    pretrain,
+    pretraining,
+    restart,
+    restarts,
+)
 
 if TYPE_CHECKING:
     from asteroid.training.session import Session
 
 logger = logging.getLogger(__name__)
+
+ADDED = 1.1
+"""Held-out error of a model, relative to that of its corrected labels, up to which it is not pretrained further."""
 
 
 def corrected(problem: Problem, session: Session) -> Trained:
@@ -41,10 +53,13 @@ def corrected(problem: Problem, session: Session) -> Trained:
     if not problem.ladder:
         add_network(session, {name: found for name, found in molecules.items() if name not in alone})
     found = [molecule.labels() for molecule in molecules.values()]
-    model = pretrain(problem, session, [frame for one in found for frame in one.frames], accurate=True)
-    finetune(problem, session, model)
     broken, faded = (sum(getattr(one, count) for one in found) for count in ("broken", "faded"))
     summary = replace(describe(molecules, alone), seconds=seconds, broken=broken, faded=faded)
+    frames = [frame for one in found for frame in one.frames]
+    model = pretrain(problem, session, frames, accurate=True)
+    if summary.valid_force_mae is not None and not session.starts_from_model:
+        restart(problem, session, model, frames, above=ADDED * summary.valid_force_mae)
+    finetune(problem, session, model)
     return Trained(model, correction=summary)
 
 
@@ -55,12 +70,17 @@ STRATEGY = StrategyDefinition(
     how="pretrained on {labels} of {cheap}, each corrected by what the frames with both labels teach",
     aid=CHEAP_LABELS,
     recipe=corrected,
-    phases=lambda settings: [correcting(settings), pretraining(settings, accurate=True), finetuning(settings)],
+    phases=lambda settings: [
+        correcting(settings),
+        pretraining(settings, accurate=True),
+        *restarts(settings),
+        finetuning(settings),
+    ],
     # One per difference, and one of the accurate labels alone.
     kernels=lambda settings: len(settings.ladder) + 2,
     needs_cheap=True,
     needs_cheap_forces="moves cheap forces to the accurate level",
     needs_paired=True,
-    reads=READS | {"ladder", "correction_steps"},
+    reads=READS | {"ladder", "correction_steps", "warm_restarts"},
     alone="distilled",
 )
