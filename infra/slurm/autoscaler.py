@@ -1,8 +1,9 @@
 """Slurm jobs for Prefect's work pools: submits as many pilots as there are flow runs, up to ``max_jobs`` of each pool.
 
 ``python -m infra.slurm.autoscaler``, where ``sbatch`` works and ``PREFECT_API_URL`` can be reached. A pilot is
-``worker.sbatch``: a worker that takes one flow run after another, and ends by itself when idle. Prefect's server and
-Slurm have all the state, so the autoscaler may be stopped and started at any time; pilots go on without it.
+``worker.sbatch``: a worker that takes one flow run after another, and ends by itself when idle. A flow run whose job is
+gone becomes Crashed, so that the parent submits it again. Prefect's server and Slurm have all the state, so the
+autoscaler may be stopped and started at any time; pilots go on without it.
 """
 
 import argparse
@@ -15,12 +16,14 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas import filters
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectException
+from prefect.states import Crashed
 
 from asteroid.errors import AsteroidError
 from infra.deploy import pilot_pools
@@ -31,7 +34,7 @@ from infra.slurm.pools import FILE, read_pools
 log = logging.getLogger("infra.slurm.autoscaler")
 
 PAGE = 200
-"""Largest number of workers that the server lists at once."""
+"""Largest number of flow runs or workers that the server lists at once."""
 SCRIPT = Path(__file__).resolve().parent / "worker.sbatch"
 
 
@@ -49,19 +52,32 @@ async def read_queue(client: PrefectClient, pool: str) -> Queue:
         ),
         next_scheduled_start_time=filters.FlowRunFilterNextScheduledStartTime(before_=soon),
     )
+    here = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[pool]))
+    found = await client.read_work_pool(pool)
+    workers = await _workers(client, here)
+    runs = len(workers)
+    if not found.is_paused:
+        runs += await client.count_flow_runs(flow_run_filter=due, work_pool_filter=here)
+    if found.concurrency_limit is not None:
+        runs = min(runs, found.concurrency_limit)
+    return Queue(runs, workers, await _silence(client, pool))
+
+
+async def _workers(client: PrefectClient, pool: filters.WorkPoolFilter) -> dict[str, str]:
+    """Worker of each flow run under way, by the run's id."""
     under_way = filters.FlowRunFilter(
         state=filters.FlowRunFilterState(
             type=filters.FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
         )
     )
-    here = filters.WorkPoolFilter(name=filters.WorkPoolFilterName(any_=[pool]))
-    found = await client.read_work_pool(pool)
-    runs = await client.count_flow_runs(flow_run_filter=under_way, work_pool_filter=here)
-    if not found.is_paused:
-        runs += await client.count_flow_runs(flow_run_filter=due, work_pool_filter=here)
-    if found.concurrency_limit is not None:
-        runs = min(runs, found.concurrency_limit)
-    return Queue(runs, await _silence(client, pool))
+    workers: dict[str, str] = {}
+    while True:
+        page = await client.read_flow_runs(
+            flow_run_filter=under_way, work_pool_filter=pool, limit=PAGE, offset=len(workers)
+        )
+        workers |= {str(run.id): str(run.labels.get("prefect.worker.name", "")) for run in page}
+        if len(page) < PAGE:
+            return workers
 
 
 async def _silence(client: PrefectClient, pool: str) -> dict[str, float]:
@@ -101,12 +117,17 @@ async def turn(pools: Sequence[Pool], client: PrefectClient, api: str, logs: Pat
     Raises:
         SlurmError: when Slurm does not answer; the next turn tries again.
     """
-    jobs = parse_jobs(await asyncio.to_thread(slurm, "squeue", "--me", "--noheader", "--format=%i|%T|%M|%j"))
-    for pool in pools:
+    queues = [await read_queue(client, pool.name) for pool in pools]
+    jobs = parse_jobs(await asyncio.to_thread(slurm, "squeue", "--me", "--noheader", "--format=%A|%T|%M|%j"))
+    for pool, queue in zip(pools, queues, strict=True):
         name = pool.name
         own = [job for job in jobs if job.name == job_name(name, api)]
-        queue = await read_queue(client, name)
-        decision = pool.decide(queue, own, now, heard)
+        others = [job.id for job in jobs if job.name != job_name(name, api)]
+        decision = pool.decide(queue, own, others, now, heard)
+        for run in decision.crash:
+            log.info("%s: flow run %s is lost with its job", name, run)
+            message = f"The Slurm job of its worker {queue.workers[run]} is gone."
+            await client.set_flow_run_state(UUID(run), Crashed(message=message))
         if decision.cancel:
             log.info("%s: cancelling %s", name, ", ".join(decision.cancel))
             await asyncio.to_thread(slurm, "scancel", *decision.cancel)

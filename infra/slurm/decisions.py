@@ -5,7 +5,8 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ START_SECONDS = 600.0
 """Longest time from the start of a job to the first heartbeat of its worker, with modules and containers."""
 LONGEST_PAUSE = 600.0
 """s between submissions to a pool whose pilots end early or are refused."""
+USER = str(os.getuid())
 WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "RESV_DEL_HOLD"})
 ALIVE = WAITING | {"RUNNING", "SUSPENDED", "STOPPED"}
 """States of jobs that will take or are taking flow runs; COMPLETING ones do not."""
@@ -38,18 +40,23 @@ class Job:
 
 @dataclass(frozen=True)
 class Queue:
-    """A work pool: flow runs that are due or under way, and seconds since the last heartbeat of each worker."""
+    """A work pool, as Prefect's server knows it."""
 
     runs: int
+    """Flow runs that are due or under way."""
+    workers: Mapping[str, str] = field(default_factory=dict)
+    """Name of the worker of each flow run that is under way, by the flow run's id."""
     silence: Mapping[str, float] = field(default_factory=dict)
+    """Seconds since the last heartbeat of each worker."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Number of pilots to submit, and ids of jobs to cancel."""
+    """Number of pilots to submit, ids of jobs to cancel, and ids of flow runs that are lost with their job."""
 
     submit: int = 0
     cancel: tuple[str, ...] = ()
+    crash: tuple[str, ...] = ()
 
 
 @dataclass
@@ -66,11 +73,13 @@ class Pool:
     _ages: dict[str, float] = field(default_factory=dict)
     """Seconds since the start of each pilot, at the last turn."""
 
-    def decide(self, queue: Queue, jobs: Sequence[Job], now: float, heard: float) -> Decision:
-        """What to submit and to cancel.
+    def decide(self, queue: Queue, jobs: Sequence[Job], others: Collection[str], now: float, heard: float) -> Decision:
+        """What to submit, to cancel and to mark as Crashed.
 
         Args:
-            jobs: of this pool.
+            queue: read before the jobs, so that a flow run whose job is not among them is lost.
+            jobs: pilots of this pool.
+            others: ids of all other jobs of this user, which may be workers that were submitted by hand.
             now: of a clock that never goes back, s.
             heard: how long the server has answered without interruption, s. Workers that could not send heartbeats to
                 it are not silent.
@@ -83,11 +92,14 @@ class Pool:
         unwanted: list[str] = []
         if now - self.wanted >= self.settings.idle:
             unwanted = [job.id for job in alive if job.state in WAITING]
+        there = {*others, *(job.id for job in jobs if job.id not in lost)}
+        crash = [run for run, worker in queue.workers.items() if (job := job_of(worker)) and job not in there]
+        # The parent submits a crashed run again.
         missing = min(queue.runs, self.settings.max_jobs) - len(alive)
         submit = max(0, missing) if now >= self.paused_until else 0
         for job in (*lost, *unwanted):
             self._ages.pop(job, None)
-        return Decision(submit, (*lost, *unwanted))
+        return Decision(submit, (*lost, *unwanted), tuple(crash))
 
     def pause(self, now: float, reason: str) -> None:
         """Submit nothing for a while, longer with each call in a row."""
@@ -108,9 +120,20 @@ class Pool:
 
 
 def _is_lost(job: Job, silence: Mapping[str, float], heard: float) -> bool:
-    limit = SILENT_SECONDS if f"slurm-{job.id}" in silence else START_SECONDS
-    silent = min(silence.get(f"slurm-{job.id}", math.inf), job.seconds)
-    return min(silent, heard) >= limit
+    name = worker_name(job.id)
+    limit = SILENT_SECONDS if name in silence else START_SECONDS
+    return min(silence.get(name, math.inf), job.seconds, heard) >= limit
+
+
+def worker_name(job: str) -> str:
+    """Name of the worker in a job, as in ``worker.sbatch``, with the user, whose jobs alone are in the queue."""
+    return f"slurm-{USER}-{job}"
+
+
+def job_of(worker: str) -> str | None:
+    """Id of a worker's job; None for a worker outside Slurm, or of another user."""
+    prefix, _, job = worker.rpartition("-")
+    return job if prefix == f"slurm-{USER}" else None
 
 
 def job_name(pool: str, api: str) -> str:
