@@ -1,4 +1,4 @@
-"""Work pools, deployments and the automation for lost runs, on the server at ``PREFECT_API_URL``.
+"""Work pools, deployments and the automations for lost runs, on the server at ``PREFECT_API_URL``.
 
 ``python -m infra.deploy process`` creates process pools, whose workers run flows on their own machine. ``slurm`` does
 the same for workers in Slurm jobs, and checks ``infra/slurm/pools.yaml``. ``kubernetes`` creates Kubernetes pools from
@@ -77,7 +77,7 @@ def _run(*command: str) -> None:
 
 
 def main() -> None:
-    """Create the pools, the deployments and the automation."""
+    """Create the pools, the deployments and the automations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("process", "slurm", "kubernetes"))
     kind = parser.parse_args().kind

@@ -31,6 +31,7 @@ class Faults:
         self._dice = random.Random(seed)
         self._next = [KINDS[number % len(KINDS)] for number in range(most)]
         self._hits: Counter[str] = Counter()
+        """Crashed flow runs of each step."""
         self._doomed: set[str] = set()
         """Jobs whose walltime was shortened."""
         self._drained: dict[str, float] = {}
@@ -67,6 +68,8 @@ class Faults:
 
     def _victims(self) -> dict[str, str]:
         """Name of the flow run of each running pilot that has one and may lose it."""
+        known = self._site.ask("flow_runs/filter", {"limit": 200})
+        self._hits = Counter(run["name"] for run in known if run["state_type"] == "CRASHED")
         found = {}
         for job in self._cluster.running():
             runs = [pid for pid in processes_with(f"SLURM_JOB_ID={job}") if "prefect.engine" in command_of(pid)]
@@ -85,7 +88,6 @@ class Faults:
         if not victims:
             return None
         job = self._dice.choice(labelling or list(victims))
-        self._hits[victims[job]] += 1
         self.in_flight[kind] += 1
         return job
 
@@ -132,7 +134,6 @@ class Faults:
             return None
         node = self._dice.choice(sorted(nodes))
         lost = [victims[job] for job in victims if where[job] == node]
-        self._hits.update(lost)
         self.in_flight["node lost"] += 1
         self._cluster.lose_node(node)
         self._cluster.start_node(node)

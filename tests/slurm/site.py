@@ -77,6 +77,15 @@ class Site:
             *("--pools", str(self.folder / "pools.yaml"), "--logs", logs),
         )
 
+    def prefect(self, *arguments: str) -> None:
+        """Call Prefect's command line.
+
+        Raises:
+            CalledProcessError: when it fails.
+        """
+        command = [PREFECT, "--no-prompt", *arguments]
+        subprocess.run(command, cwd=ROOT, env=self.environment, check=True, capture_output=True, timeout=PATIENCE)
+
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Answer of the server's API to a POST request, or to a GET request without a body."""
         token = base64.b64encode(self.environment["PREFECT_API_AUTH_STRING"].encode()).decode()
