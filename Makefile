@@ -17,8 +17,11 @@ PIP := $(BIN)/pip install -qq --no-compile -c constraints.txt $(if $(TORCH_INDEX
 # pip compiles on one core, and tests of other projects as well: that is half of its time.
 COMPILE := $(BIN)/python -m compileall -q -j 0 -x 'site-packages/.*/tests?/' $(VENV)/lib >/dev/null 2>&1 || true
 
+# Debian's packages of a scheduler.
+SLURM := slurmctld slurmd slurm-client munge
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint proofs chaos images-test up down bench clean
+.PHONY: help install demo test test-all lint proofs chaos images-test slurm-test up down bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
@@ -57,7 +60,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-
 test: lint  ## lint, then every test that takes seconds
 	@$(PYTEST)
 
-test-all: test  ## then the tests that take minutes: kills of servers, large basis sets, trainings to known answers
+test-all: test  ## then the tests that take minutes: kills of servers, large basis sets, trainings to known answers, Slurm where it is installed
 	@$(PYTEST) -m long
 
 proofs: $(VENV)/.installed-dev  ## every label method and form of score matching against known answers, those that take minutes included
@@ -70,6 +73,11 @@ chaos: $(VENV)/.installed-dev  ## a hundred kills of label workers, shards, pipe
 
 images-test: $(VENV)/.installed  ## build the container images and run pipelines in them (root and buildah; half an hour)
 	@$(BIN)/python -m infra.images.test
+
+slurm-test: $(VENV)/.installed-dev  ## pipelines on a real Slurm cluster of two nodes, with twenty faults (root and Debian; half an hour)
+	@{ command -v slurmctld && command -v slurmd && command -v sbatch; } >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -qq --no-install-recommends $(SLURM) >/dev/null; } \
+		|| { echo "slurm-test needs Slurm; as root, run: apt-get install $(SLURM)"; exit 1; }
+	@$(BIN)/python -m pytest -s -m long tests/slurm
 
 up: $(VENV)/.installed  ## a local Prefect server on 127.0.0.1:4200, work pools, deployments and workers
 	@$(BIN)/python -m infra.local up

@@ -1,8 +1,8 @@
-"""Work pools, deployments and the automation for lost runs, on the server at ``PREFECT_API_URL``.
+"""Work pools, deployments and the automations for lost runs, on the server at ``PREFECT_API_URL``.
 
-``python -m infra.deploy process`` creates process pools, whose workers run flows on their own machine: one host, or
-Slurm. ``python -m infra.deploy kubernetes`` creates Kubernetes pools from the templates in ``infra/pools/``. The pools
-are those of ``prefect.yaml``. A second call updates everything.
+``python -m infra.deploy process`` creates process pools, whose workers run flows on their own machine. ``slurm`` does
+the same for workers in Slurm jobs, and checks ``infra/slurm/pools.yaml``. ``kubernetes`` creates Kubernetes pools from
+the templates in ``infra/pools/``. The pools are those of ``prefect.yaml``. A second call updates everything.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from asteroid.errors import AsteroidError
+
 HOME = Path(__file__).resolve().parent.parent
 POOLS = Path(__file__).resolve().parent / "pools"
 
@@ -25,6 +27,11 @@ def pool_names() -> list[str]:
     """Names of the work pools in ``prefect.yaml``."""
     content = yaml.safe_load((HOME / "prefect.yaml").read_text())
     return sorted({deployment["work_pool"]["name"] for deployment in content["deployments"]})
+
+
+def pilot_pools() -> list[str]:
+    """Work pools whose workers may run in Slurm jobs: all but the parent's, which must outlive a walltime."""
+    return [name for name in pool_names() if name != "orchestrator"]
 
 
 def kubernetes_template(pool: str) -> dict[str, Any]:
@@ -70,14 +77,34 @@ def _run(*command: str) -> None:
 
 
 def main() -> None:
-    """Create the pools, the deployments and the automation."""
+    """Create the pools, the deployments and the automations."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=("process", "kubernetes"))
+    parser.add_argument("kind", choices=("process", "slurm", "kubernetes"))
     kind = parser.parse_args().kind
+    if kind == "slurm":
+        check_pilots()
     for name in pool_names():
-        create_pool(name, kind)
+        create_pool(name, "process" if kind == "slurm" else kind)
     _prefect("deploy", "--all")
-    _run(sys.executable, "-m", "infra.lost_runs")
+    _run(sys.executable, "-m", "infra.lost_runs", kind)
+
+
+def check_pilots() -> None:
+    """Read ``infra/slurm/pools.yaml`` before anything is created, and name the pools without pilots.
+
+    Raises:
+        SystemExit: with one line for each problem of the file.
+    """
+    # Not at the top: images have no Slurm, and not this folder.
+    from infra.slurm.pools import FILE, read_pools
+
+    try:
+        pilots = read_pools(FILE, pilot_pools())
+    except AsteroidError as error:
+        sys.exit(str(error))
+    for name in pilot_pools():
+        if name not in pilots:
+            print(f"{FILE.relative_to(HOME)}: no entry for {name}: start its workers yourself")
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def up() -> None:
     # So that `prefect`, called in this folder, uses this server.
     settings = f'[api]\nurl = "{API}"\nauth_string = "{auth_string()}"\n'
     _write_secret(PREFECT_TOML, f"# Written by `make up`, removed by `make down`.\n{settings}")
-    print("creating work pools, deployments and the automation for lost runs …", flush=True)
+    print("creating work pools, deployments and the automations for lost runs …", flush=True)
     deploy = [sys.executable, "-m", "infra.deploy", "process"]
     result = subprocess.run(deploy, cwd=HOME, env=environment(), capture_output=True, text=True)
     if result.returncode:

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from flows import doctor
 from infra import local
 from infra.deploy import kubernetes_template, pool_names
 from infra.images.test import MANIFEST
+from infra.slurm.decisions import worker_name
 from tests.image_packages import extras, modules
 
 HOME = Path(__file__).resolve().parent.parent
@@ -162,6 +164,11 @@ def test_slurm_script_is_valid_bash_and_says_what_is_missing() -> None:
     assert "ASTEROID_HOME: the folder of asteroid" in result.stderr
 
 
+def test_slurm_workers_have_the_names_that_the_autoscaler_looks_for() -> None:
+    name = worker_name("17").replace(str(os.getuid()), "$UID").replace("17", "$SLURM_JOB_ID")
+    assert f"name={name}\n" in (HOME / "infra/slurm/worker.sbatch").read_text()
+
+
 def test_lost_run_automation_waits_longer_than_three_heartbeats() -> None:
     from infra.lost_runs import SILENCE
 
@@ -173,4 +180,4 @@ def test_lost_run_automation_waits_longer_than_three_heartbeats() -> None:
 def test_deploy_command_explains_itself() -> None:
     result = subprocess.run([sys.executable, "-m", "infra.deploy", "--help"], cwd=HOME, capture_output=True, text=True)
     assert result.returncode == 0
-    assert "kubernetes" in result.stdout
+    assert all(kind in result.stdout for kind in ("process", "slurm", "kubernetes"))
