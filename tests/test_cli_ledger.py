@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from asteroid.configuration import Frame, Origin
 from asteroid.engines import make_labeller
 from asteroid.store import Store
+from asteroid.store.locks import lock
 from asteroid.store.rows import Attempt
 from tests.labelling.reference import FORMALDEHYDE, attempt, level
 
@@ -119,6 +121,7 @@ def test_status_shows_what_failed_why_and_which_retry_step_helped(store: Store) 
         ],
     )
     (row,) = json.loads(cli("status", "--store", store.url, "--reasons", "--json").stdout)
+    assert row["to_do"] == 0
     assert (row["frames"], row["ok"], row["energy_only"], row["failed"], row["rejected"]) == (27, 25, 1, 2, 0)
     assert row["core_hours_by_status"]["failed"] == pytest.approx(2.0)
     assert row["peak_memory"] >= 500.0
@@ -129,3 +132,27 @@ def test_status_shows_what_failed_why_and_which_retry_step_helped(store: Store) 
     for text in ("Retry steps", "33.3 %", "SCF not converged in … cycles"):
         assert text in shown
     assert "Why labels failed" not in cli("status", "--store", store.url).stdout
+
+
+def test_a_store_is_watched_until_ctrl_c(store: Store) -> None:
+    (further,) = frames(25)[24:]
+    store.add_frames("ch2o", [further], batch="two")
+    store.select("ch2o", GFN2, [further.frame_id], name="one more", criterion="test")
+    command = [sys.executable, "-u", "-m", "asteroid.cli", "status", "--store", store.url, "--watch"]
+    with (
+        lock(store, "labels ch2o gfn2-xtb"),
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching,
+    ):
+        assert watching.stdout is not None
+        shown = ""
+        while "under way" not in shown:
+            line = watching.stdout.readline()
+            assert line, "it ended by itself"
+            shown += line
+        watching.send_signal(signal.SIGINT)
+        _, errors = watching.communicate(timeout=30)
+    assert watching.returncode == 130
+    assert errors.strip() == "stopped; run the same command again to go on"
+    assert "under way: labels ch2o gfn2-xtb" in shown
+    # 24 labels in ten minutes, one to do.
+    assert "2.4" in shown

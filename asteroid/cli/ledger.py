@@ -2,10 +2,12 @@
 
 import os
 import re
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from asteroid.cli.common import JsonOption, StoreOption, make_table, out, print_json, progress_bar
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from asteroid.stages import Audit
     from asteroid.store import Store
 
+WATCH_SECONDS = 5.0
+
 MOST_REASONS = 5
 """Largest number of reasons per molecule and level, the most frequent first."""
 
@@ -23,30 +27,26 @@ MOST_REASONS = 5
 def status(
     store: StoreOption = "./store",
     reasons: Annotated[bool, typer.Option("--reasons", help="Also show why labels failed or were rejected.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it anew every few seconds, with the work under way, until Ctrl-C.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Frames, labels (ok, failed, rejected) and their cost, per molecule and level.
 
-    If labels needed retry steps, the yield of each step follows.
+    "per min" counts the labels of the last ten minutes. If labels needed retry steps, the yield of each step follows.
     """
     from asteroid.store import Store
 
+    if watch and as_json:
+        raise InputError("--watch: found with --json, which prints once; leave one of them out")
     opened = Store(store)
-    rows = opened.status()
-    if reasons:
-        for row in rows:
-            row["reasons"] = _reasons(opened, row["molecule"], row["level"])
     if as_json:
-        print_json(rows)
-        return
-    if not rows:
-        out.print(f"{store}: no molecules yet; run: asteroid run manifests/demo.yaml --store {store}")
-        return
-    out.print(_counts(rows, f"Labels in {store}"))
-    if any(step["rung"] != "default" for row in rows for step in row["rungs"]):
-        out.print(_retry_steps(rows))
-    if any(row.get("reasons") for row in rows):
-        out.print(_why(rows))
+        print_json(_rows(opened, reasons=reasons))
+    elif watch:
+        _watch(opened, reasons=reasons)
+    else:
+        out.print(_page(_rows(opened, reasons=reasons), store))
 
 
 def audit(
@@ -84,17 +84,55 @@ def audit(
         raise typer.Exit(1)
 
 
+def _rows(store: "Store", *, reasons: bool) -> list[dict[str, Any]]:
+    rows = store.status()
+    if reasons:
+        for row in rows:
+            row["reasons"] = _reasons(store, row["molecule"], row["level"])
+    return rows
+
+
+def _page(rows: list[dict[str, Any]], store: str) -> RenderableType:
+    """The tables of ``asteroid status``."""
+    if not rows:
+        return f"{store}: no molecules yet; run: asteroid run manifests/demo.yaml --store {store}"
+    tables = [_counts(rows, f"Labels in {store}")]
+    if any(step["rung"] != "default" for row in rows for step in row["rungs"]):
+        tables.append(_retry_steps(rows))
+    if any(row.get("reasons") for row in rows):
+        tables.append(_why(rows))
+    return Group(*tables)
+
+
+def _watch(store: "Store", *, reasons: bool) -> None:
+    """Show the tables, the cost of all labels and the work under way until Ctrl-C."""
+    from asteroid.store.locks import held_locks
+
+    while True:
+        rows, held = _rows(store, reasons=reasons), Counter(held_locks(store))
+        under_way = ", ".join(f"{name} × {count}" if count > 1 else name for name, count in held.items())
+        out.clear()
+        out.print(_page(rows, store.url))
+        hours = _hours(sum(row["core_hours"] for row in rows))
+        out.print(f"{time.strftime('%T')}: {hours} core-hours for labels; under way: {under_way or 'nothing'}")
+        time.sleep(WATCH_SECONDS)
+
+
 def _counts(rows: list[dict[str, Any]], title: str) -> Table:
     """Numbers of labels with their core-hours below; empty columns are left out."""
     shown = [name for name in ("ok", "energy_only", "failed", "rejected") if name == "ok" or any(r[name] for r in rows)]
     costs = [name for name in shown if name != "energy_only"]
     heads = [name.replace("_", " ") + (" core-h" if name in costs else "") for name in shown]
-    table = make_table(title, ("molecule, level",), ("frames", *heads, "peak MiB"))
+    busy = any(row["to_do"] for row in rows)
+    table = make_table(
+        title, ("molecule, level",), ("frames", *(["to do\nper min"] if busy else []), *heads, "peak MiB")
+    )
     for row in rows:
         hours = row["core_hours_by_status"]
         table.add_row(
             f"{row['molecule']}\n{row['level']}",
             str(row["frames"]),
+            *([f"{row['to_do']}\n{row['per_minute']:.3g}" if row["to_do"] else ""] if busy else []),
             *(f"{row[name]}" + (f"\n{_hours(hours[name])}" if name in costs else "") for name in shown),
             f"{row['peak_memory']:.0f}",
         )

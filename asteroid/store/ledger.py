@@ -5,6 +5,7 @@ column by column: a million attempts take seconds. Times are by the hosts' clock
 names the attempts that it withdraws; only in ledgers of version 0.1 it withdraws all older ones.
 """
 
+import datetime as dt
 from collections import defaultdict
 from typing import Any, get_args
 
@@ -67,8 +68,12 @@ def _withdrawn(table: pa.Table, codes: Rows, valid: Rows, rejected: Rows) -> npt
     return np.isin(found, targets)
 
 
+RECENT = dt.timedelta(minutes=10)
+"""Period before now over which :func:`summarise` counts attempts a minute."""
+
+
 def summarise(table: pa.Table) -> dict[str, Any]:
-    """Frames by outcome, cost by outcome, and the yield of each retry step.
+    """Frames by outcome, cost by outcome, attempts a minute of late, and the yield of each retry step.
 
     A frame without a label counts by the status of its latest attempt.
 
@@ -85,6 +90,7 @@ def summarise(table: pa.Table) -> dict[str, Any]:
     outcomes = table["status"].take(pa.array(latest[unlabelled]))
     seconds = core_seconds(table)
     hours = {status: float(seconds[_equal(table["status"], status)].sum()) / 3600 for status in STATUSES}
+    recent = pc.sum(pc.greater(table["time"], pa.scalar(dt.datetime.now(dt.UTC) - RECENT, table["time"].type))).as_py()
     return {
         "ok": len(labels),
         "failed": int(_equal(outcomes, "failed").sum()),
@@ -92,6 +98,7 @@ def summarise(table: pa.Table) -> dict[str, Any]:
         "energy_only": int((~table["has_forces"].to_numpy()[labels]).sum()),
         "core_hours": sum(hours.values()),
         "core_hours_by_status": hours,
+        "per_minute": (recent or 0) / (RECENT.total_seconds() / 60),
         "peak_memory": pc.max(table["peak_memory"]).as_py() or 0.0,
         "rungs": _yields(table),
     }

@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from math import gcd
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from asteroid.errors import AsteroidError, StoreError
 from asteroid.store import paths
@@ -161,6 +162,25 @@ def lock(
         # The work is done; a lock that cannot be removed expires.
         with suppress(StoreError):
             held.release()
+
+
+def held_locks(files: Files) -> list[str]:
+    """Names of the locks that are held now, on any machine, in alphabetical order; a name per shard.
+
+    The clocks of this machine and of the store may differ by up to :data:`LIFETIME`.
+    """
+    found = []
+    for folder in files.names(paths.LOCKS):
+        for name in files.names(f"{paths.LOCKS}/{folder}"):
+            path = f"{paths.LOCKS}/{folder}/{name}"
+            with suppress(FileNotFoundError):
+                if (
+                    _NAME.fullmatch(name)
+                    and time.time() - files.modified(path) < LIFETIME
+                    and not _is_gone(files, path)
+                ):
+                    found.append(unquote(folder))
+    return sorted(found)
 
 
 def _keep(held: Lock, ended: threading.Event) -> None:

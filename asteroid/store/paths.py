@@ -32,6 +32,7 @@ from urllib.parse import quote, unquote
 from asteroid.configuration import check_name
 
 REPORT_INDEX = "reports/index.html"
+LOCKS = "locks"
 
 
 def level_folder(kind: Literal["labels", "selections"], molecule: str, level: object) -> str:
@@ -155,7 +156,7 @@ def shards(run_id: str, molecule: str, occasion: str) -> str:
 
 
 def lock(work: str) -> str:
-    return f"locks/{quote(work, safe='')}"
+    return f"{LOCKS}/{quote(work, safe='')}"
 
 
 def checkpoints(of: str) -> str:

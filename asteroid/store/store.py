@@ -348,7 +348,7 @@ class Store(Files):
         return pa.concat_arrays(lost)
 
     def status(self, only: str | None = None) -> list[dict[str, Any]]:
-        """Per molecule and level: number of chosen frames, and :func:`asteroid.store.ledger.summarise`.
+        """Per molecule and level: number of chosen frames, of those to do, and :func:`asteroid.store.ledger.summarise`.
 
         Frames and cost of a composite level are also in the rows of its parts.
 
@@ -365,14 +365,9 @@ class Store(Files):
                     table = tables.read(
                         self, _labels(molecule, level), LABEL_SCHEMA, columns=ledger.COLUMNS, presence_of="forces"
                     )
-                rows.append(
-                    {
-                        "molecule": molecule,
-                        "level": str(level),
-                        "frames": len(self.chosen(molecule, level)),
-                        **ledger.summarise(table.sort_by("time")),
-                    }
-                )
+                frames, found = len(self.chosen(molecule, level)), ledger.summarise(table.sort_by("time"))
+                to_do = max(0, frames - found["ok"] - found["failed"] - found["rejected"])
+                rows.append({"molecule": molecule, "level": str(level), "frames": frames, "to_do": to_do, **found})
         return rows
 
     # -- upkeep --------------------------------------------------------------------------------------------------------

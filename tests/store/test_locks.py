@@ -13,7 +13,7 @@ import pytest
 from asteroid.errors import AsteroidError
 from asteroid.store import locks
 from asteroid.store.files import Files
-from asteroid.store.locks import lock
+from asteroid.store.locks import held_locks, lock
 from tests import lock_holders
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -57,6 +57,22 @@ def test_work_that_is_locked_is_free_again_when_the_lock_ends(store_url):
             pass
     assert is_free(files)
     assert files.names("locks/job") == []
+
+
+def test_held_locks_are_listed_by_name(store_url):
+    files = Files(store_url)
+    assert held_locks(files) == []
+    with lock(files, "labels water mp2/cc-pvdz", shard=1, shards=2), lock(files, "job"):
+        assert held_locks(files) == ["job", "labels water mp2/cc-pvdz"]
+    assert held_locks(files) == []
+
+
+def test_a_lock_that_was_not_renewed_for_long_is_not_listed(tmp_path):
+    files = Files(tmp_path)
+    path = foreign_lock(files)
+    assert held_locks(files) == ["job"]
+    age(files, path, locks.LIFETIME + 20)
+    assert held_locks(files) == []
 
 
 def test_an_error_ends_a_lock(tmp_path):
