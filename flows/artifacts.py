@@ -4,11 +4,14 @@ If the server is not reachable, the work continues, and the log names the missin
 """
 
 import asyncio
+import datetime as dt
 import hashlib
 import logging
 import os
 import re
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,13 +27,18 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
+from asteroid.errors import StoreError
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import digest
 from asteroid.store import Store
+from asteroid.store.locks import held_locks
 from asteroid.store.round_records import RoundRecord
-from flows.markdown import certificate_markdown, rounds_markdown
+from flows.markdown import campaign_markdown, certificate_markdown, rounds_markdown
 
 log = logging.getLogger(__name__)
+
+RENEWAL_SECONDS = 60.0
+"""Between two renewals of the page of all molecules."""
 
 
 def artifact_key(*words: str) -> str:
@@ -90,6 +98,40 @@ async def show_labels(store: Store, molecule: MoleculeSettings) -> None:
         description=f"Labels of {molecule.name} and their cost",
     )
     await _tolerantly(molecule.name, table)
+
+
+@asynccontextmanager
+async def campaign(store: Store, molecules: Sequence[MoleculeSettings]) -> AsyncIterator[None]:
+    """Renew a page of all molecules while the block runs, and once at its end."""
+    names = [molecule.name for molecule in molecules]
+
+    def page() -> str:
+        rows = [row for name in names for row in store.status(name)]
+        return campaign_markdown(rows, held_locks(store), dt.datetime.now(dt.UTC))
+
+    async def show() -> None:
+        try:
+            text = await asyncio.to_thread(page)
+        except StoreError as error:
+            # A store that does not answer for a moment concerns only the work itself.
+            log.warning("the page of all molecules was not renewed: %s", error)
+            return
+        made = acreate_markdown_artifact(text, key="campaign", description="Labels, cost and work under way")
+        await _tolerantly("all molecules", made)
+
+    async def renew() -> None:
+        while True:
+            began = time.monotonic()
+            await show()
+            # Of a large store, the page may take a while to make: at most a twentieth of the time.
+            await asyncio.sleep(max(RENEWAL_SECONDS, 20 * (time.monotonic() - began)))
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
+    await show()
 
 
 async def show_rounds(molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None) -> None:

@@ -9,6 +9,7 @@ from asteroid import stages
 from asteroid.errors import AsteroidError
 from asteroid.pipeline.order import run_molecules
 from asteroid.store import Store
+from flows import artifacts
 from flows.pools import PoolRunner
 
 
@@ -32,6 +33,7 @@ async def asteroid(
     except AsteroidError as error:
         return Failed(message=str(error))
     runner = PoolRunner(str(runtime.flow_run.id), int(runtime.flow_run.run_count or 1))
-    outcomes = await run_molecules(where, loaded.molecules, runner)
+    async with artifacts.campaign(where, loaded.molecules):
+        outcomes = await run_molecules(where, loaded.molecules, runner)
     failures = [f"{outcome['molecule']}: {outcome['failure']}" for outcome in outcomes if "failure" in outcome]
     return Failed(data=outcomes, message="; ".join(failures)) if failures else outcomes

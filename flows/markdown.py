@@ -1,6 +1,7 @@
 """Markdown pages for the UI: certificate of a molecule, and its rounds."""
 
 import base64
+import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -66,6 +67,35 @@ def _answers(store: Store, folder: str) -> list[str]:
             picture = base64.b64encode(store.read(path)).decode()
             lines += [f"![{question}](data:image/png;base64,{picture})", ""]
     return lines
+
+
+def campaign_markdown(rows: Sequence[dict[str, Any]], under_way: Sequence[str], time: dt.datetime) -> str:
+    """Labels to do, done and failed by molecule and level, their cost, and the work under way on all machines.
+
+    Args:
+        rows: of :meth:`asteroid.store.Store.status`.
+        under_way: of :func:`asteroid.store.locks.held_locks`.
+    """
+    hours = sum(row["core_hours"] for row in rows)
+    counted = [f"{name} × {count}" if count > 1 else name for name, count in Counter(under_way).items()]
+    lines = [
+        f"| {row['molecule']} | {row['level']} | {row['to_do']} | {row['per_minute']:.3g} | {row['ok']} "
+        f"| {row['failed'] + row['rejected']} | {row['core_hours']:.3g} |"
+        for row in rows
+    ]
+    return "\n".join(
+        [
+            f"At {time:%Y-%m-%d %H:%M} UTC; {hours:.3g} core-hours for labels.",
+            "",
+            f"Under way: {', '.join(counted) or 'nothing'}.",
+            "",
+            "| molecule | level | labels to do | a minute | done | failed or rejected | core-hours |",
+            "|---|---|---:|---:|---:|---:|---:|",
+            *lines,
+            "",
+            "Reasons of failures: `asteroid status --reasons`.",
+        ]
+    )
 
 
 def _result(line: dict[str, Any]) -> str:

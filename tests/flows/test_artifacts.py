@@ -1,6 +1,7 @@
 """What Prefect's page shows of a finished molecule, without a server."""
 
 import base64
+import datetime as dt
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -8,10 +9,11 @@ from pathlib import Path
 from asteroid.manifest import MoleculeSettings
 from asteroid.report.write import write_report
 from asteroid.store import Store
-from flows.markdown import certificate_markdown
+from flows.markdown import campaign_markdown, certificate_markdown
 from tests.report.conftest import ACCURATE, CHEAP, fill
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
+NOON = dt.datetime(2026, 11, 1, 12, tzinfo=dt.UTC)
 FOLDER = "reports/water/0123456789abcdef-cafe"
 
 
@@ -43,3 +45,15 @@ def test_the_certificate_in_the_ui_gives_the_three_answers_of_the_report_with_th
         assert all(sentence in text for sentence in answer["sentences"])
     pictures = [base64.b64decode(found) for found in re.findall(r"base64,([A-Za-z0-9+/=]+)\)", text)]
     assert pictures == [store.read(f"{FOLDER}/{name}") for name in ("how-good.png", "cost.png", "bought.png")]
+
+
+def test_the_page_of_a_campaign_says_what_is_to_do_done_and_under_way(tmp_path: Path) -> None:
+    store = fill(Store(tmp_path / "store"))
+    page = campaign_markdown(store.status(), ["labels water x", "labels water x", "training water"], NOON)
+    assert "2026-11-01 12:00 UTC" in page
+    assert "Under way: labels water x × 2, training water." in page
+    rows = [line for line in page.splitlines() if line.startswith("| water |")]
+    assert len(rows) == len(store.levels("water"))
+    for row, line in zip(store.status(), rows, strict=True):
+        assert f"| {row['to_do']} |" in line
+        assert f"| {row['ok']} |" in line

@@ -139,6 +139,10 @@ def test_the_deployment_finishes_although_a_shard_is_killed(server: dict[str, st
     names = {run["name"] for run in ask(server, "flow_runs/filter", auth)}
     assert {"water: sampling", "water: gfn2-xtb labels", "water: training", "water: validation"} <= names
     (link,) = (found["data"] for found in ask(server, "artifacts/filter", auth) if found["key"] == "report-water")
+    pages = [found["data"] for found in ask(server, "artifacts/filter", auth) if found["key"] == "campaign"]
+    # When the pipeline begins, and when it has ended.
+    assert len(pages) >= 2
+    assert any("| water | ccsd(t)/cc-pvdz | 0 |" in page and "Under way: nothing." in page for page in pages)
     url = re.search(r"\((http\S+)\)", link)
     assert url, link
     with urllib.request.urlopen(url[1], timeout=30) as page:
