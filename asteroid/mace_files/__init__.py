@@ -7,6 +7,7 @@ module that MACE's constructor makes here. Used for models of a store, foundatio
 
 import io
 import os
+from typing import cast
 
 import torch
 
@@ -27,10 +28,8 @@ def read_mace(data: bytes) -> torch.nn.Module:
     Raises:
         ValueError: when it is damaged, or cannot be read without running its code, which the user has not allowed.
     """
-    model: torch.nn.Module
     try:
-        model = rebuild(data)
-        return model
+        return cast(torch.nn.Module, rebuild(data))
     except NotAModel:
         if not models_are_trusted():
             raise
@@ -38,7 +37,7 @@ def read_mace(data: bytes) -> torch.nn.Module:
         if not models_are_trusted():
             raise ValueError(f"{reason}; {HOW_TO_TRUST}") from reason
     try:
-        model = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+        model: torch.nn.Module = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
     except Exception as error:  # unpickling can raise anything
         raise ValueError(first_line(error)) from error
     return model

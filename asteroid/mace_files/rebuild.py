@@ -19,7 +19,7 @@ from mace.modules import ScaleShiftMACE
 from mace.tools.torch_tools import default_dtype
 
 from asteroid.errors import first_line
-from asteroid.mace_files.inert import Inert, read_inert
+from asteroid.mace_files.inert import Inert, NotAModel, read_inert
 from asteroid.store.models import ID_ATTRIBUTE
 
 _RADIAL: Final = {"BesselBasis": "bessel", "GaussianBasis": "gaussian", "ChebychevBasis": "chebyshev"}
@@ -46,11 +46,17 @@ def rebuild(data: bytes) -> ScaleShiftMACE:
     if _class_of(read) != "ScaleShiftMACE":
         raise ValueError(f"it holds a {_class_of(read)}; expected a ScaleShiftMACE model")
     try:
-        options = _options(read)
-        tensors = dict(_tensors(read))
-        model = copy.deepcopy(_built(tuple(options.items()), tensors["node_embedding.linear.weight"].dtype))
-    except Exception as error:  # whatever MACE's constructor raises for sizes that do not fit together
-        raise ValueError(f"no model is built from its sizes: {type(error).__name__} {first_line(error)}") from error
+        return _rebuilt(read)
+    except NotAModel:
+        raise
+    except Exception as error:  # of MACE's constructor, for sizes that do not fit together, and of what the file lacks
+        reason = first_line(error) if isinstance(error, ValueError) else f"{type(error).__name__} {first_line(error)}"
+        raise ValueError(reason) from error
+
+
+def _rebuilt(read: Inert) -> ScaleShiftMACE:
+    tensors = dict(_tensors(read))
+    model = copy.deepcopy(_built(tuple(_options(read).items()), tensors["node_embedding.linear.weight"].dtype))
     _copy_tensors(tensors, model)
     _copy_attributes(read, model, "")
     if ID_ATTRIBUTE in read.state:

@@ -13,56 +13,16 @@ import mace.modules as mace_modules
 import numpy as np
 import pytest
 import torch
-from ase.build import molecule
 from e3nn import o3
-from mace.calculators import MACECalculator
 
-from asteroid.configuration import Configuration
 from asteroid.mace_files import TRUST, read_mace
 from asteroid.mace_files.inert import NotAModel, read_inert
 from asteroid.mace_files.rebuild import rebuild
 from asteroid.settings import ModelSettings
 from asteroid.store.models import ID_ATTRIBUTE
-from asteroid.training.dataset import default_dtype
 from asteroid.training.model import build_model, extract_head
-from asteroid.training.predict import predict
 
-ETHANOL = molecule("CH3CH2OH")
-
-
-def file_of(content: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-def unpickled(data: bytes) -> torch.nn.Module:
-    model: torch.nn.Module = torch.load(io.BytesIO(data), weights_only=False)
-    return model
-
-
-def with_mace(model: torch.nn.Module) -> tuple[float, np.ndarray]:
-    """Energy and forces by MACE's own code, which reads every constant of the module."""
-    dtype = "float64" if next(model.parameters()).dtype == torch.float64 else "float32"
-    atoms = ETHANOL.copy()
-    atoms.calc = MACECalculator(models=[model], device="cpu", default_dtype=dtype)
-    # TorchScript's first run in a process differs from later ones in the last bit, also for one and the same module.
-    with torch.jit.optimized_execution(False):
-        return atoms.get_potential_energy(), atoms.get_forces()
-
-
-def assert_same(data: bytes) -> None:
-    """The model that is rebuilt is that of the pickle, to the last bit of its predictions."""
-    expected, found = unpickled(data), rebuild(data)
-    assert list(expected.state_dict()) == list(found.state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(expected.parameters(), found.parameters(), strict=True))
-    assert expected.training == found.training
-    for one, other in zip(with_mace(expected), with_mace(found), strict=True):
-        np.testing.assert_array_equal(one, other)
-    configuration = Configuration.from_atoms(ETHANOL)
-    (energies, forces), (others, other_forces) = (predict(model, [configuration]) for model in (expected, found))
-    np.testing.assert_array_equal(energies, others)
-    np.testing.assert_array_equal(forces[0], other_forces[0])
+from .models import assert_same, file_of, foreign
 
 
 def build(dtype: torch.dtype = torch.float64, scale: Any = 1.3, **sizes: int) -> Any:
@@ -107,33 +67,6 @@ def test_one_head_of_several_is_rebuilt() -> None:
 )
 def test_models_that_asteroid_does_not_make_are_rebuilt(options: dict[str, Any]) -> None:
     assert_same(file_of(foreign(**options)))
-
-
-def foreign(
-    dtype: torch.dtype = torch.float64, first: str = "RealAgnosticResidualInteractionBlock", **options: Any
-) -> torch.nn.Module:
-    """A model of MACE's constructor."""
-    arguments: dict[str, Any] = {"correlation": 2, **options}
-    with default_dtype(dtype):
-        return mace_modules.ScaleShiftMACE(
-            r_max=4.7,
-            num_bessel=6,
-            num_polynomial_cutoff=6,
-            max_ell=2,
-            interaction_cls=mace_modules.interaction_classes["RealAgnosticResidualInteractionBlock"],
-            interaction_cls_first=mace_modules.interaction_classes[first],
-            num_interactions=2,
-            num_elements=3,
-            hidden_irreps=o3.Irreps("4x0e+4x1o"),
-            MLP_irreps=o3.Irreps("8x0e"),
-            gate=torch.nn.functional.silu,
-            atomic_energies=np.array([-13.0, -1029.0, -2041.0]),
-            avg_num_neighbors=5.3,
-            atomic_numbers=[1, 6, 8],
-            atomic_inter_scale=0.7,
-            atomic_inter_shift=0.1,
-            **arguments,
-        )
 
 
 class Call:
@@ -223,6 +156,29 @@ def test_what_is_no_file_of_torch_is_refused_in_one_line(data: bytes) -> None:
     with pytest.raises(NotAModel) as refused:
         read_mace(data)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_damaged_file_is_a_value_error_of_one_line_or_still_a_model() -> None:
+    whole = file_of(build(interactions=1, max_l=0))
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    (place,) = (name for name in files if name.endswith("data.pkl"))
+    random = np.random.default_rng(0)
+    messages = []
+    for position in random.integers(len(files[place]), size=200):
+        damaged = bytearray(files[place])
+        damaged[position] ^= 1 << random.integers(8)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, bytes(damaged) if name == place else content)
+        try:
+            rebuild(buffer.getvalue())
+        except ValueError as error:
+            messages.append(str(error))
+    # Much of the file is source code and TorchScript, which is not read.
+    assert len(messages) > 20
+    assert all(len(message.splitlines()) == 1 for message in messages)
 
 
 class Longer(mace_modules.ScaleShiftMACE):
