@@ -90,14 +90,14 @@ def _built(options: tuple[tuple[str, Any], ...], dtype: torch.dtype) -> ScaleShi
 
 
 def _options(read: Inert) -> dict[str, Any]:
-    """Options of MACE's constructor, all hashable."""
+    """Options of MACE's constructor, all hashable; each of the type it must have, as e3nn writes code with them."""
     state, buffers = read.state, read.state["_buffers"]
     interactions, products = _all(read, "interactions"), _all(read, "products")
     radial, readout = _at(read, "radial_embedding"), _all(read, "readouts")[-1]
     heads = state.get("heads")
     options: dict[str, Any] = {
         "r_max": float(buffers["r_max"]),
-        "num_bessel": radial.state["out_dim"],
+        "num_bessel": int(radial.state["out_dim"]),
         "num_polynomial_cutoff": int(_at(radial, "cutoff_fn").state["_buffers"]["p"]),
         "max_ell": max(degree for _, (degree, _) in _irreps(_at(read, "spherical_harmonics").state["irreps_out"])),
         "interaction_cls": _class_of(interactions[-1]),
@@ -109,12 +109,14 @@ def _options(read: Inert) -> dict[str, Any]:
         "edge_irreps": None if state.get("edge_irreps") is None else _irreps(state["edge_irreps"]),
         "MLP_irreps": ((16, (0, 1)),),
         "gate": "silu",
-        "correlation": tuple(_at(p, "symmetric_contractions.contractions.0").state["correlation"] for p in products),
+        "correlation": tuple(
+            int(_at(product, "symmetric_contractions.contractions.0").state["correlation"]) for product in products
+        ),
         "radial_type": _RADIAL[_class_of(_at(radial, "bessel_fn"))],
-        "radial_MLP": tuple(_at(interactions[0], "conv_tp_weights").state["hs"][1:-1]),
+        "radial_MLP": tuple(map(int, _at(interactions[0], "conv_tp_weights").state["hs"][1:-1])),
         "pair_repulsion": "pair_repulsion_fn" in state["_modules"],
         "distance_transform": "None",
-        "heads": None if heads is None else tuple(heads),
+        "heads": None if heads is None else tuple(map(str, heads)),
         "energies_shape": tuple(_at(read, "atomic_energies_fn").state["_buffers"]["atomic_energies"].shape),
         "scale_shape": tuple(_at(read, "scale_shift").state["_buffers"]["scale"].shape),
     }
@@ -125,7 +127,7 @@ def _options(read: Inert) -> dict[str, Any]:
         count = sum(multiplicity for multiplicity, _ in _irreps(readout.state["hidden_irreps"]))
         options["MLP_irreps"] = ((count // len(heads or [""]), (0, 1)),)
         options["gate"] = _at(readout, "non_linearity.acts.0").state["f"].name.rsplit(".")[-1]
-    return options | {flag: state[flag] for flag in _FLAGS if flag in state}
+    return options | {flag: bool(state[flag]) for flag in _FLAGS if flag in state}
 
 
 def _copy_tensors(tensors: Mapping[str, torch.Tensor], model: ScaleShiftMACE) -> None:
@@ -197,4 +199,5 @@ def _all(read: Inert, name: str) -> list[Inert]:
 def _irreps(read: Inert) -> tuple[tuple[int, tuple[int, int]], ...]:
     """(multiplicity, (degree, parity)) of each; e3nn's classes are tuples."""
     terms = [term.arguments[0] for term in read.arguments[0]]
-    return tuple((int(multiplicity), tuple(irrep.arguments[0])) for multiplicity, irrep in terms)
+    found = [(multiplicity, *irrep.arguments[0]) for multiplicity, irrep in terms]
+    return tuple((int(multiplicity), (int(degree), int(parity))) for multiplicity, degree, parity in found)
