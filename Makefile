@@ -21,7 +21,7 @@ COMPILE := $(BIN)/python -m compileall -q -j 0 -x 'site-packages/.*/tests?/' $(V
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint proofs chaos images-test slurm-test up down bench clean
+.PHONY: help install demo test test-all audit lint proofs chaos images-test slurm-test up down bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
@@ -60,8 +60,11 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-
 test: lint  ## lint, then every test that takes seconds
 	@$(PYTEST)
 
-test-all: test  ## then the tests that take minutes: kills of servers, large basis sets, trainings to known answers, Slurm where it is installed
+test-all: test audit  ## then the tests that take minutes: kills of servers, large basis sets, trainings to known answers, Slurm where it is installed
 	@$(PYTEST) -m long
+
+audit: $(VENV)/.installed  ## known vulnerabilities of the versions in constraints.txt, where an advisory database answers
+	@$(BIN)/python -m infra.audit
 
 proofs: $(VENV)/.installed-dev  ## every label method and form of score matching against known answers, those that take minutes included
 	@$(BIN)/python -m pytest -m 'long or not long' tests/physics/test_labels.py tests/physics/test_labels_published.py tests/engines/test_hessian.py \

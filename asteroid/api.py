@@ -152,8 +152,8 @@ def load_model(
 ) -> "Calculator":
     """ASE calculator of a molecule's model.
 
-    It warns for molecules that the model was not trained on, and refuses unknown elements. A model is a pickle, which
-    runs code when loaded: only open stores of people you trust.
+    It warns for molecules that the model was not trained on, and refuses unknown elements. No code of the model's file
+    is run.
 
     Args:
         molecule: with a certificate of the model; or the name of a model, together with ``model_id``.

@@ -48,6 +48,15 @@ class TrainingError(AsteroidError):
     """A model cannot be trained from the stored labels."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its class where it has none.
+
+    >>> first_line(KeyError())
+    'KeyError'
+    """
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 def suggest(found: str, valid: Iterable[str]) -> str:
     """``did you mean 'x'?`` with the nearest valid name, or the list of valid names.
 

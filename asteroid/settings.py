@@ -143,7 +143,7 @@ class TrainingSettings(Settings):
     """Intermediate levels of theory for ``corrected``, the lowest first."""
     model: ModelSettings = ModelSettings()
     foundation: str | None = None
-    """Path of a MACE model to start from instead of random weights; a pickle, so only from people you trust.
+    """Path of a MACE model to start from instead of random weights.
 
     Required by ``foundation``; some strategies always start from random weights."""
     pretrain_steps: Annotated[int, Field(ge=1), Number(most=1e7)] = 5000

@@ -14,8 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
+from prefect.settings import get_current_settings
 
 from asteroid.errors import AsteroidError
 
@@ -53,6 +55,25 @@ def kubernetes_template(pool: str) -> dict[str, Any]:
     return template
 
 
+def check_password(url: str | None, secret: bool) -> None:
+    """Refuse a server on another machine that is used without a password: whoever reaches it runs code on the workers.
+
+    Args:
+        url: of the API; None for a server that Prefect starts by itself, on this machine.
+        secret: whether this client sends one.
+
+    Raises:
+        SystemExit: with what to write.
+    """
+    if secret or urlsplit(url or "").hostname in (None, "localhost", "127.0.0.1", "::1"):
+        return
+    sys.exit(
+        f"the server at {url} is used without a password, and whoever reaches it runs code on your workers; start it "
+        "with PREFECT_SERVER_API_AUTH_STRING=user:password and set PREFECT_API_AUTH_STRING to the same here and on the "
+        "workers"
+    )
+
+
 def create_pool(name: str, kind: str) -> None:
     """Create or update a work pool."""
     command = ["work-pool", "create", name, "--type", kind, "--overwrite"]
@@ -83,6 +104,8 @@ def main() -> None:
     kind = parser.parse_args().kind
     if kind == "slurm":
         check_pilots()
+    settings = get_current_settings()
+    check_password(settings.api.url, bool(settings.api.auth_string or settings.api.key))
     for name in pool_names():
         create_pool(name, "process" if kind == "slurm" else kind)
     _prefect("deploy", "--all")

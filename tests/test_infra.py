@@ -20,7 +20,8 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.pipeline.steps import STEPS
 from flows import doctor
 from infra import local
-from infra.deploy import kubernetes_template, pool_names
+from infra.audit import verdict
+from infra.deploy import check_password, kubernetes_template, pool_names
 from infra.images.test import MANIFEST
 from infra.slurm.decisions import worker_name
 from tests.image_packages import extras, modules
@@ -181,3 +182,31 @@ def test_deploy_command_explains_itself() -> None:
     result = subprocess.run([sys.executable, "-m", "infra.deploy", "--help"], cwd=HOME, capture_output=True, text=True)
     assert result.returncode == 0
     assert all(kind in result.stdout for kind in ("process", "slurm", "kubernetes"))
+
+
+@pytest.mark.parametrize(
+    "url", [None, "http://127.0.0.1:4200/api", "http://localhost:4200/api", "http://[::1]:4200/api"]
+)
+def test_a_server_on_this_machine_may_be_used_without_a_password(url: str | None) -> None:
+    check_password(url, secret=False)
+
+
+def test_a_server_on_another_machine_without_a_password_is_refused() -> None:
+    check_password("http://head-node:4200/api", secret=True)
+    for url in ("http://head-node:4200/api", "https://127.example.org/api", "http://10.0.0.1/api"):
+        with pytest.raises(SystemExit, match="set PREFECT_API_AUTH_STRING"):
+            check_password(url, secret=False)
+
+
+def test_an_audit_that_nothing_answered_is_no_audit_and_an_advisory_fails_it() -> None:
+    skipped = {"name": "torch", "skip_reason": "Dependency not found on PyPI"}
+    advisory = {"id": "PYSEC-2026-1", "fix_versions": ["2.0"], "aliases": [], "description": ""}
+    good, bad = ({"name": name, "version": "1.0", "vulns": vulns} for name, vulns in (("a", []), ("b", [advisory])))
+    assert verdict({"dependencies": [skipped]}) == (
+        "no advisory database answers here: the versions in constraints.txt were not audited",
+        0,
+    )
+    assert verdict({"dependencies": [skipped, good]}) == ("1 of 2 versions in constraints.txt audited, 0 advisories", 0)
+    text, code = verdict({"dependencies": [good, bad]})
+    assert code == 1
+    assert text.splitlines()[0] == "b 1.0: PYSEC-2026-1, fixed in 2.0"

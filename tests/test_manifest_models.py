@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
+from asteroid.errors import InputError
 from asteroid.manifest import Manifest, MoleculeSettings, load_manifest
 from tests.manifest_problems import check_manifest
 
@@ -30,6 +31,20 @@ def only(folder: Path, models: str, molecules: str = MOLECULES) -> str:
     (problem,) = check_manifest(path)
     assert "\n" not in problem
     return problem.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", ["..", "../other", "/etc", "a\\b", ".", "", " ", "a\n", "a\0", "é", "a" * 65])
+@pytest.mark.parametrize("of", ["molecule", "model", "member"])
+def test_what_a_worker_is_told_names_only_folders_of_the_store(name: str, of: str) -> None:
+    water = {"name": "water", "smiles": "O"}
+    bad = {**water, "name": name}
+    told = {
+        "molecule": bad,
+        "model": {**water, "model": {"name": name, "molecules": [water]}},
+        "member": {**water, "model": {"name": "both", "molecules": [water, bad]}},
+    }
+    with pytest.raises(InputError, match="cannot be a folder of the store"):
+        TypeAdapter(MoleculeSettings).validate_python(told[of])
 
 
 def test_without_models_each_molecule_has_one_of_its_own(tmp_path: Path) -> None:

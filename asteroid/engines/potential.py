@@ -1,7 +1,8 @@
 """Pretrained potentials as levels of theory: ``potential:so3lr``, ``potential:ani1ccx``, ``potential:<path>``.
 
 A path names a MACE model or a TorchScript of AIMNet2. The hash of the file belongs to the settings of its labels, so
-that labels of different files are not mixed. Both kinds of file run their own code when loaded: use only trusted files.
+that labels of different files are not mixed. A MACE model is read without running its code where possible, a
+TorchScript is code: see :mod:`asteroid.mace_files` for the environment variable that allows it.
 
 All run in double precision, on one thread, in processes with torch and without quantum chemistry. Torch is imported by
 :meth:`PotentialLabeller.load`.
@@ -64,7 +65,13 @@ def _with_ase(calculator: Any) -> Compute:
 def _mace(path: str) -> Compute:
     from mace.calculators import MACECalculator
 
-    calculator = MACECalculator(model_paths=path, device="cpu", default_dtype="float64")
+    from asteroid.mace_files import read_mace
+
+    try:
+        model = read_mace(Path(path).read_bytes())
+    except ValueError as error:
+        raise InputError(f"potential: '{path}' cannot be read as a MACE model ({error})") from error
+    calculator = MACECalculator(models=[model], device="cpu", default_dtype="float64")
     known = {int(z) for z in calculator.z_table.zs}
     compute = _with_ase(calculator)
 
@@ -100,6 +107,10 @@ def _torchani(name: str) -> Compute:
 def _aimnet2(path: str) -> Compute:
     import torch
 
+    from asteroid.mace_files import HOW_TO_TRUST, models_are_trusted
+
+    if not models_are_trusted():
+        raise InputError(f"potential: '{path}' is a TorchScript, which is code; {HOW_TO_TRUST}")
     model = torch.jit.load(path, map_location="cpu").double()  # type: ignore[no-untyped-call]
 
     def compute(configuration: Configuration) -> dict[str, Any]:

@@ -138,6 +138,9 @@ class ModelPlan:
     molecules: tuple[MoleculeSettings, ...]
     judge: tuple[MoleculeSettings, ...] = ()
 
+    def __post_init__(self) -> None:
+        check_name(self.name)
+
 
 @dataclass(frozen=True)
 class Manifest:

@@ -2,7 +2,8 @@
 
 Each knows the other: a card holds the SHA-256 of the weights' file, and that file holds the model's id, which is a hash
 of all that determines it. Weights are read through :func:`read_model` alone, which checks the hash: torch opens a file
-with flipped bits without a word, as other weights. Needs no torch; :mod:`asteroid.training.run` writes and opens it.
+with flipped bits without a word, as other weights. Needs no torch; :mod:`asteroid.training.run` writes it, and
+:mod:`asteroid.mace_files` opens it without running code of it.
 """
 
 import hashlib

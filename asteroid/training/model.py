@@ -22,7 +22,8 @@ from mace.modules import ScaleShiftMACE
 from mace.tools.scripts_utils import remove_pt_head
 
 from asteroid.configuration import SYMBOLS
-from asteroid.errors import InputError
+from asteroid.errors import InputError, first_line
+from asteroid.mace_files import read_mace
 from asteroid.manifest import ModelSettings
 from asteroid.training.dataset import default_dtype
 
@@ -124,16 +125,15 @@ def extract_head(model: ScaleShiftMACE, head: int) -> ScaleShiftMACE:
 
 
 def load_foundation(path: str | Path, elements: Sequence[int], *, dtype: torch.dtype) -> ScaleShiftMACE:
-    """A foundation model from a file. It is a pickle and runs code when opened: use only trusted files.
+    """A foundation model from a file, without running code of it; see :mod:`asteroid.mace_files`.
 
     Raises:
         InputError: when it cannot be read, is not a MACE model with one head, or lacks an element.
     """
     try:
-        model = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=False)
-    except Exception as error:  # unpickling can raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"foundation: '{path}' cannot be read as a MACE model ({reason})") from error
+        model = read_mace(Path(path).expanduser().read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"foundation: '{path}' cannot be read as a MACE model ({first_line(error)})") from error
     if not isinstance(model, ScaleShiftMACE):
         raise InputError(f"foundation: '{path}' holds a {type(model).__name__}; expected a ScaleShiftMACE model")
     if len(getattr(model, "heads", ["Default"])) > 1:

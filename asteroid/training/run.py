@@ -22,6 +22,7 @@ from mace.modules import ScaleShiftMACE
 from asteroid.configuration import SYMBOLS
 from asteroid.data.training_set import TrainingSet, write_training_set
 from asteroid.errors import InputError
+from asteroid.mace_files import read_mace
 from asteroid.manifest import Strategy, TrainingSettings
 from asteroid.store import Store, paths
 from asteroid.store.checkpoints import StoredCheckpoints
@@ -190,15 +191,18 @@ def train_model(
 
 
 def load_model(store: Store, name: str, model_id: str) -> torch.nn.Module:
-    """The MACE module of a finished model, in double precision on the CPU.
+    """The MACE module of a finished model, in double precision on the CPU. No code of the file is run.
 
     For a Δ-model (``adds_to`` in its card), it predicts only the difference from that level.
 
     Raises:
-        StoreError: when the file is damaged, see :mod:`asteroid.store.models`.
+        StoreError: when the file is damaged, see :mod:`asteroid.store.models`, or is a model that cannot be built
+            without running its code, see :mod:`asteroid.mace_files`.
     """
-    weights = io.BytesIO(read_model(store, name, model_id))
-    model: torch.nn.Module = torch.load(weights, map_location="cpu", weights_only=False)
+    try:
+        model = read_mace(read_model(store, name, model_id))
+    except ValueError as error:
+        raise damaged_model(store, name, model_id, str(error)) from error
     # Files of earlier versions have no id.
     if (found := getattr(model, ID_ATTRIBUTE, model_id)) != model_id:
         raise damaged_model(store, name, model_id, f"it is model {found}")

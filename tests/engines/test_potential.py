@@ -1,7 +1,10 @@
 """Pretrained potentials as levels: files of MACE, SO3LR, and what is refused; always in processes of their own."""
 
+import os
+import pickle
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +94,33 @@ def test_labels_of_another_file_of_the_same_name_are_not_mixed(tmp_path):
     assert make_labeller(level).settings != before
     with pytest.raises(AsteroidError, match=r"with other settings or another file .* write another name or store"):
         check_level(store, molecule, level, lambda: WATER)
+
+
+class Touch:
+    """Pickled as a call of ``os.system``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.long
+def test_a_file_that_would_run_code_is_refused_in_one_line_and_runs_nothing(tmp_path):
+    files = {"m/data.pkl": pickle.dumps(Touch(tmp_path / "mark"), protocol=2)}
+    for name, added, said in (
+        ("pickle", {}, "cannot be read as a MACE model .it names posix.system"),
+        ("script", {"m/code/__torch__.py": b""}, "is a TorchScript, which is code; .*set ASTEROID_TRUST_MODELS=1"),
+    ):
+        path = tmp_path / f"{name}.model"
+        with zipfile.ZipFile(path, "w") as archive:
+            for place, content in {**files, **added}.items():
+                archive.writestr(place, content)
+        with pytest.raises(AsteroidError, match=said) as refused:
+            labels(of_file(path), WATER)
+        assert len(str(refused.value).splitlines()) == 1
+    assert not (tmp_path / "mark").exists()
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,33 @@ def test_another_process_opens_the_same_files(store_url: str) -> None:
     assert pickle.loads(pickle.dumps(files)).read("a/b") == b"text"
 
 
+@pytest.mark.parametrize("path", ["../secret", "a/../../secret", "/etc/passwd", "..", "a/..", "a\0b"])
+def test_a_path_outside_the_store_is_refused_by_every_access(tmp_path: Path, path: str) -> None:
+    (tmp_path / "secret").write_text("of somebody else")
+    files = Files(tmp_path / "store")
+    files.write("a/b", b"text")
+    accesses: list[Callable[[], object]] = [
+        lambda: files.write(path, b""),
+        lambda: files.write_json(path, {}),
+        lambda: files.read(path),
+        lambda: files.read_json(path),
+        lambda: files.open(path),
+        lambda: files.exists(path),
+        lambda: files.modified(path),
+        lambda: files.names(path),
+        lambda: files.sizes(path, ""),
+        lambda: files.remove(path),
+        lambda: files.remove_unfinished(path),
+    ]
+    for access in accesses:
+        with pytest.raises(StoreError, match="outside the store") as refused:
+            access()
+        one_line(refused)
+    assert (tmp_path / "secret").read_text() == "of somebody else"
+    # Dots within a name are no way out.
+    files.write("a/x..y", b"text")
+
+
 def test_what_is_written_is_read(store_url: str) -> None:
     files = Files(store_url)
     assert not files.exists("a/b")

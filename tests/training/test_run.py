@@ -1,6 +1,8 @@
 import contextlib
 import dataclasses
+import hashlib
 import io
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -320,6 +322,38 @@ def test_a_model_with_one_other_byte_is_refused(copied: tuple[Store, list[str], 
             load_model(store, "water", card.model_id)
     path.write_bytes(whole)
     load_model(store, "water", card.model_id)
+
+
+class Touch:
+    """Pickled as a call of ``os.system``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.path}",)
+
+
+def test_a_model_with_code_is_refused_in_one_line_and_runs_nothing(
+    copied: tuple[Store, list[str], Card], tmp_path: Path
+) -> None:
+    store, _, card = copied
+    place = paths.model("water", card.model_id)
+    buffer = io.BytesIO()
+    torch.save(Touch(tmp_path / "mark"), buffer)
+    store.write(place, buffer.getvalue())
+    # Whoever writes the file can write the hash, too.
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    records.write(
+        store,
+        paths.model("water", card.model_id, "card.json"),
+        dataclasses.replace(card, model_sha256=digest),
+    )
+    with pytest.raises(StoreError, match=r"model\.model is damaged or foreign \(it names posix\.system") as refused:
+        load_model(store, "water", card.model_id)
+    assert store.location(place) in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+    assert not (tmp_path / "mark").exists()
 
 
 def test_a_model_of_another_card_is_refused(copied: tuple[Store, list[str], Card]) -> None:

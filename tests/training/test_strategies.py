@@ -25,6 +25,7 @@ from asteroid.training.run import load_calculator, load_model
 from asteroid.training.session import Session
 from asteroid.training.strategies.delta import differences
 from asteroid.training.strategies.weighted import mean_forces
+from tests.mace_files.models import assert_same, file_of, foreign
 from tests.training.conftest import train_model
 
 from .conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings
@@ -218,6 +219,18 @@ def test_a_foundation_model_is_where_training_starts(
     card = train(store, ids, strategy, settings=settings)
     assert card.valid_force_mae == pytest.approx(start.valid_force_mae, rel=1e-3)
     assert card.cheap == (None if strategy == "foundation" else "gfn1-xtb")
+
+
+def test_a_model_trained_from_an_architecture_of_others_is_read_as_the_pickle_would_give_it(
+    water: Labels, store: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "foundation.model"
+    options = {"first": "RealAgnosticDensityInteractionBlock", "pair_repulsion": True, "distance_transform": "Agnesi"}
+    path.write_bytes(file_of(foreign(torch.float32, **options)))
+    settings = tiny_settings(foundation=str(path), scratch_steps=1, evaluate_every=1, precision="float32")
+    card = train(store, fill(store, water), "foundation", settings=settings)
+    assert_same(store.read(f"models/water/{card.model_id}/model.model"))
+    load_model(store, "water", card.model_id)
 
 
 @pytest.mark.long
