@@ -23,6 +23,7 @@ from asteroid.levels import METHODS, LevelOfTheory
         ("wb97x/6-31g*", "wb97x", None, "6-31g*"),
         ("DF-PBE-D3BJ/def2-SVP", "df-pbe", "d3bj", "def2-svp"),
         ("df-mp2/cc-pVDZ", "df-mp2", None, "cc-pvdz"),
+        ("Coarse-DF-PBE-D3BJ/def2-SVP", "coarse-df-pbe", "d3bj", "def2-svp"),
     ],
 )
 def test_a_level_is_method_dispersion_and_basis(
@@ -47,6 +48,7 @@ def test_a_level_is_method_dispersion_and_basis(
         ("df-ccsd(t)/cc-pvdz", "density fitting is not offered for ccsd\\(t\\); write ccsd\\(t\\)/cc-pvdz"),
         ("ri-ccsd/cc-pvdz", "write ccsd/cc-pvdz"),
         ("df-gfn2-xtb", "write gfn2-xtb"),
+        ("coarse-pbe/def2-svp", "did you mean 'coarse-df-pbe/def2-svp'"),
         ("", "unknown method ''"),
     ],
 )

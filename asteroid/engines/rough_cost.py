@@ -85,9 +85,10 @@ _MEMORY: Final[dict[ProcessKind, float]] = {"plain": 200.0, "torch": 1500.0}
 _PROGRAM_MEMORY: Final = 200.0
 """MiB of PySCF itself."""
 
+_COARSE: Final = 0.4
 _ENERGY_ALONE: Final = 0.3
 _UNRESTRICTED: Final = 3.0
-"""Factors on the cost of energy and forces of a closed shell."""
+"""Factors on the cost of energy and forces of a closed shell on the usual grid."""
 
 
 def rough_cost(level: LevelOfTheory, configuration: Configuration, *, forces: bool) -> RoughCost:
@@ -128,7 +129,7 @@ def rough_cost(level: LevelOfTheory, configuration: Configuration, *, forces: bo
         seconds_of, numbers_of = _FITTED_SECONDS, _FITTED_NUMBERS
         auxiliary = int(df.make_auxmol(molecule).nao)
     size = _Size(int(molecule.nao), correlated, max(1, int(molecule.nao) - occupied), auxiliary)
-    seconds = SMALLEST + seconds_of[level.family](size)
+    seconds = SMALLEST + seconds_of[level.family](size) * (_COARSE if level.definition.coarse else 1.0)
     seconds *= _UNRESTRICTED if configuration.multiplicity > 1 else 1.0
     seconds *= 1.0 if forces else _ENERGY_ALONE
     return RoughCost(seconds, _PROGRAM_MEMORY + 8 * numbers_of[level.family](size) / 2**20, size.n)

@@ -90,6 +90,14 @@ def test_fitted_levels_are_close_to_the_exact_integrals_but_not_equal(text):
     np.testing.assert_allclose(exact.dipole, fitted.dipole, atol=2e-3)
 
 
+@pytest.mark.parametrize("text", ["pbe/def2-svp", "b3lyp-d3bj/def2-svp"])
+def test_a_coarse_grid_moves_forces_by_little_but_moves_them(text):
+    usual, coarse = (make_labeller(level(prefix + text)).compute(FORMALDEHYDE) for prefix in ("df-", "coarse-df-"))
+    assert 1e-5 < abs(usual.energy - coarse.energy) / 4 < 1e-3
+    assert 1e-4 < abs(usual.forces - coarse.forces).max() < 2e-2
+    np.testing.assert_allclose(usual.dipole, coarse.dipole, atol=2e-3)
+
+
 @pytest.mark.parametrize("text", ["df-hf/6-31g", "df-mp2/6-31g"])
 def test_integrals_on_disk_and_in_small_blocks_give_the_same_label(monkeypatch, text):
     whole = make_labeller(level(text)).compute(WATER)

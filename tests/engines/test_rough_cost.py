@@ -22,6 +22,7 @@ from asteroid.levels import LevelOfTheory
         ("C6H6", "df-pbe/def2-svp", 10.4),
         ("C6H6", "df-b3lyp/def2-tzvp", 25.5),
         ("C6H6", "df-mp2/def2-svp", 6.3),
+        ("CH3CH2OH", "coarse-df-b3lyp-d3bj/def2-tzvp", 3.9),
         ("CH3CH2OH", "gfn2-xtb", 0.0015),
     ],
 )

@@ -52,7 +52,7 @@ def has_dispersed_twin(proof: Proof) -> bool:
 
 def row(proof: Proof) -> ParameterSet:
     """One row to be proved; functionals that differ from B3LYP in PySCF alone are left to `make test-all`."""
-    other = METHODS[proof.method].family == "dft" and proof.method not in ("b3lyp", "df-b3lyp")
+    other = METHODS[proof.method].family == "dft" and proof.method not in ("b3lyp", "df-b3lyp", "coarse-df-b3lyp")
     return pytest.param(
         proof, marks=pytest.mark.long if other or str(proof) == "ccsd restricted" else (), id=str(proof)
     )
@@ -80,7 +80,8 @@ def test_dispersion_adds_to_a_functional_without_touching_it(proof):
     dispersed = make_labeller(LevelOfTheory(proof.method, "d3bj", "sto-3g")).compute(molecule)
     atoms = list(zip(molecule.symbols, molecule.positions / BOHR, strict=True))
     system = gto.M(atom=atoms, unit="Bohr", charge=molecule.charge, spin=molecule.multiplicity - 1, verbose=0)
-    functional = {"b3lyp5": "b3lyp"}.get(proof.method.removeprefix("df-"), proof.method.removeprefix("df-"))
+    functional = proof.method.removeprefix("coarse-").removeprefix("df-")
+    functional = {"b3lyp5": "b3lyp"}.get(functional, functional)
     correction = DFTD3Dispersion(system, functional).get_dispersion(grad=True)
     assert dispersed.energy - plain.energy == pytest.approx(float(correction["energy"]) * HARTREE, abs=1e-7)
     expected = -correction["gradient"] * HARTREE_PER_BOHR
