@@ -37,6 +37,7 @@ def words(lines: list[str]) -> set[str]:
 def counts(**changes: Any) -> dict[str, Any]:
     hours = {"ok": 12345.6, "failed": 0.01234, "rejected": 1.5}
     row = {"molecule": MOLECULE, "level": LEVEL, "frames": 1_234_567, "ok": 1_000_001, "energy_only": 200_002}
+    row |= {"to_do": 98_765, "per_minute": 1234.0}
     return row | {
         "failed": 30_003, "rejected": 4004, "core_hours_by_status": hours, "peak_memory": 123_456.0, **changes
     }  # fmt: skip
@@ -44,7 +45,7 @@ def counts(**changes: Any) -> dict[str, Any]:
 
 def test_status_fits_and_shows_counts_with_their_core_hours() -> None:
     lines = rendered(ledger._counts([counts()], "Labels in ./store"))
-    figures = {"1234567", "1000001", "200002", "30003", "4004", "123456", "12345.6", "0.0123", "1.5000"}
+    figures = {"98765", "1234567", "1000001", "200002", "30003", "4004", "123456", "12345.6", "0.0123", "1.5000"}
     assert figures <= words(lines)
     none = {"ok": 1.0, "failed": 0.0, "rejected": 0.0}
     few = rendered(ledger._counts([counts(energy_only=0, failed=0, rejected=0, core_hours_by_status=none)], "Labels"))

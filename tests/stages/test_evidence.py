@@ -15,7 +15,7 @@ from asteroid.configuration import Frame, Origin
 from asteroid.errors import AsteroidError
 from asteroid.labelling.review import FEWEST
 from asteroid.levels import LevelOfTheory
-from asteroid.manifest import BudgetSettings, MoleculeSettings, SamplingSettings, ValidationSettings
+from asteroid.manifest import BudgetSettings, ModelSettings, MoleculeSettings, SamplingSettings, ValidationSettings
 from asteroid.sampling import sample
 from asteroid.sampling.choose import choose_cheap
 from asteroid.simulation.trajectories import StoredTrajectories
@@ -57,7 +57,12 @@ def gfn2() -> Any:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Sampled hydrogen peroxide, with the minimum, the scan and the trajectories of its model."""
+    from asteroid.stages.common import import_mace
+
+    import_mace()
     import torch
+
+    from asteroid.training.model import build_model
 
     store, molecule = Store(tmp_path_factory.mktemp("store")), peroxide()
     sample(store, molecule)
@@ -78,7 +83,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store.write_json(f"{folder}/torsions.json", {"scans": [scanned]})
     # The trajectories are there, so this module is never asked for forces.
     buffer = io.BytesIO()
-    torch.save(torch.nn.Linear(1, 1), buffer)
+    size = ModelSettings(channels=2, max_l=0, max_ell=1, correlation=1, interactions=1)
+    torch.save(build_model([1, 8], size, scale=(1.0,), avg_num_neighbors=1.0, seed=0, dtype=torch.float64), buffer)
     write_model(store, bare_card(model_id=MODEL, molecule=NAME), buffer.getvalue())
     stored = StoredTrajectories(store, own.trajectories_folder(molecule, MODEL), found.numbers.tolist())
     run_dynamics(gfn2(), found, molecule.validation, stored=stored)

@@ -220,6 +220,8 @@ def test_status_counts_frames_and_sums_the_cost_of_attempts(store: Store) -> Non
         "molecule": "m",
         "level": "ccsd(t)/6-31g*",
         "frames": 4,
+        "to_do": 1,
+        "per_minute": 0.0,
         "ok": 2,
         "failed": 1,
         "rejected": 0,
