@@ -155,6 +155,12 @@ class LevelOfTheory:
         return replace(self, method=FITTED + self.method) if FITTED + self.method in METHODS else None
 
     @property
+    def coarse(self) -> Self | None:
+        """The same functional with density fitting on a coarse grid; None where there is none."""
+        name = COARSE + FITTED + self.method.removeprefix(FITTED)
+        return replace(self, method=name) if name in METHODS else None
+
+    @property
     def is_semiempirical(self) -> bool:
         return self.family == "semiempirical"
 

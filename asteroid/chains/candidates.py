@@ -1,5 +1,6 @@
 """Candidates for intermediate levels of a chain, selected by their rough cost."""
 
+import itertools
 from typing import Final
 
 from asteroid.configuration import Configuration
@@ -37,7 +38,8 @@ SMALLER: Final = {
 def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configuration) -> list[LevelOfTheory]:
     """At most :data:`MOST` levels, the most expensive first; none for imported levels and levels of engines.
 
-    Of a composite level, its parts come before others, whatever they cost: each accurate label includes theirs.
+    Of a composite level, its parts come before others, whatever they cost: each accurate label includes theirs. A
+    functional on a coarse grid may cost half as much as on the usual one, because it differs so little.
 
     Args:
         molecule: any geometry.
@@ -47,9 +49,10 @@ def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configur
     most = CHEAPER * rough_cost(accurate, molecule, forces=True).core_seconds
     own = {part.level: int(part.weight < 0) for part in accurate.parts}
     exact = dict.fromkeys([*own, *(each for part in accurate.computed for each in _below(part))])
-    fitted = dict.fromkeys(level.fitted for level in (*accurate.computed, *exact))
+    variants = {level: (level.fitted, level.coarse) for level in (*accurate.computed, *exact)}
+    spared = {*own, *(level.coarse for level in accurate.computed)}
     priced: dict[LevelOfTheory, float] = {}
-    for level in (*exact, *fitted):
+    for level in dict.fromkeys((*exact, *itertools.chain(*variants.values()))):
         if level in (None, cheap, accurate):
             continue
         try:
@@ -58,13 +61,15 @@ def candidates(cheap: LevelOfTheory, accurate: LevelOfTheory, molecule: Configur
             price = rough_cost(level, molecule, forces=True).core_seconds
         except AsteroidError:
             continue
-        if level in own or price < most:
+        if level in spared or price < most:
             priced[level] = price
-    for level in exact:
-        # With and without density fitting a level is nearly the same: only the cheaper of the two is a candidate, or
+    for level, others in variants.items():
+        # With density fitting and on a coarse grid a level is nearly the same: only the cheapest is a candidate, or
         # that which is a part of the accurate level.
-        if level in priced and level.fitted in priced:
-            del priced[max(level, level.fitted, key=lambda each: (each not in own, priced[each]))]
+        alike = [each for each in (level, *others) if each in priced]
+        for each in sorted(alike, key=lambda each: (each not in own, priced[each]))[1:]:
+            if each not in own:
+                del priced[each]
     return sorted(priced, key=lambda level: (own.get(level, 2), -priced[level]))[:MOST]
 
 

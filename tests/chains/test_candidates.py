@@ -22,7 +22,7 @@ def ethanol() -> Configuration:
     [
         ("ccsd(t)/6-31g*", {"df-mp2/6-31g*", "df-hf/6-31g*"}),
         ("ccsd(t)/cc-pvtz", {"df-mp2/cc-pvtz", "df-mp2/cc-pvdz"}),
-        ("b3lyp-d3bj/def2-tzvp", {"df-b3lyp-d3bj/def2-tzvp", "df-b3lyp-d3bj/def2-svp"}),
+        ("b3lyp-d3bj/def2-tzvp", {"coarse-df-b3lyp-d3bj/def2-tzvp", "coarse-df-b3lyp-d3bj/def2-svp"}),
         ("mp2/cc-pvtz", {"df-mp2/cc-pvtz", "df-mp2/cc-pvdz"}),
         ("df-mp2/cc-pvtz", {"df-mp2/cc-pvdz"}),
     ],
@@ -44,9 +44,16 @@ def test_a_level_is_a_candidate_with_or_without_density_fitting_whichever_is_che
 ) -> None:
     found = candidates(GFN2, LevelOfTheory.parse(accurate), ethanol)
     for level in found:
-        assert level.fitted not in found
-        if level.fitted:
-            assert price(level, ethanol) <= price(level.fitted, ethanol)
+        for other in (level.fitted, level.coarse):
+            if other not in (None, level):
+                assert other not in found
+                assert price(level, ethanol) <= price(other, ethanol)
+
+
+def test_below_a_fitted_functional_comes_the_same_on_a_coarse_grid(ethanol: Configuration) -> None:
+    found = candidates(GFN2, LevelOfTheory.parse("df-pbe-d3bj/def2-svp"), ethanol)
+    assert str(found[0]) == "coarse-df-pbe-d3bj/def2-svp"
+    assert all(not str(level).startswith("df-pbe") for level in found)
 
 
 def price(level: LevelOfTheory, molecule: Configuration) -> float:

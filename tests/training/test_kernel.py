@@ -99,6 +99,19 @@ def test_predictions_near_the_labels_do_not_fade(model: KernelModel, water: Labe
     np.testing.assert_array_equal(same_forces, forces)
 
 
+def test_a_step_between_levels_that_differ_by_noise_does_not_fade(water: Labels) -> None:
+    # As between a coarse and a fine integration grid: forces vary by far more than the energies explain.
+    rng = np.random.default_rng(0)
+    noise = [
+        dataclasses.replace(f, energy=rng.normal(scale=0.5e-3), forces=rng.normal(scale=5e-3, size=(3, 3)))
+        for f in water.accurate[:20]
+    ]
+    like_them = [frame.configuration for frame in water.accurate[20:]]
+    model = KernelModel(noise)
+    _, ratios = model.fade(like_them, model.predict(like_them))
+    assert (ratios > 1).mean() < 0.1
+
+
 def stretched(configuration: Configuration, length: float) -> Configuration:
     """Water whose first O–H bond has this length in Å."""
     positions = configuration.positions.copy()
