@@ -32,12 +32,12 @@ from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, Stat
 from prefect.deployments import arun_deployment
 from pydantic import TypeAdapter
 
-from asteroid.errors import AsteroidError, plural
+from asteroid.errors import AsteroidError
 from asteroid.naming import digest
 from asteroid.pipeline.progress import LOG_SECONDS
 from asteroid.store import Store
 from flows import artifacts
-from flows.step import NOT_STARTED, StepCall
+from flows.step import NOT_STARTED, StepCall, run_name
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Batches:
             return self._adopted
 
     def _watch(self) -> None:
-        if self._loop is None or self._loop.done():
+        if self._loop is None:
             self._loop = asyncio.create_task(self._submit_and_watch())
 
     async def _submit_and_watch(self) -> None:
@@ -183,6 +183,8 @@ class Batches:
                             task = asyncio.create_task(self._follow(run, batch))
                             self._work.add(task)
                             task.add_done_callback(self._work.discard)
+                # Before anything is awaited: a step that becomes ready now needs another loop.
+                self._loop = None
         except Exception as error:
             for ready in (ready for queue in self._ready.values() for ready in queue):
                 _fail(ready, error)
@@ -191,6 +193,7 @@ class Batches:
                     run.ended.set_exception(error)
             self._ready.clear()
             self._runs.clear()
+            self._loop = None
 
     async def _poll(self, client: PrefectClient) -> None:
         """Ask for those runs alone whose state has changed: their parameters come with them."""
@@ -302,24 +305,6 @@ def content_of(call: StepCall) -> dict[str, Any]:
     return content
 
 
-def run_name(calls: Sequence[StepCall]) -> str:
-    """Name of a run in Prefect's UI: the title of its step, or the kinds of its steps and how many there are.
-
-    >>> from asteroid.manifest import MoleculeSettings
-    >>> water, methane = (MoleculeSettings(name=name, smiles=smiles) for name, smiles in (("water", "O"), ("me", "C")))
-    >>> run_name([StepCall(water, "train", {})])
-    'water: training'
-    >>> run_name([StepCall(water, "train", {}), StepCall(methane, "train", {}), StepCall(methane, "certify", {})])
-    'training, validation: 3 steps of 2 molecules'
-    """
-    if len(calls) == 1:
-        return calls[0].title
-    kinds = dict.fromkeys(call.step.words.format(**call.parameters) for call in calls)
-    molecules = plural(len({call.molecule.name for call in calls}), "molecule")
-    steps = "" if len(kinds) == 1 else f"{plural(len(calls), 'step')} of "
-    return f"{', '.join(kinds)}: {steps}{molecules}"
-
-
 def _line_of(title: str, message: str) -> str:
     """The reason that a run's message has for this step; "" without one."""
     return next((line[len(title) + 2 :] for line in message.splitlines() if line.startswith(f"{title}: ")), "")
@@ -344,7 +329,7 @@ def _in_states(ids: Sequence[UUID], states: set[StateType]) -> FlowRunFilter:
 
 
 async def _all_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRun]:
-    """At most MAX_RUNS of one parent have not ended, fewer than the server gives in one answer."""
+    """Runs of one parent that have not ended, or just now: fewer than the 200 of one answer of the server."""
     return await client.read_flow_runs(flow_run_filter=wanted)
 
 
