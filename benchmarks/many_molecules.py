@@ -95,7 +95,7 @@ class Services:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
         profile = self._state / "prefect" / "profiles.toml"
         profile.parent.mkdir(parents=True)
-        profile.write_text('active = "bench"\n[profiles.bench]\nPREFECT_SERVER_METRICS_ENABLED = "true"\n')
+        profile.write_text('active = "bench"\n[profiles.bench]\nPREFECT_SERVER_LOGGING_LEVEL = "INFO"\n')
         self._call("up")
         for path in (self._state / "pids").iterdir():
             self._sessions |= {int(pid): path.name for pid in path.read_text().split()}
@@ -115,16 +115,15 @@ class Services:
         data = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self._port}/api/{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read().decode()
-        return text if path == "metrics" else json.loads(text)
+            return json.load(answer)
 
     def requests(self) -> Counter[str]:
-        """Requests that the server has answered, by method and path."""
+        """Requests that the server has answered, by method and path, from its log."""
         found: Counter[str] = Counter()
-        for line in self.ask("GET", "metrics").splitlines():
-            if line.startswith("http_requests_total"):
-                labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
-                found[f"{labels.get('method')} {labels.get('path')}"] += int(float(line.rpartition(" ")[2]))
+        for line in (self._state / "server.log").read_text(errors="replace").splitlines():
+            if asked := re.search(r'"([A-Z]+) /api/(\S+) HTTP', line):
+                path = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", asked[2])
+                found[f"{asked[1]} {path.partition('?')[0]}"] += 1
         return found
 
     def database_mib(self) -> float:
