@@ -133,7 +133,9 @@ class Batches:
         if (adopted := (await self._orphans()).pop(digest(content_of(call)), None)) is not None:
             self._watch()
             run = await asyncio.shield(adopted.ended)
-            return (await self._how_it_ended(adopted.calls, run.state))[call.title]
+            ended = (await self._how_it_ended(adopted.calls, run.state))[call.title]
+            # What failed or was cancelled before the user retried the parent is run again.
+            return Ended("returned") if ended.how == "failed" else ended
         ready = _Ready(call, key, seconds, asyncio.get_running_loop().create_future())
         self._ready[resource].append(ready)
         self._watch()
