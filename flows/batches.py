@@ -200,7 +200,9 @@ class Batches:
     async def _poll(self, client: PrefectClient) -> None:
         """Ask for those runs alone whose state has changed: their parameters come with them."""
         known = {run.id: run for run in self._runs if run.id is not None}
-        if waiting := [run.id for run in known.values() if run.id and not run.started]:
+        waiting = [run.id for run in known.values() if run.id and not run.started]
+        # Only steps that are ready have to know whether workers are free.
+        if waiting and any(self._ready.values()):
             for found in await _all_runs(client, _in_states(waiting, {StateType.RUNNING})):
                 known[found.id].started = True
         if known:

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from prefect import State
+from prefect import State, flow, runtime
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelled, Completed, Crashed, Failed
 from pydantic import TypeAdapter
 
@@ -147,3 +150,34 @@ def test_an_unknown_step_is_one_line(tmp_path: Path, prefect_server: str) -> Non
     state = asyncio.run(step(str(tmp_path), [call("water", step="trian")], return_state=True))
     assert state.is_failed()
     assert state.message == "unknown step 'trian' of water; did you mean 'train'?"
+
+
+@pytest.mark.slow
+def test_a_retried_parent_waits_for_the_runs_that_its_first_run_left(tmp_path: Path, prefect_server: str) -> None:
+    store, calls = labelled_store(tmp_path, []), [call("m0"), call("m1")]
+
+    async def children(client: PrefectClient) -> list[FlowRun]:
+        parents = FlowRunFilterParentFlowRunId(any_=[runtime.flow_run.id])
+        return await client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_flow_run_id=parents))
+
+    @flow
+    async def parent() -> None:
+        async with get_client() as client:
+            await client.create_deployment(await client.create_flow(step), "cheap")
+
+            def both(batches: Batches) -> "asyncio.Future[list[Ended]]":
+                each = (batches.run(one, "cheap", key=one.title, seconds=1.0) for one in calls)
+                return asyncio.gather(*each)
+
+            first = Batches(store, str(runtime.flow_run.id), 1)
+            waiting = both(first)
+            while not (found := await children(client)):
+                await asyncio.sleep(0.2)
+            waiting.cancel()
+            assert [run.name for run in found] == ["gfn2-xtb labels: 2 molecules, m0 …"]
+            again = both(Batches(store, str(runtime.flow_run.id), 2))
+            await client.set_flow_run_state(found[0].id, Completed(), force=True)
+            assert await again == [Ended("completed")] * 2
+            assert [run.id for run in await children(client)] == [found[0].id]
+
+    asyncio.run(parent())
