@@ -135,7 +135,9 @@ class Services:
 
     def _watch(self) -> None:
         while not self._over.wait(1.0):
-            self._reap()
+            # A process may end while its entry is read.
+            with suppress(OSError):
+                self._reap()
             for entry in Path("/proc").glob("[0-9]*"):
                 try:
                     if self._service(entry) != "worker-orchestrator" or b"worker" in (entry / "cmdline").read_bytes():

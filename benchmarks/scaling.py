@@ -25,8 +25,8 @@ class Prices:
 
     Args:
         run_cpu: s of a worker, for the start of a run's two processes.
-        server_cpu: s of the server for each run, including what its workers and the parent ask meanwhile.
-        requests: for each run, without those that workers send while they wait.
+        server_cpu: s of the server for each run, without what workers ask while they wait.
+        requests: for each run, likewise; the parent's questions are among them.
         database: MiB for each run, with its events, states and log lines.
         parent_cpu: s for each molecule.
         parent_memory: MiB, of the process and for each molecule.
@@ -35,11 +35,11 @@ class Prices:
     """
 
     run_cpu: float = 8.0
-    server_cpu: float = 5.0
-    requests: float = 30.0
-    database: float = 0.31
-    parent_cpu: float = 1.0
-    parent_memory: tuple[float, float] = (250.0, 0.05)
+    server_cpu: float = 3.4
+    requests: float = 80.0
+    database: float = 0.34
+    parent_cpu: float = 2.0
+    parent_memory: tuple[float, float] = (335.0, 0.05)
     status: float = 0.005
     files: int = 60
 
