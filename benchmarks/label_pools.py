@@ -1,9 +1,9 @@
 """Two label workers of a work pool, with a shard each, against one with all frames.
 
 Each is a process with one core, as a flow run on a machine of the pool. On a machine with fewer free cores than
-processes, wall times say little, so the speed-up is taken from two figures that other load does not change: CPU
-seconds per label, which include the start of each process, and the idle time of the label processes: the part of their time, after the first label has begun,
-in which they compute no label. Of two pools that share a store, it also holds what they wait for each other.
+processes, wall times say little, so the speed-up is taken from two figures that other load hardly changes: CPU seconds
+per label, with the start of each process, and the idle time of the label processes: the part of their time, after the
+first label has begun, in which they compute no label.
 
     python -m benchmarks.label_pools [--level mp2/cc-pvdz] [--frames 200]
 """
