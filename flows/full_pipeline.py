@@ -32,7 +32,7 @@ async def asteroid(
         where = Store(store or loaded.store)
     except AsteroidError as error:
         return Failed(message=str(error))
-    runner = PoolRunner(str(runtime.flow_run.id), int(runtime.flow_run.run_count or 1))
+    runner = PoolRunner(where, str(runtime.flow_run.id), int(runtime.flow_run.run_count or 1))
     async with artifacts.campaign(where, loaded.molecules):
         outcomes = await run_molecules(where, loaded.molecules, runner)
     failures = [f"{outcome['molecule']}: {outcome['failure']}" for outcome in outcomes if "failure" in outcome]

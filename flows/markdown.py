@@ -69,6 +69,10 @@ def _answers(store: Store, folder: str) -> list[str]:
     return lines
 
 
+LONGEST_TABLE = 500
+"""Rows of the page of all molecules; of more, it has the sums of each level."""
+
+
 def campaign_markdown(rows: Sequence[dict[str, Any]], under_way: Sequence[str], time: dt.datetime) -> str:
     """Labels to do, done and failed by molecule and level, their cost, and the work under way on all machines.
 
@@ -77,6 +81,8 @@ def campaign_markdown(rows: Sequence[dict[str, Any]], under_way: Sequence[str], 
         under_way: of :func:`asteroid.store.locks.held_locks`.
     """
     hours = sum(row["core_hours"] for row in rows)
+    if len(rows) > LONGEST_TABLE:
+        rows = _by_level(rows)
     counted = [f"{name} × {count}" if count > 1 else name for name, count in Counter(under_way).items()]
     lines = [
         f"| {row['molecule']} | {row['level']} | {row['to_do']} | {row['per_minute']:.3g} | {row['ok']} "
@@ -96,6 +102,22 @@ def campaign_markdown(rows: Sequence[dict[str, Any]], under_way: Sequence[str], 
             "Reasons of failures: `asteroid status --reasons`.",
         ]
     )
+
+
+def _by_level(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sums over the molecules at each level."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["level"], []).append(row)
+    summed = ("to_do", "per_minute", "ok", "failed", "rejected", "core_hours")
+    return [
+        {
+            "molecule": f"{len(same)} molecules",
+            "level": level,
+            **{name: sum(row[name] for row in same) for name in summed},
+        }
+        for level, same in found.items()
+    ]
 
 
 def _result(line: dict[str, Any]) -> str:

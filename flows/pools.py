@@ -1,65 +1,54 @@
 """Steps as flow runs on work pools.
 
-A step is one flow run, or several shards. A lost run is submitted again a limited number of times. A parent that is
-retried finds its children by their idempotency keys instead of starting them again.
+A step is a part of one flow run (:mod:`flows.batches`), or several shards with one each. A lost run is submitted again
+a limited number of times.
 """
 
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
-
-from prefect import State
-from prefect.deployments import arun_deployment
-from pydantic import TypeAdapter
 
 from asteroid.errors import AsteroidError
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import digest
 from asteroid.pipeline.order import Runner
-from asteroid.pipeline.progress import LOG_SECONDS
-from asteroid.pipeline.steps import ATTEMPTS, STEPS, cores
+from asteroid.pipeline.steps import ATTEMPTS, cores
 from asteroid.stages import expected_label_seconds
 from asteroid.store import Store, paths, records
 from asteroid.store.records import Shards
 from asteroid.store.round_records import RoundRecord
 from flows import artifacts
+from flows.batches import MAX_RUNS, RUN_SECONDS, Batches, logged
+from flows.step import StepCall
 
 log = logging.getLogger(__name__)
 
-SHARD_SECONDS = 300.0
-"""Target wall time of a shard: long compared with the 4 to 8 s of slot time that a flow run costs."""
-
-MAX_SHARDS = 64
-
-_MOLECULE = TypeAdapter(MoleculeSettings)
+LABEL_START = 3.0
+"""s until the first label of a campaign: label workers are started."""
 
 
-@dataclass
 class PoolRunner(Runner):
     """Runs steps as flow runs of the deployment ``step/RESOURCE``.
 
     Args:
-        run_id: of the parent's flow run, for idempotency keys that are stable within one pipeline run.
+        run_id: of the parent's flow run.
         run_count: number of runs of the parent: each retry allows further attempts.
     """
 
-    run_id: str
-    run_count: int
-    in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_SHARDS))
+    def __init__(self, store: Store, run_id: str, run_count: int) -> None:
+        self._run_id = run_id
+        self._batches = Batches(store, run_id, run_count)
 
     async def run(
         self, name: str, store: Store, molecule: MoleculeSettings, *, occasion: str = "", **parameters: Any
     ) -> None:
         if name == "label":
             await self._label(store, molecule, occasion, **parameters)
-            return
-        async with _logged(artifacts.progress_of(STEPS[name].title(molecule, **parameters))):
-            await self._submit(name, store, molecule, occasion, **parameters)
+        else:
+            await self._submit(store, StepCall(molecule, name, parameters), occasion)
 
     async def show_labels(self, store: Store, molecule: MoleculeSettings) -> None:
         await artifacts.show_labels(store, molecule)
@@ -84,97 +73,87 @@ class PoolRunner(Runner):
             return f"{molecule.name}: {level} labels: {max(total - await left(), 0)} of {total}"
 
         total = await left()
-        shards = await asyncio.to_thread(self._shards, store, molecule, parsed, occasion, total)
-        async with _logged(progress):
-            each = (
-                self._submit("label", store, molecule, occasion, level=level, shard=shard, shards=shards)
-                for shard in range(shards)
-            )
-            await asyncio.gather(*each)
+        shards, seconds = await asyncio.to_thread(self._shards, store, molecule, parsed, occasion, total)
+
+        async def submit(shard: int) -> None:
+            call = StepCall(molecule, "label", {"level": level, "shard": shard, "shards": shards})
+            await self._submit(store, call, occasion, seconds=LABEL_START + seconds)
+
+        if shards == 1:
+            await submit(0)
+        else:
+            async with logged(progress):
+                await asyncio.gather(*map(submit, range(shards)))
         if total:
             log.info("%s", await progress())
 
     def _shards(
         self, store: Store, molecule: MoleculeSettings, level: LevelOfTheory, occasion: str, missing: int
-    ) -> int:
-        """Number of shards of a labelling step, decided once per pipeline run and stored.
+    ) -> tuple[int, float]:
+        """Number of shards of a labelling step, and the estimated seconds of each.
 
-        A retried parent sees fewer missing frames; with another number, its shards would overlap those still running.
+        The number is decided once per pipeline run and stored. A retried parent sees fewer missing frames; with another
+        number, its shards would overlap those still running.
         """
-        path = paths.shards(self.run_id, molecule.name, occasion)
+        seconds = missing * expected_label_seconds(store, molecule, level) / cores() if missing else 0.0
+        path = paths.shards(self._run_id, molecule.name, occasion)
         if store.exists(path):
-            return records.read(store, Shards, path).shards
-        if not missing:
-            return 1
-        seconds = missing * expected_label_seconds(store, molecule, level) / cores()
-        shards = max(1, min(MAX_SHARDS, missing, math.ceil(seconds / SHARD_SECONDS)))
-        records.write(store, path, Shards(str(level), missing, shards))
-        return shards
+            shards = records.read(store, Shards, path).shards
+        else:
+            shards = max(1, min(MAX_RUNS, missing, math.ceil(seconds / RUN_SECONDS)))
+            if shards > 1:
+                records.write(store, path, Shards(str(level), missing, shards))
+        return shards, seconds / shards
 
-    async def _submit(
-        self, name: str, store: Store, molecule: MoleculeSettings, occasion: str, **parameters: Any
-    ) -> None:
-        """Run a step until it has completed and nothing is missing; ATTEMPTS times for each run of the parent."""
-        step = STEPS[name]
+    async def _submit(self, store: Store, call: StepCall, occasion: str, *, seconds: float | None = None) -> None:
+        """Run a step until it has completed and nothing is missing.
+
+        Runs that are lost without progress of the step count, up to ATTEMPTS.
+        """
 
         async def lacks() -> bool:
-            return await asyncio.to_thread(step.lacks, store, molecule, **parameters)
+            return await asyncio.to_thread(call.step.lacks, store, call.molecule, **call.parameters)
 
         if not await lacks():
             return
-        title = step.title(molecule, **parameters)
+        molecule, title = call.molecule, call.title
         # During active learning, each label budget has its own training and certificate.
         labels = [molecule.budget.accurate, molecule.budget.ladder]
-        work = digest([molecule.model_name, molecule.name, labels, name, parameters, occasion])
-        reason = ""
-        for attempt in range(ATTEMPTS * self.run_count):
-            async with self.in_flight:
-                run = await arun_deployment(
-                    f"step/{step.resource_of(molecule, **parameters)}",
-                    parameters={
-                        "store": store.url,
-                        "molecule": _MOLECULE.dump_python(molecule, mode="json"),
-                        "name": name,
-                        "parameters": parameters,
-                    },
-                    flow_run_name=title,
-                    idempotency_key=f"{self.run_id}/{work}/{attempt}",
-                    timeout=None,
-                    poll_interval=1,
-                )
-            if run.state is not None and run.state.is_completed() and (step.once or not await lacks()):
-                return
-            # Lost runs are submitted again. Failed runs would fail again, and cancelled ones are not wanted, except
-            # those of an earlier run of the parent, which the user has retried.
-            lost = run.state is None or run.state.is_crashed() or run.state.is_completed()
-            if not lost and attempt >= ATTEMPTS * (self.run_count - 1):
-                raise AsteroidError(f"{title}: {_reason(molecule, run.state)}")
-            reason = f"{run.state.name}: {run.state.message}" if run.state is not None else "no state"
-            log.warning("%s, attempt %d: %s", title, attempt + 1, reason)
-        raise AsteroidError(f"{title} did not complete in {ATTEMPTS} attempts; the last was {reason}")
-
-
-def _reason(molecule: MoleculeSettings, state: State[Any] | None) -> str:
-    """Message of a child without the molecule's name, which the parent adds."""
-    return ((state.message if state else None) or "no reason given").removeprefix(f"{molecule.name}: ")
-
-
-@asynccontextmanager
-async def _logged(progress: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
-    """Log changes in the progress of the work in the block, at most every LOG_SECONDS."""
-
-    async def log_changes() -> None:
-        last = ""
+        work = digest([molecule.model_name, molecule.name, labels, call.name, call.parameters, occasion])
+        resource = call.step.resource_of(molecule, **call.parameters)
+        submitted, lost = 0, 0
+        known: object = None
         while True:
-            await asyncio.sleep(LOG_SECONDS)
-            # A store that is unreachable for a moment concerns only the work itself.
-            with suppress(AsteroidError):
-                if (now := await progress()) != last:
-                    log.info("%s", now)
-                    last = now
+            ended = await self._batches.run(
+                # A step with which a run was lost shares no run with others.
+                call,
+                resource,
+                key=f"{work}/{submitted}",
+                seconds=RUN_SECONDS if lost else seconds,
+            )
+            submitted += 1
+            if ended.how == "failed":
+                raise AsteroidError(f"{title}: {ended.reason.removeprefix(f'{molecule.name}: ')}")
+            if ended.how == "returned":
+                continue
+            if ended.how == "completed" and (call.step.once or not await lacks()):
+                return
+            reached = await asyncio.to_thread(_progress, store, call)
+            lost = 1 if reached != known else lost + 1
+            known = reached
+            reason = ended.reason or "results are still missing"
+            log.warning("%s, run %d: %s", title, submitted, reason)
+            if lost >= ATTEMPTS:
+                raise AsteroidError(f"{title} did not complete in {ATTEMPTS} attempts; the last was {reason}")
 
-    logging_task = asyncio.create_task(log_changes())
-    try:
-        yield
-    finally:
-        logging_task.cancel()
+
+def _progress(store: Store, call: StepCall) -> object:
+    """What a step has stored before its end: frames, labels, and checkpoints of its training."""
+    molecule = call.molecule
+    if call.name == "label":
+        level = LevelOfTheory.parse(call.parameters["level"], imported=True)
+        rest = {name: call.parameters[name] for name in ("shard", "shards")}
+        return len(store.pending(molecule.name, level, forces=molecule.label_settings(level).forces, **rest))
+    folder = paths.checkpoints(molecule.model_name)
+    checkpoints = [(name, store.names(f"{folder}/{name}")) for name in store.names(folder)]
+    return store.frame_batches(molecule.name), checkpoints

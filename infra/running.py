@@ -49,7 +49,8 @@ def sessions(name: str) -> list[int]:
 def is_running(name: str) -> bool:
     """Whether the newest session of a process is running."""
     known = sessions(name)
-    return bool(known) and known[-1] in _members(known[-1])
+    # One process alone: the supervisor asks for each service every second.
+    return bool(known) and _is_member(Path("/proc", str(known[-1])), known[-1])
 
 
 def stop(name: str) -> None:
@@ -70,20 +71,19 @@ def stop(name: str) -> None:
 
 
 def _members(session: int) -> set[int]:
-    """Living processes of a session whose command line names this folder or its interpreter, since session ids are
-    reused."""
-    members = set()
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            # Field 6 of stat is the session; the name before it, in parentheses, may contain spaces.
-            state, _, _, found = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-            command = (entry / "cmdline").read_text()
-        except OSError:
-            continue
-        if (
-            int(found) == session
-            and state != "Z"
-            and ("prefect" in command or str(HOME) in command or sys.executable in command)
-        ):
-            members.add(int(entry.name))
-    return members
+    """Living processes of a session."""
+    return {int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _is_member(entry, session)}
+
+
+def _is_member(entry: Path, session: int) -> bool:
+    """Whether a process lives, is of a session, and its command line names this folder or its interpreter: session ids
+    are reused."""
+    try:
+        # Field 6 of stat is the session; the name before it, in parentheses, may contain spaces.
+        state, _, _, found = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+        if int(found) != session or state == "Z":
+            return False
+        command = (entry / "cmdline").read_text()
+    except OSError:
+        return False
+    return "prefect" in command or str(HOME) in command or sys.executable in command

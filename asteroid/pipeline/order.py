@@ -188,12 +188,10 @@ async def gather_evidence(store: Store, molecule: MoleculeSettings, runner: Runn
     level, final = molecule.accurate, models.final
     # During active learning, each certified model has its own evidence.
     await runner.run("propose", store, molecule, occasion=final)
-    for step in range(stages.MINIMUM_LABELS):
-        # Requests the next label on the way to the accurate minimum.
-        if not await to_thread(stages.propose_minimum, store, molecule, final):
-            break
-        # The first of these steps also labels the frames from MD with the model.
-        await runner.run("label", store, molecule, level=str(level), occasion=f"minimum-{final}-{step}")
+    if await to_thread(stages.propose_minimum, store, molecule, final):
+        # This step also labels the frames from MD with the model.
+        await runner.run("label", store, molecule, level=str(level), occasion=f"minimum-{final}")
+        await runner.run("minimum", store, molecule, model_id=final)
     await to_thread(stages.propose_hessian, store, molecule, final)
     await runner.run("label", store, molecule, level=str(level), occasion=f"evidence-{final}")
     await runner.run("hessian", store, molecule)

@@ -151,6 +151,9 @@ _IN_ORDER = (
         lambda count: f"{count} accurate labels requested",
         torch=True,
     ),
+    Step(
+        "minimum", "accurate minimum", _accurate_resource, stages.label_minimum, stages.propose_minimum, parallel=True
+    ),
     Step("hessian", "hessian", "accurate", stages.compute_hessian, stages.lacks_hessian),
     Step(
         "certify",

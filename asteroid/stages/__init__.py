@@ -9,7 +9,7 @@ event loop.
 from asteroid.stages.acquire import explore, lacks_batch, lacks_exploration, lacks_record, pick, record
 from asteroid.stages.certificates import certify, lacks_certificate, outcome, report_folder
 from asteroid.stages.energy_cost import lacks_energy_cost, measure_energy_cost
-from asteroid.stages.evidence import lacks_proposal, propose_evidence
+from asteroid.stages.evidence import label_minimum, lacks_proposal, propose_evidence
 from asteroid.stages.feedback import request_round
 from asteroid.stages.hessians import compute_hessian, lacks_hessian, propose_hessian
 from asteroid.stages.labels import (
@@ -21,7 +21,7 @@ from asteroid.stages.labels import (
     sample,
     select,
 )
-from asteroid.stages.minima import MINIMUM_LABELS, propose_minimum
+from asteroid.stages.minima import propose_minimum
 from asteroid.stages.mistakes import likely_mistakes
 from asteroid.stages.models import (
     Models,
@@ -38,7 +38,6 @@ from asteroid.stages.round_files import acquisition, read_rounds, trainers
 from asteroid.stages.rounds import NextRound, begin_rounds, extend_selection, next_round
 
 __all__ = [
-    "MINIMUM_LABELS",
     "Audit",
     "Models",
     "NextRound",
@@ -53,6 +52,7 @@ __all__ = [
     "extend_selection",
     "held_out_error",
     "label",
+    "label_minimum",
     "lacks_batch",
     "lacks_certificate",
     "lacks_chain",

@@ -17,7 +17,8 @@ from asteroid.naming import content, digest
 from asteroid.processes import Progress
 from asteroid.stages.common import import_mace, training_device, waiting
 from asteroid.stages.hessians import compare_modes
-from asteroid.stages.minima import find_model_minimum
+from asteroid.stages.labels import label
+from asteroid.stages.minima import find_model_minimum, propose_minimum
 from asteroid.stages.models import Models, trained_models
 from asteroid.stages.on_policy import on_policy_errors, propose_on_policy
 from asteroid.stages.own_md import OwnMD, distributions, spectrum
@@ -130,3 +131,11 @@ def _path(molecule: MoleculeSettings, model_id: str) -> str:
     shaping = {"temperatures", "timestep", "nvt_ps", "replicas", "seed", "on_policy", "torsion_points"}
     used = content(molecule.validation, include=shaping)
     return paths.model_molecule(molecule.model_name, model_id, molecule.name, f"asked-{digest(used)}.json")
+
+
+def label_minimum(
+    store: Store, molecule: MoleculeSettings, *, model_id: str, workers: int, on_progress: Progress | None = None
+) -> None:
+    """Compute the accurate labels on the way to the accurate minimum, each of which follows from those before."""
+    while propose_minimum(store, molecule, model_id):
+        label(store, molecule, molecule.accurate, workers=workers, on_progress=on_progress)

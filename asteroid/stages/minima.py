@@ -1,7 +1,7 @@
 """Minimum of the model, and the accurate minimum, found with a few accurate labels.
 
-The model's minimum and Hessian are stored once. From then on torch is not needed: the pipeline requests the next label,
-and the labelling stage computes it. :mod:`asteroid.stages.certificates` compares the minima.
+The model's minimum and Hessian are stored once. From then on torch is not needed: each next label is requested here and
+computed by :func:`asteroid.stages.evidence.label_minimum`. :mod:`asteroid.stages.certificates` compares the minima.
 """
 
 from typing import TYPE_CHECKING

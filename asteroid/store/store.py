@@ -12,6 +12,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -20,6 +21,7 @@ from asteroid.errors import InputError, StoreError
 from asteroid.levels import LevelOfTheory
 from asteroid.store import compaction, ledger, paths, records, sums, tables
 from asteroid.store.files import Files
+from asteroid.store.ids import Words, absent, shard_of, to_ids, to_words
 from asteroid.store.records import FreeAtom
 from asteroid.store.rows import (
     FRAME_SCHEMA,
@@ -162,15 +164,11 @@ class Store(Files):
         return pc.unique(tables.read(self, folder, SELECTION_SCHEMA, columns=columns, keep=chosen_so)["frame_id"])
 
     def _selected(self, molecule: str, level: LevelOfTheory, only: str | None = None) -> pa.Array:
-        folder = _selections(molecule, level)
-        table = tables.read(self, folder, SELECTION_SCHEMA, columns=["frame_id", "time", "sequence"], only=only)
-        # Selections of version 0.1 have no number: they come first, by time. Rows are already in the order of names.
-        number = pc.fill_null(table["sequence"], 0)
-        time = pc.if_else(pc.equal(number, 0), table["time"].cast(pa.int64()), 0)
-        order = pc.sort_indices(
-            pa.table([number, time], ["number", "time"]), [("number", "ascending"), ("time", "ascending")]
-        )
-        return pc.unique(table["frame_id"].take(order))
+        return pc.unique(_in_order(self._selection_rows(molecule, level, only=only))["frame_id"])
+
+    def _selection_rows(self, molecule: str, level: LevelOfTheory, **options: Any) -> pa.Table:
+        columns = ["frame_id", "time", "sequence"]
+        return tables.read(self, _selections(molecule, level), SELECTION_SCHEMA, columns=columns, **options)
 
     # -- labels --------------------------------------------------------------------------------------------------------
 
@@ -312,27 +310,38 @@ class Store(Files):
         """
         options: dict[str, Any] = {"forces": forces, "shard": shard, "shards": shards}
         selected_at = selected_at or level
-        selected = self._selected(molecule, selected_at)
         if level.parts:
             missing = {i for part in level.computed for i in self.pending(molecule, part, selected_at=level, **options)}
-            return [i for i in selected.to_pylist() if i in missing]
+            return [i for i in self._selected(molecule, selected_at).to_pylist() if i in missing]
         content = self.energies_alone(molecule, selected_at) if forces else None
 
-        def tried(table: pa.Table) -> pa.Table:
-            if content is None:
-                return table
-            # An energy-only label may be completed by forces; a failed attempt would fail again.
-            enough = pc.or_(table["has_forces"], pc.is_in(table["frame_id"], value_set=content))
-            return table.filter(pc.or_(enough, pc.not_equal(table["status"], "ok")))
+        def in_shard(table: pa.Table) -> pa.Table:
+            words = to_words(table["frame_id"])
+            rest = table.drop_columns("frame_id")
+            if shards > 1:
+                inside = shard_of(words, shards) == shard
+                words, rest = words[inside], rest.filter(pa.array(inside))
+            return rest.append_column("first", pa.array(words[:, 0])).append_column("second", pa.array(words[:, 1]))
 
-        columns, presence = ["frame_id", "status"], "forces" if forces else None
-        table = tables.read(
-            self, _labels(molecule, level), LABEL_SCHEMA, columns=columns, presence_of=presence, keep=tried
-        )
-        missing = selected.filter(pc.invert(pc.is_in(selected, value_set=table["frame_id"].combine_chunks())))
+        def tried(table: pa.Table) -> pa.Table:
+            if content is not None:
+                # An energy-only label may be completed by forces; a failed attempt would fail again.
+                enough = pc.or_(table["has_forces"], pc.is_in(table["frame_id"], value_set=content))
+                table = table.filter(pc.or_(enough, pc.not_equal(table["status"], "ok")))
+            return in_shard(table.select(["frame_id"]))
+
+        folder, presence = _labels(molecule, level), "forces" if forces else None
+        columns = ["frame_id", "status"] if forces else ["frame_id"]
+        try:
+            selected = _in_order(self._selection_rows(molecule, selected_at, keep=in_shard))
+            labelled = tables.read(self, folder, LABEL_SCHEMA, columns=columns, presence_of=presence, keep=tried)
+        except ValueError as error:
+            raise StoreError(f"labels or selections of {molecule} at {level} in {self.location('')}: {error}") from None
+        words = _words(selected)
+        words = words[absent(words, _words(labelled))]
         if selected_at.parts:
-            missing = missing.filter(pc.invert(pc.is_in(missing, value_set=self._lost(molecule, selected_at))))
-        return [i for i in missing.to_pylist() if int(i[:8], 16) % shards == shard]
+            words = words[absent(words, to_words(self._lost(molecule, selected_at)))]
+        return to_ids(words) if len(np.unique(words[:, 0])) == len(words) else list(dict.fromkeys(to_ids(words)))
 
     def _lost(self, molecule: str, level: LevelOfTheory) -> pa.Array:
         """Ids of the frames that can have no label at a composite level: at a part, all attempts failed or were
@@ -396,3 +405,16 @@ def _labels(molecule: str, level: LevelOfTheory) -> str:
 
 def _selections(molecule: str, level: LevelOfTheory) -> str:
     return paths.level_folder("selections", molecule, level)
+
+
+def _in_order(selections: pa.Table) -> pa.Table:
+    """Rows of selections in the order in which they were made."""
+    # Selections of version 0.1 have no number: they come first, by time. Rows are already in the order of names.
+    number = pc.fill_null(selections["sequence"], 0).to_numpy()
+    time = np.where(number == 0, selections["time"].cast(pa.int64()).to_numpy(), 0)
+    later = (number[1:] > number[:-1]) | ((number[1:] == number[:-1]) & (time[1:] >= time[:-1]))
+    return selections if later.all() else selections.take(np.lexsort((time, number)))
+
+
+def _words(table: pa.Table) -> Words:
+    return np.stack([table["first"].to_numpy(), table["second"].to_numpy()], axis=1)

@@ -162,7 +162,8 @@ def read(
         columns: to be read, all by default.
         presence_of: a column of :data:`~asteroid.store.rows.COMPANION`; the boolean column ``has_<name>`` then says
             where it has a value.
-        keep: filters the rows of each file as it is read, so that the others never take memory together.
+        keep: filters the rows of each file as it is read, so that the others never take memory together; it may also
+            return other columns.
         only: the name of the one member that is wanted.
 
     Raises:
@@ -206,7 +207,9 @@ def read(
     else:
         raise StoreError(f"{files.location(folder)} keeps changing while it is read; try again")
     empty = wanted.empty_table()
-    return empty.append_column(f"has_{presence_of}", pa.array([], pa.bool_())) if presence_of else empty
+    if presence_of:
+        empty = empty.append_column(f"has_{presence_of}", pa.array([], pa.bool_()))
+    return keep(empty) if keep else empty
 
 
 def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:

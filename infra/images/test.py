@@ -264,12 +264,13 @@ def judge(site: Site) -> list[str]:
         for service in COMPOSE["services"].values()
         if "worker" in service.get("command", [])
     }
-    problems, completed = [], set()
+    problems: list[str] = []
+    completed: set[str] = set()
     for run in sorted(site.ask("flow_runs/filter", {"limit": 200}), key=lambda run: run["start_time"] or ""):
         pool = run["work_pool_name"]
         print(f"  {images[pool]:21} {pool:13} {run['total_run_time']:6.1f} s  {run['state_name']:10} {run['name']}")
         if run["state_type"] == "COMPLETED":
-            completed.add(run["parameters"].get("name"))
+            completed |= {step["name"] for step in run["parameters"].get("steps", [])}
         else:
             problems.append(f"{run['name']}: {run['state']['message']}")
     if never := set(STEPS) - completed:

@@ -9,7 +9,7 @@ from pathlib import Path
 from asteroid.manifest import MoleculeSettings
 from asteroid.report.write import write_report
 from asteroid.store import Store
-from flows.markdown import campaign_markdown, certificate_markdown
+from flows.markdown import LONGEST_TABLE, campaign_markdown, certificate_markdown
 from tests.report.conftest import ACCURATE, CHEAP, fill
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
@@ -57,3 +57,13 @@ def test_the_page_of_a_campaign_says_what_is_to_do_done_and_under_way(tmp_path: 
     for row, line in zip(store.status(), rows, strict=True):
         assert f"| {row['to_do']} |" in line
         assert f"| {row['ok']} |" in line
+
+
+def test_the_page_of_very_many_molecules_has_the_sums_of_each_level(tmp_path: Path) -> None:
+    rows = fill(Store(tmp_path / "store")).status()
+    many = [{**row, "molecule": f"m{number}"} for number in range(LONGEST_TABLE) for row in rows]
+    lines = [line for line in campaign_markdown(many, [], NOON).splitlines() if " molecules |" in line]
+    assert len(lines) == len(rows) > 1
+    for row, line in zip(rows, lines, strict=True):
+        assert line.startswith(f"| {LONGEST_TABLE} molecules | {row['level']} | {LONGEST_TABLE * row['to_do']} |")
+        assert f"| {LONGEST_TABLE * row['ok']} |" in line

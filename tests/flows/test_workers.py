@@ -20,6 +20,7 @@ import pytest
 from asteroid.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
+LEVEL = "ccsd(t)/6-31g*"
 PREFECT = str(Path(sys.executable).with_name("prefect"))
 
 
@@ -70,13 +71,15 @@ def processes_naming(text: str) -> dict[int, str]:
     return found
 
 
-def ask(server: dict[str, str], path: str, auth: str | None) -> Any:
+def ask(server: dict[str, str], path: str, auth: str | None, content: dict[str, Any] | None = None) -> Any:
     """Post to the API, as anybody on this machine can."""
     headers = {"Content-Type": "application/json"}
     if auth is not None:
         headers["Authorization"] = f"Basic {base64.b64encode(auth.encode()).decode()}"
     url = f"http://127.0.0.1:{server['ASTEROID_PORT']}/api/{path}"
-    with urllib.request.urlopen(urllib.request.Request(url, b"{}", headers), timeout=30) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(url, json.dumps(content or {}).encode(), headers), timeout=30
+    ) as answer:
         return json.load(answer)
 
 
@@ -153,6 +156,58 @@ def test_the_deployment_finishes_although_a_shard_is_killed(server: dict[str, st
     assert any(
         name.endswith("report.html") for r in store.names("reports/water") for name in store.names(f"reports/water/{r}")
     )
+
+
+@pytest.mark.server
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_retried_parent_waits_for_the_runs_that_its_first_run_left(server: dict[str, str], manifest: Path) -> None:
+    # Labels that take long enough for the parent to be killed and retried meanwhile.
+    manifest.write_text(manifest.read_text().replace("hf/sto-3g", LEVEL).replace("smiles: O", "smiles: CO"))
+    auth = Path(server["ASTEROID_STATE"], "auth").read_text().strip()
+
+    def state_of(run: str) -> str:
+        (found,) = ask(server, "flow_runs/filter", auth, {"flow_runs": {"id": {"any_": [run]}}})
+        return str(found["state_type"])
+
+    def wait_for(run: str, *states: str) -> None:
+        deadline = time.monotonic() + 400
+        while state_of(run) not in states:
+            assert time.monotonic() < deadline, f"{state_of(run)} instead of {states}"
+            time.sleep(1.0)
+
+    run = [PREFECT, "deployment", "run", "asteroid/full-pipeline", "-p", f"manifest={manifest}"]
+    subprocess.run(run, cwd=server["ASTEROID_FOLDER"], env=server, check=True, stdout=subprocess.DEVNULL)
+    running = {"type": {"any_": ["RUNNING"]}}
+    named = {"name": {"any_": [f"water: {LEVEL} labels"]}}
+    deadline = time.monotonic() + 300
+    while not (children := ask(server, "flow_runs/filter", auth, {"flow_runs": {**named, "state": running}})):
+        assert time.monotonic() < deadline, "the accurate labels were not begun"
+        time.sleep(0.5)
+    (parent,) = (
+        found["id"]
+        for found in ask(server, "flow_runs/filter", auth, {"flow_runs": {"state": running}})
+        if found["name"] == str(manifest)
+    )
+    for pid, command in processes_naming(f"PREFECT__FLOW_RUN_ID={parent}").items():
+        if "prefect.engine" in command:
+            os.kill(pid, signal.SIGKILL)
+    wait_for(parent, "CRASHED")
+    retry = [PREFECT, "flow-run", "retry", parent]
+    subprocess.run(retry, cwd=server["ASTEROID_FOLDER"], env=server, check=True, stdout=subprocess.DEVNULL)
+    wait_for(children[0]["id"], "COMPLETED")
+    wait_for(parent, "CRASHED", "RUNNING")
+    deadline = time.monotonic() + 300
+    training = {"flow_runs": {"name": {"any_": ["water: training"]}}}
+    before = len(ask(server, "flow_runs/filter", auth, training))
+    while len(ask(server, "flow_runs/filter", auth, training)) == before:
+        assert time.monotonic() < deadline, "the retried parent did not go on"
+        time.sleep(0.5)
+    every = ask(server, "flow_runs/filter", auth, {"flow_runs": named})
+    assert [found["id"] for found in every] == [children[0]["id"]], "the same run, and no second one"
+    cancel = [PREFECT, "flow-run", "cancel", parent]
+    subprocess.run(cancel, cwd=server["ASTEROID_FOLDER"], env=server, check=True, stdout=subprocess.DEVNULL)
+    wait_for(parent, "CANCELLED")
 
 
 def wait_for_shard(client: "subprocess.Popen[str]", server: dict[str, str], store: Store) -> int:

@@ -9,7 +9,11 @@ from asteroid.pipeline.steps import STEPS, Step
 from asteroid.store import Store
 
 WATER = MoleculeSettings(name="water", smiles="O")
-PARAMETERS = {"label": {"level": "gfn2-xtb", "shard": 1, "shards": 3}, "train": {"baseline": False}}
+PARAMETERS = {
+    "label": {"level": "gfn2-xtb", "shard": 1, "shards": 3},
+    "train": {"baseline": False},
+    "minimum": {"model_id": "cafe"},
+}
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
