@@ -304,14 +304,15 @@ def image(target: str) -> str:
 def container(target: str) -> Iterator[str]:
     """A container with a read-only root, removed at the end."""
     name = _run("buildah", "from", image(target)).strip()
+    root = Path(_run("buildah", "mount", name).strip())
     try:
-        root = Path(_run("buildah", "mount", name).strip())
-        # buildah's own mark of a container.
-        (root / "run/.containerenv").touch()
+        # Here buildah itself, not the user, makes and removes a file.
+        _run("mount", "--types", "tmpfs", "--options", "mode=755", "tmpfs", str(root / "run"))
         _run("mount", "--options", "remount,ro", str(root))
         yield name
     finally:
-        subprocess.run(["buildah", "rm", name], stdout=subprocess.DEVNULL)
+        for command in (["umount", str(root / "run")], ["buildah", "rm", name]):
+            subprocess.run(command, stdout=subprocess.DEVNULL)
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
