@@ -61,7 +61,7 @@ async def _ensure(name: str, after: set[str], expect: set[str], within: timedelt
         await wanted.acreate()
         return
     # An update forgets which runs are being waited for.
-    if found.trigger.model_dump(exclude={"id"}) != trigger.model_dump(exclude={"id"}):
+    if found.trigger != trigger:
         wanted.id = found.id
         await wanted.aupdate()
 
