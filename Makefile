@@ -21,7 +21,7 @@ COMPILE := $(BIN)/python -m compileall -q -j 0 -x 'site-packages/.*/tests?/' $(V
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all audit lint proofs chaos images-test slurm-test up down bench clean
+.PHONY: help install demo test test-all audit lint proofs chaos images-test slurm-test cluster-test up down bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
@@ -60,7 +60,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-
 test: lint  ## lint, then every test that takes seconds
 	@$(PYTEST)
 
-test-all: test audit  ## then the tests that take minutes: kills of servers, large basis sets, trainings to known answers, Slurm where it is installed
+test-all: test audit  ## then the tests that take minutes: kills of servers, large basis sets, trainings to known answers, Slurm and Postgres where they are installed
 	@$(PYTEST) -m long
 
 audit: $(VENV)/.installed  ## known vulnerabilities of the versions in constraints.txt, where an advisory database answers
@@ -81,6 +81,11 @@ slurm-test: $(VENV)/.installed-dev  ## pipelines on a real Slurm cluster of two 
 	@{ command -v slurmctld && command -v slurmd && command -v sbatch; } >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get install -y -qq --no-install-recommends $(SLURM) >/dev/null; } \
 		|| { echo "slurm-test needs Slurm; as root, run: apt-get install $(SLURM)"; exit 1; }
 	@$(BIN)/python -m pytest -s -m long tests/slurm
+
+cluster-test: $(VENV)/.installed-dev  ## a pipeline with rounds on Postgres and an object store, with lost workers (Debian; ten minutes)
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } \
+		|| { echo "cluster-test needs Postgres; as root, run: apt-get install postgresql"; exit 1; }
+	@$(BIN)/python -m pytest -s -m long tests/cluster
 
 up: $(VENV)/.installed  ## a local Prefect server on 127.0.0.1:4200, work pools, deployments and workers
 	@$(BIN)/python -m infra.local up

@@ -60,7 +60,6 @@ def environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "PREFECT_API_AUTH_STRING": auth_string(),
         "PREFECT_API_URL": API,
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         "PREFECT_HOME": str(STATE / "prefect"),
         "PREFECT_PROFILES_PATH": str(STATE / "prefect" / "profiles.toml"),
         "PREFECT_SERVER_API_AUTH_STRING": auth_string(),

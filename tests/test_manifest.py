@@ -198,6 +198,7 @@ def test_names_that_differ_only_in_case_are_duplicates(tmp_path: Path) -> None:
         ("molecules: {name: a}", "molecules: found"),
         (MINIMAL + "\nstore: ''", "store: found ''"),
         (MINIMAL + "\nstore: s4://x", "store: found the scheme 's4'; "),
+        (MINIMAL + "\nstore: s3://key:hidden@bucket/prefix", "store: the URL holds a secret key, "),
         (MINIMAL + "\ndefaults: 3", "defaults: found 3; write keys and values"),
         (
             MINIMAL + "\nstore: a\nstore: b",

@@ -9,6 +9,7 @@ from asteroid.manifest.molecules import check_levels, read_molecule
 from asteroid.manifest.schema import Defaults, FileEntry, Manifest, MoleculeSettings
 from asteroid.manifest.strict_yaml import read_yaml
 from asteroid.problems import printable, validate
+from asteroid.store.files import SECRET_IN_URL, has_secret
 
 LONGEST_PROBLEM = 600
 """Largest number of characters of a problem, which may quote the manifest."""
@@ -54,6 +55,8 @@ def load_manifest(path: str | Path) -> Manifest:
 
 
 def _check_store(store: str) -> str | None:
+    if has_secret(store):
+        return f"store: {SECRET_IN_URL}"
     scheme, separator, _ = store.partition("://")
     if not store.strip() or "\0" in store:
         return f"store: found {store!r}; write a folder or s3://bucket/prefix"

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 from pyarrow import fs
@@ -27,6 +28,11 @@ ABANDONED: Final = 3600.0
 LISTINGS: Final = 10
 """Number of tries to list a folder that appears or disappears at that moment."""
 
+SECRET_IN_URL: Final = (
+    "the URL holds a secret key, which logs and Prefect's pages would show; write s3://bucket/prefix and set "
+    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment"
+)
+
 ATTEMPTS: Final = 3
 """Number of tries of the first request to an object store."""
 
@@ -38,11 +44,13 @@ class Files:
     written.
 
     Raises:
-        InputError: when the URL cannot be understood.
+        InputError: when the URL cannot be understood, or holds a secret key: other processes and Prefect get the URL.
     """
 
     def __init__(self, url: str | Path) -> None:
         self.url = str(url)
+        if has_secret(self.url):
+            raise InputError(f"store: {SECRET_IN_URL}")
         self.local: Path | None = None
         """The folder on this machine; None in an object store."""
         try:
@@ -204,6 +212,18 @@ class Files:
             if isinstance(error, FileNotFoundError) and verb == "read":
                 raise
             raise StoreError(f"cannot {verb} {self.location(path)}: {_one_line(str(error))}") from error
+
+
+def has_secret(url: str) -> bool:
+    """Whether the URL of a store holds a password or a secret key.
+
+    >>> has_secret("s3://key:secret@bucket/prefix"), has_secret("s3://bucket/prefix")
+    (True, False)
+    """
+    try:
+        return "://" in url and urlsplit(url).password is not None
+    except ValueError:
+        return False
 
 
 def _short_timeout(system: fs.FileSystem) -> fs.FileSystem:

@@ -3,7 +3,8 @@
 No registry of images and no container runtime are needed: buildah builds from Debian's packages and runs commands in a
 chroot, as root. That proves the images' packages, files, users and commands, and that every step finds what it needs in
 the image of its pool; limits, networks and restarts of a real runtime are not part of it. Containers are those of
-``infra/compose.yaml`` (image, command, environment, volumes), all on 127.0.0.1, with SQLite in place of Postgres.
+``infra/compose.yaml`` (image, command, environment, volumes), all on 127.0.0.1, with SQLite in place of Postgres. Their
+roots are read-only, as in the pods of ``infra/kubernetes``.
 
 ``ASTEROID_IMAGE_BASE`` names another base image, such as ``python:3.11-slim-bookworm`` where a registry can be reached.
 Settings of pip on this machine are used while packages are installed and do not become part of an image.
@@ -39,6 +40,8 @@ BASE = "localhost/asteroid-base"
 TARGETS = ("label", "train", "orchestrator")
 CHROOT = ["--isolation", "chroot", "--network", "host"]
 START_SECONDS = 300.0
+WRITABLE = ("/tmp", "/home/asteroid")
+"""What a service may write to besides its volumes, empty when it starts; Kubernetes gives it to a pod."""
 
 MANIFEST = """
 store: ./store
@@ -133,7 +136,7 @@ def pip_settings() -> tuple[str, list[str]]:
 
 
 def check_packages() -> None:
-    """No torch beside quantum chemistry, an ordinary user, and nothing of this machine's pip in any image."""
+    """No torch beside quantum chemistry, an ordinary user, a read-only root, and nothing of this machine's pip."""
     absent = {"label": "torch mace", "orchestrator": "torch mace", "train": "pyscf tblite xtb"}
     for target in TARGETS:
         code = f"""
@@ -141,11 +144,13 @@ import importlib.util, os, pathlib
 found = [m for m in {absent[target].split()!r} if importlib.util.find_spec(m)]
 assert not found, f"{{found}} must not be in this image"
 assert os.getuid() == 1000 == pathlib.Path("store").stat().st_uid, "the user is not asteroid"
+assert not any(os.access(folder, os.W_OK) for folder in ("/", "/var/tmp", "/opt/asteroid")), "the root is not read-only"
 assert not pathlib.Path("/etc/pip.conf").exists(), "settings of the machine that built it are in the image"
 """
         with container(target) as name:
             _run("buildah", "run", *CHROOT, name, "--", "python", "-c", code)
-        print(f"images-test: asteroid-{target} has no {absent[target].replace(' ', ', no ')}, and runs as user 1000")
+        without = absent[target].replace(" ", ", no ")
+        print(f"images-test: asteroid-{target} has no {without}, runs as user 1000, and its root is read-only")
 
 
 def run_pipelines() -> None:
@@ -219,6 +224,11 @@ class Site:
         for volume in service.get("volumes", []):
             source, _, inside = volume.partition(":")
             volumes += ["--volume", f"{self.state / Path(source).name}:{inside}"]
+        for inside in WRITABLE:
+            own = self.state / (log or name) / Path(inside).name
+            own.mkdir(parents=True)
+            os.chown(own, 1000, 1000)
+            volumes += ["--volume", f"{own}:{inside}"]
         environment = [f"--env={key}={value}" for key, value in self._environment(name).items()]
         with (
             container(service["image"].removeprefix("asteroid-")) as made,
@@ -237,11 +247,7 @@ class Site:
                 stop(process)
 
     def _environment(self, name: str) -> dict[str, str]:
-        known = {"PREFECT_AUTH_STRING": self._auth, "ASTEROID_CORES": "0"}
-        found = {
-            key: re.sub(r"\$\{(\w+)[^}]*\}", lambda m: known.get(m[1], ""), value)
-            for key, value in COMPOSE["services"][name].get("environment", {}).items()
-        }
+        found = compose_environment(name, {"PREFECT_AUTH_STRING": self._auth, "ASTEROID_CORES": "0"})
         # The database is the server's own file.
         found.pop("PREFECT_API_DATABASE_CONNECTION_URL", None)
         if "PREFECT_API_URL" in found:
@@ -255,6 +261,14 @@ class Site:
         request = urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
+
+
+def compose_environment(service: str, known: dict[str, str]) -> dict[str, str]:
+    """Environment of a service of the compose file, with the variables of its ``compose.env`` filled in."""
+    return {
+        key: re.sub(r"\$\{(\w+)[^}]*\}", lambda match: known.get(match[1], ""), value)
+        for key, value in COMPOSE["services"][service].get("environment", {}).items()
+    }
 
 
 def judge(site: Site) -> list[str]:
@@ -289,12 +303,17 @@ def image(target: str) -> str:
 
 @contextlib.contextmanager
 def container(target: str) -> Iterator[str]:
-    """A container's file system, removed at the end."""
+    """A container with a read-only root, removed at the end."""
     name = _run("buildah", "from", image(target)).strip()
+    root = Path(_run("buildah", "mount", name).strip())
     try:
+        # Here buildah itself, not the user, makes and removes a file.
+        _run("mount", "--types", "tmpfs", "--options", "mode=755", "tmpfs", str(root / "run"))
+        _run("mount", "--options", "remount,ro", str(root))
         yield name
     finally:
-        subprocess.run(["buildah", "rm", name], stdout=subprocess.DEVNULL)
+        for command in (["umount", str(root / "run")], ["buildah", "rm", name]):
+            subprocess.run(command, stdout=subprocess.DEVNULL)
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:

@@ -1,4 +1,5 @@
-"""A Prefect server with an auth string, the orchestrator's worker and the autoscaler, beside a Slurm cluster."""
+"""A Prefect server with an auth string and its workers as processes of this machine; :func:`site` is one beside a Slurm
+cluster, with the orchestrator's worker and the autoscaler."""
 
 import base64
 import contextlib
@@ -37,20 +38,24 @@ def site_environment(folder: Path, port: int) -> dict[str, str]:
 
 
 class Site:
-    """Server, orchestrator and autoscaler, started by :func:`site`."""
+    """Server, workers and other services.
 
-    def __init__(self, folder: Path, cluster: Cluster) -> None:
-        self.folder, self.environment = folder, cluster.environment
-        self._api = self.environment["PREFECT_API_URL"]
+    Args:
+        folder: of the logs.
+        environment: of clients, and of services without one of their own.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder, self.environment = folder, environment
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, *command: str) -> "subprocess.Popen[bytes]":
+    def start(self, name: str, *command: str, environment: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
         """Start a service, with its log in the folder."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=self.environment,
+                env=environment or self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -68,6 +73,11 @@ class Site:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+    def stop_all(self) -> None:
+        """End all services, the first one last."""
+        for name in reversed(list(self._running)):
+            self.stop(name)
 
     def start_autoscaler(self) -> None:
         logs = str(self.folder / "pilots")
@@ -91,7 +101,8 @@ class Site:
         token = base64.b64encode(self.environment["PREFECT_API_AUTH_STRING"].encode()).decode()
         headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(f"{self._api}/{path}", data, headers), timeout=60) as answer:
+        request = urllib.request.Request(f"{self.environment['PREFECT_API_URL']}/{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def answers(self) -> bool:
@@ -105,7 +116,7 @@ class Site:
 @contextlib.contextmanager
 def site(folder: Path, cluster: Cluster) -> Iterator[Site]:
     """Start everything; stop it at the end, the server last."""
-    made = Site(folder, cluster)
+    made = Site(folder, cluster.environment)
     (folder / "pools.yaml").write_text(POOLS)
     port = made.environment["PREFECT_API_URL"].rpartition(":")[2].removesuffix("/api")
     try:
@@ -117,5 +128,4 @@ def site(folder: Path, cluster: Cluster) -> Iterator[Site]:
         made.start_autoscaler()
         yield made
     finally:
-        for name in reversed(list(made._running)):
-            made.stop(name)
+        made.stop_all()
