@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from asteroid import stopping
-from asteroid.cli import compact, compare, doctor, exchange, labels, ledger, pipeline, plan
+from asteroid.cli import compact, compare, doctor, exchange, init, labels, ledger, pipeline, plan, show
 from asteroid.cli.common import out
 from asteroid.errors import AsteroidError, InputError
 from asteroid.stopping import Stopped
@@ -26,10 +26,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Accurate machine-learned force fields from few expensive labels and many cheap ones.\n\n"
-    "Start with [bold]asteroid check manifests/demo.yaml[/], then [bold]asteroid run manifests/demo.yaml[/].",
+    "Start with [bold]asteroid init CCO first.yaml[/], or [bold]asteroid run manifests/demo.yaml[/].",
 )
 
 for command in (
+    init.init,
     pipeline.run,
     pipeline.check,
     plan.plan,
@@ -42,7 +43,8 @@ for command in (
     compact.compact,
 ):
     app.command()(command)
-# ``import`` is a keyword of Python.
+# ``import`` is a keyword of Python, and ``open`` a function.
+app.command(name="open")(show.open_report)
 app.command(name="import")(exchange.import_labels)
 
 

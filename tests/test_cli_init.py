@@ -1,0 +1,97 @@
+"""``asteroid init`` and ``asteroid open``: a manifest to begin with, and the report to look at."""
+
+from pathlib import Path
+
+import pytest
+from ase.build import molecule
+from ase.io import write
+
+from asteroid.manifest import load_manifest
+from asteroid.stages.first_manifest import first_manifest
+from tests.cli import cli
+
+
+@pytest.mark.parametrize(
+    ("smiles", "core_hours", "level"),
+    [
+        ("O", 1, "ccsd(t)/cc-pvtz"),
+        ("CCO", 3, "ccsd(t)/cc-pvdz"),
+        ("CCO", 0.5, "df-wb97m-d3bj/def2-tzvp"),
+        ("CC(=O)Nc1ccc(O)cc1", 12, "df-wb97m-d3bj/def2-tzvp"),
+        ("CC(=O)Nc1ccc(O)cc1", 2, "df-b3lyp-d3bj/def2-svp"),
+        ("C" * 30, 12, "df-pbe-d3bj/def2-svp"),  # it takes longer, but nothing is cheaper
+    ],
+)
+def test_the_best_level_that_the_time_allows_is_chosen(
+    smiles: str, core_hours: float, level: str, tmp_path: Path
+) -> None:
+    found = first_manifest(smiles, tmp_path / "first.yaml", core_hours=core_hours)
+    assert str(found.level) == level
+    assert (found.core_hours <= core_hours) == (smiles != "C" * 30)
+
+
+def test_a_level_that_needs_more_memory_than_there_is_is_not_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # CCSD(T)/cc-pVTZ of ethanol takes 7 GB.
+    for memory, level in ((16_000, "ccsd(t)/cc-pvtz"), (4_000, "ccsd(t)/cc-pvdz")):
+        monkeypatch.setattr("asteroid.stages.first_manifest.machine_memory", lambda memory=memory: memory)
+        assert str(first_manifest("CCO", tmp_path / "first.yaml", core_hours=1000).level) == level
+
+
+def test_the_manifest_is_accepted_and_has_a_chain_of_levels(tmp_path: Path) -> None:
+    target = tmp_path / "first.yaml"
+    finished = cli("init", "CCO", str(target))
+    assert finished.returncode == 0, finished.stderr
+    (settings,) = load_manifest(target).molecules
+    assert (settings.name, settings.smiles, settings.chain) == ("CCO", "CCO", "auto")
+    assert str(settings.accurate) in finished.stdout
+
+
+def test_a_file_is_found_from_the_folder_of_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    write(tmp_path / "my water.xyz", molecule("H2O"))
+    monkeypatch.chdir(tmp_path)
+    assert cli("init", "my water.xyz", "there/m.yaml", "--level", "mp2/cc-pvdz").returncode == 0
+    (settings,) = load_manifest(Path("there/m.yaml")).molecules
+    assert (settings.name, settings.geometry) == ("my-water", tmp_path / "my water.xyz")
+    assert str(settings.accurate) == "mp2/cc-pvdz"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["absent.xyz"], "or the path of a file that exists"),
+        (["O", "--level", "ccsdt/cc-pvdz"], "unknown method 'ccsdt'"),
+        (["O", "--name", "../out"], "cannot be a folder of the store"),
+        (["[U]O"], "no known element"),
+        (["[Xe]O", "--level", "mp2/6-31g*"], "write a def2 basis set"),
+    ],
+)
+def test_what_a_manifest_refuses_is_one_line_and_no_file(arguments: list[str], problem: str, tmp_path: Path) -> None:
+    target = tmp_path / "first.yaml"
+    finished = cli("init", arguments[0], str(target), *arguments[1:])
+    assert (finished.returncode, finished.stderr.count("\n")) == (2, 1)
+    assert problem in finished.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_is_never_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / "first.yaml"
+    target.write_text("mine")
+    assert cli("init", "O", str(target)).returncode == 2
+    assert target.read_text() == "mine"
+
+
+def test_open_names_the_newest_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr("webbrowser.open", shown.append)
+    assert "run a manifest" in cli("open", "--store", str(tmp_path)).stderr
+    for folder in ("older", "newer"):
+        report = tmp_path / "reports" / "water" / folder / "report.html"
+        report.parent.mkdir(parents=True)
+        report.write_text("")
+    finished = cli("open", "--store", str(tmp_path))
+    assert finished.stdout.strip() == str(report)
+    assert shown == [report.as_uri()]
+    assert "no report of 'ethanol'" in cli("open", "ethanol", "--store", str(tmp_path)).stderr
