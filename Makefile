@@ -21,7 +21,7 @@ COMPILE := $(BIN)/python -m compileall -q -j 0 -x 'site-packages/.*/tests?/' $(V
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all audit lint proofs chaos images-test slurm-test cluster-test up down bench clean
+.PHONY: help install demo test test-all docs docs-tutorials wheel wheel-test audit lint proofs chaos images-test slurm-test cluster-test up down bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
@@ -62,6 +62,26 @@ test: lint  ## lint, then every test that takes seconds
 
 test-all: test audit  ## then the tests that take minutes: kills of servers, large basis sets, trainings to known answers, Slurm and Postgres where they are installed
 	@$(PYTEST) -m long
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo "installing what the site needs …"
+	@$(PIP) -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.installed-docs  ## build the site into docs/_build/html; warnings and broken links are errors
+	@$(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
+	@$(BIN)/python docs/check_site.py docs/_build/html
+
+docs-tutorials: $(VENV)/.installed-docs  ## run the tutorials and keep their output in them (every night; ten minutes)
+	@$(BIN)/python docs/tutorials/run.py
+
+wheel: $(VENV)/.installed  ## build dist/*.whl
+	@rm -rf dist && $(BIN)/pip wheel -qq --no-deps -w dist .
+
+wheel-test: wheel  ## install the wheel into a new environment, far from this folder, and run a tiny manifest
+	@d=$$(mktemp -d) && trap 'rm -rf $$d' EXIT && $(PYTHON) -m venv $$d/env && cp tests/wheel.yaml $$d \
+		&& $$d/env/bin/pip install -qq --no-compile $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "$$(echo dist/*.whl)[all]" \
+		&& cd $$d && env/bin/asteroid doctor && { env/bin/asteroid run wheel.yaml || [ $$? = 3 ]; }
 
 audit: $(VENV)/.installed  ## known vulnerabilities of the versions in constraints.txt, where an advisory database answers
 	@$(BIN)/python -m infra.audit

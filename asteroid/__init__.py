@@ -2,7 +2,7 @@
 
     >>> import asteroid
     >>> asteroid.__version__
-    '0.1.0'
+    '0.2.0'
 
 :func:`label` computes energies and forces, :func:`run` makes the models of a manifest, :func:`open_store` reads stored
 results, :func:`load_model` loads a model as an ASE calculator (:mod:`asteroid.api`).

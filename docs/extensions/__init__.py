@@ -1,0 +1,1 @@
+"""What the site needs beyond Sphinx: formulas as MathML, and reference pages made from the code."""

@@ -1,0 +1,62 @@
+"""Run the tutorials one after the other in one folder, and keep their output in them: `make docs-tutorials`.
+
+A cell that fails ends it. Paths and times of the machine are not kept.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+ORDER = ("formaldehyde", "ase", "own-labels")
+"""Each in the folder named after it, except for those of :data:`SAME_FOLDER`."""
+SAME_FOLDER = {"ase": "formaldehyde"}
+"""Tutorials that go on with the store of another one."""
+COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+def run(name: str, folder: Path) -> None:
+    """Run one notebook and store it with its output."""
+    path = HERE / f"{name}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    where = folder / SAME_FOLDER.get(name, name)
+    where.mkdir(exist_ok=True)
+    NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(where)}}).execute()
+    clean(notebook, where)
+    path.write_text(nbformat.writes(notebook) + "\n")
+
+
+def clean(notebook: nbformat.NotebookNode, where: Path) -> None:
+    """Remove what differs from run to run or from machine to machine, and colours of a terminal."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                output["text"] = COLOURS.sub("", output["text"]).replace(f"{where}/", "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=ORDER, help="all of them by default")
+    parser.add_argument("--folder", type=Path, help="where to run; a temporary folder by default")
+    chosen = parser.parse_args()
+    # `asteroid` is the one of this environment; cells are run by this Python.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (chosen.folder or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in chosen.names:
+            started = time.monotonic()
+            run(name, folder)
+            print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
