@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 LEVEL = (
     "Level of theory, e.g. gfn2-xtb, ccsd(t)/cc-pvdz, ccsd(t)/cbs(d,t), a sum such as 'mp2/cc-pvtz + ccsd(t)/cc-pvdz - "
-    "mp2/cc-pvdz', potential:so3lr or potential:model.model. "
-    "Loading a model file runs its code: use only files from people you trust."
+    "mp2/cc-pvdz', potential:so3lr or potential:model.model."
 )
 
 
