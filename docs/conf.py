@@ -41,6 +41,9 @@ autodoc_typehints_description_target = "documented"
 autodoc_inherit_docstrings = False
 napoleon_use_rtype = False
 
+# Options keep their two dashes.
+smartquotes = False
+
 html_theme = "furo"
 html_title = f"asteroid {version}"
 html_static_path = ["pictures"]

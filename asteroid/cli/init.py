@@ -25,9 +25,7 @@ def init(
     Chooses the most accurate level whose labels fit the time and memory of this machine: CCSD(T) for a few atoms,
     density functionals with dispersion for more. Costs are rough; "asteroid plan" measures them.
 
-        asteroid init CCO ethanol.yaml
-
-        asteroid init caffeine.xyz caffeine.yaml --hours 12
+    Examples: asteroid init CCO ethanol.yaml, or asteroid init caffeine.xyz caffeine.yaml --hours 12
     """
     from asteroid.stages.first_manifest import LEVELS, first_manifest
 

@@ -146,17 +146,26 @@ def paragraphs(text: str) -> str:
     return plain(re.sub(r"\[/?(bold)?\]", "", inspect.cleandoc(text)))
 
 
+def default_of(parameter: Any) -> str:
+    """Default of an argument or option, or the words that --help has for it."""
+    if parameter.required:
+        return "required"
+    if isinstance(parameter.show_default, str):
+        return plain(parameter.show_default)
+    return "" if getattr(parameter, "is_flag", False) or parameter.default is None else code(str(parameter.default))
+
+
 def command_page(name: str, command: Any) -> str:
     """A command with its arguments and options."""
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
     usage = " ".join(["asteroid", name, *(p.name.upper() + ("…" if p.nargs == -1 else "") for p in arguments)])
-    parts = [f"({name}-command)=", f"## `asteroid {name}`", paragraphs(command.help or ""), f"    {usage} [OPTIONS]"]
-    lines = [(code(p.name.upper()), "", "required" if p.required else "", plain(p.help or "")) for p in arguments]
+    parts = [f"({name}-command)=", f"## `asteroid {name}`", f"    {usage} [OPTIONS]", paragraphs(command.help or "")]
+    lines = [(code(p.name.upper()), "", default_of(p), plain(p.help or "")) for p in arguments]
     for p in options:
         spelled = ", ".join(map(code, [*p.opts, *p.secondary_opts]))
-        value = "required" if p.required else "" if p.is_flag or p.default is None else code(p.default)
-        lines.append((spelled, "" if p.is_flag else VALUES[p.type_descriptor.annotation], value, plain(p.help or "")))
+        value = "" if p.is_flag else VALUES[p.type_descriptor.annotation]
+        lines.append((spelled, value, default_of(p), plain(p.help or "")))
     return "\n\n".join([*parts, table(("", "value", "default", "meaning"), lines)])
 
 
