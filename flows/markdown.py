@@ -73,16 +73,20 @@ LONGEST_TABLE = 500
 """Rows of the page of all molecules; of more, it has the sums of each level."""
 
 
-def campaign_markdown(rows: Sequence[dict[str, Any]], under_way: Sequence[str], time: dt.datetime) -> str:
+def campaign_markdown(
+    rows: Sequence[dict[str, Any]], under_way: Sequence[str], time: dt.datetime, *, quoted: float | None = None
+) -> str:
     """Labels to do, done and failed by molecule and level, their cost, and the work under way on all machines.
 
     Args:
         rows: of :meth:`asteroid.store.Store.status`.
         under_way: of :func:`asteroid.store.locks.held_locks`.
+        quoted: core-hours for all labels by ``asteroid plan``; None where not every molecule has a quote.
     """
     hours = sum(row["core_hours"] for row in rows)
     if len(rows) > LONGEST_TABLE:
         rows = _by_level(rows)
+    of = "" if quoted is None else f", quoted at most {quoted:.3g}"
     counted = [f"{name} × {count}" if count > 1 else name for name, count in Counter(under_way).items()]
     lines = [
         f"| {row['molecule']} | {row['level']} | {row['to_do']} | {row['per_minute']:.3g} | {row['ok']} "
@@ -91,7 +95,7 @@ def campaign_markdown(rows: Sequence[dict[str, Any]], under_way: Sequence[str], 
     ]
     return "\n".join(
         [
-            f"At {time:%Y-%m-%d %H:%M} UTC; {hours:.3g} core-hours for labels.",
+            f"At {time:%Y-%m-%d %H:%M} UTC; {hours:.3g} core-hours for labels{of}.",
             "",
             f"Under way: {', '.join(counted) or 'nothing'}.",
             "",

@@ -52,6 +52,8 @@ def test_the_page_of_a_campaign_says_what_is_to_do_done_and_under_way(tmp_path: 
     page = campaign_markdown(store.status(), ["labels water x", "labels water x", "training water"], NOON)
     assert "2026-11-01 12:00 UTC" in page
     assert "Under way: labels water x × 2, training water." in page
+    assert "core-hours for labels." in page
+    assert "core-hours for labels, quoted at most 2.5." in campaign_markdown(store.status(), [], NOON, quoted=2.5)
     rows = [line for line in page.splitlines() if line.startswith("| water |")]
     assert len(rows) == len(store.levels("water"))
     for row, line in zip(store.status(), rows, strict=True):
