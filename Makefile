@@ -21,7 +21,7 @@ COMPILE := $(BIN)/python -m compileall -q -j 0 -x 'site-packages/.*/tests?/' $(V
 SLURM := slurmctld slurmd slurm-client munge
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all docs docs-tutorials wheel wheel-test audit lint proofs chaos images-test slurm-test cluster-test up down bench clean
+.PHONY: help install demo test test-all docs docs-tutorials wheel wheel-test audit lint proofs chaos images-test slurm-test cluster-test up down bench gpu-bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
@@ -112,6 +112,10 @@ up: $(VENV)/.installed  ## a local Prefect server on 127.0.0.1:4200, work pools,
 
 down: $(VENV)/.installed  ## stop what `make up` started
 	@$(BIN)/python -m infra.local down
+
+gpu-bench: $(VENV)/.installed  ## training and MD against MACE's script, ASE and TorchSim, on the GPU where there is one
+	@$(BIN)/python -m benchmarks.training_speed --batch-size 100
+	@$(BIN)/python -m benchmarks.simulation --replicas 1 64 1024
 
 bench: $(VENV)/.installed  ## overhead of the labelling stages against a bare loop, on this machine
 	@$(BIN)/python -m benchmarks.labelling_overhead

@@ -15,7 +15,7 @@ from asteroid.settings import ModelSettings
 from asteroid.training.dataset import DTYPES, LabelledFrame, fit_reference_energies, to_graph
 from asteroid.training.fit import StageSettings, fit
 from asteroid.training.held_out import HeldOut
-from asteroid.training.model import build_model
+from asteroid.training.model import accelerate, build_model
 
 
 def main() -> None:
@@ -46,6 +46,7 @@ def main() -> None:
     scale = float(np.sqrt(np.mean(np.square(data["F"][: request["train"]]))))
     neighbours = sum(graph.edge_index.shape[1] for graph in train) / sum(int(graph.num_nodes) for graph in train)
     model = build_model(numbers, settings, scale=scale, avg_num_neighbors=neighbours, seed=0, dtype=dtype)
+    model = accelerate(model, torch.device(request["device"]))
     stage = StageSettings(**request["stage"])
 
     def tell(_: str, step: int, steps: int, held_out: HeldOut | None) -> None:

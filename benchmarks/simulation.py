@@ -1,10 +1,10 @@
 """Molecular dynamics in a batch against one ASE calculator per replica, with the same model, time step and thermostat.
 
-For each molecule and number of replicas, three programs take turns in one process on one thread: asteroid, ASE's
-Langevin dynamics with MACE's calculator, and TorchSim with its own MACE wrapper. Each figure is the median over the
-turns, in replica-steps per second. ASE runs one replica at a time. Asteroid runs
-:func:`asteroid.simulation.run.simulate` as a certificate does, with recording and stop criterion. Tracing and the first
-steps are timed apart. Before, forces are compared with those of MACE's calculator.
+For each molecule and number of replicas, three programs take turns in one process: asteroid, ASE's Langevin dynamics
+with MACE's calculator, and TorchSim with its own MACE wrapper. Each figure is the median over the turns, in
+replica-steps per second, on the GPU where there is one, otherwise on one thread. ASE runs one replica at a time.
+Asteroid runs :func:`asteroid.simulation.run.simulate` as a certificate does, with recording and stop criterion. Tracing
+and the first steps are timed apart. Before, forces are compared with those of MACE's calculator.
 
     python -m benchmarks.simulation [--replicas 1 16 64] [--molecules formaldehyde ethanol] [--turns 3] [--seconds 4]
 """
@@ -31,12 +31,13 @@ from asteroid.settings import ModelSettings
 from asteroid.simulation.integrators import FRICTION
 from asteroid.simulation.potentials import TRACE_FROM, make_potential
 from asteroid.simulation.run import simulate
-from asteroid.training.model import build_model
+from asteroid.training.model import build_model, choose_device
 from asteroid.units import BOLTZMANN, FEMTOSECOND
 from asteroid.validation.dynamics import INTERVAL, bond_criterion
 
 MOLECULES = {"formaldehyde": "H2CO", "ethanol": "CH3CH2OH"}
 TIMESTEP, TEMPERATURE = 0.5, 300.0
+DEVICE = choose_device("auto")
 WEAK = 0.05
 """eV/Å, scale of the forces of the random model: small, so that atoms drift apart slowly during the measurement."""
 
@@ -56,6 +57,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows, indent=2))
         return
+    print(torch.cuda.get_device_name() if DEVICE.type == "cuda" else "one CPU thread")
     print(
         "replica-steps/s   replicas      ASE   TorchSim     ours   ours/ASE   tracing (s)   relative force difference"
     )
@@ -74,8 +76,8 @@ def measure(name: str, replicas: list[int], turns: int, seconds: float) -> list[
     neighbours = float(len(start.numbers) - 1)
     model = build_model(
         elements, ModelSettings(), scale=WEAK, avg_num_neighbors=neighbours, seed=0, dtype=torch.float64
-    )
-    calculator = MACECalculator(models=[model], device="cpu", default_dtype="float64")
+    ).to(DEVICE)
+    calculator = MACECalculator(models=[model], device=DEVICE.type, default_dtype="float64")
     rows = []
     for count in replicas:
         difference = force_difference(model, calculator, start, count)
@@ -164,19 +166,20 @@ def ase_steps(calculator: MACECalculator, start: Configuration) -> Callable[[int
 
 
 def torch_sim_steps(model: torch.nn.Module, start: Configuration, count: int) -> Callable[[int], float]:
-    wrapped = MaceModel(model, device=torch.device("cpu"), dtype=torch.float64, compute_stress=False)
+    wrapped = MaceModel(model, device=DEVICE, dtype=torch.float64, compute_stress=False)
     boxes = []
     for _ in range(count):
         atoms: Any = start.to_atoms()
         atoms.set_cell(np.eye(3) * 50.0)
         boxes.append(atoms)
-    state: Any = torch_sim.io.atoms_to_state(boxes, device=torch.device("cpu"), dtype=torch.float64)
+    state: Any = torch_sim.io.atoms_to_state(boxes, device=DEVICE, dtype=torch.float64)
     state.pbc = False
+    options: Any = {"dtype": torch.float64, "device": DEVICE}
     initialise, step = torch_sim.nvt_langevin(
         wrapped,
-        dt=torch.tensor(TIMESTEP * FEMTOSECOND, dtype=torch.float64),
-        kT=torch.tensor(TEMPERATURE * BOLTZMANN, dtype=torch.float64),
-        gamma=torch.tensor(FRICTION / FEMTOSECOND, dtype=torch.float64),
+        dt=torch.tensor(TIMESTEP * FEMTOSECOND, **options),
+        kT=torch.tensor(TEMPERATURE * BOLTZMANN, **options),
+        gamma=torch.tensor(FRICTION / FEMTOSECOND, **options),
         seed=0,
     )
     held = [initialise(state)]
@@ -185,6 +188,8 @@ def torch_sim_steps(model: torch.nn.Module, start: Configuration, count: int) ->
         began = time.perf_counter()
         for _ in range(steps):
             held[0] = step(held[0])
+        # A GPU works on after the call.
+        held[0].positions.cpu()
         return time.perf_counter() - began
 
     return run
@@ -195,8 +200,8 @@ def force_difference(model: torch.nn.Module, calculator: MACECalculator, start: 
     rng = np.random.default_rng(0)
     positions = start.positions + rng.normal(0, 0.05, (count, *start.positions.shape))
     boxes = [start.with_positions(one).to_atoms() for one in positions]
-    state: Any = torch_sim.io.atoms_to_state(boxes, device=torch.device("cpu"), dtype=torch.float64)
-    found = make_potential(model, start, replicas=count, steps=TRACE_FROM)(state)["forces"].numpy()
+    state: Any = torch_sim.io.atoms_to_state(boxes, device=DEVICE, dtype=torch.float64)
+    found = make_potential(model, start, replicas=count, steps=TRACE_FROM)(state)["forces"].cpu().numpy()
     expected = []
     for atoms in boxes:
         atoms.calc = calculator
