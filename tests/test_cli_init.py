@@ -7,8 +7,13 @@ from ase.build import molecule
 from ase.io import write
 
 from asteroid.manifest import load_manifest
+from asteroid.report.index import write_index
+from asteroid.report.write import write_report
 from asteroid.stages.first_manifest import first_manifest
+from asteroid.store import Store
 from tests.cli import cli
+from tests.report.conftest import fill
+from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
 
 @pytest.mark.parametrize(
@@ -84,14 +89,17 @@ def test_a_manifest_is_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_open_names_the_newest_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = []
+    shown: list[str] = []
     monkeypatch.setattr("webbrowser.open", shown.append)
-    assert "run a manifest" in cli("open", "--store", str(tmp_path)).stderr
+    store = fill(Store(tmp_path / "store"))
+    assert "run a manifest" in cli("open", "--store", store.url).stderr
+    certificate = make_certificate(loose=False)
     for folder in ("older", "newer"):
-        report = tmp_path / "reports" / "water" / folder / "report.html"
-        report.parent.mkdir(parents=True)
-        report.write_text("")
-    finished = cli("open", "--store", str(tmp_path))
-    assert finished.stdout.strip() == str(report)
-    assert shown == [report.as_uri()]
-    assert "no report of 'ethanol'" in cli("open", "ethanol", "--store", str(tmp_path)).stderr
+        report = write_report(
+            store, "water", certificate, make_card(), make_scratch_card(), folder=f"reports/water/{folder}"
+        )
+    write_index(store)
+    finished = cli("open", "--store", store.url)
+    assert finished.stdout.strip() == report
+    assert shown == [Path(report).as_uri()]
+    assert "no report of 'ethanol'" in cli("open", "ethanol", "--store", store.url).stderr

@@ -11,7 +11,7 @@ from asteroid.errors import InputError
 
 
 def open_report(
-    molecule: Annotated[str | None, typer.Argument(help="Only reports of this model.", show_default="all")] = None,
+    molecule: Annotated[str | None, typer.Argument(help="Only reports of this molecule.", show_default="all")] = None,
     store: StoreOption = "./store",
 ) -> None:
     """Show the newest report in a browser, and print its path."""
@@ -20,7 +20,7 @@ def open_report(
     where = Store(store)
     if where.local is None:
         raise InputError(f"--store: found '{store}', whose reports no browser can open; copy its folder reports")
-    molecules = where.names("reports") if molecule is None else [molecule]
+    molecules = where.molecules() if molecule is None else [molecule]
     found = [
         path
         for name in molecules
