@@ -141,7 +141,14 @@ def test_a_store_is_watched_until_ctrl_c(store: Store) -> None:
     command = [sys.executable, "-u", "-m", "asteroid.cli", "status", "--store", store.url, "--watch"]
     with (
         lock(store, "labels ch2o gfn2-xtb"),
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching,
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A test run in the background ignores Ctrl-C, and its children with it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as watching,
     ):
         assert watching.stdout is not None
         shown = ""
