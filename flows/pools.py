@@ -124,13 +124,9 @@ class PoolRunner(Runner):
         submitted, lost = 0, 0
         known: object = None
         while True:
-            ended = await self._batches.run(
-                # A step with which a run was lost shares no run with others.
-                call,
-                resource,
-                key=f"{work}/{submitted}",
-                seconds=RUN_SECONDS if lost else seconds,
-            )
+            # A step with which a run was lost shares no run with others.
+            planned = RUN_SECONDS if lost else seconds
+            ended = await self._batches.run(call, resource, key=f"{work}/{submitted}", seconds=planned)
             submitted += 1
             if ended.how == "failed":
                 raise AsteroidError(f"{title}: {ended.reason.removeprefix(f'{molecule.name}: ')}")

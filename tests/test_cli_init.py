@@ -81,6 +81,17 @@ def test_what_a_manifest_refuses_is_one_line_and_no_file(arguments: list[str], p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_written_is_one_line() -> None:
+    finished = cli("init", "O", "/proc/first.yaml")
+    assert (finished.returncode, finished.stderr.count("\n")) == (2, 1)
+    assert finished.stderr.startswith("/proc/first.yaml: cannot be written")
+
+
+def test_a_long_smiles_gives_a_name_that_a_manifest_accepts(tmp_path: Path) -> None:
+    found = first_manifest("C(O)" * 30, tmp_path / "first.yaml", levels=["gfn1-xtb"], core_hours=1)
+    assert "name: C-O-C" in found.text
+
+
 def test_a_manifest_is_never_overwritten(tmp_path: Path) -> None:
     target = tmp_path / "first.yaml"
     target.write_text("mine")

@@ -34,12 +34,14 @@ def init(
     if not manifest.resolve().parent.is_dir():
         raise InputError(f"{manifest}: found no folder '{manifest.parent}'; write one that exists")
     cores = len(os.sched_getaffinity(0))
-    found = first_manifest(
-        structure, manifest, name=name, levels=[level] if level else LEVELS, core_hours=hours * cores
-    )
-    # Not over a file that has appeared meanwhile.
-    with manifest.open("x") as file:
-        file.write(found.text)
+    levels = [level] if level else LEVELS
+    try:
+        found = first_manifest(structure, manifest, name=name, levels=levels, core_hours=hours * cores)
+        # Not over a file that has appeared meanwhile.
+        with manifest.open("x") as file:
+            file.write(found.text)
+    except OSError as error:
+        raise InputError(f"{manifest}: cannot be written ({error.strerror}); write another path") from None
     out.print(f"{manifest}: {found.level}, about {found.core_hours:.1g} core-hours for its labels", markup=False)
     if found.core_hours > hours * cores:
         out.print(f"That is more than {hours:g} hours on {cores} cores; take fewer labels or a cheaper level")

@@ -11,16 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from asteroid.chemistry.geometry_files import read_structures
 from asteroid.chemistry.structures import read_smiles
-from asteroid.configuration import Configuration
 from asteroid.engines.rough_cost import RoughCost, rough_cost
 from asteroid.errors import InputError, LabelFailed
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import load_manifest
 from asteroid.processes import machine_memory
+from asteroid.stages.mistakes import structures_of
 
 LEVELS: Final = (
     "ccsd(t)/cc-pvtz",
@@ -33,6 +30,9 @@ LEVELS: Final = (
 
 LABELS: Final = 90
 """Accurate labels of a run: 50 to train and 20 to test, as the manifest asks, and some 20 for the certificate."""
+
+LONGEST_NAME: Final = 64
+"""Characters of a molecule's name from its SMILES."""
 
 _TEMPLATE: Final = """\
 store: ./store
@@ -75,40 +75,31 @@ def first_manifest(
     """
     geometry = Path(structure)
     if geometry.is_file():
-        molecule = read_structures(geometry)[0]
         key, value = "geometry", os.path.relpath(geometry.resolve(), target.resolve().parent)
         name = name or re.sub(r"[^A-Za-z0-9_-]+", "-", geometry.stem).strip("-_")
     else:
         try:
-            composition = read_smiles(structure)
+            read_smiles(structure)
         except InputError as error:
             raise InputError(f"{error}, or the path of a file that exists") from None
-        numbers = np.array(composition.numbers)
-        # The cost of a label does not depend on the positions.
-        molecule = Configuration(numbers, np.zeros((len(numbers), 3)), composition.charge, composition.multiplicity)
         key, value = "smiles", structure
-        name = name or re.sub(r"[^A-Za-z0-9]+", "-", structure).strip("-")
-    found, problem = None, None
+        name = name or re.sub(r"[^A-Za-z0-9]+", "-", structure)[:LONGEST_NAME].strip("-")
+    texts = {"name": name if name[:1].isalpha() else json.dumps(name), "key": key, "value": json.dumps(value)}
+    found, refusals = None, []
     for level in levels:
         try:
-            one = _for_level(
-                molecule,
-                level,
-                target,
-                {"name": name if name[:1].isalpha() else json.dumps(name), "key": key, "value": json.dumps(value)},
-            )
+            found = _for_level(level, target, texts)
         except InputError as error:
-            problem = error
+            refusals.append(error)
             continue
-        found = one
-        if one.core_hours <= core_hours and one.cost.memory <= machine_memory():
+        if found.core_hours <= core_hours and found.cost.memory <= machine_memory():
             break
     if found is None:
-        raise problem or InputError("no levels to choose from")
+        raise refusals[-1]
     return found
 
 
-def _for_level(molecule: Configuration, level: str, target: Path, texts: dict[str, str]) -> FirstManifest:
+def _for_level(level: str, target: Path, texts: dict[str, str]) -> FirstManifest:
     """Raises InputError where a manifest with this level is refused."""
     text = _TEMPLATE.format(level=level, **texts)
     with tempfile.NamedTemporaryFile("w", dir=target.parent, prefix=".", suffix=".yaml") as file:
@@ -118,6 +109,7 @@ def _for_level(molecule: Configuration, level: str, target: Path, texts: dict[st
             (settings,) = load_manifest(file.name).molecules
         except InputError as error:
             raise InputError([problem.removeprefix(f"{file.name}: ") for problem in error.problems]) from None
+    molecule = structures_of(settings)[0]
     try:
         cost = rough_cost(settings.accurate, molecule, forces=True)
     except LabelFailed as error:

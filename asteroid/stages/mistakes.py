@@ -53,7 +53,7 @@ def _of_molecule(molecule: MoleculeSettings) -> list[str]:
         f"{name}.{line}" for name in blocks if (block := getattr(molecule, name)) is not None for line in unusual(block)
     ]
     found += _too_little_evidence(molecule.validation)
-    structures = _structures(molecule)
+    structures = structures_of(molecule)
     if molecule.geometry is not None:
         found += [f"geometry: {reason}" for reason in _doubtful_geometry(structures)]
     if importlib.util.find_spec("pyscf") is not None:
@@ -79,7 +79,8 @@ def _too_little_evidence(validation: ValidationSettings) -> list[str]:
     return found
 
 
-def _structures(molecule: MoleculeSettings) -> list[Configuration]:
+def structures_of(molecule: MoleculeSettings) -> list[Configuration]:
+    """Structures of the geometry file, or one of a SMILES whose positions are all zero."""
     if molecule.geometry is not None:
         return read_structures(molecule.geometry, charge=molecule.charge, multiplicity=molecule.multiplicity)
     assert molecule.smiles is not None, "a molecule has one or the other"

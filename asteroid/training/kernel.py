@@ -19,6 +19,7 @@ predictive variance (Rasmussen and Williams, Gaussian Processes for Machine Lear
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import logging
 from collections.abc import Sequence
@@ -120,11 +121,6 @@ class KernelModel:
         direct = frames[: max(2, DIRECT_NUMBERS // (1 + 3 * len(self._numbers)))]
         self.direct_labels = len(direct)
         self._condition(direct, self.hyperparameters, *self._priors(direct, [self.hyperparameters]))
-        # eV²: the prior variance with the largest marginal likelihood.
-        self._scale = float(self._coefficients @ _centred(direct)[1]) / len(self._coefficients)
-        spread = float(np.var([frame.energy for frame in direct], ddof=1 if len(direct) > 1 else 0))
-        known = [self._scale * variance for error, variance in self._left_out() if error[0] ** 2 < spread]
-        self._limit = max(spread, *known, 1e-12)  # eV²; the spread is zero for copies of one geometry
         if len(direct) < len(frames):
             self._condition_iteratively(frames)
 
@@ -134,7 +130,7 @@ class KernelModel:
 
         Of the first ``direct_labels``.
         """
-        errors = [error for error, _ in self._left_out()]
+        errors = [error for error, _ in self._left_out]
         errors = [error[1:] if len(error) > 1 else error for error in errors]
         most = max(map(len, errors))
         return float(np.mean(np.abs(np.concatenate([error for error in errors if len(error) == most]))))
@@ -170,7 +166,9 @@ class KernelModel:
         Returns:
             The prediction, unchanged where σ² ≤ s², and σ²/s², (number of configurations,).
         """
-        limit, energies, forces, ratios = self._limit, prediction[0].copy(), list(prediction[1]), []
+        known = [self._scale * variance for error, variance in self._left_out if error[0] ** 2 < self._spread]
+        limit = max(self._spread, *known, 1e-12)  # eV²; the spread is zero for copies of one geometry
+        energies, forces, ratios = prediction[0].copy(), list(prediction[1]), []
         for start in range(0, len(configurations), BATCH):
             prior, shared = self._difference_covariances(configurations[start : start + BATCH])
             half = scipy.linalg.solve_triangular(self._factor[0], shared.T, lower=True)
@@ -184,6 +182,7 @@ class KernelModel:
             ratios.append(np.maximum(variances, 0) / limit)
         return (energies, forces), np.concatenate(ratios)
 
+    @functools.cached_property
     def _left_out(self) -> list[tuple[Floats, float]]:
         """Leave-one-out errors (energy, gradient) of each frame, and the predictive variance of its energy, whose unit
         is the scale."""
@@ -266,6 +265,10 @@ class KernelModel:
         covariance[np.diag_indices_from(covariance)] += self._noise[self._kept % size]
         self._factor = scipy.linalg.cho_factor(covariance, lower=True)
         self._coefficients = scipy.linalg.cho_solve(self._factor, target)
+        self.__dict__.pop("_left_out", None)  # of other hyperparameters
+        # eV²: the prior variance with the largest marginal likelihood.
+        self._scale = float(target @ self._coefficients) / len(target)
+        self._spread = float(np.var([frame.energy for frame in frames], ddof=1 if len(frames) > 1 else 0))
         self._set_coefficients(self._mean, *self._known, self._whole(self._coefficients, self._kept, len(frames)))
         # Covariances of the mean energy of the geometries with all energies and gradients.
         self._mean_covariances = prior[::size].mean(0)
