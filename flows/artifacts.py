@@ -30,7 +30,7 @@ from prefect.exceptions import PrefectException
 from asteroid.errors import StoreError
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import digest
-from asteroid.stages.kept_quotes import find_quote
+from asteroid.stages.kept_quotes import price_of_labels
 from asteroid.store import Store
 from asteroid.store.locks import held_locks
 from asteroid.store.round_records import RoundRecord
@@ -107,7 +107,8 @@ async def campaign(store: Store, molecules: Sequence[MoleculeSettings]) -> Async
 
     def page() -> str:
         rows = [row for molecule in molecules for row in store.status(molecule.name)]
-        return campaign_markdown(rows, held_locks(store), dt.datetime.now(dt.UTC), quoted=_quoted(store, molecules))
+        price = price_of_labels(store, molecules, rows)
+        return campaign_markdown(rows, held_locks(store), dt.datetime.now(dt.UTC), price=price)
 
     async def show() -> None:
         try:
@@ -132,13 +133,6 @@ async def campaign(store: Store, molecules: Sequence[MoleculeSettings]) -> Async
     finally:
         renewing.cancel()
     await show()
-
-
-def _quoted(store: Store, molecules: Sequence[MoleculeSettings]) -> float | None:
-    """Core-hours for the labels of all molecules, as quoted before they began."""
-    quotes = [find_quote(store, molecule) for molecule in molecules]
-    lines = [line for quote in quotes if quote is not None for line in quote.lines if line.labels]
-    return None if None in quotes else sum(line.core_seconds + line.spent_core_seconds for line in lines) / 3600
 
 
 async def show_rounds(molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None) -> None:

@@ -74,16 +74,16 @@ LONGEST_TABLE = 500
 
 
 def campaign_markdown(
-    rows: Sequence[dict[str, Any]], under_way: Sequence[str], time: dt.datetime, *, quoted: float | None = None
+    rows: Sequence[dict[str, Any]], under_way: Sequence[str], time: dt.datetime, *, price: tuple[float, float | None]
 ) -> str:
     """Labels to do, done and failed by molecule and level, their cost, and the work under way on all machines.
 
     Args:
         rows: of :meth:`asteroid.store.Store.status`.
         under_way: of :func:`asteroid.store.locks.held_locks`.
-        quoted: core-hours for all labels by ``asteroid plan``; None where not every molecule has a quote.
+        price: of :func:`asteroid.stages.kept_quotes.price_of_labels`.
     """
-    hours = sum(row["core_hours"] for row in rows)
+    hours, quoted = price
     if len(rows) > LONGEST_TABLE:
         rows = _by_level(rows)
     of = "" if quoted is None else f", quoted at most {quoted:.3g}"

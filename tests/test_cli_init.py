@@ -1,11 +1,16 @@
 """``asteroid init`` and ``asteroid open``: a manifest to begin with, and the report to look at."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ase.build import molecule
 from ase.io import write
 
+from asteroid.cli.init import HOURS, manifest_of
+from asteroid.errors import InputError
 from asteroid.manifest import load_manifest
 from asteroid.report.index import write_index
 from asteroid.report.write import write_report
@@ -114,3 +119,40 @@ def test_open_names_the_newest_report(tmp_path: Path, monkeypatch: pytest.Monkey
     assert finished.stdout.strip() == report
     assert shown == [Path(report).as_uri()]
     assert "no report of 'ethanol'" in cli("open", "ethanol", "--store", store.url).stderr
+
+
+def test_a_molecule_runs_without_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written = manifest_of("CCO", "hf/sto-3g", HOURS)
+    (settings,) = load_manifest(written).molecules
+    assert (written, str(settings.accurate)) == (Path("CCO.yaml"), "hf/sto-3g")
+    # The same command goes on with it; another level does not replace it.
+    assert manifest_of("CCO", "hf/sto-3g", HOURS) == written
+    with pytest.raises(InputError, match=r"^CCO.yaml: found another manifest than that of 'CCO'; write 'asteroid run"):
+        manifest_of("CCO", "mp2/cc-pvdz", HOURS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nowhere.xyz"], "found 'nowhere.xyz', which is not a SMILES; write one such as 'CO' (methanol), or the path"),
+        (["O", "--level", "hf/none"], "hf/none"),
+        (["m.yaml", "--level", "hf/sto-3g"], "m.yaml: found --level or --hours beside a manifest; write the level"),
+    ],
+)
+def test_a_run_of_a_wrong_molecule_is_refused_on_one_line(
+    arguments: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    finished = cli("run", *arguments)
+    assert finished.returncode == 2
+    assert line in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_shells_complete_the_commands() -> None:
+    asked = {"_ASTEROID_COMPLETE": "complete_bash", "COMP_WORDS": "asteroid ex", "COMP_CWORD": "1"}
+    command = [sys.executable, "-c", "from asteroid.cli import main; main()"]
+    finished = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert "export" in finished.stdout.split()

@@ -22,7 +22,6 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     name="asteroid",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Accurate machine-learned force fields from few expensive labels and many cheap ones.\n\n"

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from asteroid.cli.common import (
     print_json,
     print_warnings,
 )
+from asteroid.cli.init import HOURS, HoursOption, LevelOption, manifest_of
 from asteroid.errors import InputError, plural
 
 NOT_CERTIFIED = 3
@@ -24,7 +26,11 @@ NOT_CERTIFIED = 3
 
 
 def run(
-    manifest: ManifestArgument,
+    manifest: Annotated[
+        str, typer.Argument(help="Manifest (.yaml); or one molecule as SMILES or a geometry file that ASE reads.")
+    ],
+    level: LevelOption = None,
+    hours: HoursOption = HOURS,
     store: Annotated[
         str | None, typer.Option("--store", help="Folder or URL; the manifest's own when not given.")
     ] = None,
@@ -32,15 +38,25 @@ def run(
 ) -> None:
     """Run the whole pipeline on this machine.
 
+    For a SMILES or a geometry file, a first manifest is written to the current folder, as by "asteroid init" with
+    --level and --hours.
+
     Samples, labels, trains, validates and reports every model of the manifest. It can be stopped or killed at any time:
     run it again and it continues, and nothing is computed twice. A model that fails does not stop the others. Exits
     with 0 when all models are certified, 1 when the work on one failed, 2 for bad input, 3 when a finished model is not
     certified, and 130 (143) when stopped by Ctrl-C (SIGTERM).
+
+    Examples: asteroid run manifests/demo.yaml, or asteroid run caffeine.xyz --level df-pbe-d3bj/def2-svp
     """
     from asteroid.pipeline.local import run as run_here
     from asteroid.store import Store
 
-    loaded = load_with_warnings(manifest)
+    path = Path(manifest)
+    if path.suffix not in (".yaml", ".yml"):
+        path = manifest_of(manifest, level, hours)
+    elif level is not None or hours != HOURS:
+        raise InputError(f"{path}: found --level or --hours beside a manifest; write the level into the manifest")
+    loaded = load_with_warnings(path)
     where = Store(store or loaded.store)
     console = Console(stderr=True, highlight=False) if as_json else Console(highlight=False)
     outcomes = run_here(where, loaded.molecules, console=console)

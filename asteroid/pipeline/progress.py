@@ -17,6 +17,13 @@ T = TypeVar("T")
 
 POLL_SECONDS = 2.0
 LOG_SECONDS = 20.0
+"""Least time between two log lines about a step."""
+
+LONGEST_SILENCE = 600.0
+"""Time after which a step that hardly gets on has a log line."""
+
+LOGGED_PART = 0.1
+"""Part of a step's work that is worth a log line."""
 
 Show = Callable[[str, str, int, int], Awaitable[None]]
 """Awaited with title, note, done and total: ``done == total`` for a finished step, both 0 for a failed one."""
@@ -71,7 +78,7 @@ async def with_progress(show: Show, title: str, function: Callable[P, T], *args:
 
 async def _watch(work: "asyncio.Task[Any]", show: Show, title: str, latest: _Latest) -> None:
     """Show progress until the work has finished."""
-    logged = time.monotonic()
+    logged, logged_part = time.monotonic(), 0.0
     while True:
         finished, _ = await asyncio.wait({work}, timeout=POLL_SECONDS)
         if finished:
@@ -80,8 +87,10 @@ async def _watch(work: "asyncio.Task[Any]", show: Show, title: str, latest: _Lat
             continue
         now = time.monotonic()
         await show(title, latest.note, latest.done, latest.total)
-        if now - logged >= LOG_SECONDS:
-            logged = now
+        part, silence = latest.done / latest.total, now - logged
+        gets_on = abs(part - logged_part) >= LOGGED_PART
+        if silence >= LONGEST_SILENCE or (gets_on and silence >= LOG_SECONDS):
+            logged, logged_part = now, part
             note = f"{latest.note}, " if latest.note else ""
             log.info("%s: %s%d of %d, %s left", title, note, latest.done, latest.total, _left(latest, now))
     if latest.total:

@@ -12,6 +12,7 @@ from asteroid.stages.energy_cost import lacks_energy_cost, measure_energy_cost
 from asteroid.stages.evidence import label_minimum, lacks_proposal, propose_evidence
 from asteroid.stages.feedback import request_round
 from asteroid.stages.hessians import compute_hessian, lacks_hessian, propose_hessian
+from asteroid.stages.kept_quotes import price_of_labels
 from asteroid.stages.labels import (
     expected_label_seconds,
     label,
@@ -70,6 +71,7 @@ __all__ = [
     "next_round",
     "outcome",
     "pick",
+    "price_of_labels",
     "propose_evidence",
     "propose_hessian",
     "propose_minimum",

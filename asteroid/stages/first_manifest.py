@@ -47,9 +47,10 @@ molecules:
 
 
 class FirstManifest(NamedTuple):
-    """A manifest as text, its accurate level, and the rough cost of one label."""
+    """A manifest as text, the name of its molecule, its accurate level, and the rough cost of one label."""
 
     text: str
+    name: str
     level: LevelOfTheory
     cost: RoughCost
 
@@ -114,7 +115,7 @@ def _for_level(level: str, target: Path, texts: dict[str, str]) -> FirstManifest
         cost = rough_cost(settings.accurate, molecule, forces=True)
     except LabelFailed as error:
         raise InputError(f"'{level}': {error}") from None
-    found = FirstManifest("", settings.accurate, cost)
+    found = FirstManifest("", settings.name, settings.accurate, cost)
     spin = f"charge {molecule.charge}, multiplicity {molecule.multiplicity}"
     what = f"{molecule.formula}, {len(molecule.numbers)} atoms, {spin}"
     needs = f"about {found.core_hours:.1g} core-hours and {max(cost.memory / 1024, 0.1):.1g} GB"

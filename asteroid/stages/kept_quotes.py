@@ -5,9 +5,11 @@ the report.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
+from asteroid.levels import LevelOfTheory
 from asteroid.manifest import BudgetSettings, MoleculeSettings, SettledChain, TrainingSettings
 from asteroid.naming import content, digest, file_digest
 from asteroid.store import Store, paths, records
@@ -34,6 +36,24 @@ def find_quote(store: Store, molecule: MoleculeSettings) -> KeptQuote | None:
     budgets = sorted(int(name.removesuffix(".json")) for name in store.names(folder))
     enough = [budget for budget in budgets if budget >= molecule.budget.accurate]
     return records.read(store, KeptQuote, f"{folder}/{enough[0]}.json") if enough else None
+
+
+def price_of_labels(
+    store: Store, molecules: Sequence[MoleculeSettings], rows: Iterable[dict[str, Any]] | None = None
+) -> tuple[float, float | None]:
+    """Core-hours of labels so far, and those quoted for all of them, or None where a molecule has no quote.
+
+    Args:
+        rows: of :meth:`asteroid.store.Store.status` for these molecules; read when not given.
+    """
+    if rows is None:
+        rows = (row for molecule in molecules for row in store.status(molecule.name))
+    # A composite level's cost is that of its parts, which have rows of their own.
+    spent = sum(row["core_hours"] for row in rows if not LevelOfTheory.parse(row["level"], imported=True).parts)
+    quotes = [find_quote(store, molecule) for molecule in molecules]
+    lines = [line for quote in quotes if quote is not None for line in quote.lines if line.labels]
+    quoted = sum(line.core_seconds + line.spent_core_seconds for line in lines) / 3600
+    return spent, None if None in quotes else quoted
 
 
 def _folder(molecule: MoleculeSettings) -> str:

@@ -49,11 +49,13 @@ def test_the_certificate_in_the_ui_gives_the_three_answers_of_the_report_with_th
 
 def test_the_page_of_a_campaign_says_what_is_to_do_done_and_under_way(tmp_path: Path) -> None:
     store = fill(Store(tmp_path / "store"))
-    page = campaign_markdown(store.status(), ["labels water x", "labels water x", "training water"], NOON)
+    page = campaign_markdown(
+        store.status(), ["labels water x", "labels water x", "training water"], NOON, price=(1.5, None)
+    )
     assert "2026-11-01 12:00 UTC" in page
     assert "Under way: labels water x × 2, training water." in page
-    assert "core-hours for labels." in page
-    assert "core-hours for labels, quoted at most 2.5." in campaign_markdown(store.status(), [], NOON, quoted=2.5)
+    assert "1.5 core-hours for labels." in page
+    assert "1.5 core-hours for labels, quoted at most 2.5." in campaign_markdown([], [], NOON, price=(1.5, 2.5))
     rows = [line for line in page.splitlines() if line.startswith("| water |")]
     assert len(rows) == len(store.levels("water"))
     for row, line in zip(store.status(), rows, strict=True):
@@ -64,7 +66,9 @@ def test_the_page_of_a_campaign_says_what_is_to_do_done_and_under_way(tmp_path: 
 def test_the_page_of_very_many_molecules_has_the_sums_of_each_level(tmp_path: Path) -> None:
     rows = fill(Store(tmp_path / "store")).status()
     many = [{**row, "molecule": f"m{number}"} for number in range(LONGEST_TABLE) for row in rows]
-    lines = [line for line in campaign_markdown(many, [], NOON).splitlines() if " molecules |" in line]
+    lines = [
+        line for line in campaign_markdown(many, [], NOON, price=(1.5, None)).splitlines() if " molecules |" in line
+    ]
     assert len(lines) == len(rows) > 1
     for row, line in zip(rows, lines, strict=True):
         assert line.startswith(f"| {LONGEST_TABLE} molecules | {row['level']} | {LONGEST_TABLE * row['to_do']} |")
