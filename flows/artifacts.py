@@ -1,45 +1,30 @@
-"""Artifacts of the current flow run: progress, label counts and cost, rounds, certificates, links to reports.
+"""Artifacts of the current flow run: progress, pages that renew themselves, and copies of reports for browsers.
 
 If the server is not reachable, the work continues, and the log names the missing artifact.
 """
 
-import asyncio
 import datetime as dt
 import hashlib
 import logging
 import os
 import re
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
-from prefect.artifacts import (
-    Artifact,
-    acreate_link_artifact,
-    acreate_markdown_artifact,
-    acreate_progress_artifact,
-    acreate_table_artifact,
-    aupdate_progress_artifact,
-)
+from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
 from prefect.exceptions import PrefectException
 
-from asteroid.errors import StoreError
-from asteroid.manifest import MoleculeSettings
 from asteroid.naming import digest
-from asteroid.stages.kept_quotes import price_of_labels
 from asteroid.store import Store
-from asteroid.store.locks import held_locks
-from asteroid.store.round_records import RoundRecord
-from flows.markdown import campaign_markdown, certificate_markdown, rounds_markdown
 
 log = logging.getLogger(__name__)
-
-RENEWAL_SECONDS = 60.0
-"""Between two renewals of the page of all molecules."""
 
 
 def artifact_key(*words: str) -> str:
@@ -57,7 +42,10 @@ def artifact_key(*words: str) -> str:
 
 
 class ProgressArtifact:
-    """Shows the progress of one step in the UI; a :data:`asteroid.pipeline.progress.Show`."""
+    """The progress of a run's steps, on the page of the run; a :data:`asteroid.pipeline.progress.Show`.
+
+    It has no key, with which each step would be an entry in the list of all artifacts.
+    """
 
     def __init__(self) -> None:
         self._artifact: Any = None
@@ -70,99 +58,50 @@ class ProgressArtifact:
         self._shown = description
         percent = 100.0 * done / total
         if self._artifact is None:
-            key = artifact_key("progress", title)
-            created = acreate_progress_artifact(percent, key=key, description=description)
-            self._artifact = await _tolerantly(title, created)
+            self._artifact = await tolerantly(title, acreate_progress_artifact(percent, description=description))
         else:
-            await _tolerantly(title, aupdate_progress_artifact(self._artifact, percent, description=description))
+            await tolerantly(title, aupdate_progress_artifact(self._artifact, percent, description=description))
 
 
-def progress_of(title: str) -> Callable[[], Awaitable[str]]:
-    """Reads the :class:`ProgressArtifact` of another flow run; "" without one, or without an answer."""
-
-    async def read() -> str:
-        try:
-            found = await Artifact.aget(artifact_key("progress", title))
-        except (PrefectException, httpx.HTTPError):
-            return ""
-        return (found.description or "") if found else ""
-
-    return read
-
-
-async def show_labels(store: Store, molecule: MoleculeSettings) -> None:
-    """Table of a molecule's labels and their cost."""
-    rows = await asyncio.to_thread(store.status, molecule.name)
-    table = acreate_table_artifact(
-        [{**row, "core_hours": round(row["core_hours"], 4)} for row in rows],
-        key=artifact_key("labels", molecule.name),
-        description=f"Labels of {molecule.name} and their cost",
-    )
-    await _tolerantly(molecule.name, table)
-
-
-@asynccontextmanager
-async def campaign(store: Store, molecules: Sequence[MoleculeSettings]) -> AsyncIterator[None]:
-    """Renew a page of all molecules while the block runs, and once at its end."""
-
-    def page() -> str:
-        rows = [row for molecule in molecules for row in store.status(molecule.name)]
-        price = price_of_labels(store, molecules, rows)
-        return campaign_markdown(rows, held_locks(store), dt.datetime.now(dt.UTC), price=price)
-
-    async def show() -> None:
-        try:
-            text = await asyncio.to_thread(page)
-        except StoreError as error:
-            # A store that does not answer for a moment concerns only the work itself.
-            log.warning("the page of all molecules was not renewed: %s", error)
-            return
-        made = acreate_markdown_artifact(text, key="campaign", description="Labels, cost and work under way")
-        await _tolerantly("all molecules", made)
-
-    async def renew() -> None:
-        while True:
-            began = time.monotonic()
-            await show()
-            # Of a large store, the page may take a while to make: at most a twentieth of the time.
-            await asyncio.sleep(max(RENEWAL_SECONDS, 20 * (time.monotonic() - began)))
-
-    renewing = asyncio.create_task(renew())
+async def read_progress(run: UUID) -> str:
+    """What the :class:`ProgressArtifact` of another flow run shows; "" without one, or without an answer."""
+    wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]), type=ArtifactFilterType(any_=["progress"]))
     try:
-        yield
-    finally:
-        renewing.cancel()
-    await show()
+        async with get_client() as client:
+            found = await client.read_artifacts(artifact_filter=wanted, limit=1)
+    except (PrefectException, httpx.HTTPError):
+        return ""
+    return (found[0].description or "") if found else ""
 
 
-async def show_rounds(molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None) -> None:
-    """Table of the rounds: picked frames, cost, errors and decisions."""
-    page = acreate_markdown_artifact(
-        rounds_markdown(molecule.name, rounds, stop),
-        key=artifact_key("rounds", molecule.name),
-        description=f"Rounds of accurate labels of {molecule.name}",
-    )
-    await _tolerantly(molecule.name, page)
+class Page:
+    """A page in Prefect's list of artifacts that renews itself: always one artifact, whatever it shows.
+
+    Args:
+        key: of :func:`artifact_key`.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+        self._shown: tuple[str, str] | None = None
+        self._artifact: UUID | None = None
+
+    async def show(self, text: str, summary: str) -> None:
+        """Show Markdown, and in the list one line, below the time; nothing is sent if neither has changed."""
+        if (text, summary) == self._shown:
+            return
+        dated = f"At {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC.\n\n{text}"
+        if self._artifact is None:
+            sent = acreate_markdown_artifact(dated, key=self._key, description=summary)
+            self._artifact = await tolerantly(self._key, sent)
+        else:
+            await tolerantly(self._key, _update(self._artifact, dated, summary))
+        self._shown = text, summary
 
 
-async def show_outcome(store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> None:
-    """The certificate with its plots, and a link to the report."""
-    await show_labels(store, molecule)
-    page = acreate_markdown_artifact(
-        await asyncio.to_thread(certificate_markdown, store, molecule, outcome),
-        key=artifact_key("certificate", molecule.name),
-        description=f"How good the model of {molecule.name} is",
-    )
-    await _tolerantly(molecule.name, page)
-    url = await asyncio.to_thread(publish, store, outcome["report_path"])
-    if url is not None:
-        link = acreate_link_artifact(
-            url,
-            link_text=f"Report of {molecule.name}",
-            key=artifact_key("report", molecule.name),
-            description="Errors, plots, cost, and how far to trust the model",
-        )
-        await _tolerantly(molecule.name, link)
+async def _update(artifact: UUID, text: str, summary: str) -> None:
+    async with get_client() as client:
+        await client.update_artifact(artifact, ArtifactUpdate(data=text, description=summary))
 
 
 def publish(store: Store, path: str) -> str | None:
@@ -187,7 +126,8 @@ def publish(store: Store, path: str) -> str | None:
     return f"{url.rstrip('/')}/{quote(name)}"
 
 
-async def _tolerantly(title: str, call: Awaitable[Any]) -> Any:
+async def tolerantly(title: str, call: Awaitable[Any]) -> Any:
+    """The result of a call to the server; None, and a line in the log, where it does not answer."""
     try:
         return await call
     except (PrefectException, httpx.HTTPError) as error:

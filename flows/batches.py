@@ -11,6 +11,7 @@ a run of its own.
 import asyncio
 import json
 import logging
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -34,7 +35,7 @@ from pydantic import TypeAdapter
 
 from asteroid.errors import AsteroidError
 from asteroid.naming import digest
-from asteroid.pipeline.progress import LOG_SECONDS
+from asteroid.pipeline.progress import LOG_SECONDS, LONGEST_SILENCE
 from asteroid.store import Store
 from flows import artifacts
 from flows.step import NOT_STARTED, StepCall, run_name
@@ -111,10 +112,18 @@ class Batches:
     Args:
         parent: id of the parent's flow run.
         attempt: number of the parent's run, so that a retried parent submits new runs.
+        on_progress: called with the title of a step that has a run of its own, and with its progress in one line.
     """
 
-    def __init__(self, store: Store, parent: str, attempt: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        parent: str,
+        attempt: int,
+        on_progress: Callable[[str, str], None] = lambda _title, _text: None,
+    ) -> None:
         self._store, self._parent, self._attempt = store, parent, attempt
+        self._on_progress = on_progress
         self._ready: dict[str, list[_Ready]] = defaultdict(list)
         self._runs: list[_Run] = []
         self._prices: dict[str, float] = {}
@@ -241,10 +250,16 @@ class Batches:
 
     async def _follow(self, run: _Run, batch: Sequence[_Ready]) -> None:
         """Submit a run, wait for its end, and tell its steps."""
-        name = run_name(run.calls)
+
+        async def progress() -> str:
+            text = await artifacts.read_progress(run.id) if run.id is not None else ""
+            if text and len(run.calls) == 1:
+                self._on_progress(run.calls[0].title, text)
+            return text
+
         try:
-            run.id = await self._create(name, run.resource, batch)
-            async with logged(artifacts.progress_of(name)):
+            run.id = await self._create(run_name(run.calls), run.resource, batch)
+            async with logged(progress):
                 found = await run.ended
             ends = await self._how_it_ended(run.calls, found.state)
             started = [ready for ready in batch if ends[ready.call.title].how in ("completed", "failed")]
@@ -339,17 +354,17 @@ async def _all_runs(client: PrefectClient, wanted: FlowRunFilter) -> list[FlowRu
 
 @asynccontextmanager
 async def logged(progress: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
-    """Log changes in the progress of the work in the block, at most every LOG_SECONDS."""
+    """Ask for the progress of the work in the block every LOG_SECONDS, and log changes ever more rarely."""
 
     async def log_changes() -> None:
-        last = ""
+        last, logged, pause = "", time.monotonic(), 0.0
         while True:
             await asyncio.sleep(LOG_SECONDS)
             # A store that is unreachable for a moment concerns only the work itself.
             with suppress(AsteroidError):
-                if (now := await progress()) != last:
+                if (now := await progress()) != last and time.monotonic() - logged >= pause:
                     log.info("%s", now)
-                    last = now
+                    last, logged, pause = now, time.monotonic(), min(max(2 * pause, LOG_SECONDS), LONGEST_SILENCE)
 
     logging_task = asyncio.create_task(log_changes())
     try:

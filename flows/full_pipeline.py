@@ -9,7 +9,7 @@ from asteroid import stages
 from asteroid.errors import AsteroidError
 from asteroid.pipeline.order import run_molecules
 from asteroid.store import Store
-from flows import artifacts
+from flows.pages import Pages
 from flows.pools import PoolRunner
 
 
@@ -32,8 +32,12 @@ async def asteroid(
         where = Store(store or loaded.store)
     except AsteroidError as error:
         return Failed(message=str(error))
-    runner = PoolRunner(where, str(runtime.flow_run.id), int(runtime.flow_run.run_count or 1))
-    async with artifacts.campaign(where, loaded.molecules):
+    pages = Pages(where, loaded.molecules)
+    runner = PoolRunner(where, str(runtime.flow_run.id), int(runtime.flow_run.run_count or 1), pages)
+    async with pages.renewed():
         outcomes = await run_molecules(where, loaded.molecules, runner)
+        for outcome in outcomes:
+            if "failure" in outcome:
+                pages.failed(outcome["molecule"], outcome["failure"])
     failures = [f"{outcome['molecule']}: {outcome['failure']}" for outcome in outcomes if "failure" in outcome]
     return Failed(data=outcomes, message="; ".join(failures)) if failures else outcomes

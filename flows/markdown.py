@@ -1,7 +1,6 @@
 """Markdown pages for the UI: certificate of a molecule, and its rounds."""
 
 import base64
-import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +12,14 @@ from asteroid.store import Store, records
 from asteroid.store.round_records import ErrorInterval, RoundRecord
 
 
-def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> str:
+def certificate_markdown(
+    store: Store, molecule: MoleculeSettings, outcome: dict[str, Any], *, report_url: str | None = None
+) -> str:
     """Result, three answers with plots, errors compared with the scratch model, and the lines of the certificate.
 
     Args:
         outcome: of :func:`asteroid.stages.outcome`.
+        report_url: of the report, where browsers find it.
     """
     verdict = "certified" if outcome["passed"] else f"NOT certified ({outcome['state']})"
     rows = [
@@ -33,6 +35,7 @@ def certificate_markdown(store: Store, molecule: MoleculeSettings, outcome: dict
         [
             f"# {molecule.name}: {verdict}",
             "",
+            *([f"[Open the report]({report_url})", ""] if report_url else []),
             *_answers(store, outcome["report_path"].rpartition("/")[0]),
             "| on held-out frames | this model | accurate labels alone |",
             "|---|---:|---:|",
@@ -74,7 +77,7 @@ LONGEST_TABLE = 500
 
 
 def campaign_markdown(
-    rows: Sequence[dict[str, Any]], under_way: Sequence[str], time: dt.datetime, *, price: tuple[float, float | None]
+    rows: Sequence[dict[str, Any]], under_way: Sequence[str], *, price: tuple[float, float | None]
 ) -> str:
     """Labels to do, done and failed by molecule and level, their cost, and the work under way on all machines.
 
@@ -83,29 +86,54 @@ def campaign_markdown(
         under_way: of :func:`asteroid.store.locks.held_locks`.
         price: of :func:`asteroid.stages.kept_quotes.price_of_labels`.
     """
-    hours, quoted = price
     if len(rows) > LONGEST_TABLE:
         rows = _by_level(rows)
-    of = "" if quoted is None else f", quoted at most {quoted:.3g}"
     counted = [f"{name} × {count}" if count > 1 else name for name, count in Counter(under_way).items()]
-    lines = [
-        f"| {row['molecule']} | {row['level']} | {row['to_do']} | {row['per_minute']:.3g} | {row['ok']} "
-        f"| {row['failed'] + row['rejected']} | {row['core_hours']:.3g} |"
-        for row in rows
-    ]
     return "\n".join(
         [
-            f"At {time:%Y-%m-%d %H:%M} UTC; {hours:.3g} core-hours for labels{of}.",
+            f"{_price(price)}.",
             "",
             f"Under way: {', '.join(counted) or 'nothing'}.",
             "",
-            "| molecule | level | labels to do | a minute | done | failed or rejected | core-hours |",
-            "|---|---|---:|---:|---:|---:|---:|",
-            *lines,
+            *_labels(rows, named=True),
             "",
             "Reasons of failures: `asteroid status --reasons`.",
         ]
     )
+
+
+def molecule_markdown(rows: Sequence[dict[str, Any]], price: tuple[float, float | None], working: Sequence[str]) -> str:
+    """One molecule: what is at work, the price of its labels, and their number at each level.
+
+    Args:
+        rows: of :meth:`asteroid.store.Store.status`.
+        price: of :func:`asteroid.stages.kept_quotes.price_of_labels`.
+        working: steps that are ready or at work, a line each.
+    """
+    lines = [f"Under way: {'; '.join(working)}.", ""] if working else []
+    return "\n".join([*lines, f"{_price(price)}.", "", *_labels(rows, named=False)])
+
+
+def _price(price: tuple[float, float | None]) -> str:
+    hours, quoted = price
+    return f"{hours:.3g} core-hours for labels" + ("" if quoted is None else f", quoted at most {quoted:.3g}")
+
+
+def _labels(rows: Sequence[dict[str, Any]], *, named: bool) -> list[str]:
+    """Table of labels by level, with ``named`` also by molecule."""
+    lines = [
+        f"| {row['level']} | {row['to_do']} | {row['per_minute']:.3g} | {row['ok']} "
+        f"| {row['failed'] + row['rejected']} | {row['core_hours']:.3g} |"
+        for row in rows
+    ]
+    head = [
+        "| level | labels to do | a minute | done | failed or rejected | core-hours |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    if not named:
+        return [*head, *lines]
+    named_lines = [f"| {row['molecule']} {line}" for row, line in zip(rows, lines, strict=True)]
+    return [f"| molecule {head[0]}", f"|---{head[1]}", *named_lines]
 
 
 def _by_level(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

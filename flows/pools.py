@@ -7,6 +7,7 @@ a limited number of times.
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +21,8 @@ from asteroid.stages import expected_label_seconds
 from asteroid.store import Store, paths, records
 from asteroid.store.records import Shards
 from asteroid.store.round_records import RoundRecord
-from flows import artifacts
 from flows.batches import MAX_RUNS, RUN_SECONDS, Batches, logged
+from flows.pages import Pages
 from flows.step import StepCall
 
 log = logging.getLogger(__name__)
@@ -36,11 +37,13 @@ class PoolRunner(Runner):
     Args:
         run_id: of the parent's flow run.
         run_count: number of runs of the parent: each retry allows further attempts.
+        pages: of the parent.
     """
 
-    def __init__(self, store: Store, run_id: str, run_count: int) -> None:
+    def __init__(self, store: Store, run_id: str, run_count: int, pages: Pages) -> None:
         self._run_id = run_id
-        self._batches = Batches(store, run_id, run_count)
+        self._pages = pages
+        self._batches = Batches(store, run_id, run_count, pages.progress)
 
     async def run(
         self, name: str, store: Store, molecule: MoleculeSettings, *, occasion: str = "", **parameters: Any
@@ -48,18 +51,21 @@ class PoolRunner(Runner):
         if name == "label":
             await self._label(store, molecule, occasion, **parameters)
         else:
-            await self._submit(store, StepCall(molecule, name, parameters), occasion)
-
-    async def show_labels(self, store: Store, molecule: MoleculeSettings) -> None:
-        await artifacts.show_labels(store, molecule)
+            call = StepCall(molecule, name, parameters)
+            began = time.monotonic()
+            with self._pages.working(molecule.name, call.title):
+                if await self._submit(store, call, occasion):
+                    log.info("%s: done after %.0f s", call.title, time.monotonic() - began)
 
     async def show_rounds(
         self, molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None = None
     ) -> None:
-        await artifacts.show_rounds(molecule, rounds, stop)
+        self._pages.rounds(molecule, rounds, stop)
 
     async def show_outcome(self, store: Store, molecule: MoleculeSettings, outcome: dict[str, Any]) -> None:
-        await artifacts.show_outcome(store, molecule, outcome)
+        verdict = "certified" if outcome["passed"] else f"not certified ({outcome['state']})"
+        log.info("%s: %s. %s Report: %s", molecule.name, verdict, outcome["quality"], outcome["report"])
+        await asyncio.to_thread(self._pages.outcome, molecule, outcome)
 
     async def _label(self, store: Store, molecule: MoleculeSettings, occasion: str, *, level: str) -> None:
         """Label a level in shards, one flow run for each shard with missing labels; progress is that of all shards."""
@@ -70,7 +76,11 @@ class PoolRunner(Runner):
             return len(await asyncio.to_thread(store.pending, molecule.name, parsed, forces=forces))
 
         async def progress() -> str:
-            return f"{molecule.name}: {level} labels: {max(total - await left(), 0)} of {total}"
+            text = f"{title}: {max(total - await left(), 0)} of {total}"
+            self._pages.progress(title, text)
+            return text
+
+        title = f"{molecule.name}: {level} labels"
 
         total = await left()
         shards, seconds = await asyncio.to_thread(self._shards, store, molecule, parsed, occasion, total)
@@ -79,11 +89,12 @@ class PoolRunner(Runner):
             call = StepCall(molecule, "label", {"level": level, "shard": shard, "shards": shards})
             await self._submit(store, call, occasion, seconds=LABEL_START + seconds)
 
-        if shards == 1:
-            await submit(0)
-        else:
-            async with logged(progress):
-                await asyncio.gather(*map(submit, range(shards)))
+        with self._pages.working(molecule.name, title):
+            if shards == 1:
+                await submit(0)
+            else:
+                async with logged(progress):
+                    await asyncio.gather(*map(submit, range(shards)))
         if total:
             log.info("%s", await progress())
 
@@ -105,8 +116,8 @@ class PoolRunner(Runner):
                 records.write(store, path, Shards(str(level), missing, shards))
         return shards, seconds / shards
 
-    async def _submit(self, store: Store, call: StepCall, occasion: str, *, seconds: float | None = None) -> None:
-        """Run a step until it has completed and nothing is missing.
+    async def _submit(self, store: Store, call: StepCall, occasion: str, *, seconds: float | None = None) -> bool:
+        """Run a step until it has completed and nothing is missing; False if nothing was missing.
 
         Runs that are lost without progress of the step count, up to ATTEMPTS.
         """
@@ -115,7 +126,7 @@ class PoolRunner(Runner):
             return await asyncio.to_thread(call.step.lacks, store, call.molecule, **call.parameters)
 
         if not await lacks():
-            return
+            return False
         molecule, title = call.molecule, call.title
         # During active learning, each label budget has its own training and certificate.
         labels = [molecule.budget.accurate, molecule.budget.ladder]
@@ -133,7 +144,7 @@ class PoolRunner(Runner):
             if ended.how == "returned":
                 continue
             if ended.how == "completed" and (call.step.once or not await lacks()):
-                return
+                return True
             reached = await asyncio.to_thread(_progress, store, call)
             lost = 1 if reached != known else lost + 1
             known = reached

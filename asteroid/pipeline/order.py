@@ -46,12 +46,7 @@ class Runner(ABC):
             AsteroidError: when it failed.
         """
 
-    async def show_labels(  # noqa: B027 (does nothing without a page)
-        self, store: Store, molecule: MoleculeSettings
-    ) -> None:
-        """Show number and cost of a molecule's labels."""
-
-    async def show_rounds(  # noqa: B027
+    async def show_rounds(  # noqa: B027 (does nothing without a page)
         self, molecule: MoleculeSettings, rounds: Sequence[RoundRecord], stop: str | None = None
     ) -> None:
         """Show the rounds of a molecule so far, and the reason for the end."""
@@ -175,11 +170,10 @@ async def label_missing(
     """
     forces = molecule.label_settings(level).forces
     missing = len(await to_thread(store.pending, molecule.name, level, forces=forces))
-    log.info("%s: %d labels to compute at %s", molecule.name, missing, level)
+    if missing:
+        log.info("%s: %d labels to compute at %s", molecule.name, missing, level)
     await runner.run("label", store, molecule, level=str(level), occasion=occasion)
     await to_thread(stages.review_labels, store, molecule, level)
-    if missing:
-        await runner.show_labels(store, molecule)
     return missing > 0
 
 
