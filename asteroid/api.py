@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from asteroid import notebook
+from asteroid.configuration import hill_formula
 from asteroid.errors import InputError
+from asteroid.quantities import format_quantity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +21,46 @@ if TYPE_CHECKING:
     from asteroid.store import Store
 
 
-def run(manifest: str | Path, *, store: str | Path | None = None, quiet: bool = False) -> list[dict[str, Any]]:
+class Outcomes(list[dict[str, Any]]):
+    """Outcomes of :func:`run`; notebooks show them as a table."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [one["molecule"], f"failed: {one['failure']}", "", "", ""]
+            if "failure" in one
+            else [
+                one["molecule"],
+                "certified" if one["passed"] else f"not certified ({one['state']})",
+                one["quality"],
+                one["benefit"],
+                one["report"],
+            ]
+            for one in self
+        ]
+        return notebook.table("models", ["molecule", "", "accuracy", "gain", "report"], rows)
+
+
+class CertificateContent(dict[str, Any]):
+    """A certificate as in its JSON file; notebooks show its lines as a table."""
+
+    def _repr_html_(self) -> str:
+        verdict = "certified" if self["passed"] else f"not certified ({self['state']})"
+        rows = [
+            [
+                line["name"],
+                *(
+                    "–" if line[key] is None else format_quantity(line[key], line["unit"])
+                    for key in ("value", "bound", "threshold")
+                ),
+                line["state"],
+            ]
+            for line in self["lines"]
+        ]
+        title = f"{self['molecule']}, model {self['model_id']}: {verdict}"
+        return notebook.table(title, ["requirement", "value", "bound", "threshold", ""], rows)
+
+
+def run(manifest: str | Path, *, store: str | Path | None = None, quiet: bool = False) -> Outcomes:
     """Run the whole pipeline of a manifest on this machine, as ``asteroid run`` does.
 
     After an interruption, call it again to continue. It also works in a notebook.
@@ -42,7 +84,7 @@ def run(manifest: str | Path, *, store: str | Path | None = None, quiet: bool = 
 
     loaded = load_checked(Path(manifest))
     where = open_store(loaded.store if store is None else store).files
-    return run_here(where, loaded.molecules, console=Console(highlight=False, quiet=quiet))
+    return Outcomes(run_here(where, loaded.molecules, console=Console(highlight=False, quiet=quiet)))
 
 
 def label(
@@ -122,13 +164,27 @@ class OpenStore:
         found: pd.DataFrame = self.files.label_table(molecule, LevelOfTheory.parse(level, imported=True)).to_pandas()
         return found
 
-    def certificate(self, molecule: str) -> dict[str, Any] | None:
+    def certificate(self, molecule: str) -> CertificateContent | None:
         """The newest certificate of a molecule as in its JSON file; None without one."""
         from asteroid.validation.certificate import read_certificates
+        from asteroid.validation.line import with_state
 
         found = read_certificates(self.files, molecule)
         newest = max(found, key=lambda path: found[path].created, default=None)
-        return None if newest is None else self.files.read_json(newest)
+        return None if newest is None else CertificateContent(with_state(self.files.read_json(newest)))
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for molecule in self.molecules():
+            found = self.certificate(molecule)
+            state = "" if found is None else "certified" if found["passed"] else f"not certified ({found['state']})"
+            labels = ", ".join(
+                f"{row['ok']} {row['level']}" + (f" ({row['to_do']} to do)" if row["to_do"] else "")
+                for row in self.files.status(molecule)
+            )
+            formula = hill_formula(self.files.frame_table(molecule)["numbers"][0].as_py())
+            rows.append([molecule, formula, labels, state])
+        return notebook.table(self.files.location(""), ["molecule", "", "labels", "model"], rows)
 
 
 def open_store(url: str | Path) -> OpenStore:

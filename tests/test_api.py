@@ -97,6 +97,39 @@ def test_a_model_is_that_of_the_newest_certificate(trained: tuple[Store, str]) -
         asteroid.load_model(store.url, "methane")
 
 
+def test_a_notebook_shows_results_as_tables(trained: tuple[Store, str]) -> None:
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    store, model_id = trained
+    records.write(store, f"reports/water/{model_id}-2/certificate.json", make_certificate(), nulls=True)
+    cells = (
+        "import asteroid\nfrom ase.build import molecule\nasteroid.label(molecule('H2O'), 'gfn2-xtb')",
+        f"store = asteroid.open_store({store.url!r})\nstore",
+        "store.certificate('water')",
+        f"asteroid.load_model(store, 'water', model_id={model_id!r})",
+        "asteroid.api.Outcomes([{'molecule': 'a<b', 'passed': False, 'failure': 'no frame'}])",
+    )
+    written = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    # The kernel of this environment, also where Jupyter has another of its name.
+    nbclient.NotebookClient(written, timeout=120, kernel_name="python3").execute()
+    shown = [
+        next(out["data"]["text/html"] for out in cell["outputs"] if "text/html" in out.get("data", {}))
+        for cell in written.cells
+    ]
+    for page, text in zip(
+        shown,
+        (
+            "<b>label: ok</b>",
+            "<td>water</td><td>H2O</td>",
+            "<td>Force MAE</td>",
+            f"<b>model {model_id}</b>",
+            "no frame",
+        ),
+        strict=True,
+    ):
+        assert text in page
+    assert "<td>a&lt;b</td>" in shown[-1]
+
+
 def test_a_name_that_is_not_offered_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'lable'"):
         asteroid.lable  # noqa: B018

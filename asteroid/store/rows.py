@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from asteroid import notebook
 from asteroid.configuration import Configuration, Frame, Origin
 
 Status = Literal["ok", "failed", "rejected"]
@@ -79,6 +80,20 @@ class Attempt:
     def core_seconds(self) -> float:
         """Cost of the attempt, see :func:`core_seconds`."""
         return self.cpu_seconds or self.cores * self.wall_seconds
+
+    def _repr_html_(self) -> str:
+        norms = None if self.forces is None else np.linalg.norm(self.forces, axis=1)
+        return notebook.fields(
+            f"label: {self.status}",
+            {
+                "reason": self.reason,
+                "energy": None if self.energy is None else f"{self.energy:.6f} eV",
+                "forces": None if norms is None else f"of {len(norms)} atoms, up to {norms.max():.3f} eV/Å",
+                "dipole": None if self.dipole is None else f"{np.linalg.norm(self.dipole):.3f} e·Å",
+                "cost": f"{self.core_seconds:.3g} core-seconds",
+                "program": f"{self.program} {self.version}".strip(),
+            },
+        )
 
 
 def core_seconds(attempts: pa.Table) -> npt.NDArray[np.float64]:

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.calculators.calculator import all_changes
 from mace.calculators import MACECalculator
 
+from asteroid import notebook
 from asteroid.configuration import SYMBOLS, hill_formula
 from asteroid.errors import InputError
 
@@ -29,6 +30,15 @@ class ModelCalculator(MACECalculator):  # type: ignore[misc]
         self._name = name
         self._compositions = tuple(compositions)
         self._met = {*self._compositions}
+
+    def _repr_html_(self) -> str:
+        return notebook.fields(
+            f"model {self._name}",
+            {
+                "trained on": ", ".join(self._compositions),
+                "elements": ", ".join(SYMBOLS[int(z)] for z in self.z_table.zs),
+            },
+        )
 
     def calculate(self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes) -> None:
         """As MACE's own.
