@@ -1,6 +1,8 @@
 """GFN1-xTB, GFN2-xTB and GFN-FF through xtb-python, with the numerical settings of :mod:`asteroid.engines.tblite`."""
 
 import contextlib
+import importlib.util
+import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -18,13 +20,16 @@ from asteroid.engines.tblite import (
     from_atomic_units,
     semiempirical_capabilities,
 )
-from asteroid.errors import LabelFailed
+from asteroid.errors import AsteroidError, LabelFailed
 from asteroid.levels import LevelOfTheory
 from asteroid.units import BOHR
 
 GENERIC_ROTATION: Final = np.array([[2.0, 3.0, 6.0], [3.0, -6.0, 2.0], [6.0, 2.0, -3.0]]) / 7.0
 """Rotation of all molecules. xtb's gradient is wrong where two atoms share a Cartesian coordinate exactly, by 0.2 eV/Å
 for ASE's methanol (grimme-lab/xtb issues 492 and 986); after this rotation hardly any two do."""
+
+FIRST_WITHOUT: Final = (3, 12)
+"""The first version of Python without a package of xtb."""
 
 _SETTINGS: Final = settings_hash(NUMERICAL)
 
@@ -113,6 +118,11 @@ class XtbEngine(Engine):
         return semiempirical_capabilities(level)
 
     def make(self, level: LevelOfTheory) -> Labeller:
+        if sys.version_info >= FIRST_WITHOUT and importlib.util.find_spec("xtb") is None:
+            running = ".".join(map(str, sys.version_info[:2]))
+            raise AsteroidError(
+                f"the package xtb does not exist for Python {running}; use Python 3.11 for {level} with engine xtb"
+            )
         require("xtb")
         return XtbLabeller(level)
 

@@ -7,7 +7,7 @@ from ase.optimize import BFGS
 
 from asteroid.configuration import Configuration
 from asteroid.engines import make_labeller
-from asteroid.errors import LabelFailed
+from asteroid.errors import AsteroidError, LabelFailed
 from asteroid.labelling.calculator import LabellerCalculator
 from tests.labelling.reference import CATION, FORMALDEHYDE, PEROXYL, level
 
@@ -62,3 +62,18 @@ def test_a_label_that_does_not_converge_names_the_retry_steps_that_were_tried():
     with pytest.raises(LabelFailed, match="SCF not converged in 500 cycles") as failure:
         make_labeller(level("gfn2-xtb"), "tblite").compute(ion)
     assert failure.value.retry_steps == ("default", "damped")
+
+
+@pytest.mark.parametrize(
+    ("python", "line"),
+    [
+        ((3, 13), "the package xtb does not exist for Python 3.13; use Python 3.11 for gfn-ff with engine xtb"),
+        ((3, 11), "the package xtb is not installed; run: pip install 'asteroid-forcefields[label]'"),
+    ],
+)
+def test_a_missing_xtb_says_how_to_get_it(python: tuple[int, int], line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("sys.version_info", python)
+    with pytest.raises(AsteroidError) as refused:
+        make_labeller(level("gfn-ff"))
+    assert str(refused.value) == line

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from asteroid.store import Store
+from tests.pipeline.conftest import WATER
 
 ROOT = Path(__file__).resolve().parents[2]
 LEVEL = "ccsd(t)/6-31g*"
@@ -121,13 +123,13 @@ def test_a_worker_that_dies_is_started_again_and_up_starts_a_supervisor_that_die
     assert pid("server") == others, "what runs is left alone"
 
 
-@pytest.mark.server
-@pytest.mark.long
-@pytest.mark.timeout(900)
-def test_the_deployment_finishes_although_a_shard_is_killed(server: dict[str, str], manifest: Path) -> None:
+@pytest.fixture(scope="module")
+def finished(server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Store]:
+    """Output and store of a pipeline of which a shard was killed."""
+    folder = tmp_path_factory.mktemp("finished")
+    manifest, store = folder / "manifest.yaml", Store(folder / "store")
     # Labels of a second or so each, so that the shard can be caught in the middle.
-    manifest.write_text(manifest.read_text().replace("hf/sto-3g", "ccsd(t)/cc-pvdz"))
-    store = Store(manifest.parent / "store")
+    manifest.write_text(WATER.format(store=folder / "store").replace("hf/sto-3g", "ccsd(t)/cc-pvdz"))
     run = [PREFECT, "deployment", "run", "asteroid/full-pipeline", "-p", f"manifest={manifest}", "--watch"]
     client = subprocess.Popen(run, cwd=server["ASTEROID_FOLDER"], env=server, stdout=subprocess.PIPE, text=True)
     try:
@@ -137,6 +139,16 @@ def test_the_deployment_finishes_although_a_shard_is_killed(server: dict[str, st
     finally:
         client.kill()
     assert client.returncode == 0, output
+    return output, store
+
+
+@pytest.mark.server
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_deployment_finishes_although_a_shard_is_killed(
+    server: dict[str, str], finished: tuple[str, Store]
+) -> None:
+    output, store = finished
     assert re.search(r"water: ccsd\(t\)/cc-pvdz labels: 14 of 14", output), output
     auth = Path(server["ASTEROID_STATE"], "auth").read_text().strip()
     names = {run["name"] for run in ask(server, "flow_runs/filter", auth)}
@@ -159,6 +171,37 @@ def test_the_deployment_finishes_although_a_shard_is_killed(server: dict[str, st
     assert any(
         name.endswith("report.html") for r in store.names("reports/water") for name in store.names(f"reports/water/{r}")
     )
+
+
+@pytest.mark.server
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_browser_finds_the_molecule_and_from_there_its_report(
+    server: dict[str, str], finished: tuple[str, Store]
+) -> None:
+    api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or pytest.skip("chromium is not installed")
+    auth = Path(server["ASTEROID_STATE"], "auth").read_text().strip()
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        context = browser.new_context()
+        # What the UI keeps after it has asked for the string.
+        context.add_init_script(f"localStorage.setItem('prefect-password', btoa({auth!r}))")
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(f"http://127.0.0.1:{server['ASTEROID_PORT']}/runs")
+        for name in ("water: sampling", "water: ccsd(t)/cc-pvdz labels", "water: training", "water: validation"):
+            page.get_by_role("link", name=name, exact=True).first.wait_for()
+        page.goto(f"http://127.0.0.1:{server['ASTEROID_PORT']}/artifacts")
+        page.get_by_text("molecule-water", exact=True).click()
+        page.locator("a[href*='/artifacts/artifact/']").first.click()
+        page.get_by_role("heading", name=re.compile("water: (certified|NOT certified)")).wait_for()
+        page.get_by_role("heading", name="Accuracy").wait_for()
+        assert page.locator("img[src^='data:image/png']").count() == 3
+        with context.expect_page() as opened:
+            page.get_by_role("link", name="Open the report").click(modifiers=["Control"])
+        opened.value.get_by_role("heading", name=re.compile("water")).first.wait_for()
+        browser.close()
 
 
 @pytest.mark.server
