@@ -130,8 +130,14 @@ def test_workers_and_server_run_the_commands_and_images_of_the_compose_file() ->
 
 def test_they_have_the_environment_of_the_compose_file_and_take_secrets_from_secrets() -> None:
     shared = find("ConfigMap")["worker"]["data"]
-    # Set by the images, of this host alone, or set by each pod.
-    ours = {"DO_NOT_TRACK", "ASTEROID_REPORTS", "ASTEROID_REPORTS_URL", "ASTEROID_CORES"}
+    # Set by the images, of this host alone, set by each pod, or chosen for many workers.
+    ours = {
+        "DO_NOT_TRACK",
+        "ASTEROID_REPORTS",
+        "ASTEROID_REPORTS_URL",
+        "ASTEROID_CORES",
+        "PREFECT_WORKER_QUERY_SECONDS",
+    }
     for name, deployment in find("Deployment").items():
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         plain = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
