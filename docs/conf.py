@@ -29,7 +29,7 @@ extensions = [
 exclude_patterns = ["_build", "extensions"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 
-myst_enable_extensions = ["dollarmath", "attrs_inline"]
+myst_enable_extensions = ["dollarmath", "attrs_inline", "deflist"]
 myst_heading_anchors = 4
 # Pages show what the notebooks hold; `make docs-tutorials` runs them.
 nb_execution_mode = "off"
