@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from asteroid.quantities import format_number
 from asteroid.report.groups import closeness
 from asteroid.report.verdict import name_in_sentence
 from asteroid.report.words import count
@@ -138,6 +137,6 @@ def _labels_of_certificate(certificate: Certificate) -> int:
 def _hours(core_seconds: float) -> str:
     """
     >>> _hours(720), _hours(144)
-    ('about 0.20 core-hours', 'about 0.040 core-hours')
+    ('about 0.2 core-hours', 'about 0.04 core-hours')
     """
-    return f"about {format_number(core_seconds / 3600, 2)} core-hours"
+    return f"about {core_seconds / 3600:.2g} core-hours"

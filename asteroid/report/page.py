@@ -29,7 +29,7 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
     )
     # The order of what a page shows.
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":")}
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
     environment.filters["number"] = format_number
     environment.filters["millis"] = millis
     environment.globals["count"] = count

@@ -114,8 +114,9 @@ class Structures:
 
     @property
     def worst(self) -> list[Judged]:
-        """The worst frames of both kinds, the worst first."""
-        return sorted([*self.tested, *self.own], key=lambda one: -one.badness)[:WORST]
+        """The worst frames of both kinds that can be shown, the worst first."""
+        known = [one for one in (*self.tested, *self.own) if one.key in self.scenes]
+        return sorted(known, key=lambda one: -one.badness)[:WORST]
 
     @property
     def arrow_scale(self) -> float:
