@@ -31,7 +31,7 @@ from asteroid.errors import StoreError
 from asteroid.manifest import MoleculeSettings
 from asteroid.naming import digest
 from asteroid.stages.kept_quotes import find_quote
-from asteroid.store import Store
+from asteroid.store import Store, paths
 from asteroid.store.locks import held_locks
 from asteroid.store.round_records import RoundRecord
 from flows.markdown import campaign_markdown, certificate_markdown, rounds_markdown
@@ -162,6 +162,8 @@ async def show_outcome(store: Store, molecule: MoleculeSettings, outcome: dict[s
     await _tolerantly(molecule.name, page)
     url = await asyncio.to_thread(publish, store, outcome["report_path"])
     if url is not None:
+        for linked in (outcome["certificate_path"], paths.REPORT_INDEX):
+            await asyncio.to_thread(publish, store, linked)
         link = acreate_link_artifact(
             url,
             link_text=f"Report of {molecule.name}",
@@ -172,7 +174,7 @@ async def show_outcome(store: Store, molecule: MoleculeSettings, outcome: dict[s
 
 
 def publish(store: Store, path: str) -> str | None:
-    """Copy a report to the folder of the file server; returns its URL.
+    """Copy a report, or a file that it links to, to the folder of the file server; returns its URL.
 
     Browsers open neither ``file://`` nor ``s3://`` links on Prefect's pages. ``ASTEROID_REPORTS`` is the folder for
     copies, ``ASTEROID_REPORTS_URL`` its URL. None if these are not set; the certificate has the path of the report.

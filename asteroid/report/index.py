@@ -107,10 +107,10 @@ def _rows(store: Store) -> list[IndexRow]:
 
 
 def _advice(store: Store, folder: str) -> str:
-    """What would bring a model nearer to its certificate; empty for a certified one."""
+    """What would bring a model nearer to its certificate, in short; empty for a certified one."""
     path = f"{folder}/next-step.json"
     sentence = records.read(store, NextStep, path).sentence if store.exists(path) else ""
-    return sentence.removeprefix("Next: ")
+    return sentence.removeprefix("Next: ").partition(", because it fails ")[0]
 
 
 def _core_hours(answers: Answers) -> float | None:

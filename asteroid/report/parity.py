@@ -19,7 +19,7 @@ from asteroid.store.records import Floats
 from asteroid.strategies import BASELINE
 from asteroid.validation.certificate import Certificate
 
-WIDTH, LEFT, RIGHT = 420.0, 58.0, 8.0
+WIDTH, LEFT, RIGHT = 420.0, 66.0, 14.0
 TOP, PARITY, GAP, ERROR, BOTTOM = 8.0, 210.0, 16.0, 84.0, 42.0
 """Heights of the two panels and of what is around them."""
 
@@ -166,7 +166,7 @@ def _opens(points: Points) -> str:
 
 
 def _upright(middle: float, text: str) -> str:
-    return f'<text transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">{text}</text>'
+    return f'<text transform="translate(12 {middle}) rotate(-90)" text-anchor="middle">{text}</text>'
 
 
 def _number(value: float) -> str:

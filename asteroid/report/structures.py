@@ -161,14 +161,18 @@ def collect_structures(store: Store, molecule: str, certificate: Certificate, tr
     known = next((frame.configuration for frame in frames.values()), None)
     scenes: dict[str, Scene] = {}
     if known is not None:
-        scenes |= _minima(store, molecule, certificate, known, frames)
+        # Everything is turned onto one geometry, so that the view stays.
+        fixed = _model_minimum(store, molecule, certificate, known)
+        scenes |= _minima(certificate, fixed, frames)
+        fixed = fixed or known
         for judged in sorted([*tested, *own], key=lambda one: -one.badness):
             if judged.configuration is not None:
-                scenes[judged.key] = Scene(
-                    judged.source, judged.words, judged.configuration.positions[None], judged.force_errors
-                )
+                positions, rotation = _laid_onto(judged.configuration, fixed)
+                errors = judged.force_errors
+                errors = None if errors is None else errors @ rotation
+                scenes[judged.key] = Scene(judged.source, judged.words, positions[None], errors)
         if trajectories and store.exists(path := f"{trajectories}/nvt.parquet"):
-            scenes |= _trajectories(from_parquet(store.read(path)), known)
+            scenes |= _trajectories(from_parquet(store.read(path)), fixed)
     return Structures(scenes, known.symbols if known else (), tested, own)
 
 
@@ -208,27 +212,28 @@ def _source(prefix: str, frame: Frame | None) -> str:
 _METHODS = {"md": "MD", "normal-modes": "normal modes"}
 
 
-def _minima(
-    store: Store, molecule: str, certificate: Certificate, known: Configuration, frames: Mapping[str, Frame]
-) -> dict[str, Scene]:
-    scenes = {}
+def _model_minimum(store: Store, molecule: str, certificate: Certificate, known: Configuration) -> Configuration | None:
     path = paths.model_molecule(certificate.model, certificate.model_id, molecule, "minimum.json")
-    if store.exists(path):
-        found = records.read(store, FoundMinimum, path)
-        if found.converged:
-            scenes["minimum"] = Scene("Minimum", "minimum of the model", found.positions[None])
+    if not store.exists(path):
+        return None
+    found = records.read(store, FoundMinimum, path)
+    return known.with_positions(found.positions) if found.converged else None
+
+
+def _minima(certificate: Certificate, model: Configuration | None, frames: Mapping[str, Frame]) -> dict[str, Scene]:
+    scenes = {}
+    if model is not None:
+        scenes["minimum"] = Scene("Minimum", "minimum of the model", model.positions[None])
     minimum = certificate.minimum
     if isinstance(minimum, MinimumComparison) and minimum.accurate_frame in frames:
         accurate = frames[minimum.accurate_frame].configuration
-        words = f"accurate minimum, RMSD {format_number(minimum.rmsd, 2)} Å from the model's"
-        if "minimum" in scenes:
-            model = known.with_positions(scenes["minimum"].positions[0])
-            accurate = _laid_onto(accurate, model)
-        scenes["accurate-minimum"] = Scene("Accurate minimum", words, accurate.positions[None])
+        positions, _ = _laid_onto(accurate, model or accurate)
+        words = f"RMSD {format_number(minimum.rmsd, 2)} Å from the model's"
+        scenes["accurate-minimum"] = Scene("Accurate minimum", words, positions[None])
     return scenes
 
 
-def _trajectories(replicas: Sequence[Replica], known: Configuration) -> dict[str, Scene]:
+def _trajectories(replicas: Sequence[Replica], fixed: Configuration) -> dict[str, Scene]:
     """The end of the hottest trajectory, and of one that ended early."""
     whole = max((r for r in replicas if r.stable), key=lambda r: r.temperature, default=None)
     broken = next((r for r in replicas if not r.stable), None)
@@ -236,20 +241,19 @@ def _trajectories(replicas: Sequence[Replica], known: Configuration) -> dict[str
     for key, name, replica in (("md", "MD", whole), ("broken", "MD that ended early", broken)):
         if replica is None or len(replica.times) < 2:
             continue
-        shown = slice(-MD_FRAMES, None)
-        times = replica.times[shown]
-        first = known.with_positions(replica.positions[shown][0])
-        turned = [_laid_onto(first.with_positions(frame), first).positions for frame in replica.positions[shown]]
+        times, positions = replica.times[-MD_FRAMES:], replica.positions[-MD_FRAMES:]
+        turned = [_laid_onto(fixed.with_positions(frame), fixed)[0] for frame in positions]
         words = f"the last {format_number(float(times[-1] - times[0]) / 1000)} ps"
         words += f"; {replica.reason}" if replica.reason else ""
         scenes[key] = Scene(f"{name}, {replica.temperature:.0f} K", words, np.stack(turned))
     return scenes
 
 
-def _laid_onto(moved: Configuration, fixed: Configuration) -> Configuration:
-    """The same geometry, turned and shifted for the smallest distances to another."""
+def _laid_onto(moved: Configuration, fixed: Configuration) -> tuple[Floats, Floats]:
+    """Positions turned and shifted for the smallest distances to another geometry, and the rotation, (3, 3)."""
+    rotation = rotation_onto(moved, fixed)
     centred = moved.positions - moved.positions.mean(axis=0)
-    return moved.with_positions(centred @ rotation_onto(moved, fixed) + fixed.positions.mean(axis=0))
+    return centred @ rotation + fixed.positions.mean(axis=0), rotation
 
 
 def _thousandths(values: Floats) -> list[int]:

@@ -67,8 +67,9 @@ def turning(reason: str | None = None) -> Replica:
 def test_minimum_trajectories_and_all_frames_can_be_shown_the_worst_first(store):
     shown = collect_structures(store, "water", make_certificate(), f"{MODEL}/md-1")
     assert [key for key in shown.scenes if not key.startswith("test-")] == ["minimum", "md", "broken"]
-    tested = [scene.errors for key, scene in shown.scenes.items() if key.startswith("test-")]
-    largest = [np.abs(errors).max() for errors in tested]
+    errors, keys = measured()[0], [key for key in shown.scenes if key.startswith("test-")]
+    rows = [int(key.partition("-")[2]) for key in keys]
+    largest = [np.abs(errors.predicted_forces[i] - errors.reference_forces[i]).max() for i in rows]
     assert len(largest) == 12
     assert largest == sorted(largest, reverse=True)
     assert "bond broken" in shown.scenes["broken"].words
@@ -84,9 +85,22 @@ def test_a_trajectory_is_shown_without_rotation_and_translation(store):
     assert np.ptp(positions, axis=0).max() < 1e-9
 
 
+def along_bonds(vectors: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """(3, 2) components of the vectors at all atoms along both bonds of water."""
+    bonds = positions[1:] - positions[0]
+    return vectors @ (bonds / np.linalg.norm(bonds, axis=1)[:, None]).T
+
+
+def test_a_frame_is_shown_where_the_minimum_is(store):
+    scenes = collect_structures(store, "water", make_certificate(), None).scenes
+    for key, scene in scenes.items():
+        # Displaced by 0.05 Å a coordinate.
+        assert np.abs(scene.positions[0] - scenes["minimum"].positions[0]).max() < 0.3, key
+
+
 def test_the_arrows_are_the_force_errors_and_the_longest_has_its_length(store):
     shown = collect_structures(store, "water", make_certificate(), None)
-    data, errors = shown.for_viewer(), measured()[0]
+    data, errors, configurations = shown.for_viewer(), measured()[0], displaced(12, seed=1)
     arrows = {key: np.reshape(scene["arrows"], (3, 3)) for key, scene in data["scenes"].items() if scene["arrows"]}
     # In mÅ, rounded.
     longest = max(np.linalg.norm(arrow, axis=1).max() for arrow in arrows.values())
@@ -94,7 +108,9 @@ def test_the_arrows_are_the_force_errors_and_the_longest_has_its_length(store):
     for key, arrow in arrows.items():
         row = int(key.partition("-")[2])
         wanted = 1000 * shown.arrow_scale * (errors.predicted_forces[row] - errors.reference_forces[row])
-        assert arrow == pytest.approx(wanted, abs=0.5)
+        positions = np.reshape(data["scenes"][key]["frames"], (3, 3))
+        # Structures are turned onto the minimum, and the arrows with them: their components along the bonds stay.
+        assert along_bonds(arrow, positions) == pytest.approx(along_bonds(wanted, configurations[row].positions), abs=2)
     assert data["symbols"] == ["O", "H", "H"]
 
 
