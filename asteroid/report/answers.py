@@ -173,7 +173,7 @@ def _bought(
         between = f"The labels at {names} cost as much as {labels}; they are not included here."
     return Answer(
         f"{format_number(ratio.value)} ×",
-        f"{kind} error without {strategy_of(card).aid} divided by that with, {_interval(ratio)}",
+        f"{kind} error without ÷ with {strategy_of(card).aid}",
         tuple(filter(None, (worth, benefit, between))),
         "good" if ratio.low > 1 else "bad" if ratio.high < 1 else "plain",
     )

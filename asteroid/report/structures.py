@@ -4,7 +4,7 @@
 frames that an older store lacks have no structure, and a page without any has no viewer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,8 @@ from asteroid.validation.certificate import Certificate
 from asteroid.validation.errors import Errors
 from asteroid.validation.minimum import MinimumComparison, rotation_onto
 
-MOST_COMPONENTS = 4000
-"""Largest number of force components in a parity plot, for a page of a reasonable size."""
+MOST_COMPONENTS = 2400
+"""Largest number of force components in a parity plot, for a page of at most 1.5 MB."""
 WORST = 5
 """Number of worst frames in the list, and always among the points."""
 MD_FRAMES = 60
@@ -121,7 +121,8 @@ class Structures:
     @property
     def arrow_scale(self) -> float:
         """Å per eV/Å of the arrows."""
-        largest = max((float(np.linalg.norm(s.errors, axis=1).max()) for s in self._with_errors()), default=0.0)
+        errors = [scene.errors for scene in self.scenes.values() if scene.errors is not None]
+        largest = max((float(np.linalg.norm(found, axis=1).max()) for found in errors), default=0.0)
         return LONGEST_ARROW / (largest or 1.0)
 
     def for_viewer(self) -> dict[str, Any]:
@@ -139,9 +140,6 @@ class Structures:
                 for key, scene in self.scenes.items()
             },
         }
-
-    def _with_errors(self) -> Iterable[Any]:
-        return (scene for scene in self.scenes.values() if scene.errors is not None)
 
 
 def collect_structures(store: Store, molecule: str, certificate: Certificate, trajectories: str | None) -> Structures:
@@ -204,12 +202,8 @@ def _source(prefix: str, frame: Frame | None) -> str:
         return kind
     kelvin = frame.origin.temperature or frame.origin.parameters.get("temperature")
     at = f", {kelvin:.0f} K" if isinstance(kelvin, int | float) else ""
-    return (
-        f"{kind}{at}" if prefix == "own" else f"{kind} ({_METHODS.get(frame.origin.method, frame.origin.method)}{at})"
-    )
-
-
-_METHODS = {"md": "MD", "normal-modes": "normal modes"}
+    words = {"md": "MD", "normal-modes": "normal modes"}
+    return f"{kind}{at}" if prefix == "own" else f"{kind} ({words.get(frame.origin.method, frame.origin.method)}{at})"
 
 
 def _model_minimum(store: Store, molecule: str, certificate: Certificate, known: Configuration) -> Configuration | None:

@@ -8,6 +8,7 @@
   document.getElementById("stage").classList.add("scripted");
   try {
     viewer = $3Dmol.createViewer(box, { backgroundAlpha: 0, antialias: true });
+    if (!viewer) throw new Error("no WebGL");
     // The wheel scrolls the page; with Ctrl or a pinch it zooms.
     box.addEventListener("wheel", (event) => event.ctrlKey || event.stopPropagation(), true);
     box.addEventListener("keydown", (event) => {
@@ -20,6 +21,7 @@
   } catch {
     box.textContent = "This browser shows no 3D graphics (WebGL).";
     box.removeAttribute("role");
+    box.removeAttribute("aria-label");
     box.removeAttribute("tabindex");
   }
 
