@@ -105,7 +105,7 @@ async def _update(artifact: UUID, text: str, summary: str) -> None:
 
 
 def publish(store: Store, path: str) -> str | None:
-    """Copy a report to the folder of the file server; returns its URL.
+    """Copy a report, or a file that it links to, to the folder of the file server; returns its URL.
 
     Browsers open neither ``file://`` nor ``s3://`` links on Prefect's pages. ``ASTEROID_REPORTS`` is the folder for
     copies, ``ASTEROID_REPORTS_URL`` its URL. None if these are not set; the certificate has the path of the report.

@@ -14,7 +14,7 @@ from typing import Any
 from asteroid.errors import StoreError
 from asteroid.manifest import MoleculeSettings
 from asteroid.stages import price_of_labels
-from asteroid.store import Store
+from asteroid.store import Store, paths
 from asteroid.store.locks import held_locks
 from asteroid.store.round_records import RoundRecord
 from flows.artifacts import Page, artifact_key, publish
@@ -64,7 +64,11 @@ class Pages:
     def outcome(self, molecule: MoleculeSettings, outcome: dict[str, Any]) -> None:
         """The certificate of a molecule's model, with a link to its report."""
         summary = "certified" if outcome["passed"] else f"NOT certified ({outcome['state']})"
-        url = publish(self._store, outcome["report_path"])
+        # The report links to the other two.
+        url, *_ = (
+            publish(self._store, path)
+            for path in (outcome["report_path"], outcome["certificate_path"], paths.REPORT_INDEX)
+        )
         text = certificate_markdown(self._store, molecule, outcome, report_url=url)
         self._ends[molecule.name] = summary, text
 

@@ -61,22 +61,22 @@ def accuracy(groups: Sequence[Group]) -> bytes:
     return to_png(figure)
 
 
-def cost_by_kind(costs: Sequence[Cost], quoted: Quoted | None, *, unit: str, unit_seconds: float) -> bytes:
+def cost_by_kind(costs: Sequence[Cost], quoted: Quoted | None) -> bytes:
     """One bar for each kind of cost, with its stages side by side; a dashed outline is the estimate."""
     kinds = list(dict.fromkeys(cost.kind for cost in costs))
-    figure, axes = _small_axes(unit, rows=len(kinds))
+    figure, axes = _small_axes("core-hours", rows=len(kinds))
     longest = 0.0
     for row, kind in enumerate(kinds):
         left = 0.0
         for cost in costs:
             if cost.kind == kind:
-                spent = cost.core_seconds / unit_seconds
+                spent = cost.core_seconds / 3600
                 axes.barh(row, spent, left=left, height=0.34, color=_KINDS[kind], edgecolor="white", linewidth=0.8)
                 left += spent
         text = format_number(left, 2)
         said = quoted.most.get(kind) if quoted else None
         if said is not None:
-            said /= unit_seconds
+            said /= 3600
             text += f" (estimate {format_number(said, 2)})"
             axes.barh(row, said, height=0.34, facecolor="none", edgecolor="black", linewidth=0.9, linestyle="--")
         longest = max(longest, left, said or 0.0)

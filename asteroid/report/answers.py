@@ -52,11 +52,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """Accuracy, cost and gain of one model."""
+    """Accuracy, cost and gain of one model.
+
+    Args:
+        core_seconds: of everything; None in older ones, which have it in words alone.
+    """
 
     good: Answer
     cost: Answer
     bought: Answer
+    core_seconds: float | None = None
 
 
 def answer(
@@ -83,12 +88,8 @@ def answer(
         _good(certificate, next_step),
         _cost(costs, quoted),
         _bought(certificate, card, curve, label_seconds, between_seconds),
+        sum(cost.core_seconds for cost in costs),
     )
-
-
-def cost_unit(costs: Sequence[Cost]) -> tuple[str, float]:
-    """Unit of all costs and its seconds: core-hours, or core-seconds for less than 0.1 core-hours in all."""
-    return ("core-hours", 3600.0) if sum(cost.core_seconds for cost in costs) >= 360 else ("core-seconds", 1.0)
 
 
 def _good(certificate: Certificate, next_step: str) -> Answer:
@@ -118,32 +119,28 @@ def _interval(estimate: Estimate, scale: float = 1.0) -> str:
 
 
 def _cost(costs: Sequence[Cost], quoted: Quoted | None) -> Answer:
-    unit, seconds = cost_unit(costs)
     total = sum(cost.core_seconds for cost in costs)
-    kinds: dict[str, float] = {}
-    for cost in costs:
-        kinds[cost.kind] = kinds.get(cost.kind, 0.0) + cost.core_seconds
-    sentences = [", ".join(f"{100 * spent / (total or 1):.0f}% {kind}" for kind, spent in kinds.items()) + "."]
+    sentences = []
     validation = sum(cost.core_seconds for cost in costs if cost.validates)
     if total and validation > 0.005 * total:
         sentences.append(f"{100 * validation / total:.0f}% were for validation and comparison.")
     if quoted is not None:
         same = sum(cost.core_seconds for cost in costs if cost.kind in quoted.most)
-        sentences.append(_against_quote(same, quoted, unit, seconds))
+        sentences.append(_against_quote(same, quoted))
     if hours := gpu_hours(costs):
         sentences.append(f"Plus {format_number(hours)} GPU-hours.")
     about = "of CPU time, from sampling to validation"
-    if not {"sampling", "validation"} <= kinds.keys():
+    if not {"sampling", "validation"} <= {cost.kind for cost in costs}:
         about = "of CPU time for labels and training; sampling or validation was not recorded"
-    return Answer(f"{format_number(total / seconds)} {unit}", about, tuple(sentences))
+    return Answer(f"{format_number(total / 3600)} core-hours", about, tuple(sentences))
 
 
-def _against_quote(spent: float, quoted: Quoted, unit: str, seconds: float) -> str:
+def _against_quote(spent: float, quoted: Quoted) -> str:
     """Compare the cost of the estimated steps with the estimate."""
     most, least = sum(quoted.most.values()), sum(quoted.least.values())
-    said = format_number(most / seconds, 2)
+    said = format_number(most / 3600, 2)
     if least < most / AS_QUOTED:
-        said = f"{format_number(least / seconds, 2)} to {said}"
+        said = f"{format_number(least / 3600, 2)} to {said}"
     if spent > AS_QUOTED * most:
         verdict = f"{spent / max(most, 1e-9):.1f} times the estimate"
     elif spent < least / AS_QUOTED:
@@ -151,8 +148,8 @@ def _against_quote(spent: float, quoted: Quoted, unit: str, seconds: float) -> s
     else:
         verdict = "as estimated"
     return (
-        f"asteroid plan estimated {said} {unit} for these steps on {quoted.created[:10]}; they took "
-        f"{format_number(spent / seconds, 2)}, {verdict}."
+        f"asteroid plan estimated {said} core-hours for these steps on {quoted.created[:10]}; they took "
+        f"{format_number(spent / 3600, 2)}, {verdict}."
     )
 
 
@@ -176,7 +173,7 @@ def _bought(
         between = f"The labels at {names} cost as much as {labels}; they are not included here."
     return Answer(
         f"{format_number(ratio.value)} ×",
-        f"{kind} error without {strategy_of(card).aid} divided by that with, {_interval(ratio)}",
+        f"{kind} error without ÷ with {strategy_of(card).aid}",
         tuple(filter(None, (worth, benefit, between))),
         "good" if ratio.low > 1 else "bad" if ratio.high < 1 else "plain",
     )

@@ -19,6 +19,9 @@ CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE)
 MOST_POINTS = 20_000
 """Largest number of points in a scatter plot; more make no visible difference."""
 
+COLOURS = 64
+"""Number of colours of a PNG: enough for a few colours with their smooth edges."""
+
 Arrays = Sequence[npt.ArrayLike]
 """For each frame (N, 3)."""
 
@@ -37,10 +40,14 @@ def new_axes(xlabel: str, ylabel: str, *, size: tuple[float, float] = (5.0, 3.8)
 
 def to_png(figure: Figure) -> bytes:
     """The figure as PNG; equal data give equal bytes."""
-    buffer = io.BytesIO()
+    from PIL import Image
+
+    buffer, small = io.BytesIO(), io.BytesIO()
     # Without the software tag, which contains a version.
     figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    # A third of the bytes.
+    Image.open(buffer).convert("RGB").quantize(COLOURS).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def plain_numbers(axis: Axis, values: Sequence[float] | None = None) -> None:

@@ -8,9 +8,6 @@ from asteroid.report.canvas import (
     GREY,
     ORANGE,
     VERMILION,
-    draw_diagonal,
-    draw_points,
-    flatten,
     legend_above,
     new_axes,
     to_png,
@@ -19,34 +16,11 @@ from asteroid.report.smoothing import best_bandwidth, smooth
 from asteroid.store.records import Floats
 from asteroid.validation.distributions import Distributions
 from asteroid.validation.harmonic import Frequencies
-from asteroid.validation.on_policy import OnPolicy
 from asteroid.validation.spectra import Spectrum
 from asteroid.validation.torsions import TorsionComparison
 
 MOST_SHOWN = 3
 """Largest number of distributions in one figure, those with the largest distances."""
-
-
-def on_policy_parity(on_policy: OnPolicy) -> bytes | None:
-    """Predicted against accurate force components in the model's own MD, eV/Å; None without accurate forces."""
-    errors = on_policy.errors
-    if errors is None or errors.force_mae is None:
-        return None
-    figure, axes = new_axes("accurate force component (eV/Å)", "predicted (eV/Å)")
-    for index, kelvin in enumerate(sorted(set(on_policy.temperatures))):
-        pairs = [
-            (reference, predicted)
-            for reference, predicted, at in zip(
-                errors.reference_forces, errors.predicted_forces, on_policy.temperatures, strict=True
-            )
-            if at == kelvin and reference is not None
-        ]
-        if pairs:
-            reference, predicted = zip(*pairs, strict=True)
-            colour = CYCLE[index % len(CYCLE)]
-            draw_points(axes, flatten(reference), flatten(predicted), f"{kelvin:.0f} K", colour, "o")
-    draw_diagonal(axes)
-    return to_png(figure)
 
 
 def frequency_deviations(frequencies: Frequencies) -> bytes:

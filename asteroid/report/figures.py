@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from asteroid.report import bias_plots, certificate_plots, dynamics_plots, plots
-from asteroid.report.answers import cost_unit
 from asteroid.report.cost import Cost
 from asteroid.report.gather import Bias
 from asteroid.store.models import Card
@@ -24,18 +23,11 @@ def report_figures(
 ) -> dict[str, bytes]:
     """PNG by name; arguments as in :class:`asteroid.report.html.ReportContext`."""
     # A scratch model is not compared with itself.
-    scratch = certificate.scratch_errors if card.strategy != BASELINE else None
     scratch_card = scratch_card if card.strategy != BASELINE else None
-    unit, unit_seconds = cost_unit(costs)
     figures = {
-        "energies": plots.energy_parity(certificate.errors, scratch),
         "nvt": dynamics_plots.nvt_temperatures(certificate.dynamics.nvt),
-        "cost": plots.cost_bar(
-            [(cost.stage, cost.core_seconds) for cost in costs], unit=unit, unit_seconds=unit_seconds
-        ),
+        "cost": plots.cost_bar([(cost.stage, cost.core_seconds) for cost in costs]),
     }
-    if certificate.errors.force_mae is not None:
-        figures["forces"] = plots.force_parity(certificate.errors, scratch)
     if card.history:
         figures["learning"] = plots.learning_curves(card, scratch_card)
     if card.weights:
@@ -53,8 +45,6 @@ def report_figures(
 def _of_evidence(certificate: Certificate) -> dict[str, bytes]:
     evidence, minimum = certificate.evidence, certificate.minimum
     figures: dict[str, bytes | None] = {}
-    if evidence.on_policy:
-        figures["on_policy"] = certificate_plots.on_policy_parity(evidence.on_policy)
     if evidence.frequencies:
         figures["frequencies"] = certificate_plots.frequency_deviations(evidence.frequencies)
     for index, torsion in enumerate(evidence.torsions):

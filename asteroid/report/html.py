@@ -8,16 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asteroid.report.answers import QUESTIONS, Answers, cost_unit
+from markupsafe import Markup
+
+from asteroid.report.answers import QUESTIONS, Answers
 from asteroid.report.cost import Cost
 from asteroid.report.gather import Bias, LevelSummary
 from asteroid.report.page import data_uri, page_environment
 from asteroid.report.rounds import RoundsContext
-from asteroid.report.verdict import needs_sentence
+from asteroid.report.structures import Structures
+from asteroid.report.verdict import name_in_sentence, needs_sentence
 from asteroid.report.words import how_trained, strategy_of
+from asteroid.store import paths
 from asteroid.store.chain_records import Pilot
 from asteroid.store.models import Card
 from asteroid.validation.certificate import Certificate
+from asteroid.validation.intervals import Estimate
+from asteroid.validation.line import Line
+from asteroid.validation.minimum import InternalCoordinate
 
 ERROR_ROWS = (
     ("Force MAE", "force_mae", "meV/Å"),
@@ -30,12 +37,21 @@ ERROR_ROWS = (
 )
 """Name, field of the errors (in eV), unit on the page."""
 
+MOST_COORDINATES = 5
+"""Largest number of bonds, and of angles, that a report shows at once."""
+
 _ALTERNATIVES = {
     "good": "ratio of bound and threshold for each group of requirements",
     "cost": "cost of each stage and its estimate",
     "bought": "error against number of accurate labels, of this model and of models trained on accurate labels alone",
 }
 """Alternative text of each picture."""
+
+_PARITY_CAPTIONS = (
+    ("forces", "Force components of held-out frames."),
+    ("energies", "Energies per atom of held-out frames, relative to their mean."),
+    ("own_forces", "Force components in the model's own MD."),
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -52,6 +68,8 @@ class ReportContext:
         rounds: None without rounds.
         pilot: which chose the chain of levels; None without one.
         bias: forces of frames with both labels; None without such frames.
+        structures: of the minimum, frames with accurate labels and MD.
+        drawing: of the molecule; None without a SMILES.
         diagnostics: from :func:`asteroid.training.diagnostics.bias_diagnostics`; None without a cheap level.
         model_location, store_location: path or URL of the model file and of the store.
     """
@@ -67,28 +85,43 @@ class ReportContext:
     pilot: Pilot | None
     bias: Bias | None
     diagnostics: Mapping[str, Any] | None
+    structures: Structures
+    drawing: Markup | None
     model_location: str
     store_location: str
 
 
 @dataclass(frozen=True)
 class IndexRow:
-    """One model in the index.
+    """One model in the index, or a molecule without one, which has no ``report``.
 
     Args:
+        force_mae: eV/Å; None without accurate forces.
+        energy_mae: eV/atom.
+        gain: error without cheap labels divided by that with them; None if unknown.
+        core_hours: of everything; None if unknown.
+        lines: of the certificate.
+        answers: None without a model.
         report: path of its page from the index.
+        waits: advice for a model that is not certified, and labels to do.
         model: name of a model of several molecules; empty for a model of this molecule.
         unseen: whether the model was not trained on this molecule.
     """
 
     molecule: str
-    model_id: str
-    strategy: str
-    accurate: str
-    created: str
-    state: str
-    answers: Answers
-    report: str
+    waits: str = ""
+    model_id: str = ""
+    strategy: str = ""
+    accurate: str = ""
+    created: str = ""
+    state: str = ""
+    force_mae: Estimate | None = None
+    energy_mae: Estimate | None = None
+    gain: float | None = None
+    core_hours: float | None = None
+    lines: tuple[Line, ...] = ()
+    answers: Answers | None = None
+    report: str = ""
     model: str = ""
     unseen: bool = False
 
@@ -112,8 +145,13 @@ class ComparisonRow:
 
 
 def render_report(context: ReportContext) -> str:
-    """The report of one model, without scripts or requests, with embedded images."""
-    certificate, card = context.certificate, context.card
+    """The report of one model, without requests: images, scripts, structures and small files are inside."""
+    # Imported here, because it loads matplotlib, which the index does not need.
+    from asteroid.report import downloads
+    from asteroid.report.parity import report_parity
+
+    certificate, card, shown = context.certificate, context.card, context.structures
+    judged = [*shown.tested, *shown.own]
     return (
         page_environment()
         .get_template("report.html.j2")
@@ -127,18 +165,43 @@ def render_report(context: ReportContext) -> str:
             how=how_trained(card),
             correction=card.correction,
             strategy=strategy_of(card),
-            cost_unit=cost_unit(context.costs),
             error_rows=ERROR_ROWS,
+            furthest=furthest,
+            in_sentence=name_in_sentence,
+            parity=report_parity(certificate, card, shown),
+            parity_captions=_PARITY_CAPTIONS,
+            downloads={
+                "xyz": downloads.as_link(downloads.frames_as_xyz(judged), "chemical/x-xyz"),
+                "parquet": downloads.as_link(downloads.values_as_parquet(judged), "application/vnd.apache.parquet"),
+            },
+            model_path=paths.model(card.molecule, card.model_id),
+            scripts=("3Dmol.min.js", "viewer.js") if shown.scenes else (),
             figures={name: data_uri(image) for name, image in _images(context).items()},
             settings=json.dumps(card.settings, indent=2, ensure_ascii=False),
         )
     )
 
 
+def furthest(coordinates: Sequence[InternalCoordinate]) -> list[InternalCoordinate]:
+    """The bonds and the angles in which two minima differ most, in the order of the molecule."""
+    chosen = []
+    for kind in dict.fromkeys(one.kind for one in coordinates):
+        alike = [one for one in coordinates if one.kind == kind]
+        chosen += sorted(alike, key=lambda one: -abs(one.model - one.accurate))[:MOST_COORDINATES]
+    return [one for one in coordinates if one in chosen]
+
+
 def render_index(rows: Sequence[IndexRow], comparisons: Sequence[ComparisonRow]) -> str:
-    """The list of all reports and comparisons."""
+    """The list of all reports and comparisons, and models of the same molecule side by side."""
+    molecules = dict.fromkeys(row.molecule for row in rows)
+    models = {name: [row for row in rows if row.molecule == name and row.report] for name in molecules}
     template = page_environment().get_template("index.html.j2")
-    return template.render(rows=rows, comparisons=comparisons, questions=QUESTIONS)
+    return template.render(
+        rows=rows,
+        comparisons=comparisons,
+        side_by_side=[(name, found) for name, found in models.items() if len(found) > 1],
+        scripts=("index.js",),
+    )
 
 
 def render_model_page(card: Card, trained: Sequence[IndexRow], unseen: Sequence[IndexRow]) -> str:

@@ -137,8 +137,6 @@ def _labels_of_certificate(certificate: Certificate) -> int:
 def _hours(core_seconds: float) -> str:
     """
     >>> _hours(720), _hours(144)
-    ('about 0.2 core-hours', 'about 140 core-seconds')
+    ('about 0.2 core-hours', 'about 0.04 core-hours')
     """
-    if core_seconds < 180:
-        return f"about {float(f'{core_seconds:.2g}'):.0f} core-seconds"
     return f"about {core_seconds / 3600:.2g} core-hours"

@@ -4,11 +4,15 @@ Used by :mod:`asteroid.report.html` and :mod:`asteroid.report.comparison`.
 """
 
 import base64
+import hashlib
 import math
-from collections.abc import Collection
+import re
+from collections.abc import Sequence
 from functools import cache
+from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from asteroid.quantities import format_number, shown_unit
 from asteroid.report.words import count
@@ -24,10 +28,14 @@ def page_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    # The order of what a page shows.
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
     environment.filters["number"] = format_number
     environment.filters["millis"] = millis
     environment.globals["count"] = count
-    environment.globals["time_unit"] = time_unit
+    environment.globals["source"] = source
+    environment.globals["hashes"] = hashes
+    environment.filters["contents"] = contents
     environment.globals["shown_unit"] = shown_unit
     return environment
 
@@ -37,14 +45,25 @@ def millis(value: float | None) -> float | None:
     return None if value is None or math.isinf(value) else 1000 * value
 
 
-def time_unit(seconds: Collection[float]) -> tuple[str, float]:
-    """Name and seconds of one unit for all times of a table.
+@cache
+def source(name: str) -> Markup:
+    """A script of this package, to stand in the page: a report is one file, which may be mailed."""
+    return Markup(files("asteroid.report").joinpath(name).read_text("utf-8"))
 
-    >>> time_unit([40.0, 20.0]), time_unit([520.0, 4.0])
-    (('seconds', 1.0), ('minutes', 60.0))
+
+def hashes(names: Sequence[str]) -> Markup:
+    """The scripts that a page may run, for its content security policy; no others, whatever a name or reason says."""
+    digests = (hashlib.sha256(source(name).encode()).digest() for name in names)
+    return Markup(" ".join(f"'sha256-{base64.b64encode(found).decode()}'" for found in digests) or "'none'")
+
+
+def contents(page: str) -> list[tuple[str, str]]:
+    """Id and short name of each section of a page that has one.
+
+    >>> contents('<section id="dynamics" data-nav="MD">')
+    [('dynamics', 'MD')]
     """
-    longest = max(seconds, default=0.0)
-    return ("hours", 3600.0) if longest >= 7200 else ("minutes", 60.0) if longest >= 120 else ("seconds", 1.0)
+    return re.findall(r'<section id="([\w-]+)" data-nav="([^"]+)"', page)
 
 
 def data_uri(png: bytes) -> str:

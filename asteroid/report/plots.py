@@ -1,4 +1,4 @@
-"""Figures of the errors of a certificate, of training and of costs, each a PNG as bytes."""
+"""Figures of training and of costs, each a PNG as bytes."""
 
 from collections.abc import Sequence
 
@@ -8,45 +8,15 @@ from matplotlib.ticker import FuncFormatter
 
 from asteroid.quantities import format_number
 from asteroid.report.canvas import (
-    BLUE,
     CYCLE,
     GREY,
     ORANGE,
-    draw_diagonal,
-    draw_points,
-    flatten,
     new_axes,
     plain_numbers,
     tick_label,
     to_png,
 )
 from asteroid.store.models import Card
-from asteroid.validation.errors import Errors
-
-
-def force_parity(errors: Errors, scratch: Errors | None) -> bytes:
-    """Predicted against accurate force components, eV/Å."""
-    figure, axes = new_axes("accurate force component (eV/Å)", "predicted (eV/Å)")
-    for name, found, colour, marker in _both(errors, scratch):
-        pairs = zip(found.reference_forces, found.predicted_forces, strict=True)
-        reference, predicted = zip(*[pair for pair in pairs if pair[0] is not None], strict=True)
-        draw_points(axes, flatten(reference), flatten(predicted), name, colour, marker)
-    draw_diagonal(axes)
-    return to_png(figure)
-
-
-def energy_parity(errors: Errors, scratch: Errors | None) -> bytes:
-    """Predicted against accurate energies, meV/atom, relative to the mean accurate energy."""
-    figure, axes = new_axes("accurate energy − mean (meV/atom)", "predicted (meV/atom)")
-    atoms = errors.atoms
-    per_atom = errors.reference_energies / atoms
-    for name, found, colour, marker in _both(errors, scratch):
-        reference, predicted = (e / atoms for e in (found.reference_energies, found.predicted_energies))
-        draw_points(
-            axes, 1000 * (reference - per_atom.mean()), 1000 * (predicted - per_atom.mean()), name, colour, marker
-        )
-    draw_diagonal(axes)
-    return to_png(figure)
 
 
 def learning_curves(card: Card, scratch: Card | None) -> bytes:
@@ -73,10 +43,10 @@ def learning_curves(card: Card, scratch: Card | None) -> bytes:
     return to_png(figure)
 
 
-def cost_bar(costs: Sequence[tuple[str, float]], *, unit: str, unit_seconds: float) -> bytes:
-    """Cost of each stage, given in core-seconds and drawn in ``unit``."""
-    figure, axes = new_axes(f"{unit} (logarithmic)", "", size=(7.2, 0.5 + 0.45 * len(costs)))
-    names, spent = [name for name, _ in costs], [seconds / unit_seconds for _, seconds in costs]
+def cost_bar(costs: Sequence[tuple[str, float]]) -> bytes:
+    """Cost of each stage, given in core-seconds and drawn in core-hours."""
+    figure, axes = new_axes("core-hours (logarithmic)", "", size=(7.2, 0.5 + 0.45 * len(costs)))
+    names, spent = [name for name, _ in costs], [seconds / 3600 for _, seconds in costs]
     bars = axes.barh(range(len(costs)), spent, color=[CYCLE[i % len(CYCLE)] for i in range(len(costs))])
     axes.set_xscale("log")
     # Room for numbers beside the longest bar, and a start below the shortest.
@@ -88,12 +58,6 @@ def cost_bar(costs: Sequence[tuple[str, float]], *, unit: str, unit_seconds: flo
     plain_numbers(axes.xaxis)
     axes.grid(visible=False, axis="y")
     return to_png(figure)
-
-
-def _both(errors: Errors, scratch: Errors | None) -> list[tuple[str, Errors, str, str]]:
-    """Name, errors, colour and marker; the scratch model first, so that this model is drawn above it."""
-    found = [("accurate labels alone", scratch, ORANGE, "s")] if scratch else []
-    return [*found, ("this model", errors, BLUE, "o")]
 
 
 def _stages(card: Card) -> list[tuple[str, npt.NDArray[np.int64], npt.NDArray[np.float64]]]:

@@ -6,14 +6,16 @@ from typing import Any
 
 from asteroid.levels import LevelOfTheory
 from asteroid.report import answer_plots
-from asteroid.report.answers import PICTURES, answer, cost_unit
+from asteroid.report.answers import PICTURES, answer
 from asteroid.report.chain import find_pilot
 from asteroid.report.cost import Cost, Quoted, collect_costs, read_quote
+from asteroid.report.drawing import draw_molecule
 from asteroid.report.gather import LevelSummary, collect_bias, summarise_level
 from asteroid.report.groups import group_lines
 from asteroid.report.html import ReportContext, render_report
 from asteroid.report.index import write_index, write_model_page
 from asteroid.report.rounds import collect_rounds, rounds_context
+from asteroid.report.structures import collect_structures
 from asteroid.report.words import strategy_of
 from asteroid.store import Store, paths, records
 from asteroid.store.models import Card
@@ -38,6 +40,7 @@ def write_report(
     curve: LearningCurve | None = None,
     quote: KeptQuote | None = None,
     next_step: str = "",
+    trajectories: str | None = None,
 ) -> str:
     """Write ``report.html`` beside ``certificate.json``, its answers and their pictures, and the index.
 
@@ -48,6 +51,7 @@ def write_report(
         curve: from :func:`asteroid.stages.curve.measure_curve`; None in certificates of older versions.
         quote: from :func:`asteroid.stages.kept_quotes.find_quote`; None without one.
         next_step: advice for a model that is not certified; empty for one that is.
+        trajectories: folder of the model's MD; None without it.
 
     Returns:
         Location of the report.
@@ -88,6 +92,8 @@ def write_report(
         diagnostics=None
         if card.molecule != molecule
         else bias_diagnostics(store, molecule, card, teacher_forces=teacher_forces(certificate, card, scratch_card)),
+        structures=collect_structures(store, molecule, certificate, trajectories),
+        drawing=draw_molecule(store, molecule),
         model_location=store.location(paths.model(card.molecule, model_id)),
         store_location=store.location("").rstrip("/"),
     )
@@ -111,10 +117,9 @@ def _pictures(
     quoted: Quoted | None,
     curve: LearningCurve | None,
 ) -> dict[str, bytes]:
-    unit, seconds = cost_unit(costs)
     pictures = {
         "good": answer_plots.accuracy(group_lines(certificate)),
-        "cost": answer_plots.cost_by_kind(costs, quoted, unit=unit, unit_seconds=seconds),
+        "cost": answer_plots.cost_by_kind(costs, quoted),
     }
     labels = len(card.frames.accurate)
     if card.strategy != BASELINE and (scratch := certificate.scratch_errors) is not None:

@@ -17,7 +17,7 @@ from asteroid.stages.labels import expected_label_seconds
 from asteroid.stages.looks import count_looks
 from asteroid.stages.minima import compare_to_accurate
 from asteroid.stages.models import Models, errors_on, trained_models, training_frames
-from asteroid.stages.own_md import own_md
+from asteroid.stages.own_md import own_md, trajectories_folder
 from asteroid.store import Store, paths, records
 from asteroid.store.account import Entry
 from asteroid.store.models import read_card, read_model
@@ -116,6 +116,7 @@ def _certify(store: Store, molecule: MoleculeSettings, models: Models, account: 
         curve=curve,
         quote=find_quote(store, molecule),
         next_step=records.read(store, NextStep, f"{folder}/next-step.json").sentence,
+        trajectories=trajectories_folder(molecule, models.final),
     )
     return made.passed
 

@@ -59,6 +59,7 @@ def test_each_molecule_has_one_page_that_says_what_is_at_work_and_then_how_it_en
         "model": "model.model",
         "report": report,
         "report_path": f"{FOLDER}/report.html",
+        "certificate_path": f"{FOLDER}/certificate.json",
     }
 
     @flow

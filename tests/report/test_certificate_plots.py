@@ -13,7 +13,7 @@ from asteroid.validation.harmonic import Frequencies
 from asteroid.validation.on_policy import OnPolicy
 from asteroid.validation.spectra import power_spectrum
 from asteroid.validation.torsions import compare_torsion
-from tests.validation.certificates import WATER, make_certificate, measured, measured_on_energies_alone
+from tests.validation.certificates import WATER, make_certificate, measured
 
 PNG = b"\x89PNG"
 
@@ -41,7 +41,6 @@ def content() -> Certificate:
 def test_each_kind_of_evidence_has_its_figure(content: Certificate) -> None:
     evidence = content.evidence
     figures = [
-        plots.on_policy_parity(evidence.on_policy),
         plots.frequency_deviations(evidence.frequencies),
         plots.torsion_profile(evidence.torsions[0]),
         plots.distributions(evidence.distributions[0], "bond"),
@@ -54,11 +53,6 @@ def test_each_kind_of_evidence_has_its_figure(content: Certificate) -> None:
 
 def test_what_a_molecule_or_its_labels_do_not_have_has_no_figure(content: Certificate) -> None:
     assert plots.distributions(content.evidence.distributions[0], "dihedral") is None
-    errors = measured_on_energies_alone()[0]
-    bare = make_certificate(evidence=Evidence(on_policy=OnPolicy(errors, (300.0,) * 12, 12, 0)))
-    assert plots.on_policy_parity(bare.evidence.on_policy) is None
-    nothing = make_certificate(evidence=Evidence(on_policy=OnPolicy(None, (), 6, 6)))
-    assert plots.on_policy_parity(nothing.evidence.on_policy) is None
 
 
 def test_a_torsion_without_labels_is_still_drawn(content: Certificate) -> None:

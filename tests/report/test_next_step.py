@@ -72,7 +72,7 @@ def test_missing_evidence_is_bought_where_it_is_missing_with_its_price():
             force_mae=5, energy_mae=1, nve_drift=0.01, minimum_force=5, minimum_rmsd=0.5, on_policy_mae=5
         ),
     )
-    assert "2 accurate labels, about 72 core-seconds" in said
+    assert "2 accurate labels, about 0.02 core-hours" in said
     assert "Write validation: {replicas: 29, on_policy: 5}" in said
 
 
@@ -81,7 +81,7 @@ def test_a_better_model_of_accurate_labels_alone_is_the_next_step():
     said = step(errors=scratch, scratch_errors=errors)
     assert "Write training: {strategy: scratch}" in said
     # Four labels on the way to the accurate minimum.
-    assert "about 4 accurate labels, about 140 core-seconds" in said
+    assert "about 4 accurate labels, about 0.04 core-hours" in said
 
 
 @pytest.mark.parametrize("said", ["", "Next: 20 more accurate labels"])

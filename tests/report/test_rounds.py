@@ -97,7 +97,7 @@ def test_a_page_tells_what_each_round_picked_why_and_what_came_of_it(looped):
     content = make_certificate()
     html = Path(write_report(looped, "water", content, make_card(), make_scratch_card(), folder=FOLDER)).read_text()
     text = Page(html).text
-    assert "<script" not in html
+    assert HOSTILE not in html
     assert "3 rounds of accurate labels, picked with the previous model by the criterion committee+diverse" in text
     assert "4 from exploration, 2 from sampled" in text
     assert "error bound 100 to 140 meV/Å" in text
