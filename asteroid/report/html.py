@@ -10,6 +10,7 @@ from typing import Any
 
 from asteroid.report.answers import QUESTIONS, Answers, cost_unit
 from asteroid.report.cost import Cost
+from asteroid.report.energies import UNITS, conformer_rows, torsion_rows
 from asteroid.report.gather import Bias, LevelSummary
 from asteroid.report.page import data_uri, page_environment
 from asteroid.report.rounds import RoundsContext
@@ -114,6 +115,7 @@ class ComparisonRow:
 def render_report(context: ReportContext) -> str:
     """The report of one model, without scripts or requests, with embedded images."""
     certificate, card = context.certificate, context.card
+    evidence = certificate.evidence
     return (
         page_environment()
         .get_template("report.html.j2")
@@ -129,6 +131,8 @@ def render_report(context: ReportContext) -> str:
             strategy=strategy_of(card),
             cost_unit=cost_unit(context.costs),
             error_rows=ERROR_ROWS,
+            energy_rows=[*conformer_rows(evidence.conformers), *torsion_rows(evidence.torsions)],
+            energy_units=UNITS,
             figures={name: data_uri(image) for name, image in _images(context).items()},
             settings=json.dumps(card.settings, indent=2, ensure_ascii=False),
         )

@@ -16,6 +16,7 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content, digest
 from asteroid.processes import Progress
 from asteroid.stages.common import import_mace, training_device, waiting
+from asteroid.stages.conformers import conformer_energies
 from asteroid.stages.hessians import compare_modes
 from asteroid.stages.infrared import infrared
 from asteroid.stages.labels import label
@@ -126,6 +127,7 @@ def gather_evidence(
         distributions=distributions(store, molecule, model_id, rest, trajectories),
         spectrum=spectrum(rest, trajectories),
         infrared=infrared(store, molecule, model_id, trajectories),
+        conformers=conformer_energies(store, molecule, model_id),
     )
 
 

@@ -4,8 +4,8 @@
 
 :math:`q_i` is linear in the scalar features (l = 0) of atom i and :math:`v_i` in its vector features (l = 1), with
 weights for each element; the centre :math:`\\bar r` makes the charges sum to zero. So the dipole turns with the
-molecule and does not change when a neutral one is moved. Atomic charges and dipoles for infrared spectra: Gastegger, Behler and
-Marquetand, doi:10.1039/C7SC02267K; Veit, Wilkins, Yang, DiStasio and Ceriotti, doi:10.1063/5.0009106.
+molecule and does not change when a neutral one is moved. Atomic charges and dipoles for infrared spectra: Gastegger,
+Behler and Marquetand, doi:10.1039/C7SC02267K; Veit, Wilkins, Yang, DiStasio and Ceriotti, doi:10.1063/5.0009106.
 
 A few accurate dipoles do not determine all weights. Those of the many cheap dipoles are fitted first, and the accurate
 ones correct them if that has the smaller leave-one-out error. :mod:`asteroid.stages.infrared` fits the model,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from asteroid.errors import plural
 from asteroid.quantities import format_number, format_quantity
 from asteroid.settings import ThresholdSettings
+from asteroid.validation.conformers import ConformerEnergy
 from asteroid.validation.distributions import FEWEST, Distance, Distributions, Kind
 from asteroid.validation.harmonic import Frequencies
 from asteroid.validation.infrared import Infrared
@@ -47,6 +48,7 @@ class Evidence:
         distributions: one for each temperature with a reference.
         spectrum: None if the model's MD was too short or failed.
         infrared: None without a dipole model.
+        conformers: empty if there is only one.
     """
 
     on_policy: OnPolicy | None = None
@@ -57,6 +59,7 @@ class Evidence:
     distributions: tuple[Distributions, ...] = ()
     spectrum: Spectrum | None = None
     infrared: Infrared | None = None
+    conformers: tuple[ConformerEnergy, ...] = ()
 
 
 def evidence_lines(evidence: Evidence, thresholds: ThresholdSettings, *, look: int = 1) -> tuple[Line, ...]:
