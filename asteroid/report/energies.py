@@ -27,13 +27,52 @@ class EnergyRow:
     cheap: float | None = None
     accurate: float | None = None
 
-    def in_unit(self, unit: float) -> tuple[float | None, ...]:
-        """Cheap, accurate and model energy in another unit, given in eV."""
-        return tuple(None if e is None else e / unit for e in (self.cheap, self.accurate, self.model))
-
 
 UNITS = (("kcal/mol", KILOCALORIE_PER_MOLE), ("kJ/mol", KILOJOULE_PER_MOLE))
 """Units of the table and their size in eV."""
+
+
+@dataclass(frozen=True)
+class EnergyTable:
+    """The rows with a column for each level that has energies, in each unit.
+
+    Args:
+        heads: of the columns.
+        rows: name and numbers as text.
+    """
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def energy_table(rows: Sequence[EnergyRow], *, cheap: str) -> EnergyTable:
+    """The table of these rows.
+
+    Args:
+        cheap: name of the cheap level.
+
+    >>> table = energy_table([EnergyRow("barrier", 0.0434, accurate=0.05)], cheap="gfn2-xtb")
+    >>> table.heads
+    ('accurate (kcal/mol)', 'model (kcal/mol)', 'accurate (kJ/mol)', 'model (kJ/mol)')
+    >>> table.rows
+    (('barrier', ('1.15', '1.00', '4.82', '4.19')),)
+    """
+    levels = [
+        (name, energies)
+        for name, energies in (
+            (cheap, [row.cheap for row in rows]),
+            ("accurate", [row.accurate for row in rows]),
+            ("model", [row.model for row in rows]),
+        )
+        if any(energy is not None for energy in energies)
+    ]
+    heads = tuple(f"{name} ({unit})" for unit, _ in UNITS for name, _ in levels)
+    cells = [[_text(energies[k], size) for _, size in UNITS for _, energies in levels] for k in range(len(rows))]
+    return EnergyTable(heads, tuple((row.name, tuple(texts)) for row, texts in zip(rows, cells, strict=True)))
+
+
+def _text(energy: float | None, unit: float) -> str:
+    return "–" if energy is None else f"{energy / unit:.2f}".replace("-", "−")
 
 
 def conformer_rows(conformers: Sequence[ConformerEnergy]) -> list[EnergyRow]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from asteroid.report.answers import QUESTIONS, Answers, cost_unit
 from asteroid.report.cost import Cost
-from asteroid.report.energies import UNITS, conformer_rows, torsion_rows
+from asteroid.report.energies import conformer_rows, energy_table, torsion_rows
 from asteroid.report.gather import Bias, LevelSummary
 from asteroid.report.page import data_uri, page_environment
 from asteroid.report.rounds import RoundsContext
@@ -131,8 +131,9 @@ def render_report(context: ReportContext) -> str:
             strategy=strategy_of(card),
             cost_unit=cost_unit(context.costs),
             error_rows=ERROR_ROWS,
-            energy_rows=[*conformer_rows(evidence.conformers), *torsion_rows(evidence.torsions)],
-            energy_units=UNITS,
+            energy_table=energy_table(
+                [*conformer_rows(evidence.conformers), *torsion_rows(evidence.torsions)], cheap=card.cheap or "cheap"
+            ),
             figures={name: data_uri(image) for name, image in _images(context).items()},
             settings=json.dumps(card.settings, indent=2, ensure_ascii=False),
         )

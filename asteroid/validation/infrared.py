@@ -18,7 +18,7 @@ from asteroid.validation.harmonic import Curved, match_modes
 from asteroid.validation.spectra import CENTIMETRES_A_FEMTOSECOND, power_density
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class DipoleErrors:
     """Mean absolute errors of dipole components on the test frames, debye.
 
