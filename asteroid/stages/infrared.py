@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def infrared(store: Store, molecule: MoleculeSettings, model_id: str, trajectories: "OwnMD") -> "Infrared | None":
-    """Dipole errors, harmonic lines and spectrum of a model; None if the accurate labels have no dipoles.
+    """Dipole errors, harmonic lines and spectrum of a model; None for an ion, or if the accurate labels have no dipoles.
 
     Args:
         trajectories: MD with the model.
@@ -36,6 +36,8 @@ def infrared(store: Store, molecule: MoleculeSettings, model_id: str, trajectori
     from asteroid.training.run import load_model
     from asteroid.validation.infrared import Infrared
 
+    if molecule.charge:
+        return None
     module = load_model(store, molecule.model_name, model_id)
     dipoles = fit_dipole_model(store, molecule, model_id, module)
     if dipoles is None:
@@ -85,12 +87,16 @@ def _training_dipoles(store: Store, molecule: MoleculeSettings) -> "tuple[Dipole
 
 
 def _labelled(store: Store, name: str, level: LevelOfTheory, ids: Iterable[str]) -> "Dipoles":
-    """The frames of a molecule whose labels have dipoles."""
+    """The frames of a molecule whose labels have dipoles; none of an ion, whose dipole depends on the origin."""
     from asteroid.training.dipoles import Dipoles
 
     labels, wanted = store.labels(name, level), list(ids)
-    frames = {frame.frame_id: frame.configuration for frame in store.frames(name, ids=wanted)}
-    found = [(frames[i], label.dipole) for i in wanted if (label := labels.get(i)) and label.dipole is not None]
+    neutral = {f.frame_id: f.configuration for f in store.frames(name, ids=wanted) if not f.configuration.charge}
+    found = [
+        (neutral[i], label.dipole)
+        for i in wanted
+        if i in neutral and (label := labels.get(i)) and label.dipole is not None
+    ]
     return Dipoles([c for c, _ in found], np.array([dipole for _, dipole in found]).reshape(-1, 3))
 
 
