@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def infrared(store: Store, molecule: MoleculeSettings, model_id: str, trajectories: "OwnMD") -> "Infrared | None":
-    """Dipole errors, harmonic lines and spectrum of a model; None for an ion, or if the accurate labels have no dipoles.
+    """Dipole errors, harmonic lines and spectrum of a model; None for an ion, or if the labels have no dipoles.
 
     Args:
         trajectories: MD with the model.

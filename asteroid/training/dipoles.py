@@ -14,7 +14,7 @@ ones correct them if that has the smaller leave-one-out error. :mod:`asteroid.st
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +23,9 @@ import torch
 from asteroid.configuration import Configuration
 from asteroid.errors import TrainingError
 from asteroid.store.records import DipoleModel
-from asteroid.training.dataset import batches, to_graph
-from asteroid.training.model import model_cutoff, model_elements
+from asteroid.training.predict import SCALAR, irreps, node_features
 
 Floats = npt.NDArray[np.float64]
-
-SCALAR, VECTOR = "0e", "1o"
-"""Irreps of charges and dipoles: they keep their sign, or change it, on inversion."""
 
 RIDGES: Final = tuple(10.0**exponent for exponent in range(-10, 2))
 """Candidate penalties, relative to the mean square of the columns."""
@@ -40,8 +36,8 @@ MOST_CHEAP: Final = 500
 FEWEST: Final = 5
 """Smallest number of accurate dipoles, as for a model."""
 
-BATCH: Final = 100
-"""Frames in one forward pass."""
+BATCH: Final = 1000
+"""Frames whose features are kept at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +147,7 @@ def _ridge(columns: Floats, targets: Floats) -> tuple[Floats, float]:
 def _columns(module: torch.nn.Module, configurations: Sequence[Configuration], elements: Sequence[int]) -> Floats:
     """(M, 3, P): the dipoles of unit weights, those of :func:`_by_element`, in its order."""
     found = []
-    for configuration, (scalars, vectors) in zip(configurations, _features(module, configurations), strict=True):
+    for configuration, (scalars, vectors) in zip(configurations, node_features(module, configurations), strict=True):
         ones = np.ones((len(scalars), 1))
         of_charges = _of_charges(configuration, elements, np.concatenate([ones, scalars], axis=1))
         is_element = configuration.numbers[:, None] == np.array(elements)
@@ -173,39 +169,5 @@ def _by_element(weights: Floats, elements: int, scalars: int) -> tuple[Floats, F
     return weights[:charges].reshape(elements, -1), weights[charges:].reshape(elements, -1)
 
 
-def _features(module: torch.nn.Module, configurations: Sequence[Configuration]) -> list[tuple[Floats, Floats]]:
-    """Scalar features (N, S) and vector features (N, V, 3) of each configuration."""
-    like, numbers, cutoff = next(module.parameters()), model_elements(module), model_cutoff(module)
-    found = []
-    for start in range(0, len(configurations), BATCH):
-        part = configurations[start : start + BATCH]
-        graphs = [to_graph(c, numbers=numbers, r_max=cutoff, dtype=like.dtype) for c in part]
-        batch = batches(graphs, BATCH)[0].to(like.device)
-        with torch.no_grad():
-            output = module(batch.to_dict(), training=False, compute_force=False)
-        features = output["node_feats"].double().cpu().numpy()
-        found += [_split(one, module) for one in np.split(features, batch.ptr[1:-1].tolist())]
-    return found
-
-
-def _split(features: Floats, module: torch.nn.Module) -> tuple[Floats, Floats]:
-    """Scalars (N, S) and vectors (N, V, 3) of node features, (N, all layers); higher degrees are left out."""
-    scalars, vectors, place = [], [np.empty((len(features), 0, 3))], 0
-    for count, irrep in _irreps(module):
-        block = features[:, place : place + count * irrep.dim]
-        place += block.shape[1]
-        if str(irrep) == SCALAR:
-            scalars.append(block)
-        elif str(irrep) == VECTOR:
-            # Of l = 1, e3nn has the components in the order x, y, z.
-            vectors.append(block.reshape(len(features), count, 3))
-    return np.concatenate(scalars, axis=1), np.concatenate(vectors, axis=1)
-
-
 def _scalars(module: torch.nn.Module) -> int:
-    return sum(count for count, irrep in _irreps(module) if str(irrep) == SCALAR)
-
-
-def _irreps(module: torch.nn.Module) -> list[tuple[int, Any]]:
-    """Number of channels and irrep of each part of the node features, layer by layer."""
-    return [part for product in cast(Any, module).products for part in product.linear.irreps_out]
+    return sum(count for count, irrep in irreps(module) if str(irrep) == SCALAR)

@@ -17,6 +17,7 @@ from asteroid.store.records import DipoleModel
 from asteroid.training.calculator import ModelCalculator
 from asteroid.training.dipoles import FEWEST, Dipoles, constant_charge_dipoles, fit_dipoles, predict_dipoles
 from asteroid.training.model import build_model
+from asteroid.training.predict import _features_any, node_features
 from tests.training.conftest import run_tblite
 
 METHANOL = Configuration.from_atoms(molecule("CH3OH"))
@@ -156,6 +157,22 @@ def test_the_calculator_gives_the_dipole_of_a_model_that_has_one(
     atoms.calc = ModelCalculator(name="a", compositions=["CH4O"], **options)
     with pytest.raises(PropertyNotImplementedError):
         atoms.get_dipole_moment()
+
+
+@pytest.mark.parametrize(("max_l", "max_ell"), [(0, 1), (1, 2), (2, 2)])
+def test_features_are_those_of_mace_in_the_order_of_the_atoms(max_l: int, max_ell: int) -> None:
+    mace = module(max_l=max_l, max_ell=max_ell)
+    water = Configuration([1, 8, 1], [[0.9, 0.3, 0.0], [0.0, 0.0, 0.0], [-0.2, 0.9, 0.1]])
+    methanols = [METHANOL.with_positions(METHANOL.positions + shift) for shift in np.eye(6)[:3, :, None] * 0.1]
+    mixed = [methanols[0], water, *methanols[1:]]
+    found = node_features(mace, mixed)
+    for configuration, (scalars, vectors) in zip(mixed, found, strict=True):
+        (whole,) = _features_any(mace, [configuration])
+        # Two layers of 8 channels; the last one has scalars only. Constants of activations differ by 1e-8.
+        assert (scalars.shape[1], vectors.shape[1]) == (16, 8 * min(max_l, 1))
+        np.testing.assert_allclose(scalars[:, :8], whole[:, :8], atol=1e-6)
+        np.testing.assert_allclose(scalars[:, 8:], whole[:, -8:], atol=1e-6)
+        np.testing.assert_allclose(vectors.reshape(len(whole), -1), whole[:, 8 : 8 + 24 * min(max_l, 1)], atol=1e-6)
 
 
 def test_too_few_dipoles_are_refused(labelled: tuple[Dipoles, Dipoles]) -> None:
