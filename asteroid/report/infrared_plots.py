@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from matplotlib.ticker import FuncFormatter
 
 from asteroid.report.canvas import BLUE, GREY, ORANGE, VERMILION, legend_above, new_axes, to_png
 from asteroid.store.records import Floats
@@ -39,6 +40,8 @@ def infrared_lines(model: Lines, accurate: Lines | None) -> bytes:
         broad = sign * _broadened(lines, places, lambda x: (2 / (np.pi * WIDTH)) / (1 + (2 * x / WIDTH) ** 2))
         axes.plot(places, broad, color=colour, linewidth=0.9, label=name)
     axes.axhline(0.0, color=GREY, linewidth=0.8)
+    # The mirrored ones are positive, too.
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(value):g}"))
     axes.set_xlim(0, places[-1])
     legend_above(axes)
     return to_png(figure)

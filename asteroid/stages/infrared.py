@@ -40,14 +40,16 @@ def infrared(store: Store, molecule: MoleculeSettings, model_id: str, trajectori
         return None
     module = load_model(store, molecule.model_name, model_id)
     dipoles = fit_dipole_model(store, molecule, model_id, module)
-    if dipoles is None:
+    start = starting_structure(store, molecule)
+    # A molecule that the model was not trained on may have other elements.
+    if dipoles is None or not {*start.numbers.tolist()} <= {*dipoles.elements}:
         return None
     model, accurate = _lines(store, molecule, model_id, module, dipoles)
     return Infrared(
         errors=_errors(store, molecule, module, dipoles),
         model=model,
         accurate=accurate,
-        spectrum=_spectrum(starting_structure(store, molecule), trajectories, module, dipoles),
+        spectrum=_spectrum(start, trajectories, module, dipoles),
     )
 
 

@@ -12,7 +12,7 @@ ones correct them if that has the smaller leave-one-out error. :mod:`asteroid.st
 :mod:`asteroid.training.calculator` uses it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asteroid.configuration import Configuration
-from asteroid.errors import TrainingError
+from asteroid.configuration import SYMBOLS, Configuration
+from asteroid.errors import InputError, TrainingError
 from asteroid.store.records import DipoleModel
 from asteroid.training.predict import SCALAR, irreps, node_features
 
@@ -95,7 +95,16 @@ def predict_dipoles(module: torch.nn.Module, dipoles: DipoleModel, configuration
 
     Args:
         module: the MACE model that the dipole model belongs to.
+
+    Raises:
+        InputError: for elements that the dipole model does not know.
     """
+    unknown = {int(z) for c in configurations for z in c.numbers} - set(dipoles.elements)
+    if unknown:
+        raise InputError(
+            f"the dipole model of {dipoles.model_id} knows {_symbols(dipoles.elements)} and not {_symbols(unknown)}; "
+            "train a model of that molecule"
+        )
     weights = np.concatenate([dipoles.charges.ravel(), dipoles.vectors.ravel()])
     parts = [
         _columns(module, configurations[start : start + BATCH], dipoles.elements) @ weights
@@ -113,6 +122,10 @@ def constant_charge_dipoles(fitted: Dipoles, configurations: Sequence[Configurat
 
     weights, _ = _ridge(columns(fitted.configurations), fitted.values)
     return np.asarray(columns(configurations) @ weights)
+
+
+def _symbols(elements: Iterable[int]) -> str:
+    return ", ".join(SYMBOLS[z] for z in sorted(elements))
 
 
 def _elements(dipoles: Dipoles) -> tuple[int, ...]:

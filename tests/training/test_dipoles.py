@@ -1,5 +1,6 @@
 """Dipole models on MACE models with random weights, fitted to dipoles of GFN1-xTB (cheap) and GFN2-xTB (accurate)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from asteroid.chemistry.vibrations import dipole_derivatives, displacements
 from asteroid.configuration import Configuration
-from asteroid.errors import TrainingError
+from asteroid.errors import InputError, TrainingError
 from asteroid.manifest import ModelSettings
 from asteroid.store import Store, records
 from asteroid.store.records import DipoleModel
@@ -173,6 +174,12 @@ def test_features_are_those_of_mace_in_the_order_of_the_atoms(max_l: int, max_el
         np.testing.assert_allclose(scalars[:, :8], whole[:, :8], atol=1e-6)
         np.testing.assert_allclose(scalars[:, 8:], whole[:, -8:], atol=1e-6)
         np.testing.assert_allclose(vectors.reshape(len(whole), -1), whole[:, 8 : 8 + 24 * min(max_l, 1)], atol=1e-6)
+
+
+def test_an_element_without_weights_is_refused(fitted: tuple[torch.nn.Module, DipoleModel]) -> None:
+    without = replace(fitted[1], elements=(1, 6), charges=fitted[1].charges[:2], vectors=fitted[1].vectors[:2])
+    with pytest.raises(InputError, match=r"knows H, C and not O;"):
+        predict_dipoles(fitted[0], without, [METHANOL])
 
 
 def test_too_few_dipoles_are_refused(labelled: tuple[Dipoles, Dipoles]) -> None:
