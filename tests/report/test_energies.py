@@ -7,6 +7,7 @@ import pytest
 
 from asteroid.report.energies import conformer_rows, energy_table, torsion_rows
 from asteroid.report.infrared_plots import infrared_figures
+from asteroid.store import records
 from asteroid.validation.certificate import Certificate
 from asteroid.validation.conformers import ConformerEnergy
 from asteroid.validation.evidence import Evidence
@@ -103,8 +104,6 @@ def test_figures_depend_on_what_they_show() -> None:
 
 @pytest.mark.parametrize("found", [infrared(), infrared(accurate=False), None])
 def test_a_certificate_is_read_as_it_was_written(found: Infrared | None, store) -> None:
-    from asteroid.store import records
-
     records.write(store, "reports/water/a-b/certificate.json", with_infrared(found), nulls=True)
     back = records.read(store, Certificate, "reports/water/a-b/certificate.json").evidence.infrared
     assert (back is None) == (found is None)
@@ -112,3 +111,11 @@ def test_a_certificate_is_read_as_it_was_written(found: Infrared | None, store) 
         assert back.errors == found.errors
         assert (back.accurate is None) == (found.accurate is None)
         np.testing.assert_array_equal(back.model.intensities, found.model.intensities)
+
+
+def test_a_certificate_from_before_dipoles_is_read(store) -> None:
+    content = records.to_json(with_infrared(infrared()), nulls=True)
+    del content["evidence"]["infrared"], content["evidence"]["conformers"]
+    store.write_json("reports/water/a-b/certificate.json", content)
+    evidence = records.read(store, Certificate, "reports/water/a-b/certificate.json").evidence
+    assert (evidence.infrared, evidence.conformers) == (None, ())
