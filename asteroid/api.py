@@ -206,7 +206,7 @@ def load_model(
     device: str = "auto",
     dtype: Literal["float32", "float64"] = "float64",
 ) -> "Calculator":
-    """ASE calculator of a molecule's model.
+    """ASE calculator of a molecule's model: energy, forces, and the dipole if the accurate labels have dipoles.
 
     It warns for molecules that the model was not trained on, and refuses unknown elements. No code of the model's file
     is run.

@@ -33,3 +33,9 @@ HBAR = 0.06465415105180661
 
 WAVENUMBER = HBAR / INVERSE_CENTIMETRE
 """cm⁻¹ of the angular frequency 1 sqrt(eV/(u·Å²)), 521.47"""
+
+DEBYE = 0.20819433442462576
+"""e·Å"""
+
+INFRARED_INTENSITY = 974.8801
+"""km/mol of a normal mode whose dipole changes by 1 e/sqrt(u): N_A e²/(12 ε₀ c² u)"""

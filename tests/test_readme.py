@@ -23,9 +23,12 @@ import yaml
 
 from asteroid.cli import app
 from asteroid.manifest import ModelSettings
-from asteroid.store import Store, records
+from asteroid.store import Store, paths, records
 from asteroid.store.models import write_model
+from asteroid.store.records import DipoleModel
 from asteroid.training.model import build_model
+from asteroid.validation.evidence import Evidence
+from asteroid.validation.infrared import DipoleErrors, Infrared, Lines
 from asteroid.version import __version__
 from tests.cards import bare_card
 from tests.cli import cli
@@ -128,7 +131,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store(folder / "store")
     card = bare_card(molecule="formaldehyde", model_id=model_id, compositions=("CH2O",))
     write_model(store, card, weights.getvalue())
-    certificate = replace(make_certificate(), model_id=model_id, model="formaldehyde")
+    # Two interactions of four scalar channels, beside a constant, for each of three elements.
+    charges = np.random.default_rng(0).normal(0, 0.1, (3, 9))
+    dipoles = DipoleModel(
+        model_id=model_id,
+        level="mp2",
+        elements=(1, 6, 8),
+        charges=charges,
+        vectors=np.empty((3, 0)),
+        labels=9,
+        cheap_labels=0,
+    )
+    records.write(store, paths.dipole_model("formaldehyde", model_id), dipoles)
+    lines = Lines(np.array([1500.0]), np.array([10.0]))
+    errors = DipoleErrors(5, 0.01, 0.1, 0.2, 1.0, 20, 200)
+    evidence = Evidence(infrared=Infrared(errors, lines, lines, None))
+    certificate = replace(make_certificate(evidence=evidence), model_id=model_id, model="formaldehyde")
     records.write(store, f"reports/formaldehyde/{model_id}-cafe/certificate.json", certificate, nulls=True)
     return folder
 

@@ -80,6 +80,16 @@ def hessian_from_forces(forces: Sequence[Floats], *, step: float = STEP) -> Floa
     return (rows + rows.T) / 2
 
 
+def dipole_derivatives(dipoles: Sequence[Floats], *, step: float = STEP) -> Floats:
+    """Derivatives of the dipole by the coordinates, (3N, 3) e, from dipoles (3,) e·Å at :func:`displacements`.
+
+    Args:
+        step: Å.
+    """
+    sides = np.array(dipoles)
+    return np.asarray((sides[::2] - sides[1::2]) / (2 * step))
+
+
 def normal_modes(configuration: Configuration, second: Floats) -> NormalModes:
     """Diagonalise a Hessian with translations and rotations projected out.
 

@@ -39,6 +39,9 @@ molecules of 3 to 20 atoms."""
 HESSIAN = 1
 """Cost of an analytic Hessian per atom, in labels: 0.9 for HF/6-31G* of water."""
 
+IN_FIELDS = 6
+"""Gradients in an electric field beside an analytic Hessian, which give the derivatives of the dipole."""
+
 JUDGED_EVERY = {"nve": 1.0, "spectrum": 2.0, "nvt": 5.0, "exploration": 10.0}
 """fs between two recorded frames of a model's MD."""
 
@@ -184,7 +187,7 @@ def count_certificate(store: Store, molecule: MoleculeSettings, atoms: int) -> C
         times=1 + _further_certificates(store, molecule),
         minimum=_minimum_labels(store, molecule, models),
         evidence=_evidence_labels(store, molecule, models, bonds, 6 * atoms if vibrations and not analytic else 0),
-        hessian=HESSIAN * atoms if vibrations and analytic else 0,
+        hessian=HESSIAN * atoms + (0 if molecule.charge else IN_FIELDS) if vibrations and analytic else 0,
         gradients=bonds * SCAN_GRADIENTS,
         md=(
             MD(1, nve, fine),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from asteroid.report import bias_plots, certificate_plots, dynamics_plots, plots
+from asteroid.report import bias_plots, certificate_plots, dynamics_plots, infrared_plots, plots
 from asteroid.report.cost import Cost
 from asteroid.report.gather import Bias
 from asteroid.store.models import Card
@@ -55,4 +55,6 @@ def _of_evidence(certificate: Certificate) -> dict[str, bytes]:
     if evidence.spectrum:
         frequencies = minimum.frequencies if minimum else None
         figures["spectrum"] = certificate_plots.power_spectrum(evidence.spectrum, frequencies)
+    if evidence.infrared:
+        figures |= infrared_plots.infrared_figures(evidence.infrared)
     return {name: figure for name, figure in figures.items() if figure is not None}

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from asteroid.report.answers import QUESTIONS, Answers
 from asteroid.report.cost import Cost
+from asteroid.report.energies import conformer_rows, energy_table, torsion_rows
 from asteroid.report.gather import Bias, LevelSummary
 from asteroid.report.page import data_uri, page_environment
 from asteroid.report.rounds import RoundsContext
@@ -151,6 +152,7 @@ def render_report(context: ReportContext) -> str:
     from asteroid.report.parity import report_parity
 
     certificate, card, shown = context.certificate, context.card, context.structures
+    evidence = certificate.evidence
     judged = [*shown.tested, *shown.own]
     return (
         page_environment()
@@ -176,6 +178,9 @@ def render_report(context: ReportContext) -> str:
             },
             model_path=paths.model(card.molecule, card.model_id),
             scripts=("3Dmol.min.js", "viewer.js") if shown.scenes else (),
+            energy_table=energy_table(
+                [*conformer_rows(evidence.conformers), *torsion_rows(evidence.torsions)], cheap=card.cheap or "cheap"
+            ),
             figures={name: data_uri(image) for name, image in _images(context).items()},
             settings=json.dumps(card.settings, indent=2, ensure_ascii=False),
         )

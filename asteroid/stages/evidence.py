@@ -16,7 +16,9 @@ from asteroid.manifest import MoleculeSettings
 from asteroid.naming import content, digest
 from asteroid.processes import Progress
 from asteroid.stages.common import import_mace, training_device, waiting
+from asteroid.stages.conformers import conformer_energies
 from asteroid.stages.hessians import compare_modes
+from asteroid.stages.infrared import infrared
 from asteroid.stages.labels import label
 from asteroid.stages.minima import find_model_minimum, propose_minimum
 from asteroid.stages.models import Models, trained_models
@@ -124,6 +126,8 @@ def gather_evidence(
         torsions=compare_torsions(store, molecule, model_id, asked.torsions),
         distributions=distributions(store, molecule, model_id, rest, trajectories),
         spectrum=spectrum(rest, trajectories),
+        infrared=infrared(store, molecule, model_id, trajectories),
+        conformers=conformer_energies(store, molecule, model_id),
     )
 
 

@@ -1,13 +1,15 @@
-"""Accurate harmonic frequencies, from an analytic Hessian or from accurate forces at displaced geometries.
+"""Accurate harmonic frequencies and infrared intensities, from an analytic Hessian or accurate forces and dipoles at
+displaced geometries.
 
 An analytic Hessian is a separate step (:func:`compute_hessian`), which runs on label workers. The accurate minimum
 comes from :mod:`asteroid.stages.minima`; :mod:`asteroid.validation.harmonic` compares the modes for the certificate.
 Needs no torch.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from asteroid.chemistry.vibrations import displacements, hessian_from_forces
+from asteroid.chemistry.vibrations import dipole_derivatives, displacements, hessian_from_forces
 from asteroid.configuration import Configuration, Frame, Origin
 from asteroid.engines.pyscf.hessian import analytic_hessian, has_analytic_hessian
 from asteroid.errors import AsteroidError, LabelFailed
@@ -18,7 +20,7 @@ from asteroid.stages.minima import compare_to_accurate, model_minimum
 from asteroid.stages.models import trained_models
 from asteroid.store import Store, paths, records
 from asteroid.store.locks import lock
-from asteroid.store.records import AnalyticHessian
+from asteroid.store.records import AnalyticHessian, Floats
 
 if TYPE_CHECKING:
     from asteroid.validation.harmonic import Frequencies
@@ -42,22 +44,34 @@ def propose_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> 
     return bool(set(ids) & set(store.pending(molecule.name, molecule.accurate)))
 
 
-def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "tuple[Frequencies | None, str]":
-    """Comparison of the harmonic frequencies, or None with the reason.
+@dataclass(frozen=True, eq=False)
+class AccurateHessian:
+    """Second derivatives at the accurate minimum.
+
+    Args:
+        minimum: the configuration.
+        hessian: (3N, 3N) eV/Å².
+        dipole_derivatives: (3N, 3) e; None if the labels have no dipoles.
+        labels: number of accurate labels for it; 0 for an analytic one.
+    """
+
+    minimum: Configuration
+    hessian: Floats
+    dipole_derivatives: Floats | None
+    labels: int
+
+
+def accurate_hessian(store: Store, molecule: MoleculeSettings, model_id: str) -> tuple[AccurateHessian | None, str]:
+    """The accurate Hessian, or None with the reason.
 
     Raises:
         AsteroidError: when the analytic Hessian has not been computed.
     """
-    from asteroid.validation.harmonic import compare_frequencies
-
     if not molecule.validation.frequencies:
         return None, "accurate frequencies were not asked for"
     centre, reason = _accurate_minimum(store, molecule, model_id)
     if centre is None:
         return None, reason
-    found = model_minimum(store, molecule, model_id)
-    assert found.hessian is not None, "the search for the accurate minimum starts at the model's"
-    model = centre.with_positions(found.positions), found.hessian
     if has_analytic_hessian(molecule.accurate):
         path = _analytic_path(molecule, centre)
         if not store.exists(path):
@@ -68,13 +82,32 @@ def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "t
         analytic = records.read(store, AnalyticHessian, path)
         if analytic.hessian is None:
             return None, f"no Hessian at the accurate minimum: {analytic.problem}"
-        return compare_frequencies(model, (centre, analytic.hessian)), ""
+        return AccurateHessian(centre, analytic.hessian, analytic.dipole_derivatives, 0), ""
     labels = store.labels(molecule.name, molecule.accurate)
     ids = [shifted.frame_id for shifted in displacements(centre)]
     if missing := sum(i not in labels for i in ids):
         return None, f"{missing} of {len(ids)} labels around the accurate minimum are missing"
     second = hessian_from_forces([forces_of(labels[i]) for i in ids])
-    return compare_frequencies(model, (centre, second), labels=len(ids)), ""
+    dipoles = [dipole for i in ids if (dipole := labels[i].dipole) is not None]
+    slopes = dipole_derivatives(dipoles) if len(dipoles) == len(ids) else None
+    return AccurateHessian(centre, second, slopes, len(ids)), ""
+
+
+def compare_modes(store: Store, molecule: MoleculeSettings, model_id: str) -> "tuple[Frequencies | None, str]":
+    """Comparison of the harmonic frequencies, or None with the reason.
+
+    Raises:
+        AsteroidError: when the analytic Hessian has not been computed.
+    """
+    from asteroid.validation.harmonic import compare_frequencies
+
+    accurate, reason = accurate_hessian(store, molecule, model_id)
+    if accurate is None:
+        return None, reason
+    found = model_minimum(store, molecule, model_id)
+    assert found.hessian is not None, "the search for the accurate minimum starts at the model's"
+    model = accurate.minimum.with_positions(found.positions), found.hessian
+    return compare_frequencies(model, (accurate.minimum, accurate.hessian), labels=accurate.labels), ""
 
 
 def lacks_hessian(store: Store, molecule: MoleculeSettings) -> bool:

@@ -138,17 +138,28 @@ def equilibrated(replica: "Replica") -> slice:
     return slice(int(np.searchsorted(replica.times, left_out)), None)
 
 
-def spectrum(rest: Configuration, trajectories: OwnMD) -> "Spectrum | None":
-    """Power spectrum of the NVE trajectories that survived; None if they are too short."""
-    from asteroid.validation.spectra import power_spectrum
+def series_for_spectra(trajectories: OwnMD) -> "tuple[list[Replica], npt.NDArray[np.float64], float] | None":
+    """The NVE trajectories that survived, their positions (R, K, N, 3) in Å, and the fs between frames.
 
+    None if they are too short for a spectrum.
+    """
     whole = [replica for replica in trajectories.nve if replica.stable]
     if not whole or len(whole[0].times) < 5:
         return None
     # Without the last frame, whose interval may be shorter.
     positions = np.stack([replica.positions[:-1] for replica in whole])
-    interval = float(whole[0].times[1] - whole[0].times[0])
-    return power_spectrum(positions, rest.masses, interval=interval, temperature=whole[0].temperature)
+    return whole, positions, float(whole[0].times[1] - whole[0].times[0])
+
+
+def spectrum(rest: Configuration, trajectories: OwnMD) -> "Spectrum | None":
+    """Power spectrum of the NVE trajectories that survived; None if they are too short."""
+    from asteroid.validation.spectra import power_spectrum
+
+    found = series_for_spectra(trajectories)
+    if found is None:
+        return None
+    replicas, positions, interval = found
+    return power_spectrum(positions, rest.masses, interval=interval, temperature=replicas[0].temperature)
 
 
 def distributions(

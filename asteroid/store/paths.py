@@ -11,6 +11,7 @@ Layout (Hive partitions, values percent-encoded as Hive does)::
     labels/level=…/molecule=…/<unique>.parquet              one row per attempt; none at a composite level
     copies/<one of the three folders above>/<unique>.copy   many of its small files as one, read in their place
     models/<model>/<model id>/model.model, card.json        a card is written last: with it the model is complete
+    models/<model>/<model id>/dipoles.json                  weights of its dipole model, where the labels have dipoles
     models/<model>/<model id>/molecules/<molecule>/…        of a model of several molecules: its minimum of each, …
     training-sets/<model>/<hash>.parquet                    training and held-out labels of a model, by frame and level
     checkpoints/<molecule>/<model id>/…                     of unfinished trainings and MD runs
@@ -83,6 +84,10 @@ def models(model: str) -> str:
 def model(model: str, model_id: str, name: str = "model.model") -> str:
     """A file of a model: the weights, or ``card.json``."""
     return f"models/{model}/{model_id}/{name}"
+
+
+def dipole_model(model: str, model_id: str) -> str:
+    return f"models/{model}/{model_id}/dipoles.json"
 
 
 def model_molecule(model: str, model_id: str, molecule: str, name: str) -> str:

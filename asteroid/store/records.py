@@ -215,11 +215,35 @@ class AnalyticHessian:
 
     Args:
         hessian: (3N, 3N) eV/Å².
+        dipole_derivatives: (3N, 3) e; None for an ion, and in records of earlier versions.
     """
 
     hessian: Floats | None
     core_seconds: float
     problem: str | None = None
+    dipole_derivatives: LeftOut[Floats] = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DipoleModel:
+    """Weights of a dipole model, which is linear in the node features of a MACE model.
+
+    Args:
+        model_id: of the MACE model.
+        level: of theory, of the dipoles.
+        elements: (Z,) atomic numbers.
+        charges: (Z, 1 + S) e, of a constant and of the S scalar features.
+        vectors: (Z, V) e·Å, of the V vector features.
+        labels, cheap_labels: number of frames whose dipoles it was fitted to.
+    """
+
+    model_id: str
+    level: str
+    elements: tuple[int, ...]
+    charges: Floats
+    vectors: Floats
+    labels: int
+    cheap_labels: int
 
 
 @dataclass(frozen=True)

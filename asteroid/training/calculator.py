@@ -7,27 +7,38 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from ase import Atoms
 from ase.calculators.calculator import all_changes
 from mace.calculators import MACECalculator
 
 from asteroid import notebook
-from asteroid.configuration import SYMBOLS, hill_formula
+from asteroid.configuration import SYMBOLS, Configuration, hill_formula
 from asteroid.errors import InputError
+from asteroid.store.records import DipoleModel
+from asteroid.training.dipoles import predict_dipoles
 
 
 class ModelCalculator(MACECalculator):  # type: ignore[misc]
-    """Energy (eV) and forces (eV/Å) of one model.
+    """Energy (eV) and forces (eV/Å) of one model, and the dipole (e·Å) if it has a dipole model.
 
     Args:
         name: of the model, for messages.
         compositions: formulas of its training set; unknown when empty.
+        dipoles: None without a dipole model.
         options: for MACE's calculator.
     """
 
-    def __init__(self, *, name: str, compositions: Iterable[str], **options: Any) -> None:
+    def __init__(
+        self, *, name: str, compositions: Iterable[str], dipoles: DipoleModel | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self._name = name
+        self._dipoles = dipoles
+        if dipoles is not None:
+            # MACE's own list, of this object.
+            self.implemented_properties.append("dipole")
         self._compositions = tuple(compositions)
         self._met = {*self._compositions}
 
@@ -51,7 +62,19 @@ class ModelCalculator(MACECalculator):  # type: ignore[misc]
         if formula not in self._met:
             self._check(asked, formula)
             self._met.add(formula)
-        super().calculate(atoms, properties, system_changes)
+        wanted = self._dipoles is not None and "dipole" in (properties or ())
+        # Of the same atoms, energy and forces are there already.
+        if system_changes or not wanted or "energy" not in self.results:
+            super().calculate(atoms, properties, system_changes)
+        if wanted:
+            self.results["dipole"] = self._dipole(asked)
+
+    def _dipole(self, atoms: Atoms) -> npt.NDArray[np.float64]:
+        assert self._dipoles is not None
+        # The multiplicity only has to be a possible one.
+        configuration = Configuration(atoms.numbers, atoms.positions, multiplicity=1 + int(atoms.numbers.sum()) % 2)
+        dipole: npt.NDArray[np.float64] = predict_dipoles(self.models[0], self._dipoles, [configuration])[0]
+        return dipole
 
     def _check(self, atoms: Atoms, formula: str) -> None:
         known = {int(z) for z in self.z_table.zs}

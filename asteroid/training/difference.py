@@ -4,7 +4,7 @@ The cheap method runs in its own process (:mod:`asteroid.labelling.apart`), apar
 :func:`asteroid.training.run.load_calculator` makes it for models of the strategy ``delta``.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
@@ -20,6 +20,8 @@ from asteroid.levels import LevelOfTheory
 class DifferenceCalculator(LabellerCalculator):
     """Energy (eV) and forces (eV/Å) of the cheap level plus a model of the difference.
 
+    The dipole (e·Å), if the model has one, is that of the accurate level.
+
     Args:
         difference: an ASE calculator of accurate − cheap.
         cheap: labeller of the cheap level.
@@ -28,8 +30,6 @@ class DifferenceCalculator(LabellerCalculator):
     Raises:
         CalculationFailed: from ASE's ``get_*`` methods, when the cheap method fails.
     """
-
-    implemented_properties: ClassVar[list[str]] = ["energy", "forces"]
 
     def __init__(self, difference: Calculator, cheap: Labeller, *, charge: int, multiplicity: int) -> None:
         super().__init__(cheap, charge, multiplicity)
@@ -42,7 +42,7 @@ class DifferenceCalculator(LabellerCalculator):
         system_changes: list[str] = all_changes,
     ) -> None:
         """Compute energy and forces; MD needs both for each geometry."""
-        super().calculate(atoms, self.implemented_properties, system_changes)
+        super().calculate(atoms, ["energy", "forces"], system_changes)
         # If the model fails, nothing of the cheap level may be taken for the result.
         cheap, self.results = self.results, {}
         # A copy, because the calculator keeps a reference to the atoms.
@@ -51,6 +51,8 @@ class DifferenceCalculator(LabellerCalculator):
             "energy": cheap["energy"] + self.difference.get_potential_energy(missing),
             "forces": cheap["forces"] + self.difference.get_forces(missing),
         }
+        if "dipole" in (properties or ()):
+            self.results["dipole"] = self.difference.get_dipole_moment(missing)
 
 
 def difference_calculator(difference: Calculator, level: str, configuration: Configuration) -> DifferenceCalculator:

@@ -24,7 +24,7 @@ from asteroid.data.training_set import TrainingSet, write_training_set
 from asteroid.errors import InputError
 from asteroid.mace_files import read_mace
 from asteroid.manifest import Strategy, TrainingSettings
-from asteroid.store import Store, paths
+from asteroid.store import Store, paths, records
 from asteroid.store.checkpoints import StoredCheckpoints
 from asteroid.store.models import (
     ID_ATTRIBUTE,
@@ -38,6 +38,7 @@ from asteroid.store.models import (
     read_model,
     write_model,
 )
+from asteroid.store.records import DipoleModel
 from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import Baseline, checked, read_baseline
 from asteroid.training.bias import effective_sample_size
@@ -209,10 +210,18 @@ def load_model(store: Store, name: str, model_id: str) -> torch.nn.Module:
     return model
 
 
+def read_dipole_model(store: Store, name: str, model_id: str) -> DipoleModel | None:
+    """The dipole model that :mod:`asteroid.stages.infrared` has fitted beside a model; None without one."""
+    path = paths.dipole_model(name, model_id)
+    return records.read(store, DipoleModel, path) if store.exists(path) else None
+
+
 def load_calculator(
     store: Store, name: str, model_id: str, *, device: str = "auto", dtype: Precision = "float64"
 ) -> Calculator:
     """An ASE calculator of a finished model; for a Δ-model, with the cheap method.
+
+    It has dipoles if the model has a dipole model.
 
     It warns once for each composition that the model was not trained on, and refuses elements that the model lacks.
 
@@ -228,6 +237,7 @@ def load_calculator(
         models=[model.float() if dtype == "float32" else model],
         device=choose_device(device).type,
         default_dtype=dtype,
+        dipoles=read_dipole_model(store, name, model_id),
     )
     if card.adds_to is None:
         return calculator

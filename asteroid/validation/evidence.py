@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from asteroid.errors import plural
 from asteroid.quantities import format_number, format_quantity
 from asteroid.settings import ThresholdSettings
+from asteroid.validation.conformers import ConformerEnergy
 from asteroid.validation.distributions import FEWEST, Distance, Distributions, Kind
 from asteroid.validation.harmonic import Frequencies
+from asteroid.validation.infrared import Infrared
 from asteroid.validation.intervals import ERROR
 from asteroid.validation.line import NO_FORCES, ON_POLICY, TORSIONS, Line, error_line, make_line, remake_line
 from asteroid.validation.on_policy import OnPolicy
@@ -45,6 +47,8 @@ class Evidence:
         torsions: one for each rotatable bond.
         distributions: one for each temperature with a reference.
         spectrum: None if the model's MD was too short or failed.
+        infrared: None without a dipole model.
+        conformers: empty if there is only one.
     """
 
     on_policy: OnPolicy | None = None
@@ -54,6 +58,8 @@ class Evidence:
     torsions: tuple[TorsionComparison, ...] = ()
     distributions: tuple[Distributions, ...] = ()
     spectrum: Spectrum | None = None
+    infrared: Infrared | None = None
+    conformers: tuple[ConformerEnergy, ...] = ()
 
 
 def evidence_lines(evidence: Evidence, thresholds: ThresholdSettings, *, look: int = 1) -> tuple[Line, ...]:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asteroid.chemistry.vibrations import normal_modes
+from asteroid.chemistry.vibrations import NormalModes, normal_modes
 from asteroid.configuration import Configuration
-from asteroid.store.records import Floats
+from asteroid.store.records import Floats, Ints
 from asteroid.validation.minimum import rotation_onto
+
+Curved = tuple[Configuration, Floats]
+"""A minimum and its Hessian, (3N, 3N) eV/Å²."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +37,24 @@ class Frequencies:
     labels: int
 
 
-def compare_frequencies(
-    model: tuple[Configuration, Floats], accurate: tuple[Configuration, Floats], *, labels: int = 0
-) -> Frequencies:
-    """Match the normal modes of two minima by overlap and compare their frequencies.
+@dataclass(frozen=True, eq=False)
+class MatchedModes:
+    """Normal modes of two minima, and which belong together.
 
     Args:
-        model, accurate: a minimum and its Hessian, (3N, 3N) eV/Å².
-        labels: number of accurate labels for the accurate Hessian.
+        rows, columns: (M,) indices of matched modes, of ``accurate`` and of ``model``; ``rows`` ascend.
+        overlaps: (M,) 0 to 1.
     """
+
+    model: NormalModes
+    accurate: NormalModes
+    rows: Ints
+    columns: Ints
+    overlaps: Floats
+
+
+def match_modes(model: Curved, accurate: Curved) -> MatchedModes:
+    """Match the normal modes of two minima by overlap."""
     from scipy.optimize import linear_sum_assignment
 
     modes, reference = normal_modes(*model), normal_modes(*accurate)
@@ -52,11 +64,22 @@ def compare_frequencies(
     # A molecule that is linear at one level only has different numbers of modes; the surplus mode stays unmatched.
     overlaps = np.abs(theirs @ ours.T)
     rows, columns = linear_sum_assignment(-(overlaps**2))
-    deviations = np.abs(modes.wavenumbers[columns] - reference.wavenumbers[rows])
+    return MatchedModes(modes, reference, rows, columns, overlaps[rows, columns])
+
+
+def compare_frequencies(model: Curved, accurate: Curved, *, labels: int = 0) -> Frequencies:
+    """Compare the frequencies of the matched modes of two minima.
+
+    Args:
+        labels: number of accurate labels for the accurate Hessian.
+    """
+    found = match_modes(model, accurate)
+    ours, theirs = found.model.wavenumbers[found.columns], found.accurate.wavenumbers[found.rows]
+    deviations = np.abs(ours - theirs)
     return Frequencies(
-        accurate=reference.wavenumbers[rows],
-        model=modes.wavenumbers[columns],
-        overlaps=overlaps[rows, columns],
+        accurate=theirs,
+        model=ours,
+        overlaps=found.overlaps,
         mean=float(deviations.mean()),
         worst=float(deviations.max()),
         labels=labels,

@@ -1,7 +1,7 @@
 """Vibrational density of states of a model's MD, including anharmonicity.
 
-It is the Fourier transform of the velocity autocorrelation function. There are no infrared intensities, because the
-models have no dipoles. Called by :mod:`asteroid.stages.own_md` and shown in the report.
+It is the Fourier transform of the velocity autocorrelation function; :mod:`asteroid.validation.infrared` has that of
+the dipole. Called by :mod:`asteroid.stages.own_md` and shown in the report.
 """
 
 from dataclasses import dataclass
@@ -41,8 +41,7 @@ class Spectrum:
 def power_spectrum(positions: npt.ArrayLike, masses: npt.ArrayLike, *, interval: float, temperature: float) -> Spectrum:
     """Mass-weighted power spectrum of the velocities of trajectories of equal length.
 
-    By the Wiener–Khinchin theorem it is the transform of the velocity autocorrelation function. Velocities are central
-    differences of positions, corrected for the factor sin(ωΔ)/(ωΔ).
+    By the Wiener–Khinchin theorem it is the transform of the velocity autocorrelation function.
 
     Args:
         positions: (R, K, N, 3) Å.
@@ -56,19 +55,9 @@ def power_spectrum(positions: npt.ArrayLike, masses: npt.ArrayLike, *, interval:
     places = np.asarray(positions, dtype=np.float64)
     if places.ndim != 4 or places.shape[1] < 4:
         raise ValueError(f"positions have shape {places.shape}; expected (R, K, N, 3) with K of at least 4")
-    velocities = (places[:, 2:] - places[:, :-2]) / (2 * interval)
-    velocities = velocities * np.sqrt(np.asarray(masses, dtype=np.float64))[:, None]
-    count = velocities.shape[1]
-    # A Hann window reduces spectral leakage of strong bands.
-    window = np.hanning(count + 2)[1:-1]
-    transformed = np.fft.rfft(velocities * window[None, :, None, None], n=4 * count, axis=1)
-    power = (np.abs(transformed) ** 2).sum(axis=(0, 2, 3))
-    frequencies = np.fft.rfftfreq(4 * count, interval)
-    wavenumbers = np.asarray(frequencies, dtype=np.float64) / CENTIMETRES_A_FEMTOSECOND
-    power = power / np.sinc(2 * frequencies * interval).clip(0.1) ** 2
-    # Central differences vanish at the Nyquist frequency; stop at 0.9 of it.
-    kept = wavenumbers <= min(WIDEST, 0.45 / interval / CENTIMETRES_A_FEMTOSECOND)
-    wavenumbers, power = wavenumbers[kept], power[kept]
+    masses = np.asarray(masses, dtype=np.float64)
+    wavenumbers, density = power_density(places * np.sqrt(masses)[:, None], interval=interval)
+    power = density.sum(axis=(0, 2, 3))
     duration = places.shape[1] * interval
     return Spectrum(
         wavenumbers=wavenumbers,
@@ -78,3 +67,29 @@ def power_spectrum(positions: npt.ArrayLike, masses: npt.ArrayLike, *, interval:
         resolution=1 / duration / CENTIMETRES_A_FEMTOSECOND,
         trajectories=len(places),
     )
+
+
+def power_density(values: Floats, *, interval: float) -> tuple[Floats, Floats]:
+    """Power spectral density of the time derivative of series, whose integral is its mean square.
+
+    Derivatives are central differences, corrected for the factor sin(ωΔ)/(ωΔ).
+
+    Args:
+        values: (R, K, …), K frames of R trajectories.
+        interval: fs between frames.
+
+    Returns:
+        Wavenumbers (K',) in cm⁻¹, and the density (R, K', …) per cm⁻¹ and fs².
+    """
+    slopes = (values[:, 2:] - values[:, :-2]) / (2 * interval)
+    count = slopes.shape[1]
+    # A Hann window reduces spectral leakage of strong bands.
+    window = np.hanning(count + 2)[1:-1].reshape(-1, *[1] * (values.ndim - 2))
+    transformed = np.fft.rfft(slopes * window, n=4 * count, axis=1)
+    frequencies = np.fft.rfftfreq(4 * count, interval)
+    wavenumbers = np.asarray(frequencies, dtype=np.float64) / CENTIMETRES_A_FEMTOSECOND
+    # Central differences vanish at the Nyquist frequency; stop at 0.9 of it.
+    kept = wavenumbers <= min(WIDEST, 0.45 / interval / CENTIMETRES_A_FEMTOSECOND)
+    density = 2 * interval * CENTIMETRES_A_FEMTOSECOND * np.abs(transformed[:, kept]) ** 2 / np.square(window).sum()
+    damping = np.sinc(2 * frequencies[kept] * interval).clip(0.1) ** 2
+    return wavenumbers[kept], density / damping.reshape(-1, *[1] * (values.ndim - 2))

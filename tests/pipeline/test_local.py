@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from ase.build import molecule as ase_molecule
 from rich.console import Console
 
 import asteroid
@@ -40,6 +42,14 @@ def test_a_manifest_becomes_a_certified_model_and_running_it_again_computes_noth
     assert outcome["molecule"] == "water"
     assert "water" in report
     assert Path(outcome["model"]).stat().st_size > 1000
+    # HF labels have dipoles, so the model has an infrared spectrum.
+    assert "Infrared spectrum" in report
+    infrared = store.read_json(outcome["certificate_path"])["evidence"]["infrared"]
+    assert infrared["errors"]["labels"] == 10
+    assert len(infrared["model"]["intensities"]) == 3
+    atoms = ase_molecule("H2O")
+    atoms.calc = asteroid.load_model(store.url, "water")
+    assert np.linalg.norm(atoms.get_dipole_moment()) > 0.1
     before = attempts(store, "water")
     files = sorted(p for p in (manifest.parent / "store").rglob("*") if p.is_file() and "index.html" not in p.name)
     assert before["gfn2-xtb"] == len(store.selected("water", store.levels("water")[0]))

@@ -20,7 +20,7 @@ from asteroid.sampling import sample
 from asteroid.sampling.choose import choose_cheap
 from asteroid.simulation.trajectories import StoredTrajectories
 from asteroid.stages import own_md as own
-from asteroid.stages.hessians import compare_modes, compute_hessian, lacks_hessian, propose_hessian
+from asteroid.stages.hessians import accurate_hessian, compare_modes, compute_hessian, lacks_hessian, propose_hessian
 from asteroid.stages.minima import MINIMUM_LABELS, minimum_or_start, propose_minimum, starting_structure
 from asteroid.stages.models import training_frames
 from asteroid.stages.on_policy import propose_on_policy
@@ -167,6 +167,8 @@ def test_frequencies_from_labels_are_those_of_the_analytic_hessian(
     compared, _ = compare_modes(store, molecule, MODEL)
     assert compared is not None
     assert compared.labels == 18
+    of_labels, _ = accurate_hessian(store, molecule, MODEL)
+    assert of_labels is not None
 
     (batch,) = [name for name in store.frame_batches("water") if name.startswith("hessian-")]
     (centre,) = store.frames("water", ids=[batch.removeprefix("hessian-")])
@@ -188,6 +190,9 @@ def test_frequencies_from_labels_are_those_of_the_analytic_hessian(
     assert again is not None
     assert again.labels == 0
     np.testing.assert_allclose(again.accurate, analytic, atol=0.01)
+    analytic_too, _ = accurate_hessian(store, molecule, MODEL)
+    assert analytic_too is not None
+    np.testing.assert_allclose(of_labels.dipole_derivatives, analytic_too.dipole_derivatives, atol=1e-3)
     folder = paths.analytic_hessians("water", str(molecule.accurate))
     (kept,) = store.names(folder)
     assert store.read_json(f"{folder}/{kept}")["core_seconds"] > 0

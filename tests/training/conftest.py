@@ -36,8 +36,8 @@ class Labels:
     accurate: list[LabelledFrame]
 
 
-def label(numbers: list[int], positions: npt.NDArray[np.float64]) -> Labels:
-    """Geometries (n, N, 3) of one molecule at both levels."""
+def run_tblite(numbers: list[int], positions: npt.NDArray[np.float64]) -> dict[str, dict[str, Any]]:
+    """What :mod:`tests.training.label_with_tblite` writes, of GFN1-xTB and GFN2-xTB."""
     request = {"numbers": numbers, "positions": positions.tolist(), "methods": ["GFN1-xTB", "GFN2-xTB"]}
     script = Path(__file__).with_name("label_with_tblite.py")
     answer = subprocess.run(
@@ -48,7 +48,13 @@ def label(numbers: list[int], positions: npt.NDArray[np.float64]) -> Labels:
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    labels = json.loads(answer.stdout)
+    found: dict[str, dict[str, Any]] = json.loads(answer.stdout)
+    return found
+
+
+def label(numbers: list[int], positions: npt.NDArray[np.float64]) -> Labels:
+    """Geometries (n, N, 3) of one molecule at both levels."""
+    labels = run_tblite(numbers, positions)
     configurations = [Configuration(numbers, p) for p in positions]
 
     def frames(method: str) -> list[LabelledFrame]:

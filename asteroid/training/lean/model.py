@@ -1,4 +1,4 @@
-"""The energy of a MACE model, and the supported architectures."""
+"""The energy and the node features of a MACE model, and the supported architectures."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -54,6 +54,19 @@ class LeanMACE:
             batch: of :class:`asteroid.training.stacked.Stacked`.
         """
         model = self._model
+        found = [features[:, 0] for features in self.features(parameters, batch)]
+        read = found if len(model.readouts) > 1 else found[-1:]
+        parts = [self._read_out(parameters, index, scalars) for index, scalars in enumerate(read)]
+        atomic = torch.stack(parts).sum(0).view(self._atoms, -1)
+        return self._constant + self._scale * atomic.sum(0)
+
+    def features(self, parameters: Parameters, batch: Mapping[str, Tensor]) -> list[Tensor]:
+        """Node features after each layer, (atoms, components, channels), ordered by atom, then graph.
+
+        Args:
+            parameters, batch: as of :meth:`energy`.
+        """
+        model = self._model
         graphs = batch["ptr"].shape[0] - 1
         # Ordered by atom, then graph, so that atoms of one element are contiguous in memory.
         positions = batch["positions"].view(graphs, self._atoms, 3).transpose(0, 1).reshape(-1, 3)
@@ -63,11 +76,8 @@ class LeanMACE:
         found = []
         for layer in self._layers:
             features = layer(parameters, features, edges)
-            found.append(features[:, 0])
-        read = found if len(model.readouts) > 1 else found[-1:]
-        parts = [self._read_out(parameters, index, scalars) for index, scalars in enumerate(read)]
-        atomic = torch.stack(parts).sum(0).view(self._atoms, graphs)
-        return self._constant + self._scale * atomic.sum(0)
+            found.append(features)
+        return found
 
     def __call__(self, parameters: Parameters, batch: Mapping[str, Tensor], *, training: bool) -> dict[str, Tensor]:
         """``energy`` (graphs,) and ``forces`` (atoms, 3); differentiable again when ``training``."""
