@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from asteroid.errors import InputError
-
 if TYPE_CHECKING:
     import pandas as pd
     from ase import Atoms
@@ -165,13 +163,8 @@ def load_model(
         StoreError: if the model file was changed.
     """
     from asteroid.training.run import load_calculator
+    from asteroid.validation.certificate import find_model
 
-    opened, name = store if isinstance(store, OpenStore) else open_store(store), molecule
-    if model_id is None:
-        certificate = opened.certificate(molecule)
-        if certificate is None:
-            known = [name for name in opened.molecules() if opened.certificate(name)]
-            there = f"there are those of {', '.join(known)}" if known else "there are none yet"
-            raise InputError(f"{opened.files.location('reports')}: no certificate of {molecule!r}; {there}")
-        model_id, name = str(certificate["model_id"]), str(certificate.get("model", molecule))
-    return load_calculator(opened.files, name, model_id, device=device, dtype=dtype)
+    files = (store if isinstance(store, OpenStore) else open_store(store)).files
+    name, found = find_model(files, molecule, model_id)
+    return load_calculator(files, name, found, device=device, dtype=dtype)
