@@ -53,6 +53,23 @@ class Certified:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ForceBounds:
+    """Bounds on the force errors of atoms, see :mod:`asteroid.acquisition.known_region`.
+
+    Args:
+        coverage: part of frames like the held-out ones in which no atom's error exceeds its bound.
+        frames: held-out ones, which calibrated the bounds.
+        typical: eV/Å, median over these of the largest bound in a frame.
+        limit: eV/Å; a geometry with a larger bound is unlike them.
+    """
+
+    coverage: float
+    frames: int
+    typical: float
+    limit: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportedCard:
     """What is known about an exported model.
 
@@ -63,6 +80,7 @@ class ExportedCard:
         elements: symbols.
         molecules: that trained it.
         certificates: newest of each molecule; empty for a model that was never certified.
+        force_bounds: None with too few held-out frames.
         foundation: name of the file of the foundation model that it started from; None without one.
         model: the store's card.
     """
@@ -73,11 +91,12 @@ class ExportedCard:
     elements: tuple[str, ...]
     molecules: tuple[Known, ...]
     certificates: tuple[Certified, ...]
+    force_bounds: ForceBounds | None
     foundation: str | None
     model: Card
 
 
-def describe(store: Store, card: Card, *, format: str, license: str) -> ExportedCard:
+def describe(store: Store, card: Card, *, format: str, license: str, force_bounds: ForceBounds | None) -> ExportedCard:
     """Gather what the store knows about a model."""
     molecules = tuple(_known(store, name) for name in card.molecules)
     foundation = TrainingSettings.model_validate(card.settings).foundation
@@ -88,6 +107,7 @@ def describe(store: Store, card: Card, *, format: str, license: str) -> Exported
         elements=tuple(sorted({symbol for one in molecules for symbol in re.findall("[A-Z][a-z]?", one.formula)})),
         molecules=molecules,
         certificates=tuple(_certified(one) for one in _newest(store, card)),
+        force_bounds=force_bounds,
         # Without the folders of the machine that trained it.
         foundation=None if foundation is None else str(foundation).replace("\\", "/").rsplit("/")[-1],
         model=card,

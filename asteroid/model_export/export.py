@@ -7,10 +7,12 @@ import re
 import shutil
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from asteroid.errors import InputError, MissingDependencyError, suggest
-from asteroid.model_export.card import describe
+from asteroid.model_export.card import ForceBounds, describe
 from asteroid.model_export.programs import PROGRAMS
 from asteroid.model_export.readme import write_readme
 from asteroid.store import Store, records
@@ -53,8 +55,10 @@ def export_model(
             f"model {model_id} must be added to {card.adds_to}, which {PROGRAMS[format].title} does not compute; use "
             "it with asteroid.load_model, or train with strategy: corrected"
         )
-    frames = _geometries(store, card, molecule)
-    program, described = PROGRAMS[format], describe(store, card, format=format, license=license.lower())
+    calculator = _calculator(store, card)
+    frames = _geometries(store, card, molecule, calculator)
+    program, bounds = PROGRAMS[format], _force_bounds(calculator)
+    described = describe(store, card, format=format, license=license.lower(), force_bounds=bounds)
     content = {
         "model.model": weights,
         "molecule.xyz": _extxyz(frames),
@@ -66,14 +70,29 @@ def export_model(
     return [out / file for file in sorted(content)]
 
 
-def _geometries(store: Store, card: Card, molecule: str) -> "list[Atoms]":
-    """Labelled geometries of a molecule with the model's energies (eV) and forces (eV/Å), the lowest energy first."""
+def _calculator(store: Store, card: Card) -> Any:
     try:
-        from ase.calculators.singlepoint import SinglePointCalculator
-
+        from asteroid.acquisition.known_region import known_region
         from asteroid.training.run import load_calculator
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
+    return load_calculator(store, card.molecule, card.model_id, device="cpu", region=known_region)
+
+
+def _force_bounds(calculator: Any) -> ForceBounds | None:
+    """None with too few held-out frames."""
+    try:
+        region = calculator.known_region
+    except InputError:
+        return None
+    typical = float(np.median(region.largest))
+    return ForceBounds(coverage=region.guaranteed, frames=len(region.largest), typical=typical, limit=region.limit)
+
+
+def _geometries(store: Store, card: Card, molecule: str, calculator: Any) -> "list[Atoms]":
+    """Labelled geometries of a molecule with the model's energies (eV) and forces (eV/Å), the lowest energy first."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
     from asteroid.levels import LevelOfTheory
 
     name = molecule if molecule in store.molecules() else card.molecules[0]
@@ -83,7 +102,6 @@ def _geometries(store: Store, card: Card, molecule: str) -> "list[Atoms]":
     wanted = [ordered[i * (len(ordered) - 1) // (FRAMES - 1)] for i in range(FRAMES)] if ordered else []
     found = {frame.frame_id: frame for frame in store.frames(name, ids=wanted)}
     chosen = [found[i] for i in dict.fromkeys(wanted)] or store.frames(name)[:1]
-    calculator = load_calculator(store, card.molecule, card.model_id, device="cpu")
     frames = []
     for frame in chosen:
         atoms: Atoms = frame.configuration.to_atoms()

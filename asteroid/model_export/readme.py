@@ -88,6 +88,14 @@ def _limits(card: ExportedCard) -> str:
             f"- {one.molecule}: the mean absolute error of a force component is {bound} (confidence bound) on frames "
             "like those that were sampled. Single frames may be worse."
         )
+    if bounds := card.force_bounds:
+        typical, limit = (format_quantity(value, "eV/Å") for value in (bounds.typical, bounds.limit))
+        lines.append(
+            f"- Each atom's force has a bound on its error, {typical} for the worst atom of a typical frame. In "
+            f"{100 * bounds.coverage:.0f} % of frames like the {bounds.frames} held-out ones no error exceeds its "
+            f"bound. Where a bound is above {limit}, the model does not know the geometry. asteroid's calculator "
+            "computes the bounds."
+        )
     lines += [
         "- Not for periodic systems, other molecules, charges or spin states, excited states, or broken bonds: it "
         "gives numbers there, too, and they mean nothing.",

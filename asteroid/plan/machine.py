@@ -188,8 +188,9 @@ def _time_model(
 
     md = {batch: simulated(batch) for batch in batches}
     atoms = start.to_atoms()
-    options = {"models": [finished], "device": session.device.type, "default_dtype": "float64"}
-    atoms.calc = ModelCalculator(name="timing", compositions=(), **options)
+    atoms.calc = ModelCalculator(
+        name="timing", compositions=(), models=[finished], device=session.device.type, default_dtype="float64"
+    )
 
     def gradients() -> None:
         for frame in frames:

@@ -108,6 +108,7 @@ def test_the_cards_say_what_the_model_is_and_is_not_for(trained: tuple[Store, Ca
         {"name": "water", "formula": "H2O", "charge": 0, "multiplicity": 1, "temperatures": [300.0]}
     ]
     assert described["model"]["model_id"] == card.model_id
+    assert described["force_bounds"] is None  # no frame is held out
     (certificate,) = described["certificates"]
     bounds = {line["name"]: line["bound"] for line in certificate["lines"]}
     assert certificate["force_bound"] == bounds["Force MAE"] > 0
