@@ -11,7 +11,7 @@ from asteroid.cli.common import JsonOption, StoreOption, out, print_json
 
 def export_model(
     molecule: Annotated[str, typer.Argument(help="Molecule with a certificate; or, with --model-id, name of a model.")],
-    format: Annotated[str, typer.Option("--format", help="ase, torchsim, openmm or lammps.")],
+    format: Annotated[str, typer.Option("--format", help="ase, torchsim, openmm, lammps or metatomic.")],
     folder: Annotated[
         Path | None, typer.Option("--out", help="New folder. Default: molecule and format, such as water-openmm.")
     ] = None,

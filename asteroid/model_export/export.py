@@ -65,6 +65,8 @@ def export_model(
         "card.json": (json.dumps(records.to_json(described, nulls=True), indent=2, ensure_ascii=False) + "\n").encode(),
         **program.written(frames[0]),
     }
+    if format == "metatomic":
+        content["model.pt"] = _metatomic(calculator, card)
     content["README.md"] = write_readme(described, program, sorted(content)).encode()
     _write_folder(out, content)
     return [out / file for file in sorted(content)]
@@ -77,6 +79,14 @@ def _calculator(store: Store, card: Card) -> Any:
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train") from None
     return load_calculator(store, card.molecule, card.model_id, device="cpu", region=known_region)
+
+
+def _metatomic(calculator: Any, card: Card) -> bytes:
+    try:
+        from asteroid.model_export.metatomic import to_metatomic
+    except ModuleNotFoundError:
+        raise InputError("--format metatomic: metatomic is not installed; run: pip install metatomic-torch") from None
+    return to_metatomic(calculator.models[0], name=card.model_id, description=f"{card.molecule} at {card.accurate}")
 
 
 def _force_bounds(calculator: Any) -> ForceBounds | None:

