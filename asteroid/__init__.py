@@ -5,7 +5,8 @@
     '0.2.0'
 
 :func:`label` computes energies and forces, :func:`run` makes the models of a manifest, :func:`open_store` reads stored
-results, :func:`load_model` loads a model as an ASE calculator (:mod:`asteroid.api`).
+results, :func:`load_model` loads a model as an ASE calculator, :func:`watch` stops MD where it leaves what the model
+knows (:mod:`asteroid.api`).
 
 This package never imports Prefect. To read the code, start with :mod:`asteroid.pipeline` for the steps and their order,
 :mod:`asteroid.store` for the data, and :mod:`asteroid.training.strategies` for the methods.
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from asteroid.version import __version__
 
 if TYPE_CHECKING:
-    from asteroid.api import OpenStore, label, load_model, open_store, run
+    from asteroid.api import OpenStore, label, load_model, open_store, run, watch
 
-__all__ = ["OpenStore", "__version__", "label", "load_model", "open_store", "run"]
+__all__ = ["OpenStore", "__version__", "label", "load_model", "open_store", "run", "watch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from asteroid import notebook
 from asteroid.configuration import hill_formula
-from asteroid.errors import InputError
 from asteroid.quantities import format_quantity
 
 if TYPE_CHECKING:
     import pandas as pd
     from ase import Atoms
     from ase.calculators.calculator import Calculator
+    from ase.md.md import MolecularDynamics
 
     from asteroid.store import Store
 
@@ -211,6 +211,10 @@ def load_model(
     It warns for molecules that the model was not trained on, and refuses unknown elements. No code of the model's file
     is run.
 
+    Beside energy and forces it has ``calculator.get_property("forces_uncertainty", atoms)``: a bound (N,) in eV/Å on
+    the error of the force on each atom. For 95 % of frames like the held-out ones, no atom's error exceeds its bound.
+    :func:`watch` stops MD where the bounds become too large. A Δ-model has none.
+
     Args:
         molecule: with a certificate of the model; or the name of a model, together with ``model_id``.
         model_id: by default that of the newest certificate.
@@ -220,14 +224,27 @@ def load_model(
         InputError: if there is no such model.
         StoreError: if the model file was changed.
     """
+    from asteroid.acquisition.known_region import known_region
     from asteroid.training.run import load_calculator
+    from asteroid.validation.certificate import find_model
 
-    opened, name = store if isinstance(store, OpenStore) else open_store(store), molecule
-    if model_id is None:
-        certificate = opened.certificate(molecule)
-        if certificate is None:
-            known = [name for name in opened.molecules() if opened.certificate(name)]
-            there = f"there are those of {', '.join(known)}" if known else "there are none yet"
-            raise InputError(f"{opened.files.location('reports')}: no certificate of {molecule!r}; {there}")
-        model_id, name = str(certificate["model_id"]), str(certificate.get("model", molecule))
-    return load_calculator(opened.files, name, model_id, device=device, dtype=dtype)
+    files = (store if isinstance(store, OpenStore) else open_store(store)).files
+    name, found = find_model(files, molecule, model_id)
+    return load_calculator(files, name, found, device=device, dtype=dtype, region=known_region)
+
+
+def watch(dynamics: "MolecularDynamics", *, every: int = 20, looks: int = 3, limit: float | None = None) -> None:
+    """Stop MD of ASE when the model leaves what it knows: its ``run`` then raises :class:`LeftKnownRegion`.
+
+    Args:
+        dynamics: of atoms with a calculator of :func:`load_model`.
+        every: steps between looks; a look costs less than a step.
+        looks: how many in a row must exceed the limit, so that a rare vibration does not stop it.
+        limit: eV/Å, on the largest bound of an atom; by default three times that of frames like the held-out ones.
+
+    Raises:
+        InputError: for another calculator, a Δ-model, or a model with too few held-out frames.
+    """
+    from asteroid.simulation.watch import watch
+
+    watch(dynamics, every=every, looks=looks, limit=limit)

@@ -48,6 +48,24 @@ class TrainingError(AsteroidError):
     """A model cannot be trained from the stored labels."""
 
 
+class LeftKnownRegion(AsteroidError):
+    """MD has reached geometries that the model does not know, see :func:`asteroid.watch`.
+
+    Args:
+        time: ps, of the last look.
+        atom: index of the atom with the largest bound.
+        symbol: its element.
+        bound, limit: eV/Å.
+    """
+
+    def __init__(self, *, time: float, atom: int, symbol: str, bound: float, limit: float) -> None:
+        self.time, self.atom, self.bound, self.limit = time, atom, bound, limit
+        super().__init__(
+            f"left what it knows at {time:.3g} ps: the bound on the force error of atom {atom} ({symbol}) is "
+            f"{bound:.2g} eV/Å, the limit {limit:.2g}; label geometries like these, or start colder"
+        )
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its class where it has none.
 

@@ -46,7 +46,7 @@ NOTEBOOKS = {
     ]
     for path in sorted((ROOT / "docs/tutorials").glob("*.ipynb"))
 }
-QUICK = ("import", "export", "status", "compact")
+QUICK = ("import", "export", "export-model", "status", "compact")
 """Commands that are run, in the order of the page but for ``import``, which fills the store of all."""
 
 FORMALDEHYDE = np.array([[0.0, 0.0, -0.53], [0.0, 0.0, 0.68], [0.0, 0.94, -1.12], [0.0, -0.94, -1.12]])

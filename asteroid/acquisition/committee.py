@@ -7,20 +7,18 @@ cost one fine-tuning each. :mod:`asteroid.acquisition.calibration` converts the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from asteroid.acquisition.features import atom_features
 from asteroid.configuration import Configuration
 from asteroid.data.training_set import TrainingSet
 from asteroid.manifest import TrainingSettings
 from asteroid.store import Store
 from asteroid.store.models import Card
-from asteroid.training.dataset import batches, to_graph
 from asteroid.training.fit import Progress
-from asteroid.training.model import model_cutoff, model_elements
 from asteroid.training.predict import predict
 from asteroid.training.run import train_model
 
@@ -99,24 +97,9 @@ def descriptors(model: torch.nn.Module, configurations: Sequence[Configuration],
     MACE's invariant node features of all layers, averaged over the atoms of each element, hence invariant to rotations
     and to permutations of equal atoms.
     """
-    parameter = next(model.parameters())
-    numbers, cutoff = model_elements(model), model_cutoff(model)
     rows = []
-    for start in range(0, len(configurations), batch_size):
-        part = configurations[start : start + batch_size]
-        graphs = [to_graph(c, numbers=numbers, r_max=cutoff, dtype=parameter.dtype) for c in part]
-        batch = batches(graphs, batch_size)[0].to(parameter.device)
-        features = _invariant(model, model(batch.to_dict(), compute_force=False)["node_feats"])
-        for configuration, atoms in zip(part, np.split(features, batch.ptr[1:-1].tolist()), strict=True):
-            elements = sorted(set(configuration.numbers.tolist()))
-            rows.append(np.concatenate([atoms[configuration.numbers == z].mean(axis=0) for z in elements]))
+    features = atom_features(model, configurations, batch_size=batch_size)
+    for configuration, atoms in zip(configurations, features, strict=True):
+        elements = sorted(set(configuration.numbers.tolist()))
+        rows.append(np.concatenate([atoms[configuration.numbers == z].mean(axis=0) for z in elements]))
     return np.array(rows)
-
-
-def _invariant(model: torch.nn.Module, features: torch.Tensor) -> Floats:
-    """Scalar node features (atoms, layers × channels); MACE concatenates the features of its layers."""
-    layers: Any = model.products
-    irreps = [product.linear.irreps_out for product in layers]
-    parts = torch.split(features, [each.dim for each in irreps], dim=1)
-    scalars = [part[:, : each[0].mul] for part, each in zip(parts, irreps, strict=True)]
-    return torch.cat(scalars, dim=1).detach().double().cpu().numpy()

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from asteroid import stopping
-from asteroid.cli import compact, compare, doctor, exchange, init, labels, ledger, pipeline, plan, show
+from asteroid.cli import compact, compare, doctor, exchange, export_model, init, labels, ledger, pipeline, plan, show
 from asteroid.cli.common import out
 from asteroid.errors import AsteroidError, InputError
 from asteroid.stopping import Stopped
@@ -38,6 +38,7 @@ for command in (
     ledger.status,
     ledger.audit,
     exchange.export,
+    export_model.export_model,
     compare.compare,
     compact.compact,
 ):

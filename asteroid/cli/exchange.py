@@ -100,24 +100,28 @@ def export(
         Path | None,
         typer.Option(
             "--out",
-            help="File to write; for mace a folder with one file per split. Default: molecule and level.",
+            help="File to write; for mace and huggingface a folder with a file per split. Default: molecule and level.",
         ),
     ] = None,
     store: StoreOption = "./store",
-    format: Annotated[str, typer.Option("--format", help="extxyz, mace or parquet.")] = "extxyz",
+    format: Annotated[
+        str, typer.Option("--format", help="extxyz, mace, parquet, qcschema, asedb or huggingface.")
+    ] = "extxyz",
     split: Annotated[str | None, typer.Option(help="Only frames of this split.")] = None,
+    license: Annotated[str | None, typer.Option(help="Licence for the card of huggingface, such as cc-by-4.0.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write accepted labels for other programs.
 
-    extxyz is for ASE, mace for mace_run_train, parquet is one flat table with units.
+    extxyz is for ASE, mace for mace_run_train, parquet is one flat table with units. qcschema has one AtomicResult per
+    line, asedb is a database for ase.db, and huggingface a folder with Parquet files and a dataset card.
     """
     from asteroid.exchange import export_labels
     from asteroid.store import Store
 
     out_path = file or Path(_file_name(molecule, level, format))
     written = export_labels(
-        Store(store), molecule, parse_level("--level", level), format=format, out=out_path, split=split
+        Store(store), molecule, parse_level("--level", level), format=format, out=out_path, split=split, license=license
     )
     if as_json:
         print_json([{**vars(one), "file": str(one.file)} for one in written])
@@ -135,4 +139,5 @@ def _file_name(molecule: str, level: str, format: str) -> str:
     'water-ccsd_t_6-31gs.extxyz'
     """
     stem = re.sub(r"[^A-Za-z0-9+-]+", "_", f"{molecule}-{level}".replace("*", "s")).strip("_")
-    return stem if format == "mace" else f"{stem}.{format}"
+    endings = {"mace": "", "huggingface": "", "qcschema": ".jsonl", "asedb": ".db"}
+    return stem + endings.get(format, f".{format}")

@@ -1,27 +1,26 @@
 """Write the labels of a molecule at one level for other programs.
 
 ``extxyz`` is for ASE: ``energy`` and ``forces``. ``mace`` is for ``mace_run_train``: one file per split with
-``REF_energy`` and ``REF_forces``. ``parquet`` is one flat table with units. All numbers read back bitwise equal, and
-:mod:`asteroid.exchange.reading` reads all three.
+``REF_energy`` and ``REF_forces``. ``parquet`` is one flat table with units; it and the formats for archives
+(``qcschema``, ``asedb``, ``huggingface``) are in :mod:`asteroid.exchange.published`. All numbers read back bitwise
+equal, except for those of QCSchema, which are in atomic units.
 """
 
 import contextlib
-import io
+import functools
 import os
+import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from asteroid.configuration import SPLITS, Frame, Split
 from asteroid.errors import InputError, suggest
+from asteroid.exchange.published import Labelled, Part, ase_database, hugging_face, parquet, qcschema
 from asteroid.levels import LevelOfTheory
 from asteroid.store import Store
-from asteroid.store.rows import FRAME_SCHEMA, LABEL_SCHEMA, Attempt
+from asteroid.store.rows import Attempt
 
 
 @dataclass(frozen=True)
@@ -38,24 +37,33 @@ class Exported:
     energy_only: int
 
 
-Labelled = tuple[Frame, Attempt]
-
-
 def export_labels(
-    store: Store, molecule: str, level: LevelOfTheory, *, format: str, out: Path, split: str | None = None
+    store: Store,
+    molecule: str,
+    level: LevelOfTheory,
+    *,
+    format: str,
+    out: Path,
+    split: str | None = None,
+    license: str | None = None,
 ) -> list[Exported]:
     """Write the labels of a molecule at a level, in the order of frames in the store.
 
     Args:
         format: one of :data:`EXPORT_FORMATS`.
-        out: file to write; for ``mace`` a folder. Existing files are replaced.
+        out: file to write; for ``mace`` and ``huggingface`` a folder. Existing files are replaced.
         split: only frames of this split.
+        license: for the card of ``huggingface``; unknown if None.
 
     Raises:
         InputError: when the store has no such labels, or the file cannot be written.
     """
     if format not in EXPORT_FORMATS:
         raise InputError(f"--format: found '{format}'; {suggest(format, EXPORT_FORMATS)}")
+    if license is not None and format != "huggingface":
+        raise InputError(f"--license: --format {format} has no place for it; leave it out, or write huggingface")
+    if license is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+-]*", license):
+        raise InputError(f"--license: found '{license}'; write an identifier such as mit or cc-by-4.0")
     if split is not None and split not in SPLITS:
         raise InputError(f"--split: found '{split}'; {suggest(split, SPLITS)}")
     there = store.molecules()
@@ -71,16 +79,18 @@ def export_labels(
         what = f" on {split} frames" if split else ""
         raise InputError(f"'{molecule}' has no accepted labels at '{level}'{what}; label it, or import some")
     written = []
-    for file, part, data in EXPORT_FORMATS[format](out, chosen, molecule, level):
+    write = EXPORT_FORMATS[format]
+    if license is not None:
+        write = functools.partial(hugging_face, license=license.lower())
+    for file, part, data in write(out, chosen, molecule, level):
         _write(file, data)
+        if not part:
+            continue
         written.append(Exported(file, len(part), sum(label.forces is None for _, label in part)))
     return written
 
 
-Part = tuple[Path, list[Labelled], bytes]
-
-
-def _extxyz(out: Path, labelled: list[Labelled], molecule: str, level: LevelOfTheory) -> Iterator[Part]:
+def _extxyz(out: Path, labelled: Sequence[Labelled], molecule: str, level: LevelOfTheory) -> Iterator[Part]:
     def information(frame: Frame, label: Attempt) -> dict[str, str]:
         configuration = frame.configuration
         return {
@@ -95,7 +105,7 @@ def _extxyz(out: Path, labelled: list[Labelled], molecule: str, level: LevelOfTh
     yield out, labelled, _text(labelled, "forces", information)
 
 
-def _mace(out: Path, labelled: list[Labelled], molecule: str, level: LevelOfTheory) -> Iterator[Part]:
+def _mace(out: Path, labelled: Sequence[Labelled], molecule: str, level: LevelOfTheory) -> Iterator[Part]:
     """One file per split. Energies are total and there are no isolated atoms, so MACE needs ``--E0s average``."""
 
     def information(frame: Frame, label: Attempt) -> dict[str, str]:
@@ -135,50 +145,13 @@ def _text(
     return "".join(lines).encode()
 
 
-_FRAME_COLUMNS: Final = ("frame_id", "numbers", "positions", "charge", "multiplicity", "split", "group")
-_LABEL_COLUMNS: Final = ("energy", "forces", "program", "version")
-
-EXPORT_SCHEMA: Final = pa.schema(
-    [
-        pa.field("molecule", pa.string()),
-        pa.field("level", pa.string()),
-        *(FRAME_SCHEMA.field(name) for name in _FRAME_COLUMNS),
-        FRAME_SCHEMA.field("origin"),
-        *(LABEL_SCHEMA.field(name) for name in _LABEL_COLUMNS),
-    ]
-)
-"""Columns of an exported table, with units in their metadata."""
-
-
-def _parquet(out: Path, labelled: list[Labelled], molecule: str, level: LevelOfTheory) -> Iterator[Part]:
-    rows = [
-        {
-            "molecule": molecule,
-            "level": str(level),
-            "frame_id": frame.frame_id,
-            "numbers": frame.configuration.numbers,
-            "positions": frame.configuration.positions.ravel(),
-            "charge": frame.configuration.charge,
-            "multiplicity": frame.configuration.multiplicity,
-            "split": frame.split,
-            "group": frame.group,
-            "origin": frame.origin.method,
-            "energy": label.energy,
-            "forces": None if label.forces is None else label.forces.ravel(),
-            "program": label.program,
-            "version": label.version,
-        }
-        for frame, label in labelled
-    ]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=EXPORT_SCHEMA), buffer, compression="zstd")
-    yield out, labelled, buffer.getvalue()
-
-
-EXPORT_FORMATS: dict[str, Callable[[Path, list[Labelled], str, LevelOfTheory], Iterator[Part]]] = {
+EXPORT_FORMATS: dict[str, Callable[[Path, Sequence[Labelled], str, LevelOfTheory], Iterator[Part]]] = {
     "extxyz": _extxyz,
     "mace": _mace,
-    "parquet": _parquet,
+    "parquet": parquet,
+    "qcschema": qcschema,
+    "asedb": ase_database,
+    "huggingface": hugging_face,
 }
 """(out, labelled frames, molecule, level) -> files, each with its frames and content."""
 

@@ -1,14 +1,17 @@
 """ASE calculator of a finished model, with a warning for molecules that the model was not trained on.
 
-It warns once for each composition. Made by :func:`asteroid.training.run.load_calculator`.
+It warns once for each composition. On request it also has bounds on the errors of its forces. Made by
+:func:`asteroid.training.run.load_calculator`.
 """
 
+import functools
 import warnings
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from ase import Atoms
 from ase.calculators.calculator import all_changes
 from mace.calculators import MACECalculator
@@ -20,20 +23,44 @@ from asteroid.store.records import DipoleModel
 from asteroid.training.dipoles import predict_dipoles
 
 
+class Region(Protocol):
+    """What a model knows, see :class:`asteroid.acquisition.known_region.KnownRegion`."""
+
+    @property
+    def limit(self) -> float: ...
+
+    def bounds(
+        self, model: torch.nn.Module, configurations: Sequence[Configuration]
+    ) -> list[npt.NDArray[np.float64]]: ...
+
+
 class ModelCalculator(MACECalculator):  # type: ignore[misc]
     """Energy (eV) and forces (eV/Å) of one model, and the dipole (e·Å) if it has a dipole model.
+
+    With a region it also has ``forces_uncertainty`` (N,) eV/Å, bounds on the errors of the forces, computed only where
+    this property is asked for.
 
     Args:
         name: of the model, for messages.
         compositions: formulas of its training set; unknown when empty.
         dipoles: None without a dipole model.
+        region: makes the region that the model knows; called once, at the first request.
         options: for MACE's calculator.
     """
 
     def __init__(
-        self, *, name: str, compositions: Iterable[str], dipoles: DipoleModel | None = None, **options: Any
+        self,
+        *,
+        name: str,
+        compositions: Iterable[str],
+        dipoles: DipoleModel | None = None,
+        region: Callable[[torch.nn.Module], Region] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
+        self._region = region
+        if region is not None:
+            self.implemented_properties: list[str] = [*self.implemented_properties, "forces_uncertainty"]
         self._name = name
         self._dipoles = dipoles
         if dipoles is not None:
@@ -62,19 +89,19 @@ class ModelCalculator(MACECalculator):  # type: ignore[misc]
         if formula not in self._met:
             self._check(asked, formula)
             self._met.add(formula)
-        wanted = self._dipoles is not None and "dipole" in (properties or ())
         # Of the same atoms, energy and forces are there already.
-        if system_changes or not wanted or "energy" not in self.results:
+        if system_changes or "energy" not in self.results:
             super().calculate(atoms, properties, system_changes)
-        if wanted:
-            self.results["dipole"] = self._dipole(asked)
+        if self._dipoles is not None and "dipole" in (properties or ()):
+            self.results["dipole"] = predict_dipoles(self.models[0], self._dipoles, [_like(asked)])[0]
+        if "forces_uncertainty" in (properties or ()):
+            self.results["forces_uncertainty"] = self.known_region.bounds(self.models[0], [_like(asked)])[0]
 
-    def _dipole(self, atoms: Atoms) -> npt.NDArray[np.float64]:
-        assert self._dipoles is not None
-        # The multiplicity only has to be a possible one.
-        configuration = Configuration(atoms.numbers, atoms.positions, multiplicity=1 + int(atoms.numbers.sum()) % 2)
-        dipole: npt.NDArray[np.float64] = predict_dipoles(self.models[0], self._dipoles, [configuration])[0]
-        return dipole
+    @functools.cached_property
+    def known_region(self) -> Region:
+        """What the model knows; read from the store at the first request."""
+        assert self._region is not None
+        return self._region(self.models[0])
 
     def _check(self, atoms: Atoms, formula: str) -> None:
         known = {int(z) for z in self.z_table.zs}
@@ -89,3 +116,8 @@ class ModelCalculator(MACECalculator):  # type: ignore[misc]
                 "its energy is roughly that of such a molecule, its forces are unchecked",
                 stacklevel=3,
             )
+
+
+def _like(atoms: Atoms) -> Configuration:
+    """The same atoms. Charge and multiplicity do not matter to MACE; the latter only has to be a possible one."""
+    return Configuration(atoms.numbers, atoms.positions, multiplicity=1 + int(atoms.numbers.sum()) % 2)

@@ -6,12 +6,13 @@ finds its checkpoint. The main functions are :func:`train_model` and :func:`load
 
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 import io
 import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -42,7 +43,7 @@ from asteroid.store.records import DipoleModel
 from asteroid.strategies import BASELINE, strategy_named
 from asteroid.training.baseline import Baseline, checked, read_baseline
 from asteroid.training.bias import effective_sample_size
-from asteroid.training.calculator import ModelCalculator
+from asteroid.training.calculator import ModelCalculator, Region
 from asteroid.training.dataset import LabelledFrame, Precision
 from asteroid.training.difference import difference_calculator
 from asteroid.training.fit import Progress
@@ -217,13 +218,22 @@ def read_dipole_model(store: Store, name: str, model_id: str) -> DipoleModel | N
 
 
 def load_calculator(
-    store: Store, name: str, model_id: str, *, device: str = "auto", dtype: Precision = "float64"
+    store: Store,
+    name: str,
+    model_id: str,
+    *,
+    device: str = "auto",
+    dtype: Precision = "float64",
+    region: Callable[[Store, Card, torch.nn.Module], Region] | None = None,
 ) -> Calculator:
     """An ASE calculator of a finished model; for a Δ-model, with the cheap method.
 
     It has dipoles if the model has a dipole model.
 
     It warns once for each composition that the model was not trained on, and refuses elements that the model lacks.
+
+    Args:
+        region: makes the region that the model knows, for ``forces_uncertainty``; not for a Δ-model.
 
     Raises:
         InputError: when the cheap method of a Δ-model cannot be computed.
@@ -234,6 +244,7 @@ def load_calculator(
     calculator = ModelCalculator(
         name=model_id,
         compositions=card.compositions or [frame.configuration.formula for frame in first],
+        region=None if region is None else functools.partial(region, store, card),
         models=[model.float() if dtype == "float32" else model],
         device=choose_device(device).type,
         default_dtype=dtype,

@@ -15,10 +15,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from asteroid.errors import plural
+from asteroid.errors import InputError, plural, suggest
 from asteroid.quantities import format_number, format_quantity
 from asteroid.settings import ThresholdSettings
-from asteroid.store import paths, records
+from asteroid.store import Store, paths, records
 from asteroid.store.files import Files
 from asteroid.store.models import Card
 from asteroid.validation.dynamics import Dynamics, unstable
@@ -144,6 +144,32 @@ def read_certificates(store: Files, molecule: str) -> dict[str, Certificate]:
     """All certificates of a molecule, by path."""
     files = [paths.report(molecule, name, "certificate.json") for name in store.names(paths.reports(molecule))]
     return {file: records.read(store, Certificate, file) for file in files if store.exists(file)}
+
+
+def find_model(store: Store, molecule: str, model_id: str | None = None) -> tuple[str, str]:
+    """Name and id of a molecule's model.
+
+    Args:
+        molecule: with a certificate; or the name of a model, together with ``model_id``.
+        model_id: by default that of the newest certificate.
+
+    Raises:
+        InputError: if there is no certificate, or no model with this id.
+    """
+    if model_id is not None:
+        models = set(store.names(paths.models(molecule))) - {"index"}
+        if model_id not in models:
+            raise InputError(
+                f"{store.location(paths.models(molecule))}: no model {model_id!r}; {suggest(model_id, models)}"
+            )
+        return molecule, model_id
+    found = read_certificates(store, molecule)
+    if not found:
+        known = [name for name in store.molecules() if read_certificates(store, name)]
+        there = f"there are those of {', '.join(known)}" if known else "there are none yet"
+        raise InputError(f"{store.location('reports')}: no certificate of {molecule!r}; {there}")
+    newest = max(found.values(), key=lambda one: one.created)
+    return newest.model, newest.model_id
 
 
 def certify(
