@@ -38,9 +38,11 @@ class SettledChain:
     Args:
         core_seconds: for training and held-out labels at all its levels. Rounds distribute them; the numbers of labels
             are those planned when they are spent.
+        budget: ``budget.accurate`` of the manifest, whose cost is divided among the levels.
     """
 
     core_seconds: float
+    budget: int
 
 
 @dataclass(frozen=True, kw_only=True)

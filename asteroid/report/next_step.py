@@ -34,6 +34,8 @@ class Spent:
         temperatures: number of temperatures of the MD.
         exponent: measured b in error ∝ labels^(−b); None if not measured.
         rounds_allowed: setting ``certify_rounds``; None without rounds.
+        budget: key of ``budget`` in the manifest that pays for all levels of a chain, its value, and the core-seconds
+            that it is worth; None without a chain.
     """
 
     labels: int
@@ -43,6 +45,7 @@ class Spent:
     temperatures: int
     exponent: float | None = None
     rounds_allowed: int | None = None
+    budget: tuple[str, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,15 +93,19 @@ def _more_training(missed: Sequence[Line], spent: Spent) -> str:
     exponent = max(spent.exponent or USUAL_EXPONENT, 0.1)
     off = max((closeness(line) for line in missed if line.value is not None), default=math.inf)
     factor = min(max(off ** (1 / exponent) if off < 100 else MOST, FEWEST), MOST)
-    more = 5 * math.ceil((factor - 1) * spent.labels / 5)
-    write = f"budget: {{accurate: {spent.labels + more}}}"
+    if spent.budget is None:
+        more = 5 * math.ceil((factor - 1) * spent.labels / 5)
+        write = f"budget: {{accurate: {spent.labels + more}}}"
+        labels = f"{count(more, 'more accurate label')} for training, {_hours(more * spent.label_seconds)}"
+    else:
+        key, value, core_seconds = spent.budget
+        wanted = 5 * math.ceil(factor * value / 5) if key == "accurate" else float(f"{factor * value:.2g}")
+        write = f"budget: {{{key}: {wanted:g}}}"
+        labels = f"more labels at all levels of the chain, {_hours((wanted / value - 1) * core_seconds)}"
     if spent.rounds_allowed is not None:
         write += f" and acquisition: {{certify_rounds: {spent.rounds_allowed + 1}}}"
     names = ", ".join(name_in_sentence(line.name) for line in missed)
-    return (
-        f"Next: {count(more, 'more accurate label')} for training, {_hours(more * spent.label_seconds)}, because it "
-        f"fails {names}. Write {write}"
-    )
+    return f"Next: {labels}, because it fails {names}. Write {write}"
 
 
 def _more_evidence(unsure: Sequence[Line], spent: Spent) -> str:

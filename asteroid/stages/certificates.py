@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asteroid.errors import AsteroidError
-from asteroid.manifest import MoleculeSettings
+from asteroid.manifest import MoleculeSettings, SettledChain
 from asteroid.naming import content, digest
 from asteroid.processes import Progress
 from asteroid.stages.common import label_key
@@ -136,7 +136,15 @@ def _spent(store: Store, molecule: MoleculeSettings, certificate: "Certificate",
     """Cost of a label and of MD, as measured so far."""
     from asteroid.report.next_step import Spent
 
-    settings, acquired = molecule.validation, molecule.acquisition
+    settings, acquired, chain = molecule.validation, molecule.acquisition, molecule.chain
+    budget = None
+    if isinstance(chain, SettledChain):
+        hours = molecule.budget.core_hours
+        budget = (
+            ("accurate", float(chain.budget), chain.core_seconds)
+            if hours is None
+            else ("core_hours", hours, chain.core_seconds)
+        )
     speed = certificate.dynamics.steps_per_second
     return Spent(
         labels=molecule.budget.accurate,
@@ -146,6 +154,7 @@ def _spent(store: Store, molecule: MoleculeSettings, certificate: "Certificate",
         temperatures=len(settings.temperatures),
         exponent=curve.worth.exponent if curve.worth else None,
         rounds_allowed=acquired.certify_rounds if acquired else None,
+        budget=budget,
     )
 
 

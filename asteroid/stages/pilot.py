@@ -292,11 +292,12 @@ def _settled(molecule: MoleculeSettings, pilot: Pilot) -> MoleculeSettings:
         return replace(settled, chain=None)
     used = {*pilot.chosen.levels, *(str(part.level) for part in molecule.accurate.parts)}
     lost = sum(pilot.frames * price for level, price in pilot.prices.items() if level not in used)
+    seconds = _budget(molecule, pilot.prices[str(molecule.accurate)]) - lost
     return replace(
         settled,
         budget=settled.budget.model_copy(update={"ladder": tuple(between)}),
         training=settled.training.model_copy(update={"ladder": pilot.chosen.between}),
-        chain=SettledChain(_budget(molecule, pilot.prices[str(molecule.accurate)]) - lost),
+        chain=SettledChain(seconds, molecule.budget.accurate),
     )
 
 

@@ -81,7 +81,7 @@ def test_the_parameters_of_a_run_stay_below_the_limit_of_the_server() -> None:
             name="water",
             smiles="O",
             acquisition=AcquisitionSettings(),
-            chain=SettledChain(120.0),
+            chain=SettledChain(120.0, 40),
             budget=BudgetSettings(ladder=(81,)),
             training=TrainingSettings(ladder=("mp2/cc-pvdz",)),
         ),

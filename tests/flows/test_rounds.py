@@ -32,7 +32,7 @@ def test_what_a_worker_is_told_of_a_chosen_chain_comes_back_the_same() -> None:
         name="water",
         smiles="O",
         acquisition=LOOP,
-        chain=SettledChain(120.0),
+        chain=SettledChain(120.0, 40),
         budget=BudgetSettings(ladder=(81,)),
         training=TrainingSettings(ladder=("mp2/cc-pvdz",)),
     )

@@ -38,6 +38,19 @@ def test_a_missed_error_asks_for_labels_by_how_far_it_is_off_with_their_price_an
     assert loop.endswith("Write budget: {accurate: 80} and acquisition: {certify_rounds: 3}")
 
 
+def test_with_a_chain_the_budget_that_pays_for_all_its_levels_grows():
+    errors = measured()[0]
+    thresholds = ThresholdSettings(
+        force_mae=errors.force_mae.low / 1.5, energy_mae=1.0, nve_drift=0.01, minimum_force=5.0, minimum_rmsd=0.5
+    )
+    # 15 accurate labels and many below them, for the cost of 40.
+    said = step(replace(SPENT, labels=15, budget=("accurate", 40.0, 1440.0)), thresholds=thresholds)
+    assert said.startswith("Next: more labels at all levels of the chain, about 0.4 core-hours, because it fails force")
+    assert said.endswith("Write budget: {accurate: 80}")
+    said = step(replace(SPENT, labels=15, budget=("core_hours", 0.4, 1440.0)), thresholds=thresholds)
+    assert said.endswith("Write budget: {core_hours: 0.8}")
+
+
 def test_a_molecule_that_only_judges_buys_no_labels_of_its_own_to_train_on():
     errors = measured()[0]
     thresholds = ThresholdSettings(

@@ -133,7 +133,7 @@ def test_the_loop_ends_when_the_labels_of_all_levels_have_cost_the_budget(
     *between, accurate = label_prices(store, molecule)
     cost = last.labels * accurate + last.ladder[0] * between[0]
     more = replace(molecule, acquisition=stages.acquisition(molecule).model_copy(update={"rounds": 9}))
-    assert not decide_next(store, replace(more, chain=SettledChain(cost + 1.01 * accurate)), rounds).stop
-    spent = decide_next(store, replace(more, chain=SettledChain(cost + 0.5 * accurate)), rounds)
+    assert not decide_next(store, replace(more, chain=SettledChain(cost + 1.01 * accurate, 40)), rounds).stop
+    spent = decide_next(store, replace(more, chain=SettledChain(cost + 0.5 * accurate, 40)), rounds)
     assert spent.stop
     assert "core-hours for labels is spent" in spent.reason
