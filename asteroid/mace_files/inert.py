@@ -9,6 +9,7 @@ functions of this module, and everything else only keeps its arguments and state
 
 import io
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -81,7 +82,9 @@ class _Reader(pickle.Unpickler):
         self._archive = archive
         # All files are in one folder, whose name is that of the file when it was written.
         self._folder = archive.namelist()[0].split("/")[0]
-        super().__init__(io.BytesIO(archive.read(f"{self._folder}/data.pkl")))
+        pickled = archive.read(f"{self._folder}/data.pkl")
+        _check_memo(pickled)
+        super().__init__(io.BytesIO(pickled))
         self._classes: dict[str, type[Inert]] = {}
         self._storages: dict[str, torch.Tensor] = {}
 
@@ -104,6 +107,19 @@ class _Reader(pickle.Unpickler):
             values = bytearray(self._archive.read(f"{self._folder}/data/{name}"))
             self._storages[name] = torch.frombuffer(values, dtype=dtype) if values else torch.empty(0, dtype=dtype)
         return self._storages[name]
+
+
+def _check_memo(pickled: bytes) -> None:
+    """Refuse indices of the memo that no pickle of this length needs.
+
+    Python allocates 16 bytes for each index up to the largest: 32 GB in a file with one flipped bit.
+    """
+    for opcode, index, _ in pickletools.genops(pickled):
+        if opcode.name in _MEMO and isinstance(index, int) and index > len(pickled):
+            raise ValueError(f"its pickle remembers an object as number {index}")
+
+
+_MEMO: Final = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 
 
 def _tensor(storage: torch.Tensor, offset: int, size: Sequence[int], stride: Sequence[int], *_: Any) -> torch.Tensor:

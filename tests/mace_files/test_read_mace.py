@@ -158,6 +158,16 @@ def test_what_is_no_file_of_torch_is_refused_in_one_line(data: bytes) -> None:
     assert len(str(refused.value).splitlines()) == 1
 
 
+def test_an_index_that_would_take_gigabytes_is_refused() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(
+            "model/data.pkl", pickle.PROTO + b"\x02" + pickle.EMPTY_LIST + pickle.LONG_BINPUT + b"\0\0\0\x7f."
+        )
+    with pytest.raises(NotAModel, match="remembers an object as number 2130706432"):
+        read_inert(buffer.getvalue())
+
+
 def test_a_damaged_file_is_a_value_error_of_one_line_or_still_a_model() -> None:
     whole = file_of(build(interactions=1, max_l=0))
     with zipfile.ZipFile(io.BytesIO(whole)) as archive:
