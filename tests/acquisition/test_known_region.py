@@ -114,7 +114,7 @@ def dynamics(calculator: Any, temperature: float) -> Langevin:
     atoms = Configuration([8, 1, 1], WATER).to_atoms()
     atoms.calc = calculator
     rng = np.random.default_rng(0)
-    return Langevin(atoms, 0.5 * units.fs, temperature_K=temperature, friction=0.05 / units.fs, rng=rng)
+    return Langevin(atoms, 0.5 * units.fs, temperature_K=temperature, friction=0.05 / units.fs, fixcm=False, rng=rng)
 
 
 def test_md_stops_where_the_model_leaves_what_it_knows(made: tuple[Store, Card, Any]) -> None:

@@ -32,6 +32,6 @@ for expected in frames:
 atoms = frames[0].copy()
 atoms.calc = calculator
 MaxwellBoltzmannDistribution(atoms, temperature_K=TEMPERATURE, rng=np.random.default_rng(1))
-dynamics = Langevin(atoms, 0.5 * units.fs, temperature_K=TEMPERATURE, friction=0.01 / units.fs)
+dynamics = Langevin(atoms, 0.5 * units.fs, temperature_K=TEMPERATURE, friction=0.01 / units.fs, fixcm=False)
 dynamics.run(STEPS)
 print(f"{atoms.get_potential_energy():.4f} eV after {STEPS} steps")
