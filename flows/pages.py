@@ -94,8 +94,10 @@ class Pages:
             await asyncio.sleep(max(RENEWAL_SECONDS, 20 * (time.monotonic() - began)))
 
     async def _show(self) -> None:
+        # Read here: steps begin and end while the texts are made in a thread.
+        steps = {name: self._steps(name) for name in self._molecules}
         try:
-            texts = await asyncio.to_thread(self._texts)
+            texts = await asyncio.to_thread(self._texts, steps, dict(self._ends))
         except StoreError as error:
             # A store that does not answer for a moment concerns only the work itself.
             log.warning("the pages were not renewed: %s", error)
@@ -103,24 +105,29 @@ class Pages:
         for page, text, summary in texts:
             await page.show(text, summary)
 
-    def _texts(self) -> list[tuple[Page, str, str]]:
+    def _steps(self, name: str) -> list[str]:
+        """Steps of a molecule that are ready or at work, a line each."""
+        titles = [title for title, number in self._working[name].items() if number]
+        return [self._progress.get(title, title).removeprefix(f"{name}: ") for title in titles]
+
+    def _texts(self, working: dict[str, list[str]], ended: dict[str, tuple[str, str]]) -> list[tuple[Page, str, str]]:
         """Each page with its text and its line in the list; none of molecules that have not begun."""
-        rows, texts = [], []
+        rows, texts, prices = list[dict[str, Any]](), [], []
         for name, molecule in self._molecules.items():
             own = self._store.status(name)
             rows += own
-            titles = [title for title, number in self._working[name].items() if number]
-            steps = [self._progress.get(title, title).removeprefix(f"{name}: ") for title in titles]
-            if not (own or steps or name in self._ends):
+            prices.append(price := price_of_labels(self._store, [molecule], own))
+            steps = working[name]
+            if not (own or steps or name in ended):
                 continue
-            state, end = self._ends.get(name, ("; ".join(steps) or "waits", ""))
-            price = price_of_labels(self._store, [molecule], own)
+            state, end = ended.get(name, ("; ".join(steps) or "waits", ""))
             parts = molecule_markdown(own, price, steps), self._rounds.get(name, ""), end
             # What came out is above how it came about.
             text = "\n\n".join(part for part in (reversed(parts) if end else parts) if part)
             texts.append((self._pages[name], text, f"{name}: {state}"))
-        price = price_of_labels(self._store, list(self._molecules.values()), rows)
-        counts = Counter(state.partition(" (")[0] for state, _ in self._ends.values())
+        quotes = [quoted for _, quoted in prices if quoted is not None]
+        total = sum(spent for spent, _ in prices), sum(quotes) if len(quotes) == len(prices) else None
+        counts = Counter(state.partition(" (")[0] for state, _ in ended.values())
         ends = ", ".join(f"{number} {state}" for state, number in counts.items())
         summary = f"{len(self._molecules)} molecules{f': {ends}' if ends else ''}"
-        return [(self._campaign, campaign_markdown(rows, held_locks(self._store), price=price), summary), *texts]
+        return [(self._campaign, campaign_markdown(rows, held_locks(self._store), price=total), summary), *texts]

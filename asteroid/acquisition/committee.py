@@ -12,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asteroid.acquisition.features import atom_features
 from asteroid.configuration import Configuration
 from asteroid.data.training_set import TrainingSet
 from asteroid.manifest import TrainingSettings
 from asteroid.store import Store
 from asteroid.store.models import Card
 from asteroid.training.fit import Progress
-from asteroid.training.predict import predict
+from asteroid.training.predict import node_features, predict
 from asteroid.training.run import train_model
 
 Floats = npt.NDArray[np.float64]
@@ -91,15 +90,14 @@ def force_disagreement(forces: Floats) -> float:
     return float(np.sqrt(squared.mean()))
 
 
-def descriptors(model: torch.nn.Module, configurations: Sequence[Configuration], *, batch_size: int = 100) -> Floats:
+def descriptors(model: torch.nn.Module, configurations: Sequence[Configuration]) -> Floats:
     """Descriptors (M, D) of configurations of one composition.
 
     MACE's invariant node features of all layers, averaged over the atoms of each element, hence invariant to rotations
     and to permutations of equal atoms.
     """
     rows = []
-    features = atom_features(model, configurations, batch_size=batch_size)
-    for configuration, atoms in zip(configurations, features, strict=True):
+    for configuration, (atoms, _) in zip(configurations, node_features(model, configurations), strict=True):
         elements = sorted(set(configuration.numbers.tolist()))
         rows.append(np.concatenate([atoms[configuration.numbers == z].mean(axis=0) for z in elements]))
     return np.array(rows)

@@ -20,13 +20,12 @@ import pyarrow.parquet as pq
 import torch
 
 from asteroid.acquisition.explore import BEYOND
-from asteroid.acquisition.features import atom_features
 from asteroid.configuration import Configuration, Frame
 from asteroid.errors import InputError
 from asteroid.levels import LevelOfTheory
 from asteroid.store import Store, paths
 from asteroid.store.models import Card
-from asteroid.training.predict import predict
+from asteroid.training.predict import node_features, predict
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,7 +70,7 @@ class KnownRegion:
 
     def bounds(self, model: torch.nn.Module, configurations: Sequence[Configuration]) -> list[Floats]:
         """Bound (N,) eV/Å on the error of the force on each atom, of each configuration."""
-        found = _uncertainties(self.inverse, configurations, atom_features(model, configurations))
+        found = _uncertainties(self.inverse, configurations, _features(model, configurations))
         return [self.scale * (uncertainty + self.offset) for uncertainty in found]
 
 
@@ -91,11 +90,16 @@ def known_region(store: Store, card: Card, model: torch.nn.Module) -> KnownRegio
             f"model {card.model_id}: {len(held_out)} frames with accurate forces were not used in training, and bounds "
             f"on its errors need {FEWEST}; label test frames (budget.test), or certify it"
         )
-    inverse = _inverses(trained, atom_features(model, trained))
-    uncertainties = _uncertainties(inverse, held_out, atom_features(model, held_out))
+    inverse = _inverses(trained, _features(model, trained))
+    uncertainties = _uncertainties(inverse, held_out, _features(model, held_out))
     _, predicted = predict(model, held_out)
     errors = [np.linalg.norm(ours - theirs, axis=1) for ours, theirs in zip(predicted, forces, strict=True)]
     return calibrated(inverse, uncertainties, errors)
+
+
+def _features(model: torch.nn.Module, configurations: Sequence[Configuration]) -> list[Floats]:
+    """Features (N, D) of the atoms of each configuration that are invariant to rotations."""
+    return [scalars for scalars, _ in node_features(model, configurations)]
 
 
 def calibrated(inverse: Mapping[int, Floats], uncertainties: Sequence[Floats], errors: Sequence[Floats]) -> KnownRegion:

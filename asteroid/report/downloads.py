@@ -1,6 +1,5 @@
 """Files that a report has inside: its structures as extended xyz, and accurate and predicted values as Parquet."""
 
-import base64
 import io
 from collections.abc import Sequence
 
@@ -67,8 +66,3 @@ def values_as_parquet(judged: Sequence[Judged]) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def as_link(content: bytes, kind: str) -> str:
-    """Content as a data URI of a MIME type."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -173,8 +173,8 @@ def render_report(context: ReportContext) -> str:
             parity=report_parity(certificate, card, shown),
             parity_captions=_PARITY_CAPTIONS,
             downloads={
-                "xyz": downloads.as_link(downloads.frames_as_xyz(judged), "chemical/x-xyz"),
-                "parquet": downloads.as_link(downloads.values_as_parquet(judged), "application/vnd.apache.parquet"),
+                "xyz": data_uri(downloads.frames_as_xyz(judged), "chemical/x-xyz"),
+                "parquet": data_uri(downloads.values_as_parquet(judged), "application/vnd.apache.parquet"),
             },
             model_path=paths.model(card.molecule, card.model_id),
             scripts=("3Dmol.min.js", "viewer.js") if shown.scenes else (),

@@ -66,6 +66,6 @@ def contents(page: str) -> list[tuple[str, str]]:
     return re.findall(r'<section id="([\w-]+)" data-nav="([^"]+)"', page)
 
 
-def data_uri(png: bytes) -> str:
-    """A PNG as a data URI, to embed it into the page."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def data_uri(content: bytes, kind: str = "image/png") -> str:
+    """A picture or another file of a MIME type as a data URI, to embed it into the page."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -123,4 +123,5 @@ def test_descriptors_do_not_depend_on_the_batch(made: Made, water: Labels) -> No
     store, card, _ = made
     model = load_model(store, "water", card.model_id)
     configurations = [frame.configuration for frame in water.accurate[:7]]
-    assert descriptors(model, configurations, batch_size=3) == pytest.approx(descriptors(model, configurations))
+    alone = np.concatenate([descriptors(model, [one]) for one in configurations])
+    assert alone == pytest.approx(descriptors(model, configurations))
