@@ -29,6 +29,8 @@ def import_mace() -> None:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module("mace.calculators")
+    # e3nn copies and stores modules through TorchScript, of which torch 2.14 warns each time.
+    warnings.filterwarnings("ignore", message="`torch.jit", category=FutureWarning)
 
 
 def training_device(molecule: MoleculeSettings) -> str:

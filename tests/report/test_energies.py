@@ -11,6 +11,7 @@ from asteroid.store import records
 from asteroid.validation.certificate import Certificate
 from asteroid.validation.conformers import ConformerEnergy
 from asteroid.validation.evidence import Evidence
+from asteroid.validation.harmonic import Frequencies
 from asteroid.validation.infrared import DipoleErrors, Infrared, InfraredSpectrum, Lines
 from asteroid.validation.torsions import TorsionComparison, compare_torsion
 from tests.report.test_write import Page, write
@@ -74,7 +75,10 @@ def infrared(*, accurate: bool = True) -> Infrared:
 
 
 def with_infrared(found: Infrared | None) -> Certificate:
-    return make_certificate(evidence=Evidence(infrared=found))
+    """With the frequencies of the Hessian that gave the accurate lines, if there are any."""
+    accurate = found and found.accurate
+    frequencies = accurate and Frequencies(accurate.wavenumbers, found.model.wavenumbers, np.ones(2), 10.0, 10.0, 18)
+    return make_certificate(evidence=Evidence(infrared=found, frequencies=frequencies))
 
 
 def test_the_report_shows_errors_and_lines_of_both_levels(store) -> None:
@@ -82,6 +86,7 @@ def test_the_report_shows_errors_and_lines_of_both_levels(store) -> None:
     for expected in ("Infrared spectrum", "26 accurate labels and 261 cheap ones", "0.46", "61.4", "59.3", "8 NVE"):
         assert expected in page.text
     assert "frequencies: true" not in page.text
+    assert "1590 1600 +10 59.3 61.4" in page.text, "one table has both frequencies and intensities"
     alone = Page(write(store, with_infrared(infrared(accurate=False))))
     assert "frequencies: true" in alone.text
     assert "59.3" not in alone.text

@@ -159,15 +159,16 @@ def test_a_report_shows_how_to_load_the_model(store):
     assert f'MACECalculator(model_paths="{location}"' in text
 
 
-def test_a_trajectory_that_ended_early_is_shown_among_the_first_and_the_others_on_demand(store):
+def test_a_trajectory_that_ended_early_is_shown_and_the_others_are_summed_up(store):
     dynamics = make_certificate().dynamics
-    sound = replace(dynamics.nve, ensemble="nvt", seed=77, reason=None)
+    sound = replace(dynamics.nve, ensemble="nvt", temperature=300.0, mean_temperature=290.0, seed=77, reason=None)
+    hotter = replace(sound, mean_temperature=310.0)
     broken = replace(sound, seed=88, reason="bond broken")
-    text = write(store, make_certificate(dynamics=replace(dynamics, nvt=(sound, sound, broken))))
-    table, _, folded = text.partition("2 complete NVT trajectories")
-    assert ">88<" in table
-    assert ">77<" not in table
-    assert folded.count(">77<") == 2
+    text = write(store, make_certificate(dynamics=replace(dynamics, nvt=(sound, hotter, broken))))
+    assert ">88<" in text
+    assert ">77<" not in text
+    assert "NVT at 300 K: 2 trajectories of" in text
+    assert "mean temperature of 300 K" in text
 
 
 def test_reasons_from_other_programs_are_escaped(store):
@@ -464,7 +465,7 @@ def test_all_evidence_of_a_certificate_is_on_the_page(store):
     page = Page(write(store, full_certificate()))
     headings = (
         "Force components in the model's own MD",
-        "Harmonic frequencies compared",
+        "Deviation of each frequency",
         "Torsions",
         "Distributions in MD",
     )
