@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from asteroid.manifest import MoleculeSettings
-from asteroid.quantities import format_quantity
+from asteroid.quantities import format_number, format_quantity
 from asteroid.report.answers import PICTURES, QUESTIONS, Answer, Answers
 from asteroid.store import Store, records
 from asteroid.store.round_records import ErrorInterval, RoundRecord
@@ -82,10 +82,11 @@ def campaign_markdown(
     """Labels to do, done and failed by molecule and level, their cost, and the work under way on all machines.
 
     Args:
-        rows: of :meth:`asteroid.store.Store.status`.
+        rows: of :meth:`asteroid.store.Store.status`, each with ``reasons`` of failures and their numbers.
         under_way: of :func:`asteroid.store.locks.held_locks`.
         price: of :func:`asteroid.stages.kept_quotes.price_of_labels`.
     """
+    why = _failures(rows)
     if len(rows) > LONGEST_TABLE:
         rows = _by_level(rows)
     counted = [f"{name} × {count}" if count > 1 else name for name, count in Counter(under_way).items()]
@@ -96,8 +97,7 @@ def campaign_markdown(
             f"Under way: {', '.join(counted) or 'nothing'}.",
             "",
             *_labels(rows, named=True),
-            "",
-            "Reasons of failures: `asteroid status --reasons`.",
+            *why,
         ]
     )
 
@@ -106,24 +106,26 @@ def molecule_markdown(rows: Sequence[dict[str, Any]], price: tuple[float, float 
     """One molecule: what is at work, the price of its labels, and their number at each level.
 
     Args:
-        rows: of :meth:`asteroid.store.Store.status`.
+        rows: of :meth:`asteroid.store.Store.status`, each with ``reasons`` of failures and their numbers.
         price: of :func:`asteroid.stages.kept_quotes.price_of_labels`.
         working: steps that are ready or at work, a line each.
     """
     lines = [f"Under way: {'; '.join(working)}.", ""] if working else []
-    return "\n".join([*lines, f"{_price(price)}.", "", *_labels(rows, named=False)])
+    return "\n".join([*lines, f"{_price(price)}.", "", *_labels(rows, named=False), *_failures(rows)])
 
 
 def _price(price: tuple[float, float | None]) -> str:
     hours, quoted = price
-    return f"{hours:.3g} core-hours for labels" + ("" if quoted is None else f", quoted at most {quoted:.3g}")
+    return f"{format_number(hours)} core-hours for labels" + (
+        "" if quoted is None else f", quoted at most {format_number(quoted)}"
+    )
 
 
 def _labels(rows: Sequence[dict[str, Any]], *, named: bool) -> list[str]:
     """Table of labels by level, with ``named`` also by molecule."""
     lines = [
         f"| {row['level']} | {row['to_do']} | {row['per_minute']:.3g} | {row['ok']} "
-        f"| {row['failed'] + row['rejected']} | {row['core_hours']:.3g} |"
+        f"| {row['failed'] + row['rejected']} | {format_number(row['core_hours'])} |"
         for row in rows
     ]
     head = [
@@ -134,6 +136,19 @@ def _labels(rows: Sequence[dict[str, Any]], *, named: bool) -> list[str]:
         return [*head, *lines]
     named_lines = [f"| {row['molecule']} {line}" for row, line in zip(rows, lines, strict=True)]
     return [f"| molecule {head[0]}", f"|---{head[1]}", *named_lines]
+
+
+LONGEST_LIST = 30
+"""Reasons of failures on a page."""
+
+
+def _failures(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Why labels failed or were rejected, a line for each molecule, level and reason; nothing without failures."""
+    lines = [
+        f"- {count} × {row['molecule']}, {row['level']}: {reason}" for row in rows for reason, count in row["reasons"]
+    ]
+    more = ["- and others: `asteroid status --reasons`"] if len(lines) > LONGEST_LIST else []
+    return ["", "Attempts that failed or were rejected:", "", *lines[:LONGEST_LIST], *more] if lines else []
 
 
 def _by_level(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

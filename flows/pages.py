@@ -12,9 +12,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from asteroid.errors import StoreError
+from asteroid.levels import LevelOfTheory
 from asteroid.manifest import MoleculeSettings
 from asteroid.stages import price_of_labels
 from asteroid.store import Store, paths
+from asteroid.store.ledger import count_reasons
 from asteroid.store.locks import held_locks
 from asteroid.store.round_records import RoundRecord
 from flows.artifacts import Page, artifact_key, publish
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 RENEWAL_SECONDS = 60.0
 """Between two renewals of all pages."""
+MOST_REASONS = 3
+"""Of failures, for each molecule and level."""
 
 
 class Pages:
@@ -110,11 +114,18 @@ class Pages:
         titles = [title for title, number in self._working[name].items() if number]
         return [self._progress.get(title, title).removeprefix(f"{name}: ") for title in titles]
 
+    def _reasons(self, row: dict[str, Any]) -> list[tuple[str, int]]:
+        """Why labels at a level failed or were rejected, the most frequent first, each with its number."""
+        level = LevelOfTheory.parse(row["level"], imported=True)
+        return count_reasons(self._store.attempts(row["molecule"], level)).most_common(MOST_REASONS)
+
     def _texts(self, working: dict[str, list[str]], ended: dict[str, tuple[str, str]]) -> list[tuple[Page, str, str]]:
         """Each page with its text and its line in the list; none of molecules that have not begun."""
         rows, texts, prices = list[dict[str, Any]](), [], []
         for name, molecule in self._molecules.items():
             own = self._store.status(name)
+            for row in own:
+                row["reasons"] = self._reasons(row) if row["failed"] or row["rejected"] else []
             rows += own
             prices.append(price := price_of_labels(self._store, [molecule], own))
             steps = working[name]

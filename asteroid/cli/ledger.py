@@ -1,7 +1,6 @@
 """``asteroid status`` and ``asteroid audit``: content and cost of the ledger of labels, and checks of the labels."""
 
 import os
-import re
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -169,11 +168,11 @@ def _why(rows: list[dict[str, Any]]) -> Table:
 
 
 def _reasons(store: "Store", molecule: str, level: str) -> list[dict[str, Any]]:
-    """The most frequent reasons, without numbers, which differ between labels that fail alike."""
+    """The most frequent reasons."""
     from asteroid.levels import LevelOfTheory
+    from asteroid.store.ledger import count_reasons
 
-    given = store.attempts(molecule, LevelOfTheory.parse(level, imported=True))["reason"].drop_null().to_pylist()
-    counted = Counter(re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "…", reason) for reason in given)
+    counted = count_reasons(store.attempts(molecule, LevelOfTheory.parse(level, imported=True)))
     return [{"reason": reason, "attempts": count} for reason, count in counted.most_common(MOST_REASONS)]
 
 

@@ -6,7 +6,8 @@ names the attempts that it withdraws; only in ledgers of version 0.1 it withdraw
 """
 
 import datetime as dt
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from typing import Any, get_args
 
 import numpy as np
@@ -102,6 +103,17 @@ def summarise(table: pa.Table) -> dict[str, Any]:
         "peak_memory": pc.max(table["peak_memory"]).as_py() or 0.0,
         "rungs": _yields(table),
     }
+
+
+def count_reasons(table: pa.Table) -> Counter[str]:
+    """Why attempts failed or were rejected, without numbers, which differ between labels that fail alike.
+
+    Args:
+        table: attempts with ``reason``.
+    """
+    return Counter(
+        re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "…", found) for found in table["reason"].drop_null().to_pylist()
+    )
 
 
 def _yields(table: pa.Table) -> list[dict[str, Any]]:

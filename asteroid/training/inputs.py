@@ -85,7 +85,10 @@ def _configurations(store: Store, ids: Mapping[str, Sequence[str]]) -> list[Labe
 
 def _check_counts(where: str, which: str, train: Sequence[LabelledFrame], valid: Sequence[LabelledFrame]) -> None:
     if len(train) < 2:
-        raise TrainingError(f"{where}{len(train)} labels {which} to train from; label at least 2 training frames")
+        raise TrainingError(
+            f"{where}{len(train)} labels {which} to train from; label at least 2 training frames (asteroid status "
+            "--reasons says why labels failed)"
+        )
     if not valid:
         raise TrainingError(f"{where}no held-out label {which}; label at least 1 such frame")
 
