@@ -72,7 +72,7 @@ docs: $(VENV)/.installed-docs  ## build the site into docs/_build/html; warnings
 	@$(BIN)/python -m sphinx -q -W --keep-going -d docs/_build/doctrees docs docs/_build/html
 	@$(BIN)/python docs/check_site.py docs/_build/html
 
-docs-tutorials: $(VENV)/.installed-docs  ## run the tutorials and keep their output in them (every night; half an hour)
+docs-tutorials: $(VENV)/.installed-docs $(VENV)/.installed-dev  ## run the tutorials and keep their output in them (every night; two hours)
 	@$(BIN)/python docs/tutorials/run.py
 
 wheel: $(VENV)/.installed  ## build dist/*.whl

@@ -79,7 +79,7 @@ def _write(found: "FirstManifest", target: Path, hours: float) -> None:
             file.write(found.text)
     except OSError as error:
         raise _unwritable(target, error) from None
-    out.print(f"{target}: {found.level}, about {found.core_hours:.1g} core-hours for its labels", markup=False)
+    out.print(f"{target}: {found.level}, about {found.price} for its labels", markup=False)
     if found.core_hours > hours * _cores():
         out.print(f"That is more than {hours:g} hours on {_cores()} cores; take fewer labels or a cheaper level")
 

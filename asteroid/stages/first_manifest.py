@@ -59,6 +59,12 @@ class FirstManifest(NamedTuple):
         """Of all accurate labels."""
         return LABELS * self.cost.core_seconds / 3600
 
+    @property
+    def price(self) -> str:
+        """Such as ``0.3 core-hours``."""
+        number = f"{self.core_hours:.1g}"
+        return f"{number} core-hour{'' if number == '1' else 's'}"
+
 
 def first_manifest(
     structure: str, target: Path, *, name: str | None = None, levels: Sequence[str] = LEVELS, core_hours: float
@@ -118,6 +124,6 @@ def _for_level(level: str, target: Path, texts: dict[str, str]) -> FirstManifest
     found = FirstManifest("", settings.name, settings.accurate, cost)
     spin = f"charge {molecule.charge}, multiplicity {molecule.multiplicity}"
     what = f"{molecule.formula}, {len(molecule.numbers)} atoms, {spin}"
-    needs = f"about {found.core_hours:.1g} core-hours and {max(cost.memory / 1024, 0.1):.1g} GB"
+    needs = f"about {found.price} and {max(cost.memory / 1024, 0.1):.1g} GB"
     comment = f"# {what}. Some {LABELS} labels at the accurate level take\n# {needs}, within a factor of three.\n"
     return found._replace(text=comment + text)
