@@ -51,7 +51,13 @@ def _outlines(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(Figure, "savefig", lambda figure, buffer, **_: buffer.write(PIXEL))
 
 
-PAGES = ("tests.report.test_write", "tests.report.test_rounds", "tests.report.test_comparison")
+PAGES = (
+    "tests.report.test_write",
+    "tests.report.test_index",
+    "tests.report.test_cost",
+    "tests.report.test_rounds",
+    "tests.report.test_comparison",
+)
 
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8ffff3f0005fe02fe0def46b8"

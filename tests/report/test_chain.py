@@ -14,7 +14,7 @@ from asteroid.store.account import charge
 from asteroid.store.chain_records import Chain, Pilot, ResidualCurve
 from asteroid.store.rows import Attempt
 from asteroid.usage import Usage
-from tests.report.test_write import FOLDER, Page
+from tests.report.pages import FOLDER, Page
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
 CHOSEN = Chain(("hf/6-31g", "ccsd(t)/cc-pvdz"), (90, 15), 3600.0, 0.0123, (0.012, 0.003))

@@ -6,7 +6,7 @@ import pytest
 from asteroid.report.comparison import best_variants, render_comparison
 from tests.report.comparisons import COUNTS, make_comparison, make_result
 from tests.report.conftest import HOSTILE
-from tests.report.test_write import Page
+from tests.report.pages import Page
 
 
 def page(data) -> Page:

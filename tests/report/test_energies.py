@@ -14,7 +14,7 @@ from asteroid.validation.evidence import Evidence
 from asteroid.validation.harmonic import Frequencies
 from asteroid.validation.infrared import DipoleErrors, Infrared, InfraredSpectrum, Lines
 from asteroid.validation.torsions import TorsionComparison, compare_torsion
-from tests.report.test_write import Page, write
+from tests.report.pages import Page, write
 from tests.validation.certificates import make_certificate
 
 TURNS = np.arange(-165.0, 181.0, 15.0)

@@ -23,7 +23,7 @@ from asteroid.store.round_records import (
     RoundRecord,
 )
 from tests.report.conftest import HOSTILE
-from tests.report.test_write import FOLDER, Page
+from tests.report.pages import FOLDER, Page
 from tests.validation.certificates import make_card, make_certificate, make_scratch_card
 
 MODELS = ("aaaa", "bbbb", "0123456789abcdef")

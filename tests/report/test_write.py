@@ -1,8 +1,9 @@
+"""The report of a model: what is on its page."""
+
 import base64
 import io
 import json
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import ase.io
@@ -10,24 +11,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from asteroid.configuration import Frame, Origin
-from asteroid.report.cost import collect_costs
 from asteroid.report.gather import collect_bias, summarise_level
-from asteroid.report.index import write_index
-from asteroid.report.next_step import NextStep
-from asteroid.report.write import teacher_forces, write_report
+from asteroid.report.write import teacher_forces
 from asteroid.store import Store, records
-from asteroid.store.account import charge
 from asteroid.store.models import CorrectionSummary
-from asteroid.usage import Usage
-from asteroid.validation.certificate import Certificate
 from asteroid.validation.evidence import Evidence
 from asteroid.validation.on_policy import OnPolicy
-from tests.report.comparisons import make_comparison
 from tests.report.conftest import ACCURATE, CHEAP, HOSTILE
+from tests.report.pages import FOLDER, Page, write, write_certificate
 from tests.report.test_certificate_plots import full_certificate
 from tests.validation.certificates import (
-    displaced,
     make_card,
     make_certificate,
     make_energy_only_card,
@@ -35,42 +28,6 @@ from tests.validation.certificates import (
     make_scratch_card,
     measured,
 )
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, headings and the text a person sees."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict]] = []
-        self.seen = True
-        self.text = ""
-        self.feed(text)
-        self.text = " ".join(self.text.split())
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        self.seen = tag not in ("script", "style")
-
-    def handle_data(self, data):
-        if self.seen:
-            self.text += data + " "
-
-
-FOLDER = "reports/water/0123456789abcdef-cafe"
-
-
-def write_certificate(store: Store, certificate: Certificate) -> Certificate:
-    """As it is stored and read again, without infinities."""
-    records.write(store, f"{FOLDER}/certificate.json", certificate, nulls=True)
-    return records.read(store, Certificate, f"{FOLDER}/certificate.json")
-
-
-def write(store: Store, certificate=None, card=None, scratch="same") -> str:
-    card = card or make_card()
-    content = write_certificate(store, certificate or make_certificate())
-    scratch_card = make_scratch_card() if scratch == "same" else scratch
-    return Path(write_report(store, "water", content, card, scratch_card, folder=FOLDER)).read_text()
 
 
 def test_a_report_lies_beside_its_certificate_in_the_store(store):
@@ -245,71 +202,6 @@ def test_the_same_data_make_the_same_page(store):
     assert write(store, certificate) == write(store, certificate)
 
 
-def test_costs_count_every_stage_once(store):
-    costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", make_card(), make_scratch_card())}
-    assert costs == {
-        "cheap labels": 10 * 1.0 * 2,
-        "accurate labels for training": 10 * 100.0 * 2,
-        "accurate labels for validation": 2 * 5.0,
-        "training": 60.0,
-        # The teacher is the model compared with: it was trained once.
-        "training the teacher (accurate labels alone)": 7200.0,
-    }
-    assert sum(costs.values()) == pytest.approx(3600 * sum(row["core_hours"] for row in store.status()) + 7260)
-
-
-def test_sampling_and_validation_are_in_the_bill_with_their_gpu_hours(store):
-    for stage, model_id, cpu, gpu in (
-        ("sampling", None, 40.0, 0.0),
-        ("training", None, 3.0, 0.0),
-        ("validation", "0123456789abcdef", 50.0, 7200.0),
-        # It lies in the same store, but belongs to no part of this model.
-        ("validation", "another", 1000.0, 0.0),
-    ):
-        with charge(store, "water", stage, own=False) as entry:
-            entry.model_id = model_id
-            entry.add(Usage(cpu=cpu, gpu=gpu))
-    costs = collect_costs(store, "water", make_card(), make_scratch_card())
-    without = 3600 * sum(row["core_hours"] for row in store.status()) + 7260
-    assert sum(cost.core_seconds for cost in costs) == pytest.approx(without + 93.0)
-    assert {cost.kind: cost.core_seconds for cost in costs if cost.validates}["validation"] == 50.0
-    text = Page(write(store)).text
-    assert "from sampling to validation" in text
-    assert "Plus 2 GPU-hours." in text
-    assert "GPU-hours" in text
-
-
-def test_a_comparison_that_is_no_teacher_has_its_own_cost(store):
-    card = make_card(strategy="unweighted", parents={})
-    costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", card, make_scratch_card())}
-    assert costs["training 1 model for comparison"] == 7200.0
-
-
-def test_a_difference_costs_only_the_cheap_labels_of_its_own_frames(store):
-    ids = [frame.frame_id for frame in store.frames("water", split="train")][:4]
-    frames = replace(make_card().frames, accurate_train=ids[:3], accurate_valid=ids[3:])
-    card = make_card(strategy="delta", adds_to="gfn1-xtb", frames=frames, parents={}, weights=None)
-    costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", card, None)}
-    assert costs["cheap labels"] == 4 * 1.0 * 2
-
-
-@pytest.mark.parametrize("strategy", ["score-matching", "distilled"])
-def test_a_strategy_without_cheap_labels_pays_for_none(store, strategy):
-    costless = {"score-matching": None, "distilled": "gfn1-xtb"}
-    card = make_card(strategy=strategy, cheap=costless[strategy], parents={}, weights=None)
-    costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", card, None)}
-    assert list(costs) == ["accurate labels for training", "accurate labels for validation", "training"]
-
-
-def test_every_teacher_of_a_committee_is_paid_for(store):
-    second = make_scratch_card(model_id="second", core_seconds=800.0)
-    records.write(store, "models/water/second/card.json", second)
-    card = make_card(parents={"teacher": "fedcba9876543210", "teacher-2": "second"})
-    costs = {c.stage: c.core_seconds for c in collect_costs(store, "water", card, make_scratch_card())}
-    assert costs["training 2 teachers (accurate labels alone)"] == 7200.0 + 800.0
-    assert "training 1 model for comparison" not in costs
-
-
 def test_a_model_that_needs_the_cheap_method_says_so_first_and_is_loaded_with_it(store):
     card = make_card(strategy="delta", adds_to="gfn1-xtb", parents={}, weights=None)
     text = Page(write(store, card=card)).text
@@ -341,15 +233,6 @@ def test_a_correction_of_energies_alone_claims_nothing_about_forces(store):
     text = Page(write(store, card=card)).text
     assert "trained on 8 frames with both labels." in text
     assert "Force error on the held-out frames:" not in text
-
-
-def test_every_level_of_a_ladder_is_paid_for(store):
-    ladder = {"settings": {"ladder": ["gfn1-xtb"]}, "parents": {}, "weights": None}
-    stages = [c.stage for c in collect_costs(store, "water", make_card(strategy="corrected", **ladder), None)]
-    assert "labels of gfn1-xtb" in stages
-    # The setting may be there and not be used.
-    stages = [c.stage for c in collect_costs(store, "water", make_card(strategy="unweighted", **ladder), None)]
-    assert "labels of gfn1-xtb" not in stages
 
 
 def test_a_collapse_of_the_weights_is_on_the_page(store):
@@ -385,82 +268,6 @@ def test_the_bias_is_that_of_the_frames_with_both_labels(store):
     )
 
 
-def test_the_index_lists_every_report_with_its_result(store):
-    write(store)
-    write_certificate(store, make_certificate(loose=False, with_scratch=False))
-    page = Page(Path(write_index(store)).read_text())
-    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
-    assert links == [f"{FOLDER.removeprefix('reports/')}/report.html"]
-    assert (Path(store.location("reports")) / links[0]).is_file()
-    assert " failed " in page.text
-
-
-def cells(page: Page) -> list[str]:
-    """Values by which the tables of an index are sorted."""
-    return [attributes["data-value"] for tag, attributes in page.tags if tag == "td" and "data-value" in attributes]
-
-
-def test_the_index_has_errors_gain_and_price_of_each_model_and_the_comparisons(store):
-    write(store)
-    store.write_json("reports/water/comparison-abc/comparison.json", make_comparison())
-    store.write("reports/water/comparison-abc/comparison.html", b"<html></html>")
-    page = Page(Path(write_index(store)).read_text())
-    errors, answers = measured()[0], store.read_json(f"{FOLDER}/answers.json")
-    state, force, energy, gain, hours = cells(page)[:5]
-    assert state == "passed"
-    assert (float(force), float(energy)) == (errors.force_mae.value, errors.energy_mae.value)
-    assert f"{float(gain):.3g} ×" == answers["bought"]["figure"]
-    assert f"{float(hours):.3g} core-hours" == answers["cost"]["figure"]
-    assert "water/comparison-abc/comparison.html" in [a["href"] for tag, a in page.tags if tag == "a"]
-
-
-@pytest.mark.parametrize(("figure", "hours"), [("720 core-seconds", 0.2), ("1,234 core-hours", 1234.0)])
-def test_the_price_in_an_older_answer_is_read_from_its_words(store, figure, hours):
-    write(store)
-    answers = store.read_json(f"{FOLDER}/answers.json")
-    del answers["core_seconds"]
-    answers["cost"]["figure"] = figure
-    store.write_json(f"{FOLDER}/answers.json", answers)
-    assert float(cells(Page(Path(write_index(store)).read_text()))[4]) == pytest.approx(hours)
-
-
-def test_a_report_that_was_written_before_answers_were_kept_stays_in_the_index(store):
-    write(store)
-    store.remove(f"{FOLDER}/answers.json")
-    page = Page(Path(write_index(store)).read_text())
-    assert cells(page)[1:5] == [*cells(page)[1:4], ""]
-    assert float(cells(page)[1]) == measured()[0].force_mae.value
-
-
-def test_the_index_says_what_waits(store):
-    write(store)
-    records.write(store, f"{FOLDER}/next-step.json", NextStep("Next: 20 more accurate labels"))
-    frames = [Frame(c, Origin("md", seed=0), "group-0", "train") for c in displaced(3, seed=5)]
-    for name, level in (("water", CHEAP), ("peroxide", ACCURATE)):
-        store.add_frames(name, frames, batch="more")
-        store.select(name, level, [f.frame_id for f in frames], name="more", criterion="all")
-    text = Page(Path(write_index(store)).read_text()).text
-    assert "1 of 2 molecules with a model, 1 certified" in text
-    assert "peroxide no model yet – – – – 3 labels at gfn2-xtb" in text
-    assert "20 more accurate labels; 5 labels at gfn1-xtb" in text
-
-
-def test_two_models_of_a_molecule_stand_side_by_side(store):
-    write(store)
-    assert "side by side" not in Page(Path(write_index(store)).read_text()).text
-    other = replace(make_certificate(loose=False), model_id="other", created="2020-01-01T00:00:00+00:00")
-    records.write(store, "reports/water/other-1/certificate.json", other, nulls=True)
-    store.write("reports/water/other-1/report.html", b"<html></html>")
-    page = Page(Path(write_index(store)).read_text())
-    table = page.text[page.text.index("water: models side by side") :]
-    assert "Certificate passed failed Level gfn2-xtb gfn2-xtb" in table
-    first, second = (next(line for line in c.lines if line.name == "Force MAE") for c in (make_certificate(), other))
-    row = table[table.index("Force MAE, meV/Å") : table.index("Energy MAE, meV/atom")]
-    shown = [f"{1000 * line.value:.3g} {line.state}" for line in (first, second)]
-    assert [row.index(value) for value in shown] == sorted(row.index(value) for value in shown)
-    assert f"≤ {1000 * second.threshold:g}" in row
-
-
 def test_all_evidence_of_a_certificate_is_on_the_page(store):
     page = Page(write(store, full_certificate()))
     headings = (
@@ -482,11 +289,6 @@ def test_all_evidence_of_a_certificate_is_on_the_page(store):
 def test_own_md_that_nobody_could_label_is_said(store):
     certificate = make_certificate(evidence=Evidence(on_policy=OnPolicy(None, (), 6, 6)))
     assert "6 labels failed or were rejected" in Page(write(store, certificate)).text
-
-
-def test_a_certificate_without_a_report_is_not_in_the_index(store):
-    write_certificate(store, make_certificate())
-    assert "0123456789abcdef" not in Path(write_index(store)).read_text()
 
 
 def test_templates_are_part_of_the_package():
