@@ -86,6 +86,8 @@ class Services:
         self.cpu: dict[str, float] = defaultdict(float)
         self.parent_mib = 0.0
         self._sessions: dict[int, str] = {}
+        self._known: dict[int, tuple[str, str]] = {}
+        """Start time and service of each process that was seen: flow runs are sessions of their own."""
         self._over = threading.Event()
         own = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
         self._environment = own | {"ASTEROID_PORT": str(self._port), "ASTEROID_STATE": str(self._state)}
@@ -149,7 +151,15 @@ class Services:
                     self.parent_mib = max(self.parent_mib, int(peak[1]) / 1024)
 
     def _service(self, entry: Path) -> str:
-        return self._sessions.get(int((entry / "stat").read_text().rpartition(")")[2].split()[3]), "")
+        """The service that a process is part of: that of its session, or of its parent when it was first seen."""
+        pid, fields = int(entry.name), (entry / "stat").read_text().rpartition(")")[2].split()
+        begun, known = fields[19], self._known.get(pid)
+        if known is None or known[0] != begun:
+            service = self._sessions.get(int(fields[3])) or self._known.get(int(fields[1]), ("", ""))[1]
+            if not service:
+                return ""
+            known = self._known[pid] = begun, service
+        return known[1]
 
     def _reap(self) -> None:
         """Add the CPU time of ended children with their children, by the service that started them."""
@@ -227,8 +237,10 @@ def measure(folder: Path, molecules: int, frames: int) -> None:
     for kind, seconds in sorted(useful.items()):
         print(f"  {seconds:8.1f} {kind}")
     done = sum(useful.values())
+    rest = total - done
     print(
-        f"total {total:.0f} CPU s, work {done:.0f}, overhead {total - done:.0f} ({(total - done) / molecules:.1f} each)"
+        f"total {total:.0f} CPU s, work {done:.0f}, overhead {rest:.0f}: "
+        f"{rest / molecules:.1f} for each molecule, {100 * rest / done:.0f} % of the work"
     )
 
 

@@ -4,6 +4,8 @@
 """
 
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.pipeline.conftest import WATER
 from tests.slurm.cluster import cluster, missing, wait
 from tests.slurm.faults import KINDS, Faults
 from tests.slurm.processes import command_of, processes_with
+from tests.slurm.same_results import compare
 from tests.slurm.site import Site, site, site_environment
 
 MOST_FAULTS = int(os.environ.get("ASTEROID_FAULTS") or 20)
@@ -64,6 +67,19 @@ def test_no_label_is_lost_or_made_twice_by_faults_of_a_cluster(tmp_path: Path) -
     assert not left, "nothing is left running"
     check(Store(tmp_path / "store"))
     assert set(faults.done) == set(KINDS[:MOST_FAULTS])
+    found = compare(Store(tmp_path / "store"), run_without_faults(tmp_path / "without"))
+    print("\n".join(f"slurm-test: {line}" for line in [f"against a run without faults, {found}", *found.different]))
+    assert not found.different
+
+
+def run_without_faults(folder: Path) -> Store:
+    """The store that ``asteroid run`` makes of the same manifest."""
+    folder.mkdir()
+    command = [str(Path(sys.executable).with_name("asteroid")), "run", str(manifest(folder))]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
+    # 3: finished, but not certified: the models are hardly trained.
+    assert ended.returncode in (0, 3), ended.stdout + ended.stderr
+    return Store(folder / "store")
 
 
 def run_pipelines(server: Site, path: Path, faults: Faults) -> int:
