@@ -224,6 +224,11 @@ def load_model(
         InputError: if there is no such model.
         StoreError: if the model file was changed.
     """
+    from asteroid.stages.common import import_mace
+
+    # Its first import prints, which would stand in every notebook.
+    import_mace()
+
     from asteroid.acquisition.known_region import known_region
     from asteroid.training.run import load_calculator
     from asteroid.validation.certificate import find_model

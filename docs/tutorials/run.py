@@ -1,6 +1,6 @@
 """Run the tutorials one after the other in one folder, and keep their output in them: `make docs-tutorials`.
 
-A cell that fails ends it. Paths and times of the machine are not kept.
+A cell that fails ends it. Paths and times of the machine are not kept, nor lines about work that is not finished.
 """
 
 import argparse
@@ -20,6 +20,8 @@ ORDER = ("formaldehyde", "ase", "own-labels", "conformers")
 SAME_FOLDER = {"ase": "formaldehyde"}
 """Tutorials that go on with the store of another one."""
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+PROGRESS = re.compile(r"^\d\d:\d\d:\d\d .*, (?:about \d+:\d\d|unknown time) left\n", re.MULTILINE)
+"""Lines of ``asteroid run`` for people who wait."""
 
 
 def run(name: str, folder: Path) -> None:
@@ -28,18 +30,21 @@ def run(name: str, folder: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     where = folder / SAME_FOLDER.get(name, name)
     where.mkdir(exist_ok=True)
-    NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(where)}}).execute()
+    NotebookClient(
+        notebook, timeout=3600, coalesce_streams=True, resources={"metadata": {"path": str(where)}}
+    ).execute()
     clean(notebook, where)
     path.write_text(nbformat.writes(notebook) + "\n")
 
 
 def clean(notebook: nbformat.NotebookNode, where: Path) -> None:
-    """Remove what differs from run to run or from machine to machine, and colours of a terminal."""
+    """Remove what differs from run to run or from machine to machine, colours of a terminal, and progress."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             if "text" in output:
-                output["text"] = COLOURS.sub("", output["text"]).replace(f"{where}/", "")
+                text = COLOURS.sub("", output["text"]).replace("\r\n", "\n").replace(f"{where}/", "")
+                output["text"] = PROGRESS.sub("", text)
 
 
 def main() -> None:
