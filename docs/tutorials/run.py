@@ -15,7 +15,7 @@ import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
-ORDER = ("formaldehyde", "ase", "own-labels", "conformers")
+ORDER = ("formaldehyde", "ase", "own-labels", "rounds", "conformers")
 """Each in the folder named after it, except for those of :data:`SAME_FOLDER`."""
 SAME_FOLDER = {"ase": "formaldehyde"}
 """Tutorials that go on with the store of another one."""
