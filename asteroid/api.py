@@ -226,6 +226,7 @@ def load_model(
     """
     from asteroid.stages.common import import_mace
 
+    # Its first import prints, which would stand in every notebook.
     import_mace()
 
     from asteroid.acquisition.known_region import known_region

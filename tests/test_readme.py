@@ -20,6 +20,7 @@ import pytest
 import torch
 import typer
 import yaml
+from ase import Atoms
 
 from asteroid.cli import app
 from asteroid.manifest import ModelSettings
@@ -184,6 +185,7 @@ def test_a_quick_asteroid_command_runs_as_printed(
 def test_a_manifest_is_accepted_as_printed(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my-ion.xyz").write_text(HYDRONIUM)
+    Atoms("COH2", FORMALDEHYDE).write(tmp_path / "formaldehyde.xyz")
     (tmp_path / "mine.yaml").write_text(text)
     assert yaml.safe_load(text)["molecules"]
     finished = cli("check", "mine.yaml")

@@ -1,6 +1,6 @@
 """Run the tutorials one after the other in one folder, and keep their output in them: `make docs-tutorials`.
 
-A cell that fails ends it. Paths and times of the machine are not kept.
+A cell that fails ends it. Paths and times of the machine are not kept, nor lines about work that is not finished.
 """
 
 import argparse
@@ -23,11 +23,13 @@ sys.path.insert(0, str(CLONE))
 from tests.slurm.cluster import cluster  # noqa: E402
 from tests.slurm.cluster import missing as slurm_missing  # noqa: E402
 
-ORDER = ("formaldehyde", "ase", "simulate", "own-labels", "conformers", "slurm")
+ORDER = ("formaldehyde", "ase", "simulate", "own-labels", "rounds", "conformers", "slurm")
 """Each in the folder named after it, except for those of :data:`SAME_FOLDER`."""
 SAME_FOLDER = {"ase": "formaldehyde", "simulate": "formaldehyde"}
 """Tutorials that go on with the store of another one."""
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+PROGRESS = re.compile(r"^\d\d:\d\d:\d\d .*, (?:about \d+:\d\d|unknown time) left\n", re.MULTILINE)
+"""Lines of ``asteroid run`` for people who wait."""
 
 
 def run(name: str, folder: Path) -> None:
@@ -37,7 +39,9 @@ def run(name: str, folder: Path) -> None:
     where = folder / SAME_FOLDER.get(name, name)
     where.mkdir(exist_ok=True)
     with clone_on_slurm(where) if name == "slurm" else contextlib.nullcontext():
-        NotebookClient(notebook, timeout=3600, resources={"metadata": {"path": str(where)}}).execute()
+        NotebookClient(
+            notebook, timeout=3600, coalesce_streams=True, resources={"metadata": {"path": str(where)}}
+        ).execute()
     clean(notebook, where)
     path.write_text(nbformat.writes(notebook) + "\n")
 
@@ -53,13 +57,14 @@ def clone_on_slurm(folder: Path) -> Iterator[None]:
 
 
 def clean(notebook: nbformat.NotebookNode, where: Path) -> None:
-    """Remove what differs from run to run or from machine to machine, and colours of a terminal."""
+    """Remove what differs from run to run or from machine to machine, colours of a terminal, and progress."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             if "text" in output:
-                text = COLOURS.sub("", output["text"]).replace(f"{where}/", "")
-                output["text"] = "".join(line for line in text.splitlines(True) if "cuequivariance" not in line)
+                text = COLOURS.sub("", output["text"]).replace("\r\n", "\n").replace(f"{where}/", "")
+                lines = PROGRESS.sub("", text).splitlines(keepends=True)
+                output["text"] = "".join(line for line in lines if "cuequivariance" not in line)
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if output.get("text") != ""]
 

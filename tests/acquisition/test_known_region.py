@@ -1,6 +1,8 @@
 """Bounds on force errors hold as often as they say, grow away from the training frames, and stop MD there."""
 
 import datetime as dt
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,13 @@ def made(water: Labels, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store
 
 def bounds(calculator: Any, positions: Any, numbers: tuple[int, ...] = (8, 1, 1)) -> Any:
     return calculator.get_property("forces_uncertainty", Configuration(list(numbers), positions).to_atoms())
+
+
+def test_a_model_loads_without_a_word(made: tuple[Store, Card, Any]) -> None:
+    store, card, _ = made
+    code = f"import asteroid; asteroid.load_model({store.url!r}, 'water', model_id={card.model_id!r}, device='cpu')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
 
 
 def test_held_out_frames_are_those_that_the_model_has_not_seen(made: tuple[Store, Card, Any], water: Labels) -> None:
