@@ -93,6 +93,9 @@ def propose_minimum(store: Store, molecule: MoleculeSettings, model_id: str) -> 
         if min(float(np.abs(forces).max()) for _, forces in labelled) < CONVERGED:
             return False
         proposed = next_geometry(found.hessian, labelled)
+        if any(proposed.frame_id == one.frame_id for one in path):
+            # Without positive curvature the last label has not changed the Hessian, and the same step comes again.
+            return False
     else:
         proposed = starting_structure(store, molecule).with_positions(found.positions)
     step = len(path)

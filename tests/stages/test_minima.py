@@ -1,5 +1,6 @@
 """The way to the accurate minimum leads along accurate forces; without them there is none. GFN2 plays the model."""
 
+import datetime as dt
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from asteroid.levels import LevelOfTheory
 from asteroid.manifest import LabellingSettings, LabelSettings, MoleculeSettings, SamplingSettings
 from asteroid.sampling import sample
-from asteroid.stages.minima import compare_to_accurate, propose_minimum, starting_structure
+from asteroid.stages.minima import compare_to_accurate, minimum_path, propose_minimum, starting_structure
 from asteroid.store import Store
+from asteroid.store.rows import Attempt
 from asteroid.validation.minimum import ModelMinimum, model_hessian
 
 MODEL = "0123456789abcdef"
@@ -63,3 +65,21 @@ def test_with_accurate_forces_the_model_s_minimum_is_to_be_labelled(store: Store
     molecule = water(forces=True)
     assert propose_minimum(store, molecule, MODEL)
     assert len(store.pending("water", molecule.accurate)) == 1
+
+
+def test_the_search_ends_where_its_next_geometry_is_labelled_already(store: Store) -> None:
+    molecule, model = water(forces=True), "89abcdef01234567"
+    found = store.read_json(f"models/water/{MODEL}/minimum.json")
+    # Another geometry than that of the model above, so another frame.
+    positions = 1.01 * np.array(found["positions"])
+    store.write_json(f"models/water/{model}/minimum.json", found | {"positions": positions.tolist()})
+    stretch = positions - positions[0]
+    stretch[0] = -stretch.sum(axis=0)
+    # Forces that grow along the step: the surface is curved downwards, and the model's Hessian is left as it is.
+    for label, scale in enumerate((1.0, 1.5)):
+        assert propose_minimum(store, molecule, model)
+        *_, last = path = minimum_path(store, molecule, model)
+        assert len(path) == label + 1
+        made = {"frame_id": last.frame_id, "status": "ok", "energy": -2000.0, "forces": scale * stretch}
+        store.add_attempts("water", molecule.accurate, [Attempt(**made, time=dt.datetime.now(dt.UTC))])
+    assert not propose_minimum(store, molecule, model)
