@@ -43,8 +43,15 @@ class Outcomes(list[dict[str, Any]]):
 class CertificateContent(dict[str, Any]):
     """A certificate as in its JSON file; notebooks show its lines as a table."""
 
-    def _repr_html_(self) -> str:
+    def __repr__(self) -> str:
+        # All of it would be thousands of lines.
+        return f"<certificate of {self._title()}; fields: {', '.join(self)}>"
+
+    def _title(self) -> str:
         verdict = "certified" if self["passed"] else f"not certified ({self['state']})"
+        return f"{self['molecule']}, model {self['model_id']}: {verdict}"
+
+    def _repr_html_(self) -> str:
         rows = [
             [
                 line["name"],
@@ -56,8 +63,7 @@ class CertificateContent(dict[str, Any]):
             ]
             for line in self["lines"]
         ]
-        title = f"{self['molecule']}, model {self['model_id']}: {verdict}"
-        return notebook.table(title, ["requirement", "value", "bound", "threshold", ""], rows)
+        return notebook.table(self._title(), ["requirement", "value", "bound", "threshold", ""], rows)
 
 
 def run(manifest: str | Path, *, store: str | Path | None = None, quiet: bool = False) -> Outcomes:

@@ -108,6 +108,7 @@ def test_a_notebook_shows_results_as_tables(trained: tuple[Store, str]) -> None:
         f"asteroid.load_model(store, 'water', model_id={model_id!r})",
         "asteroid.api.Outcomes([{'molecule': 'a<b', 'passed': False, 'failure': 'no frame'}])",
     )
+    assert len(repr(asteroid.open_store(store.url).certificate("water"))) < 400, "beside its table, it is a line"
     written = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     # The kernel of this environment, also where Jupyter has another of its name.
     nbclient.NotebookClient(written, timeout=120, kernel_name="python3").execute()
