@@ -2,12 +2,13 @@
 
 Molecules of two to four heavy atoms go through the whole pipeline on a server of their own, with the pools and workers
 of ``make up``. Models and trainings are tiny, so the overhead is compared with little work: sampling, labels and the
-start of processes are real, trainings take seconds where real ones take an hour.
+start of processes are real, trainings take seconds. With ``--default-trainings``, models and validation are those of
+the default settings.
 
 CPU is that of all processes of a service and their children, as the kernel reports it when they end. Work is what the
 store has accounted for: labels, sampling, trainings, MD. Everything else is overhead.
 
-    python -m benchmarks.many_molecules [--molecules 10] [--frames 500] [--folder FOLDER]
+    python -m benchmarks.many_molecules [--molecules 10] [--frames 500] [--default-trainings] [--folder FOLDER]
 """
 
 import argparse
@@ -52,15 +53,16 @@ defaults:
   accurate: hf/sto-3g
   sampling: {{frames: {frames}, temperatures: [300], conformers: 1, interval: 5, equilibration: 20}}
   budget: {{accurate: 5, test: 2}}
-  training:
-    model: {{channels: 4, max_l: 0, correlation: 1, interactions: 1}}
+{training}molecules:
+"""
+TINY = """  training:
+    model: {channels: 4, max_l: 0, correlation: 1, interactions: 1}
     pretrain_steps: 20
     finetune_steps: 20
     correction_steps: 20
     evaluate_every: 10
     warm_restarts: 0
-  validation: {{temperatures: [300], nve_ps: 0.02, nvt_ps: 0.02, curve: false, on_policy: 0, torsion_points: 0}}
-molecules:
+  validation: {temperatures: [300], nve_ps: 0.02, nvt_ps: 0.02, curve: false, on_policy: 0, torsion_points: 0}
 """
 PR_SET_CHILD_SUBREAPER = 36
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -71,10 +73,11 @@ def name_of(smiles: str) -> str:
     return "m-" + smiles.translate(str.maketrans("()=#", "pqdt"))
 
 
-def write_manifest(folder: Path, molecules: int, frames: int) -> Path:
+def write_manifest(folder: Path, molecules: int, frames: int, training: str) -> Path:
     path = folder / "manifest.yaml"
     lines = [f'  - {{name: {name_of(smiles)}, smiles: "{smiles}"}}' for smiles in SMILES[:molecules]]
-    path.write_text(MANIFEST.format(store=folder / "store", frames=frames) + "\n".join(lines) + "\n")
+    head = MANIFEST.format(store=folder / "store", frames=frames, training=training)
+    path.write_text(head + "\n".join(lines) + "\n")
     return path
 
 
@@ -206,8 +209,8 @@ def work(store: Store, molecules: list[str]) -> dict[str, float]:
     return dict(found)
 
 
-def measure(folder: Path, molecules: int, frames: int) -> None:
-    manifest = write_manifest(folder, molecules, frames)
+def measure(folder: Path, molecules: int, frames: int, training: str) -> None:
+    manifest = write_manifest(folder, molecules, frames, training)
     with Services(folder) as services:
         requests = services.requests()
         deployment = services.ask("GET", "deployments/name/asteroid/full-pipeline")
@@ -248,12 +251,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--molecules", type=int, default=10, help=f"number of molecules, up to {len(SMILES)}")
     parser.add_argument("--frames", type=int, default=500, help="frames of each molecule")
+    parser.add_argument("--default-trainings", action="store_true", help="models and validation are not tiny")
     parser.add_argument("--folder", type=Path, help="keeps store and logs (a temporary folder by default)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.folder or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        measure(folder, arguments.molecules, arguments.frames)
+        training = "" if arguments.default_trainings else TINY
+        measure(folder, arguments.molecules, arguments.frames, training)
 
 
 if __name__ == "__main__":

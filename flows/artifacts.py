@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import re
+import time
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from asteroid.naming import digest
 from asteroid.store import Store
 
 log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 10.0
+"""Between two updates of a run's progress; each takes some 50 ms of CPU of run and server."""
 
 
 def artifact_key(*words: str) -> str:
@@ -44,18 +48,22 @@ def artifact_key(*words: str) -> str:
 class ProgressArtifact:
     """The progress of a run's steps, on the page of the run; a :data:`asteroid.pipeline.progress.Show`.
 
-    It has no key, with which each step would be an entry in the list of all artifacts.
+    It has no key, with which each step would be an entry in the list of all artifacts. A run of a few seconds has none.
     """
 
     def __init__(self) -> None:
         self._artifact: Any = None
         self._shown = ""
+        self._sent = time.monotonic()
 
     async def __call__(self, title: str, note: str, done: int, total: int) -> None:
         description = f"{title}: {f'{note}, ' if note else ''}{done} of {total}"
         if not total or description == self._shown:
             return
-        self._shown = description
+        ended = done == total and self._artifact is not None
+        if time.monotonic() - self._sent < PROGRESS_SECONDS and not ended:
+            return
+        self._sent, self._shown = time.monotonic(), description
         percent = 100.0 * done / total
         if self._artifact is None:
             self._artifact = await tolerantly(title, acreate_progress_artifact(percent, description=description))

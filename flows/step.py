@@ -26,9 +26,6 @@ log = logging.getLogger("flows.step")
 LONGEST_SECONDS = 600.0
 """s after which a run starts no further step. Twice the planned time of a run: the prices of steps are estimates."""
 
-SHOW_SECONDS = 10.0
-"""s between two updates of the progress of several steps."""
-
 NOT_STARTED = "not started"
 """Reason of the steps that a run leaves to another one."""
 
@@ -73,17 +70,14 @@ async def step(store: str, steps: list[StepCall]) -> State[None] | None:
     except AsteroidError as error:
         # An expected error becomes a state with a message, without a traceback in Prefect's log.
         return Failed(message=str(error))
-    begun, artifact = time.monotonic(), ProgressArtifact()
-    shown, failures = begun, list[str]()
+    begun, artifact, failures = time.monotonic(), ProgressArtifact(), list[str]()
     for done, (call, title) in enumerate(zip(steps, titles, strict=True)):
         if done and time.monotonic() - begun > LONGEST_SECONDS:
             left = [f"{title}: {NOT_STARTED}" for title in titles[done:]]
             return (Failed if failures else Completed)(message="\n".join([*failures, *left]))
         if len(steps) > 1:
             log.info("step %d of %d: %s", done + 1, len(steps), title)
-            if time.monotonic() - shown > SHOW_SECONDS:
-                shown = time.monotonic()
-                await artifact(run_name(steps), "steps", done, len(steps))
+            await artifact(run_name(steps), "steps", done, len(steps))
         try:
             show = artifact if len(steps) == 1 else show_nothing
             await run_step(call.step, where, call.molecule, call.parameters, show=show)

@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 from asteroid.manifest import MoleculeSettings
 from asteroid.report.write import write_report
 from asteroid.store import Store
+from flows import artifacts
 from flows.artifacts import ProgressArtifact
 from flows.pages import Pages
 from tests.report.conftest import ACCURATE, CHEAP, fill
@@ -96,14 +97,21 @@ def test_each_molecule_has_one_page_that_says_what_is_at_work_and_then_how_it_en
 
 
 @pytest.mark.server
-def test_progress_of_steps_is_no_entry_in_the_list_of_artifacts(prefect_server: str) -> None:
+def test_progress_of_steps_is_no_entry_in_the_list_of_artifacts_and_is_sent_rarely(
+    prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "PROGRESS_SECONDS", 0.5)
+
     @flow
     async def run() -> list[Any]:
-        artifact = ProgressArtifact()
-        for done in (1, 2):
-            await artifact("water: training", "pretrain", done, 2)
-        async with get_client() as client:
-            return list(await client.read_artifacts(limit=200))
+        artifact, found = ProgressArtifact(), list[Any]()
+        for done, pause in ((1, 0.0), (2, 0.6), (3, 0.0), (4, 0.0)):
+            await asyncio.sleep(pause)
+            await artifact("water: training", "pretrain", done, 4)
+            async with get_client() as client:
+                there = [one for one in await client.read_artifacts(limit=200) if one.type == "progress"]
+            found.append([(one.key, one.description, one.data) for one in there])
+        return found
 
-    (found,) = (one for one in asyncio.run(run()) if one.type == "progress")
-    assert (found.key, found.description, found.data) == (None, "water: training: pretrain, 2 of 2", 100.0)
+    half, whole = ((None, f"water: training: pretrain, {done} of 4", 25.0 * done) for done in (2, 4))
+    assert asyncio.run(run()) == [[], [half], [half], [whole]]

@@ -134,6 +134,8 @@ def finished(server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
     client = subprocess.Popen(run, cwd=server["ASTEROID_FOLDER"], env=server, stdout=subprocess.PIPE, text=True)
     try:
         victim = wait_for_shard(client, server, store)
+        session = Path(server["ASTEROID_STATE"], "pids", "worker-accurate-cpu").read_text().split()
+        assert str(os.getsid(victim)) in session, "make down ends it even if its worker was killed"
         os.kill(victim, signal.SIGKILL)
         output, _ = client.communicate(timeout=600)
     finally:

@@ -5,6 +5,7 @@ Debian's slurmd is built for several daemons on one host. Everything listens on 
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ PATIENCE = 90.0
 
 CONFIGURATION = """
 ClusterName=asteroid
+FirstJobId={first}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldAddr=127.0.0.1
 SlurmctldPort={ports[0]}
@@ -125,7 +127,9 @@ def cluster(folder: Path, environment: dict[str, str]) -> Iterator[Cluster]:
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CORES} RealMemory=8000"
         for node, port in zip(NODES, ports[1:], strict=True)
     ]
-    text = CONFIGURATION.format(host=host, folder=folder, ports=ports)
+    # Processes are found by the number of their job, so two clusters on this machine must not have the same numbers.
+    first = random.randrange(1, 60_000_000)
+    text = CONFIGURATION.format(host=host, folder=folder, ports=ports, first=first)
     (folder / "slurm.conf").write_text("\n".join([text, *nodes, ""]))
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
