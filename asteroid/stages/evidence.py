@@ -6,6 +6,7 @@ presence means that the selection is complete.
 """
 
 from collections.abc import Iterator
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -96,7 +97,10 @@ def validating(
     with (
         charge(store, molecule.name, "validation") as entry,
         lock(store, f"evidence {molecule.name}", on_wait=waiting(on_progress)),
+        warnings.catch_warnings(),
     ):
+        # The certificate itself says that it is of another molecule.
+        warnings.filterwarnings("ignore", message="model .* was trained on")
         models = trained_models(store, molecule)
         if models is None:
             raise AsteroidError(f"{molecule.name}: no model has been trained from the labels now in the store")

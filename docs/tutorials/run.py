@@ -23,7 +23,7 @@ sys.path.insert(0, str(CLONE))
 from tests.slurm.cluster import cluster  # noqa: E402
 from tests.slurm.cluster import missing as slurm_missing  # noqa: E402
 
-ORDER = ("formaldehyde", "ase", "simulate", "own-labels", "rounds", "conformers", "slurm")
+ORDER = ("formaldehyde", "ase", "simulate", "own-labels", "rounds", "several-molecules", "conformers", "slurm")
 """Each in the folder named after it, except for those of :data:`SAME_FOLDER`."""
 SAME_FOLDER = {"ase": "formaldehyde", "simulate": "formaldehyde"}
 """Tutorials that go on with the store of another one."""
