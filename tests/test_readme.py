@@ -31,6 +31,8 @@ from asteroid.training.model import build_model
 from asteroid.validation.evidence import Evidence
 from asteroid.validation.infrared import DipoleErrors, Infrared, Lines
 from asteroid.version import __version__
+from infra.deploy import pilot_pools
+from infra.slurm.pools import read_pools
 from tests.cards import bare_card
 from tests.cli import cli
 from tests.validation.certificates import make_certificate
@@ -91,13 +93,17 @@ def mentioned() -> list[tuple[str, list[str]]]:
     return [(page, part.split()) for page, part in found]
 
 
-def manifests() -> Iterator[tuple[str, str]]:
-    """Page and text of every manifest."""
+def written() -> Iterator[tuple[str, str]]:
+    """Page and text of every YAML file."""
     yield from blocks("yaml")
     for page, cells in NOTEBOOKS.items():
         for cell in cells:
             if (parts := cell.partition("\n"))[0].startswith("%%writefile") and parts[0].endswith(".yaml"):
                 yield page, parts[2]
+
+
+MANIFESTS = [(page, text) for page, text in written() if "molecules:" in text]
+POOLS = [(page, text) for page, text in written() if "molecules:" not in text]
 
 
 def labels(seed: int) -> dict[str, np.ndarray]:
@@ -181,7 +187,7 @@ def test_a_quick_asteroid_command_runs_as_printed(
     assert finished.returncode == 0, finished.stderr
 
 
-@pytest.mark.parametrize("text", params(manifests()))
+@pytest.mark.parametrize("text", params(MANIFESTS))
 def test_a_manifest_is_accepted_as_printed(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my-ion.xyz").write_text(HYDRONIUM)
@@ -190,6 +196,12 @@ def test_a_manifest_is_accepted_as_printed(text: str, tmp_path: Path, monkeypatc
     assert yaml.safe_load(text)["molecules"]
     finished = cli("check", "mine.yaml")
     assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize("text", params(POOLS))
+def test_pools_are_accepted_as_printed(text: str, tmp_path: Path) -> None:
+    (tmp_path / "pools.yaml").write_text(text)
+    assert read_pools(tmp_path / "pools.yaml", pilot_pools())
 
 
 @pytest.mark.parametrize("text", params(blocks("python")))
