@@ -164,19 +164,6 @@ def test_slurm_script_is_valid_bash_and_says_what_is_missing() -> None:
     assert "ASTEROID_HOME: the folder of asteroid" in result.stderr
 
 
-def test_a_pilot_knows_a_flow_run_from_its_first_second() -> None:
-    """A pilot that does not see the process in which Prefect prepares a flow run takes itself for idle, and ends."""
-    found = re.search(r"^flow_run='(.+)'$", (HOME / "infra/slurm/worker.sbatch").read_text(), re.MULTILINE)
-    assert found
-    prepares = "prefect.runner._workspace_supervisor"
-    assert prepares in inspect.getsource(importlib.import_module("prefect.runner._workspace_starter"))
-    for arguments, counts in ((["-m", prepares], True), (["-m", "prefect.engine"], True), (["worker", "start"], False)):
-        sleeping = [sys.executable, "-c", "input()", *arguments]
-        with subprocess.Popen(sleeping, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            grep = subprocess.run(["grep", "-qs", "-e", found[1], f"/proc/{process.pid}/cmdline"])
-        assert (grep.returncode == 0) == counts, arguments
-
-
 def test_slurm_workers_have_the_names_that_the_autoscaler_looks_for() -> None:
     name = worker_name("17").replace(str(os.getuid()), "$UID").replace("17", "$SLURM_JOB_ID")
     assert f"name={name}\n" in (HOME / "infra/slurm/worker.sbatch").read_text()
